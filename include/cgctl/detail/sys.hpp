@@ -1,0 +1,29 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+
+/// The one door to the kernel. Every function is one system call and returns what the kernel returned, or the negated
+/// errno. Defined in src/sys.cpp and nowhere else, so that a test can link another definition in its place.
+namespace cgctl::sys {
+
+/// openat(2); O_CLOEXEC is always added.
+int open_at(int directory, const char* path, int flags, mode_t mode = 0) noexcept;
+/// openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS; -ENOSYS before Linux 5.6, -EPERM under old seccomp filters.
+int open_beneath(int directory, const char* path, int flags) noexcept;
+void close(int fd) noexcept;
+ssize_t pread(int fd, void* buffer, std::size_t size, off_t offset) noexcept;
+ssize_t write(int fd, const void* data, std::size_t size) noexcept;
+ssize_t getdents64(int fd, void* buffer, std::size_t size) noexcept;
+int stat(int fd, struct ::stat& out) noexcept;
+/// Does not follow a final symbolic link.
+int stat_at(int directory, const char* name, struct ::stat& out) noexcept;
+/// The file system's magic number (statfs(2) f_type), or a negated errno.
+std::int64_t file_system(int fd) noexcept;
+
+}  // namespace cgctl::sys

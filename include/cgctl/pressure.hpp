@@ -1,0 +1,43 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string_view>
+
+#include "cgctl/error.hpp"
+#include "cgctl/group.hpp"
+#include "cgctl/host.hpp"
+
+/// Pressure stall information (accounting/psi.rst, since Linux 4.20; per cgroup on v2 only).
+namespace cgctl::pressure {
+
+/// The share of time in which tasks waited for the resource.
+struct Line {
+  double avg10 = 0;  ///< percent, 0..100, over the last 10 s
+  double avg60 = 0;
+  double avg300 = 0;
+  std::chrono::microseconds total{};  ///< since boot, or since the cgroup was made
+};
+
+struct Pressure {
+  Line some;                 ///< at least one task waited
+  std::optional<Line> full;  ///< all non-idle tasks waited; absent for the system's cpu before Linux 5.13
+};
+
+enum class Resource { cpu, io, memory };
+
+std::string_view to_string(Resource resource) noexcept;
+
+/// errc::malformed when there is no "some" line of the documented form.
+Result<Pressure> parse(std::string_view text);
+
+/// Of the whole machine, from /proc/pressure. errc::unsupported where PSI is not built in or not enabled
+/// (CONFIG_PSI_DEFAULT_DISABLED: boot with psi=1).
+Result<Pressure> read(const Host& host, Resource resource);
+
+/// Of one cgroup.
+Result<Pressure> read(const Group& group, Resource resource);
+
+}  // namespace cgctl::pressure

@@ -1,0 +1,117 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "cgctl/error.hpp"
+#include "cgctl/host.hpp"
+#include "cgctl/unique_fd.hpp"
+
+/// Zombies: memory cgroups that were removed and that the kernel still holds, because pages refer to them.
+namespace cgctl::zombies {
+
+/// How many there are.
+struct Count {
+  Version hierarchy = Version::v1;  ///< the memory controller's
+  std::uint64_t kernel = 0;         ///< memory cgroups the kernel holds, the root included
+  std::uint64_t live = 0;           ///< those with a directory, the root included
+  /// The number lies in [low, high]. They differ when cgroups came and went faster than they could be counted.
+  std::uint64_t low = 0;
+  std::uint64_t high = 0;
+  /// v2 before Linux 6.12 counts the dying cgroups of all controllers together; elsewhere true.
+  bool memory_only = true;
+
+  [[nodiscard]] bool exact() const noexcept { return low == high; }
+  /// The least number certain.
+  [[nodiscard]] std::uint64_t zombies() const noexcept { return low; }
+};
+
+/// Counts with kept descriptors, for those who count again and again; not for concurrent use.
+///
+/// v1: the memory row of /proc/cgroups (removed cgroups included) less the directories of the hierarchy. The walk opens no
+/// leaf directory (kernfs: st_nlink 2), never follows a link, and keeps one descriptor a level of depth. The number
+/// is read before and after the walk, and the walk repeated while the two differ.
+/// v2: `cgroup.stat` of the root (since Linux 4.14), one read; nr_dying_subsys_memory where there is one (6.12).
+class Counter {
+ public:
+  /// errc::incomplete_view in a cgroup namespace or when only a part of the hierarchy is mounted: the difference would
+  /// be meaningless. errc::unsupported without a memory controller, or on v2 before Linux 4.14.
+  static Result<Counter> open(const Host& host);
+
+  /// At most `rounds` walks (at least 1).
+  Result<Count> count(unsigned rounds = 5);
+
+ private:
+  Counter(Host host, const Hierarchy& hierarchy, UniqueFd source, std::string path) noexcept
+      : host_(std::move(host)),
+        hierarchy_(&hierarchy),
+        source_(std::move(source)),
+        path_(std::move(path)) {}
+  Result<Count> count_v1(unsigned rounds);
+  Result<Count> count_v2();
+  Result<std::uint64_t> kernel_count();
+
+  Host host_;
+  const Hierarchy* hierarchy_;  // of host_
+  UniqueFd source_;             // /proc/cgroups, or the root's cgroup.stat
+  std::string path_;            // of source_
+  std::vector<char> text_;
+};
+
+/// One count. See Counter.
+Result<Count> count(const Host& host);
+
+/// The number of directories below `directory`, itself included: Counter's walk by itself, on any file system.
+Result<std::uint64_t> count_directories(int directory, std::string_view shown);
+
+/// Zombies that hang directly below one live cgroup.
+struct Ancestor {
+  std::string path;
+  std::optional<std::uint64_t> count;  ///< v2 only; no file of v1 tells
+  /// Memory still charged to them. v1: what the cgroup's total_* of cache and rss in memory.stat leave when its own and
+  /// its live children's are taken off. v2: an upper bound, memory.current less the live children's, since the cgroup's own
+  /// pages cannot be told from its dead children's. Nothing where the kernel does not say (v1 with
+  /// memory.use_hierarchy 0; the root of v2).
+  std::optional<std::uint64_t> bytes;
+};
+
+/// What the pages of all zombies together are: the per-node counters of the machine less what live cgroups own.
+/// In bytes. Estimates: the figures are read one after the other and drift.
+struct Residual {
+  std::uint64_t file = 0;         ///< page cache on the file LRU, tmpfs not included
+  std::uint64_t shmem = 0;        ///< tmpfs and shared memory
+  std::uint64_t mapped = 0;       ///< of file and shmem: mapped by processes
+  std::uint64_t anon = 0;         ///< on the anonymous LRU, shmem included
+  std::uint64_t unevictable = 0;  ///< mlocked
+  /// What dropping clean page cache could free, after writing dirty pages back.
+  [[nodiscard]] std::uint64_t freeable() const noexcept {
+    const std::uint64_t mapped_file = mapped > shmem ? mapped - shmem : 0;
+    return file > mapped_file ? file - mapped_file : 0;
+  }
+};
+
+struct Attribution {
+  std::vector<Ancestor> ancestors;  ///< those with something to say, most first
+  std::optional<Residual> residual;  ///< v1 only
+  bool complete = true;  ///< false when the time ran out: cgroups not looked at are in `skipped`
+  std::uint64_t skipped = 0;
+};
+
+/// Limits of an attribution, which reads one or two files of each live cgroup.
+struct AttributionLimits {
+  std::chrono::nanoseconds total = std::chrono::seconds(1);
+  /// One read slower than this ends the attribution: before Linux 5.2 memory.stat walks too.
+  std::chrono::nanoseconds slowest_read = std::chrono::milliseconds(20);
+};
+
+/// Where the zombies hang, and what pins them. Same refusals as Counter.
+Result<Attribution> attribute(const Host& host, const AttributionLimits& limits = {});
+
+}  // namespace cgctl::zombies

@@ -1,0 +1,212 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/filesystem.hpp"
+
+#include <algorithm>
+#include <climits>
+
+namespace cgctl::fs {
+namespace {
+
+constexpr std::size_t first_buffer = 4096;
+constexpr std::size_t largest_buffer = std::size_t{64} << 20;
+
+/// Calls `visit` for each component of `path`; stops at the first false.
+template <class Visit>
+bool each_component(std::string_view path, Visit visit) {
+  while (!path.empty()) {
+    const std::size_t slash = std::min(path.find('/'), path.size());
+    const std::string_view component = path.substr(0, slash);
+    path.remove_prefix(std::min(slash + 1, path.size()));
+    if (!component.empty() && component != "." && !visit(component)) return false;
+  }
+  return true;
+}
+
+/// What openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) does, for kernels that lack it. `path` is clean.
+int walk_beneath(int directory, const std::string& path, int flags) {
+  UniqueFd held;
+  int current = directory;
+  std::string_view rest = path;
+  for (;;) {
+    const std::size_t slash = rest.find('/');
+    if (slash == std::string_view::npos) break;
+    const std::string component(rest.substr(0, slash));
+    const int next = sys::open_at(current, component.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW);
+    if (next < 0) return next == -ENOTDIR ? -ELOOP : next;
+    held.reset(next);
+    current = next;
+    rest.remove_prefix(slash + 1);
+  }
+  return sys::open_at(current, std::string(rest).c_str(), flags | O_NOFOLLOW);
+}
+
+}  // namespace
+
+Error system_error(const char* operation, std::string_view shown, int os_errno) {
+  Error error = Error::system(operation, std::string(shown), os_errno);
+  switch (os_errno) {
+    case ENODEV:
+      error.kind = errc::vanished;
+      error.reason = "the cgroup was removed";
+      break;
+    case EACCES:
+    case EPERM: error.hint = "run as root, or have the cgroup delegated to you"; break;
+    case EROFS: error.hint = "mounted read-only; mount it writable or use the host's"; break;
+    case EMFILE: error.hint = "raise the limit of open files (ulimit -n)"; break;
+    default: break;
+  }
+  return error;
+}
+
+Result<std::string> clean_relative_path(std::string_view path) {
+  const auto refuse = [&](errc kind, const char* reason, const char* hint) {
+    const std::size_t nul = std::min(path.find('\0'), path.size());
+    return fail(Error::make(kind, "resolve", std::string(path.substr(0, nul)), reason, hint));
+  };
+  if (path.find('\0') != std::string_view::npos) {
+    return refuse(errc::invalid_argument, "the path has a NUL byte", "");
+  }
+  std::string clean;
+  const char* reason = nullptr;
+  errc kind = errc::invalid_argument;
+  each_component(path, [&](std::string_view component) {
+    if (component == "..") {
+      kind = errc::outside;
+      reason = "'..' would leave the cgroup";
+    } else if (component.size() > NAME_MAX) {
+      reason = "a name in the path is longer than 255 bytes";
+    } else {
+      if (!clean.empty()) clean.push_back('/');
+      clean.append(component);
+      if (clean.size() >= PATH_MAX) reason = "the path is longer than 4095 bytes";
+    }
+    return reason == nullptr;
+  });
+  if (reason != nullptr) {
+    return refuse(kind, reason,
+                  kind == errc::outside ? "give the cgroup's own path, such as /kubepods/pod-a" : "");
+  }
+  if (clean.empty()) clean = ".";
+  return clean;
+}
+
+Result<UniqueFd> open_trusted(const std::string& path, int flags) {
+  const int fd = sys::open_at(AT_FDCWD, path.c_str(), flags);
+  if (fd < 0) return fail(system_error("open", path, -fd));
+  return UniqueFd(fd);
+}
+
+Result<UniqueFd> open_beneath(int directory, std::string_view path, int flags,
+                              std::string_view shown) {
+  const auto clean = clean_relative_path(path);
+  if (!clean) return fail(clean.error());
+
+  int fd = sys::open_beneath(directory, clean->c_str(), flags);
+  if (fd == -ENOSYS || fd == -EPERM) fd = walk_beneath(directory, *clean, flags);
+  if (fd == -ELOOP || fd == -EXDEV) {
+    return fail({errc::outside, -fd, "open", std::string(shown),
+                 "the path leaves the cgroup through a symbolic link or a mount",
+                 "give the cgroup's own path"});
+  }
+  if (fd < 0) return fail(system_error("open", shown, -fd));
+
+  UniqueFd opened(fd);
+  struct ::stat base {};
+  struct ::stat found {};
+  if (const int status = sys::stat(directory, base); status < 0) {
+    return fail(system_error("stat", shown, -status));
+  }
+  if (const int status = sys::stat(fd, found); status < 0) {
+    return fail(system_error("stat", shown, -status));
+  }
+  if (base.st_dev != found.st_dev) {
+    return fail(Error::make(errc::outside, "open", std::string(shown),
+                            "another file system is mounted there",
+                            "unmount it, or name a path of this hierarchy"));
+  }
+  if (S_ISLNK(found.st_mode)) {
+    return fail(Error::make(errc::outside, "open", std::string(shown),
+                            "the path leaves the cgroup through a symbolic link",
+                            "give the cgroup's own path"));
+  }
+  return opened;
+}
+
+Result<std::string_view> read_once(int fd, std::vector<char>& buffer, std::string_view shown) {
+  if (buffer.empty()) buffer.resize(first_buffer);
+  for (;;) {
+    const ssize_t got = sys::pread(fd, buffer.data(), buffer.size(), 0);
+    if (got == -EINTR) continue;
+    if (got < 0) return fail(system_error("read", shown, static_cast<int>(-got)));
+    const auto size = static_cast<std::size_t>(got);
+    if (size < buffer.size()) return std::string_view(buffer.data(), size);
+    if (buffer.size() >= largest_buffer) {
+      return fail(Error::make(errc::malformed, "read", std::string(shown), "larger than 64 MiB"));
+    }
+    buffer.resize(buffer.size() * 4);
+  }
+}
+
+Result<std::string> read_all(int fd, std::string_view shown) {
+  std::string text(first_buffer, '\0');
+  std::size_t used = 0;
+  for (;;) {
+    if (used == text.size()) text.resize(text.size() * 4);
+    const ssize_t got =
+        sys::pread(fd, text.data() + used, text.size() - used, static_cast<off_t>(used));
+    if (got == -EINTR) continue;
+    if (got < 0) return fail(system_error("read", shown, static_cast<int>(-got)));
+    if (got == 0) break;
+    used += static_cast<std::size_t>(got);
+    if (used > largest_buffer) {
+      return fail(Error::make(errc::malformed, "read", std::string(shown), "larger than 64 MiB"));
+    }
+  }
+  text.resize(used);
+  return text;
+}
+
+Result<std::string> read_beneath(int directory, std::string_view path, std::string_view shown) {
+  const auto fd = open_beneath(directory, path, O_RDONLY, shown);
+  if (!fd) return fail(fd.error());
+  return read_all(fd->get(), shown);
+}
+
+Result<std::string> read_trusted(const std::string& path) {
+  const auto fd = open_trusted(path, O_RDONLY);
+  if (!fd) return fail(fd.error());
+  return read_all(fd->get(), path);
+}
+
+Status write_once(int fd, std::string_view value, std::string_view shown,
+                  std::initializer_list<std::int64_t> magics) {
+  const std::int64_t magic = sys::file_system(fd);
+  if (magic < 0) return fail(system_error("statfs", shown, static_cast<int>(-magic)));
+  if (std::find(magics.begin(), magics.end(), magic) == magics.end()) {
+    return fail(Error::make(errc::outside, "write", std::string(shown),
+                            "not a file of the kernel's own file system",
+                            "nothing was written; check the root directories given"));
+  }
+  for (;;) {
+    const ssize_t done = sys::write(fd, value.data(), value.size());
+    if (done == -EINTR) continue;
+    if (done < 0) return fail(system_error("write", shown, static_cast<int>(-done)));
+    if (static_cast<std::size_t>(done) != value.size()) {
+      return fail(Error::make(errc::system, "write", std::string(shown),
+                              "the kernel took only a part of the value"));
+    }
+    return {};
+  }
+}
+
+std::string join(std::string_view base, std::string_view path) {
+  while (!base.empty() && base.back() == '/') base.remove_suffix(1);
+  while (!path.empty() && path.front() == '/') path.remove_prefix(1);
+  std::string joined(base);
+  if (!path.empty() && path != ".") joined.append("/").append(path);
+  if (joined.empty()) joined = "/";
+  return joined;
+}
+
+}  // namespace cgctl::fs

@@ -1,0 +1,144 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/group.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "cgctl/detail/directory.hpp"
+#include "cgctl/filesystem.hpp"
+#include "cgctl/parse.hpp"
+
+namespace cgctl {
+namespace {
+
+bool ends_with(std::string_view text, std::string_view suffix) {
+  return text.size() >= suffix.size() && text.substr(text.size() - suffix.size()) == suffix;
+}
+
+bool is_core_file(std::string_view file) {
+  return parse::starts_with(file, "cgroup.") || file.find('.') == std::string_view::npos;
+}
+
+Error gone(const char* operation, std::string shown) {
+  return {errc::vanished, ENOENT, operation, std::move(shown), "the cgroup does not exist",
+          "list what exists with `cgctl ls`"};
+}
+
+}  // namespace
+
+Result<Group> Host::open(std::string_view path) const { return Group::open(*this, path); }
+
+Result<Group> Group::open(const Host& host, std::string_view path) {
+  const auto clean = fs::clean_relative_path(path);
+  if (!clean) return fail(clean.error());
+  std::vector<Place> places;
+  Error first_error;
+  for (const Hierarchy& hierarchy : host.hierarchies()) {
+    const std::string shown = fs::join(hierarchy.mount_point, *clean);
+    auto directory =
+        fs::open_beneath(hierarchy.directory.get(), *clean, O_PATH | O_DIRECTORY, shown);
+    if (directory) {
+      places.push_back({&hierarchy, std::move(*directory)});
+    } else if (directory.error().os_errno != ENOENT && first_error.path.empty()) {
+      first_error = directory.error();
+    }
+  }
+  std::string absolute = *clean == "." ? "/" : "/" + *clean;
+  if (places.empty()) {
+    if (!first_error.path.empty()) return fail(first_error);
+    return fail(gone("open", absolute));
+  }
+  std::stable_partition(places.begin(), places.end(), [](const Place& place) {
+    return place.hierarchy->version == Version::v2;
+  });
+  return Group(host, std::move(absolute), std::move(places));
+}
+
+Result<const Group::Place*> Group::place(std::string_view controller) const {
+  for (const Place& place : places_) {
+    if (place.hierarchy->has(controller)) return &place;
+  }
+  const auto hierarchy = host_.require(controller);
+  if (!hierarchy) return fail(hierarchy.error());
+  return fail(gone("open", fs::join((*hierarchy)->mount_point, path_)));
+}
+
+Result<const Group::Place*> Group::place_of_file(std::string_view file) const {
+  if (is_core_file(file)) return &places_.front();
+  if (ends_with(file, ".pressure")) {
+    if (places_.front().hierarchy->version == Version::v2) return &places_.front();
+    return fail(Error::make(errc::unsupported, "open", fs::join(path_, file),
+                            "pressure files exist on cgroup v2 only"));
+  }
+  return place(file.substr(0, file.find('.')));
+}
+
+Result<UniqueFd> open_file_in(const Group::Place& place, std::string_view path,
+                              std::string_view file, int flags) {
+  const std::string shown = fs::join(fs::join(place.hierarchy->mount_point, path), file);
+  if (file.empty() || file.find('/') != std::string_view::npos || file == "." || file == "..") {
+    return fail(Error::make(errc::outside, "open", shown, "not the name of a cgroup file",
+                            "give a kernel file name such as memory.stat"));
+  }
+  auto fd = fs::open_beneath(place.directory.get(), file, flags, shown);
+  if (fd || fd.error().os_errno != ENOENT) return fd;
+  struct ::stat procs {};
+  if (sys::stat_at(place.directory.get(), "cgroup.procs", procs) != 0) return fail(gone("open", shown));
+  Error error = Error::make(errc::unsupported, "open", shown, "this cgroup has no such file");
+  error.os_errno = ENOENT;
+  const std::string controller(file.substr(0, file.find('.')));
+  error.hint = place.hierarchy->version == Version::v2 && !is_core_file(file)
+                   ? "the kernel lacks it, or the controller is not enabled here: write +" +
+                         controller + " to the parent's cgroup.subtree_control"
+                   : "this kernel does not provide it";
+  return fail(error);
+}
+
+Result<UniqueFd> Group::open_file(std::string_view file, int flags) const {
+  const auto place = place_of_file(file);
+  if (!place) return fail(place.error());
+  return open_file_in(**place, path_, file, flags);
+}
+
+Result<std::string> Group::read(std::string_view file) const {
+  const auto fd = open_file(file, O_RDONLY);
+  if (!fd) return fail(fd.error());
+  return fs::read_all(fd->get(), shown(file));
+}
+
+std::string Group::shown(std::string_view file) const {
+  const auto place = place_of_file(file);
+  if (!place) return fs::join(path_, file);
+  return fs::join(fs::join((*place)->hierarchy->mount_point, path_), file);
+}
+
+Result<std::vector<std::string>> child_directories(int directory, std::string_view shown) {
+  const int fd = sys::open_at(directory, ".", O_RDONLY | O_DIRECTORY);
+  if (fd < 0) return fail(fs::system_error("open", shown, -fd));
+  const UniqueFd opened(fd);
+  std::vector<std::string> names;
+  std::vector<char> buffer(detail::entries_buffer);
+  const int status = detail::each_subdirectory(fd, buffer, [&](const char* name, bool) {
+    names.emplace_back(name);
+  });
+  if (status < 0) return fail(fs::system_error("list", shown, -status));
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+Result<std::vector<std::string>> Group::children() const {
+  std::vector<std::string> all;
+  for (const Place& place : places_) {
+    auto names = child_directories(place.directory.get(), fs::join(place.hierarchy->mount_point, path_));
+    if (!names) return fail(names.error());
+    all.insert(all.end(), names->begin(), names->end());
+  }
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  return all;
+}
+
+}  // namespace cgctl

@@ -1,0 +1,297 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/host.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <optional>
+
+#include "cgctl/filesystem.hpp"
+#include "cgctl/parse.hpp"
+
+namespace cgctl {
+namespace {
+
+constexpr std::string_view standard_root = "/sys/fs/cgroup";
+
+std::vector<std::string> split(std::string_view text, char separator) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(separator), text.size());
+    if (end != 0) parts.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return parts;
+}
+
+bool is_octal(char c) { return c >= '0' && c <= '7'; }
+
+/// mountinfo writes space, tab, newline and backslash as \040, \011, \012 and \134.
+std::string unescape(std::string_view text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size() && is_octal(text[i + 1]) && is_octal(text[i + 2]) &&
+        is_octal(text[i + 3])) {
+      plain.push_back(static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 +
+                                        (text[i + 3] - '0')));
+      i += 3;
+    } else {
+      plain.push_back(text[i]);
+    }
+  }
+  return plain;
+}
+
+/// The rest of `path` below `root`, or nothing when it is elsewhere.
+std::optional<std::string_view> below(std::string_view path, std::string_view root) {
+  while (root.size() > 1 && root.back() == '/') root.remove_suffix(1);
+  if (root == "/") return path;
+  if (!parse::starts_with(path, root)) return std::nullopt;
+  path.remove_prefix(root.size());
+  if (!path.empty() && path.front() != '/') return std::nullopt;
+  return path;
+}
+
+/// Where this process reaches a mount point that mountinfo names; nothing when the roots given exclude it.
+std::optional<std::string> reachable(const std::string& mount_point, const Roots& roots) {
+  if (roots.cgroup == standard_root || below(mount_point, roots.cgroup)) return mount_point;
+  if (const auto rest = below(mount_point, standard_root)) return fs::join(roots.cgroup, *rest);
+  return std::nullopt;
+}
+
+bool exists_in(const UniqueFd& directory, const char* name) {
+  struct ::stat found {};
+  return sys::stat_at(directory.get(), name, found) == 0;
+}
+
+/// On a real cgroup file system the hierarchy's root is inode 1, whatever a namespace makes mountinfo say. A captured
+/// tree has other inodes: there mountinfo's root and the files that only a root has decide.
+bool shows_whole(const Hierarchy& hierarchy) {
+  const std::int64_t magic = sys::file_system(hierarchy.directory.get());
+  if (magic == fs::cgroup_v1_magic || magic == fs::cgroup_v2_magic) {
+    struct ::stat root {};
+    return sys::stat(hierarchy.directory.get(), root) == 0 && root.st_ino == 1;
+  }
+  if (hierarchy.mount_root != "/") return false;
+  return hierarchy.version == Version::v2 ? !exists_in(hierarchy.directory, "cgroup.type")
+                                          : exists_in(hierarchy.directory, "cgroup.sane_behavior");
+}
+
+void name_controllers(Hierarchy& hierarchy, const MountRow& mount,
+                      const std::vector<SubsystemRow>& subsystems) {
+  if (hierarchy.version == Version::v2) {
+    const auto text = fs::read_beneath(hierarchy.directory.get(), "cgroup.controllers",
+                                       fs::join(hierarchy.mount_point, "cgroup.controllers"));
+    if (!text) return;
+    std::string_view rest = std::string_view(*text).substr(0, text->find('\n'));
+    for (auto name = parse::field(rest); !name.empty(); name = parse::field(rest)) {
+      hierarchy.controllers.emplace_back(name);
+    }
+    return;
+  }
+  constexpr std::array<std::string_view, 14> known = {
+      "cpuset", "cpu",        "cpuacct",  "blkio",   "memory", "devices", "freezer",
+      "net_cls", "perf_event", "net_prio", "hugetlb", "pids",   "rdma",    "misc"};
+  for (const std::string& option : mount.options) {
+    if (parse::starts_with(option, "name=")) hierarchy.name = option.substr(5);
+    const bool listed = std::any_of(subsystems.begin(), subsystems.end(),
+                                    [&](const SubsystemRow& row) { return row.name == option; });
+    if (listed || std::find(known.begin(), known.end(), option) != known.end()) {
+      hierarchy.controllers.push_back(option);
+    }
+  }
+}
+
+/// Two mounts of the same hierarchy: v2 is one per machine, v1 is told by its controllers and name.
+bool same_hierarchy(const Hierarchy& a, const Hierarchy& b) {
+  if (a.version != b.version) return false;
+  return a.version == Version::v2 || (a.controllers == b.controllers && a.name == b.name);
+}
+
+/// Bytes per page of a captured machine: the same quantity is in meminfo as kB and in vmstat as pages. Both move
+/// between two reads, so the nearest power of two is taken.
+std::optional<std::uint64_t> captured_page_size(const Roots& roots) {
+  const auto meminfo = fs::read_trusted(fs::join(roots.proc, "meminfo"));
+  const auto vmstat = fs::read_trusted(fs::join(roots.proc, "vmstat"));
+  if (!meminfo || !vmstat) return std::nullopt;
+  const auto pages = parse::value_of(*vmstat, "nr_free_pages");
+  std::string_view rest = *meminfo;
+  while (pages && *pages != 0 && !rest.empty()) {
+    std::string_view row = parse::line(rest);
+    if (parse::field(row) != "MemFree:") continue;
+    std::string_view amount = parse::field(row);
+    std::uint64_t kib = 0;
+    if (!parse::number(amount, kib) || kib == 0) return std::nullopt;
+    const double ratio = 1024.0 * static_cast<double>(kib) / static_cast<double>(*pages);
+    const auto exponent = std::lround(std::log2(ratio));
+    if (exponent < 12 || exponent > 18) return std::nullopt;
+    return std::uint64_t{1} << exponent;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string_view to_string(Version version) noexcept { return version == Version::v1 ? "v1" : "v2"; }
+
+std::string_view to_string(Mode mode) noexcept {
+  switch (mode) {
+    case Mode::v1: return "v1";
+    case Mode::v2: return "v2";
+    case Mode::hybrid: return "hybrid";
+  }
+  return "unknown";
+}
+
+bool Hierarchy::has(std::string_view controller) const noexcept {
+  return std::find(controllers.begin(), controllers.end(), controller) != controllers.end();
+}
+
+std::vector<SubsystemRow> parse_proc_cgroups(std::string_view text) {
+  std::vector<SubsystemRow> rows;
+  while (!text.empty()) {
+    std::string_view rest = parse::line(text);
+    SubsystemRow row;
+    row.name = parse::field(rest);
+    if (row.name.empty() || row.name.front() == '#') continue;
+    const auto hierarchy = parse::whole_number(parse::field(rest));
+    const auto num_cgroups = parse::whole_number(parse::field(rest));
+    const auto enabled = parse::whole_number(parse::field(rest));
+    if (!hierarchy || !num_cgroups || !enabled) continue;
+    row.hierarchy = static_cast<std::uint32_t>(*hierarchy);
+    row.num_cgroups = *num_cgroups;
+    row.enabled = *enabled != 0;
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::vector<MountRow> parse_mountinfo(std::string_view text) {
+  std::vector<MountRow> rows;
+  while (!text.empty()) {
+    std::string_view rest = parse::line(text);
+    for (int skipped = 0; skipped < 3; ++skipped) parse::field(rest);
+    MountRow row;
+    row.root = unescape(parse::field(rest));
+    row.mount_point = unescape(parse::field(rest));
+    std::string_view optional_field = parse::field(rest);
+    while (!optional_field.empty() && optional_field != "-") optional_field = parse::field(rest);
+    const std::string_view type = parse::field(rest);
+    if (type != "cgroup" && type != "cgroup2") continue;
+    row.version = type == "cgroup2" ? Version::v2 : Version::v1;
+    parse::field(rest);
+    row.options = split(unescape(parse::field(rest)), ',');
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::vector<MembershipRow> parse_membership(std::string_view text) {
+  std::vector<MembershipRow> rows;
+  while (!text.empty()) {
+    const std::string_view row = parse::line(text);
+    const std::size_t first = row.find(':');
+    const std::size_t second = first == std::string_view::npos ? first : row.find(':', first + 1);
+    if (second == std::string_view::npos) continue;
+    rows.push_back({split(row.substr(first + 1, second - first - 1), ','),
+                    std::string(row.substr(second + 1))});
+  }
+  return rows;
+}
+
+Result<Host> Host::detect(Roots roots) {
+  auto state = std::make_shared<State>();
+  const std::string mountinfo_path = fs::join(roots.proc, "self/mountinfo");
+  const auto mountinfo = fs::read_trusted(mountinfo_path);
+  if (!mountinfo) return fail(mountinfo.error());
+  if (const auto text = fs::read_trusted(fs::join(roots.proc, "cgroups"))) {
+    state->subsystems = parse_proc_cgroups(*text);
+  }
+
+  bool unreachable = false;
+  for (const MountRow& mount : parse_mountinfo(*mountinfo)) {
+    auto mount_point = reachable(mount.mount_point, roots);
+    if (!mount_point) continue;
+    auto directory = fs::open_trusted(*mount_point, O_PATH | O_DIRECTORY);
+    if (!directory) {
+      unreachable = true;
+      continue;
+    }
+    Hierarchy hierarchy;
+    hierarchy.version = mount.version;
+    hierarchy.mount_point = std::move(*mount_point);
+    hierarchy.mount_root = mount.root;
+    hierarchy.directory = std::move(*directory);
+    hierarchy.whole = shows_whole(hierarchy);
+    name_controllers(hierarchy, mount, state->subsystems);
+    const auto twin = std::find_if(state->hierarchies.begin(), state->hierarchies.end(),
+                                   [&](const Hierarchy& h) { return same_hierarchy(h, hierarchy); });
+    if (twin == state->hierarchies.end()) {
+      state->hierarchies.push_back(std::move(hierarchy));
+    } else if (hierarchy.whole && !twin->whole) {
+      *twin = std::move(hierarchy);
+    }
+  }
+  if (state->hierarchies.empty()) {
+    return fail(Error::make(
+        errc::unsupported, "detect", mountinfo_path,
+        unreachable ? "the cgroup mounts it names are not reachable from here"
+                    : "no cgroup file system is mounted below " + roots.cgroup,
+        "mount one (mount -t cgroup2 none /sys/fs/cgroup), or name the roots with --cgroup-root and "
+        "--proc-root"));
+  }
+
+  state->page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  if (const auto proc = fs::open_trusted(roots.proc, O_PATH | O_DIRECTORY)) {
+    state->live = sys::file_system(proc->get()) == fs::proc_magic;
+  }
+  if (!state->live) state->page_size = captured_page_size(roots).value_or(state->page_size);
+  state->roots = std::move(roots);
+  return Host(std::move(state));
+}
+
+Mode Host::mode() const noexcept {
+  bool v1 = false;
+  bool v2 = false;
+  for (const Hierarchy& hierarchy : hierarchies()) {
+    (hierarchy.version == Version::v1 ? v1 : v2) = true;
+  }
+  if (v1 && v2) return Mode::hybrid;
+  return v2 ? Mode::v2 : Mode::v1;
+}
+
+const Hierarchy* Host::find(std::string_view controller) const noexcept {
+  for (const Hierarchy& hierarchy : hierarchies()) {
+    if (hierarchy.has(controller)) return &hierarchy;
+  }
+  return nullptr;
+}
+
+const Hierarchy* Host::unified() const noexcept {
+  for (const Hierarchy& hierarchy : hierarchies()) {
+    if (hierarchy.version == Version::v2) return &hierarchy;
+  }
+  return nullptr;
+}
+
+Result<const Hierarchy*> Host::require(std::string_view controller) const {
+  if (const Hierarchy* found = find(controller)) return found;
+  for (const SubsystemRow& row : subsystems()) {
+    if (row.name != controller) continue;
+    if (!row.enabled) {
+      return fail(Error::make(errc::unsupported, "find controller", std::string(controller),
+                              "it is disabled on this kernel",
+                              "boot without cgroup_disable=" + row.name));
+    }
+    return fail(Error::make(errc::unsupported, "find controller", std::string(controller),
+                            "no mounted hierarchy has it", "mount it, or look below another --cgroup-root"));
+  }
+  return fail(Error::make(errc::unsupported, "find controller", std::string(controller),
+                          "this kernel does not have it, or hides it from this cgroup namespace"));
+}
+
+}  // namespace cgctl

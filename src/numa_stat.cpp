@@ -1,0 +1,233 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/numa_stat.hpp"
+
+#include <fcntl.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "cgctl/filesystem.hpp"
+
+namespace cgctl::numa {
+namespace {
+
+constexpr std::size_t largest_text = std::size_t{4} << 20;
+
+/// The stats that RootReader gives, in the order of the kernel's file.
+constexpr std::array<std::string_view, 4> v1_names = {"hierarchical_total", "hierarchical_file",
+                                                      "hierarchical_anon", "hierarchical_unevictable"};
+constexpr std::array<std::string_view, 5> v2_names = {"inactive_anon", "active_anon", "inactive_file",
+                                                      "active_file", "unevictable"};
+
+/// The LRU lists of one node, in the kernel's order (enum lru_list).
+using Lru = std::array<std::uint64_t, 5>;
+constexpr std::array<std::string_view, 5> lru_keys = {
+    "nr_inactive_anon", "nr_active_anon", "nr_inactive_file", "nr_active_file", "nr_unevictable"};
+
+bool parse_lru(std::string_view text, Lru& out) noexcept {
+  std::size_t found = 0;
+  while (!text.empty() && found < lru_keys.size()) {
+    std::string_view row = parse::line(text);
+    const std::string_view key = lru_keys[found];
+    if (row.size() <= key.size() || row[key.size()] != ' ' || !parse::starts_with(row, key)) continue;
+    row.remove_prefix(key.size() + 1);
+    if (!parse::number(row, out[found])) return false;
+    ++found;
+  }
+  return found == lru_keys.size();
+}
+
+std::chrono::nanoseconds now(clockid_t clock) noexcept {
+  timespec time{};
+  ::clock_gettime(clock, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+std::string milliseconds(std::chrono::nanoseconds time) {
+  const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(time).count();
+  if (micros < 10'000) return std::to_string(micros) + " us";
+  return std::to_string(micros / 1000) + " ms";
+}
+
+}  // namespace
+
+std::string_view to_string(Unit unit) noexcept { return unit == Unit::pages ? "pages" : "bytes"; }
+std::string_view to_string(Source source) noexcept {
+  return source == Source::file ? "file" : "nodes";
+}
+
+Status parse(std::string_view text, Version version, NumaStat& out) {
+  out.text_.assign(text.begin(), text.end());
+  return out.parse_rows(std::string_view(out.text_.data(), out.text_.size()), version, "numa_stat");
+}
+
+Result<Reader> Reader::open(const Group& group) {
+  const auto place = group.place("memory");
+  if (!place) return fail(place.error());
+  auto fd = open_file_in(**place, group.path(), "memory.numa_stat", O_RDONLY);
+  if (!fd) {
+    Error error = fd.error();
+    if (error.kind == errc::unsupported) {
+      error.hint = (*place)->hierarchy->version == Version::v2
+                       ? "cgroup v2 has it since Linux 5.10, on NUMA kernels, where the memory controller is enabled"
+                       : "kernels built without NUMA do not have it";
+    }
+    return fail(std::move(error));
+  }
+  return Reader(std::move(*fd), (*place)->hierarchy->version, group.host().page_size(),
+                group.shown("memory.numa_stat"));
+}
+
+Status Reader::again(ssize_t got, NumaStat& out) const {
+  if (got == -EINTR) return {};
+  if (got < 0) return fail(fs::system_error("read", path_, static_cast<int>(-got)));
+  if (out.text_.size() >= largest_text) {
+    return fail(Error::make(errc::malformed, "read", path_, "larger than 4 MiB"));
+  }
+  out.text_.resize(out.text_.size() * 4);
+  return {};
+}
+
+Result<RootReader> RootReader::open(const Host& host, Version version) {
+  const std::string directory = fs::join(host.roots().sys, "devices/system/node");
+  auto list = fs::read_trusted(fs::join(directory, "has_memory"));
+  if (!list) list = fs::read_trusted(fs::join(directory, "has_normal_memory"));
+  if (!list) list = fs::read_trusted(fs::join(directory, "online"));
+  if (!list) {
+    Error error = list.error();
+    if (error.os_errno == ENOENT) {
+      error.kind = errc::unsupported;
+      error.reason = "no NUMA nodes are shown";
+      error.hint = "kernels built without NUMA have no per-node counters";
+    }
+    return fail(std::move(error));
+  }
+  std::vector<Node> nodes;
+  Status status;
+  const bool listed = parse::ranges(*list, [&](std::uint64_t first, std::uint64_t last) {
+    for (std::uint64_t id = first; status && id <= last; ++id) {
+      auto fd = fs::open_trusted(fs::join(directory, "node" + std::to_string(id) + "/vmstat"), O_RDONLY);
+      if (!fd) {
+        status = fail(fd.error());
+      } else {
+        nodes.push_back({static_cast<std::uint32_t>(id), std::move(*fd)});
+      }
+    }
+  });
+  if (!status) return fail(status.error());
+  if (!listed || nodes.empty()) {
+    return fail(Error::make(errc::malformed, "parse", directory, "the list of nodes is no list"));
+  }
+  return RootReader(std::move(nodes), version, host.page_size(), directory);
+}
+
+Status RootReader::read(NumaStat& out) const {
+  const bool v1 = version_ == Version::v1;
+  out.clear(v1 ? Unit::pages : Unit::bytes, Source::nodes);
+  out.page_size_ = page_size_;
+  const std::size_t count = nodes_.size();
+  const std::size_t rows = v1 ? v1_names.size() : v2_names.size();
+  out.values_.resize(rows * count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const Node& node = nodes_[i];
+    const auto text = fs::read_once(node.vmstat.get(), out.text_, path_);
+    if (!text) {
+      Error error = text.error();
+      if (error.kind == errc::vanished) error.reason = "the NUMA node went offline";
+      return fail(std::move(error));
+    }
+    Lru lru{};
+    if (!parse_lru(*text, lru)) {
+      return fail(Error::make(errc::malformed, "parse",
+                              fs::join(path_, "node" + std::to_string(node.id) + "/vmstat"),
+                              "the LRU counters are missing"));
+    }
+    std::array<std::uint64_t, 5> values{};
+    if (v1) {
+      const std::uint64_t anon = lru[0] + lru[1];
+      const std::uint64_t file = lru[2] + lru[3];
+      values = {file + anon + lru[4], file, anon, lru[4]};
+    } else {
+      std::transform(lru.begin(), lru.end(), values.begin(),
+                     [this](std::uint64_t pages) { return pages * page_size_; });
+    }
+    for (std::size_t row = 0; row < rows; ++row) {
+      out.values_[row * count + i] = {node.id, values[row]};
+    }
+  }
+  // The counters' text is used up: its buffer now holds the names.
+  std::uint32_t at = 0;
+  for (std::size_t row = 0; row < rows; ++row) {
+    const std::string_view name = v1 ? v1_names[row] : v2_names[row];
+    std::copy(name.begin(), name.end(), out.text_.begin() + at);
+    std::uint64_t total = 0;
+    for (std::size_t i = 0; i < count; ++i) total += out.values_[row * count + i].value;
+    out.rows_.push_back({at, static_cast<std::uint32_t>(name.size()), total, row * count, count});
+    at += static_cast<std::uint32_t>(name.size());
+  }
+  return {};
+}
+
+Result<Cost> measured_read(const Reader& reader, NumaStat& out) {
+  const auto cpu = now(CLOCK_THREAD_CPUTIME_ID);
+  const auto wall = now(CLOCK_MONOTONIC);
+  const Status status = reader.read(out);
+  const Cost cost{now(CLOCK_MONOTONIC) - wall, now(CLOCK_THREAD_CPUTIME_ID) - cpu};
+  if (!status) return fail(status.error());
+  return cost;
+}
+
+Error OverBudget::error(std::string path) const {
+  return Error::make(errc::over_budget, "read", std::move(path),
+                     "predicted to take up to " + milliseconds(predicted) + " with " +
+                         std::to_string(memcgs) + " memory cgroups below" +
+                         (measured ? "" : ", nothing being measured yet") + "; the budget is " +
+                         milliseconds(budget),
+                     "raise the budget, or read the root by nodes");
+}
+
+void CostGuard::record(const Cost& cost, std::uint64_t memcgs, Time now) noexcept {
+  samples_[next_] = {cost, std::max<std::uint64_t>(memcgs, 1), now};
+  next_ = (next_ + 1) % samples_.size();
+}
+
+const CostGuard::Sample* CostGuard::newest() const noexcept {
+  const Sample& last = samples_[(next_ + samples_.size() - 1) % samples_.size()];
+  return last.memcgs == 0 ? nullptr : &last;
+}
+
+CostGuard::nanoseconds CostGuard::predict(std::uint64_t memcgs) const noexcept {
+  memcgs = std::max<std::uint64_t>(memcgs, 1);
+  const auto scaled = [&](nanoseconds cost, std::uint64_t over) {
+    const double factor = std::max(1.0, static_cast<double>(memcgs) / static_cast<double>(over));
+    constexpr double longest = 1e18;
+    return nanoseconds(
+        static_cast<std::int64_t>(std::min(longest, static_cast<double>(cost.count()) * factor)));
+  };
+  const Sample* const last = newest();
+  if (last == nullptr) return scaled(config_.prior, 1);
+  nanoseconds least = nanoseconds::max();
+  for (const Sample& sample : samples_) {
+    if (sample.memcgs == 0 || last->at - sample.at > config_.remeasure_after) continue;
+    least = std::min(least, scaled(sample.cost.wall, sample.memcgs));
+  }
+  return least;
+}
+
+tl::expected<void, OverBudget> CostGuard::admit(std::uint64_t memcgs, Time now) const noexcept {
+  const nanoseconds predicted = predict(memcgs);
+  if (predicted <= config_.budget) return {};
+  const Sample* const last = newest();
+  const OverBudget refusal{predicted, config_.budget, memcgs, last != nullptr};
+  if (last == nullptr || predicted > config_.budget * config_.probe_factor) {
+    return tl::unexpected<OverBudget>(refusal);
+  }
+  const nanoseconds rest = now - last->at;
+  const bool rare = rest >= config_.remeasure_after && rest / config_.probe_rest >= predicted;
+  if (!rare) return tl::unexpected<OverBudget>(refusal);
+  return {};
+}
+
+}  // namespace cgctl::numa

@@ -1,0 +1,60 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/detail/sys.hpp"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace cgctl::sys {
+namespace {
+
+template <class T>
+T result(T value) noexcept {
+  return value < 0 ? static_cast<T>(-errno) : value;
+}
+
+}  // namespace
+
+int open_at(int directory, const char* path, int flags, mode_t mode) noexcept {
+  return result(::openat(directory, path, flags | O_CLOEXEC, mode));
+}
+
+int open_beneath(int directory, const char* path, int flags) noexcept {
+  open_how how{};
+  how.flags = static_cast<__u64>(flags | O_CLOEXEC);
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+  return result(static_cast<int>(::syscall(SYS_openat2, directory, path, &how, sizeof how)));
+}
+
+void close(int fd) noexcept { ::close(fd); }
+
+ssize_t pread(int fd, void* buffer, std::size_t size, off_t offset) noexcept {
+  return result(::pread(fd, buffer, size, offset));
+}
+
+ssize_t write(int fd, const void* data, std::size_t size) noexcept {
+  return result(::write(fd, data, size));
+}
+
+ssize_t getdents64(int fd, void* buffer, std::size_t size) noexcept {
+  return result(static_cast<ssize_t>(::syscall(SYS_getdents64, fd, buffer, size)));
+}
+
+int stat(int fd, struct ::stat& out) noexcept { return result(::fstat(fd, &out)); }
+
+int stat_at(int directory, const char* name, struct ::stat& out) noexcept {
+  return result(::fstatat(directory, name, &out, AT_SYMLINK_NOFOLLOW));
+}
+
+std::int64_t file_system(int fd) noexcept {
+  struct ::statfs out {};
+  const int status = result(::fstatfs(fd, &out));
+  return status < 0 ? status : static_cast<std::int64_t>(out.f_type);
+}
+
+}  // namespace cgctl::sys

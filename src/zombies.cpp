@@ -1,0 +1,183 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/zombies.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "cgctl/detail/directory.hpp"
+#include "cgctl/filesystem.hpp"
+#include "cgctl/parse.hpp"
+
+namespace cgctl::zombies {
+namespace {
+
+/// Counts the directories below one, depth first. Names of directories that have directories inside wait in one arena,
+/// so that one buffer for entries serves all levels.
+class DirectoryCounter {
+ public:
+  /// Adds what is below `directory`; 0 or a negated errno.
+  int add_below(int directory) {
+    const int opened = sys::open_at(directory, ".", O_RDONLY | O_DIRECTORY);
+    if (opened < 0) return opened;
+    const UniqueFd fd(opened);
+    return descend(fd.get());
+  }
+
+  [[nodiscard]] std::uint64_t count() const noexcept { return count_; }
+
+ private:
+  // NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is, one descriptor a level.
+  int descend(int fd) {
+    const std::size_t mine = pending_.size();
+    const int status = detail::each_subdirectory(fd, entries_, [this](const char* name, bool leaf) {
+      ++count_;
+      if (!leaf) pending_.insert(pending_.end(), name, name + std::strlen(name) + 1);
+    });
+    if (status < 0) return status;
+    const std::size_t end = pending_.size();
+    for (std::size_t at = mine; at < end;) {
+      const char* const name = pending_.data() + at;
+      at += std::strlen(name) + 1;
+      const int opened = sys::open_at(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+      if (opened == -ENOENT || opened == -ENODEV) {
+        --count_;
+        continue;
+      }
+      if (opened < 0) return opened;
+      const UniqueFd child(opened);
+      if (const int inner = descend(child.get()); inner < 0) return inner;
+    }
+    pending_.resize(mine);
+    return 0;
+  }
+
+  std::uint64_t count_ = 0;
+  std::vector<char> entries_ = std::vector<char>(detail::entries_buffer);
+  std::vector<char> pending_;
+};
+
+std::optional<std::uint64_t> memory_row(std::string_view proc_cgroups) {
+  while (!proc_cgroups.empty()) {
+    std::string_view row = parse::line(proc_cgroups);
+    if (parse::field(row) != "memory") continue;
+    parse::field(row);
+    return parse::whole_number(parse::field(row));
+  }
+  return std::nullopt;
+}
+
+/// A hierarchy that the counts are meaningful for.
+Result<const Hierarchy*> whole_memory_hierarchy(const Host& host) {
+  const auto hierarchy = host.require("memory");
+  if (!hierarchy) return hierarchy;
+  if (!(*hierarchy)->whole) {
+    return fail(Error::make(
+        errc::incomplete_view, "count zombies", (*hierarchy)->mount_point,
+        "only a part of the memory hierarchy is visible here (a cgroup namespace, or a partial mount)",
+        "the kernel's number is for the whole machine: run in the host's cgroup namespace (nsenter "
+        "--cgroup --target 1), or mount the host's /sys/fs/cgroup and /proc and name them with "
+        "--cgroup-root and --proc-root"));
+  }
+  return hierarchy;
+}
+
+}  // namespace
+
+Result<std::uint64_t> count_directories(int directory, std::string_view shown) {
+  DirectoryCounter counter;
+  if (const int status = counter.add_below(directory); status < 0) {
+    return fail(fs::system_error("walk", shown, -status));
+  }
+  return counter.count() + 1;
+}
+
+Result<Counter> Counter::open(const Host& host) {
+  const auto hierarchy = whole_memory_hierarchy(host);
+  if (!hierarchy) return fail(hierarchy.error());
+  if ((*hierarchy)->version == Version::v1) {
+    std::string path = fs::join(host.roots().proc, "cgroups");
+    auto source = fs::open_trusted(path, O_RDONLY);
+    if (!source) return fail(source.error());
+    return Counter(host, **hierarchy, std::move(*source), std::move(path));
+  }
+  std::string path = fs::join((*hierarchy)->mount_point, "cgroup.stat");
+  auto source = fs::open_beneath((*hierarchy)->directory.get(), "cgroup.stat", O_RDONLY, path);
+  if (!source) {
+    Error error = source.error();
+    if (error.os_errno == ENOENT) {
+      error.kind = errc::unsupported;
+      error.hint = "cgroup v2 counts dying cgroups since Linux 4.14";
+    }
+    return fail(std::move(error));
+  }
+  return Counter(host, **hierarchy, std::move(*source), std::move(path));
+}
+
+Result<Count> Counter::count(unsigned rounds) {
+  return hierarchy_->version == Version::v1 ? count_v1(std::max(rounds, 1U)) : count_v2();
+}
+
+Result<std::uint64_t> Counter::kernel_count() {
+  const auto text = fs::read_once(source_.get(), text_, path_);
+  if (!text) return fail(text.error());
+  const auto number = memory_row(*text);
+  if (!number) {
+    return fail(Error::make(errc::malformed, "parse", path_, "the memory row has no num_cgroups"));
+  }
+  return *number;
+}
+
+Result<Count> Counter::count_v1(unsigned rounds) {
+  auto before = kernel_count();
+  if (!before) return fail(before.error());
+  Count count;
+  for (unsigned round = 0; round < rounds; ++round) {
+    const auto live = count_directories(hierarchy_->directory.get(), hierarchy_->mount_point);
+    if (!live) return fail(live.error());
+    const auto after = kernel_count();
+    if (!after) return fail(after.error());
+    const auto [least, most] = std::minmax(*before, *after);
+    count.kernel = *after;
+    count.live = *live;
+    count.low = least > *live ? least - *live : 0;
+    count.high = most > *live ? most - *live : 0;
+    if (least == most && least >= *live) break;
+    before = after;
+  }
+  return count;
+}
+
+Result<Count> Counter::count_v2() {
+  const auto text = fs::read_once(source_.get(), text_, path_);
+  if (!text) return fail(text.error());
+  Count count;
+  count.hierarchy = Version::v2;
+  auto dying = parse::value_of(*text, "nr_dying_subsys_memory");
+  auto live = parse::value_of(*text, "nr_subsys_memory");
+  if (!dying || !live) {
+    dying = parse::value_of(*text, "nr_dying_descendants");
+    live = parse::value_of(*text, "nr_descendants");
+    if (live) ++*live;
+    count.memory_only = false;
+  }
+  if (!dying || !live) {
+    return fail(Error::make(errc::malformed, "parse", path_,
+                            "neither nr_dying_subsys_memory nor nr_dying_descendants is there"));
+  }
+  count.live = *live;
+  count.kernel = *live + *dying;
+  count.low = *dying;
+  count.high = *dying;
+  return count;
+}
+
+Result<Count> count(const Host& host) {
+  auto counter = Counter::open(host);
+  if (!counter) return fail(counter.error());
+  return counter->count();
+}
+
+}  // namespace cgctl::zombies
