@@ -115,6 +115,7 @@ class WalkV1 : public Walk {
       return {};
     });
     if (!status) return fail(status.error());
+    if (!parent) note_slab_accounting(directory);
     const std::uint64_t total = stat[total_cache] + stat[total_rss];
     if (!complete()) return total;
     if (!hierarchical) {
@@ -127,8 +128,23 @@ class WalkV1 : public Walk {
   }
 
   [[nodiscard]] const Stat& own() const noexcept { return own_; }
+  [[nodiscard]] SlabPins slab() const noexcept { return slab_; }
 
  private:
+  /// Linux 5.9 moved slab accounting to objects that change owner, and emptied slabinfo; before, a cgroup whose own tasks
+  /// use kernel memory has lines there. Only cgroups without children are asked (the usage is hierarchical, the
+  /// lines are not), a few of them, since the old kernels hold a global lock meanwhile.
+  void note_slab_accounting(int directory) {
+    constexpr unsigned enough = 8;
+    if (slab_ == SlabPins::yes || asked_ == enough) return;
+    const auto usage = read(directory, "memory.kmem.usage_in_bytes");
+    if (!usage || parse::whole_number(*usage).value_or(0) == 0) return;
+    const auto slabinfo = read(directory, "memory.kmem.slabinfo");
+    if (!slabinfo) return;
+    ++asked_;
+    slab_ = slabinfo->empty() ? SlabPins::no : SlabPins::yes;
+  }
+
   /// Linux 5.11 made every hierarchy hierarchical and the file reads 1; later kernels may drop it.
   bool has_hierarchy(int directory) {
     const auto text = read(directory, "memory.use_hierarchy");
@@ -136,6 +152,8 @@ class WalkV1 : public Walk {
   }
 
   Stat own_{};
+  SlabPins slab_ = SlabPins::unknown;
+  unsigned asked_ = 0;
 };
 
 class WalkV2 : public Walk {
@@ -208,6 +226,7 @@ Result<Attribution> attribute(const Host& host, const AttributionLimits& limits)
     WalkV1 walk(limits, out);
     if (auto status = walk.visit(memory.directory.get(), "/"); !status) return fail(status.error());
     if (out.complete) out.residual = residual(host, walk.own());
+    out.slab = walk.slab();
   } else {
     WalkV2 walk(limits, out);
     if (auto status = walk.visit(memory.directory.get(), "/"); !status) return fail(status.error());

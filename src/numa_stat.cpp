@@ -230,4 +230,37 @@ tl::expected<void, OverBudget> CostGuard::admit(std::uint64_t memcgs, Time now) 
   return {};
 }
 
+Result<Cost> calibrate(const Host& host, CostGuard& guard, CostGuard::Time now) {
+  const auto memory = host.require("memory");
+  if (!memory) return fail(memory.error());
+  std::string path = "/";
+  UniqueFd directory;
+  for (int at = (*memory)->directory.get();;) {
+    const auto children = child_directories(at, fs::join((*memory)->mount_point, path));
+    if (!children) return fail(children.error());
+    if (children->empty()) break;
+    path = fs::join(path, children->front());
+    auto next = fs::open_beneath(at, children->front(), O_PATH | O_DIRECTORY, path);
+    if (!next) return fail(next.error());
+    directory = std::move(*next);
+    at = directory.get();
+  }
+  if (!directory) {
+    return fail(Error::make(errc::unsupported, "calibrate", (*memory)->mount_point,
+                            "there is no memory cgroup below the root to measure"));
+  }
+  const auto group = host.open(path);
+  if (!group) return fail(group.error());
+  const auto reader = Reader::open(*group);
+  if (!reader) return fail(reader.error());
+  NumaStat out;
+  // The first read pays for cold caches.
+  for (int warm_up = 0; warm_up < 2; ++warm_up) {
+    if (auto status = reader->read(out); !status) return fail(status.error());
+  }
+  const auto cost = measured_read(*reader, out);
+  if (cost) guard.record(*cost, 1, now);
+  return cost;
+}
+
 }  // namespace cgctl::numa

@@ -261,6 +261,10 @@ class CostGuard {
   std::size_t next_ = 0;
 };
 
+/// Gives the guard a first measurement at next to no cost: reads the numa_stat of a cgroup without children, of which there
+/// is nothing to walk below. errc::unsupported when the root is the only memory cgroup.
+Result<Cost> calibrate(const Host& host, CostGuard& guard, CostGuard::Time now);
+
 }  // namespace cgctl::numa
 
 #include "cgctl/detail/numa_stat_inl.hpp"

@@ -97,9 +97,14 @@ struct Residual {
   }
 };
 
+/// Whether dentries and inodes, charged to a memory cgroup, hold it after its removal. Before Linux 5.9 they do; since then
+/// slab objects move to the parent. Told by what `memory.kmem.slabinfo` of v1 says, not by the version.
+enum class SlabPins { unknown, no, yes };
+
 struct Attribution {
   std::vector<Ancestor> ancestors;  ///< those with something to say, most first
   std::optional<Residual> residual;  ///< v1 only
+  SlabPins slab = SlabPins::unknown;
   bool complete = true;  ///< false when the time ran out: cgroups not looked at are in `skipped`
   std::uint64_t skipped = 0;
 };

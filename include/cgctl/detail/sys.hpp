@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
-/// The one door to the kernel. Every function is one system call and returns what the kernel returned, or the negated
+/// The one door to the kernel's files. Every function is one system call and returns what the kernel returned, or the negated
 /// errno. Defined in src/sys.cpp and nowhere else, so that a test can link another definition in its place.
 namespace cgctl::sys {
 

@@ -1,0 +1,262 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/mitigation.hpp"
+
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <thread>
+
+#include "cgctl/filesystem.hpp"
+#include "cgctl/group.hpp"
+#include "cgctl/parse.hpp"
+#include "cgctl/pressure.hpp"
+#include "isolated.hpp"
+
+namespace cgctl::mitigation {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Reads the root's numa_stat when the guard lets it, else says what it would cost.
+void observe_read_cost(const Host& host, numa::CostGuard& guard, Observation& seen) {
+  const numa::CostGuard::Time now = Clock::now().time_since_epoch();
+  const auto calibrated = numa::calibrate(host, guard, now);
+  if (!calibrated && calibrated.error().kind == errc::unsupported && seen.zombies.kernel > 1) return;
+  const auto root = host.open("/");
+  if (!root) return;
+  const auto reader = numa::Reader::open(*root);
+  if (!reader) return;
+  if (guard.admit(seen.zombies.kernel, now)) {
+    numa::NumaStat out;
+    if (const auto cost = numa::measured_read(*reader, out)) {
+      guard.record(*cost, seen.zombies.kernel, now);
+      seen.read_cost = cost->wall;
+      seen.read_cost_measured = true;
+      return;
+    }
+  }
+  seen.read_cost = guard.predict(seen.zombies.kernel);
+}
+
+void observe_pressure(const Host& host, Observation& seen) {
+  if (const auto io = pressure::read(host, pressure::Resource::io)) seen.io_pressure = io->some.avg10;
+  if (const auto memory = pressure::read(host, pressure::Resource::memory); memory && memory->full) {
+    seen.memory_pressure = memory->full->avg10;
+  }
+}
+
+/// Cached of /proc/meminfo, without Shmem, which no drop frees.
+std::uint64_t page_cache(const Host& host) {
+  const auto vmstat = fs::read_trusted(fs::join(host.roots().proc, "vmstat"));
+  if (!vmstat) return 0;
+  const std::uint64_t file = parse::value_of(*vmstat, "nr_file_pages").value_or(0);
+  const std::uint64_t shmem = parse::value_of(*vmstat, "nr_shmem").value_or(0);
+  return (file > shmem ? file - shmem : 0) * host.page_size();
+}
+
+Result<zombies::Count> settle(zombies::Counter& counter, const Policy& policy) {
+  const auto give_up = Clock::now() + policy.settle_limit;
+  auto last = counter.count();
+  auto changed = Clock::now();
+  while (last) {
+    const auto now = Clock::now();
+    if (now - changed >= policy.still_for || now >= give_up) return last;
+    constexpr auto step = std::chrono::nanoseconds(std::chrono::milliseconds(100));
+    std::this_thread::sleep_for(std::min(step, policy.still_for));
+    auto next = counter.count();
+    if (next && next->low != last->low) changed = Clock::now();
+    last = std::move(next);
+  }
+  return last;
+}
+
+std::string drop_caches_path(const Host& host) { return fs::join(host.roots().proc, "sys/vm/drop_caches"); }
+
+/// Writes to memory.reclaim of one cgroup, a chunk at a time, until few of its zombies are left, four chunks in a row
+/// freed none, or `limit` bytes are asked for. Runs in the isolated child: system calls only.
+class Reclaimer {
+ public:
+  Reclaimer(UniqueFd reclaim, UniqueFd stat, std::uint64_t limit) noexcept
+      : reclaim_(std::move(reclaim)), stat_(std::move(stat)), limit_(limit) {}
+
+  [[nodiscard]] int run(std::string_view chunk_text, std::uint64_t chunk) const noexcept {
+    std::uint64_t dying = count();
+    unsigned useless = 0;
+    for (std::uint64_t asked = 0; dying != 0 && useless < 4 && asked < limit_; asked += chunk) {
+      ssize_t done = 0;
+      do done = sys::write(reclaim_.get(), chunk_text.data(), chunk_text.size());
+      while (done == -EINTR);
+      // EAGAIN: less was reclaimed than asked for, which is as good a step as any.
+      if (done < 0 && done != -EAGAIN) return static_cast<int>(-done);
+      constexpr timespec moment{0, 20'000'000};
+      ::nanosleep(&moment, nullptr);
+      const std::uint64_t left = count();
+      useless = left < dying ? 0 : useless + 1;
+      dying = left;
+    }
+    return 0;
+  }
+
+ private:
+  [[nodiscard]] std::uint64_t count() const noexcept {
+    std::array<char, 2048> text{};
+    const ssize_t got = sys::pread(stat_.get(), text.data(), text.size(), 0);
+    if (got <= 0) return 0;
+    const std::string_view view(text.data(), static_cast<std::size_t>(got));
+    if (const auto dying = parse::value_of(view, "nr_dying_subsys_memory")) return *dying;
+    return parse::value_of(view, "nr_dying_descendants").value_or(0);
+  }
+
+  UniqueFd reclaim_;
+  UniqueFd stat_;
+  std::uint64_t limit_;
+};
+
+/// Reclaims from the cgroups with the most zombies directly below them. The bytes charged there bound what is asked for,
+/// so that live cgroups are not emptied for the sake of dead ones.
+Result<std::chrono::nanoseconds> reclaim(const Host& host, const Observation& seen, const Policy& policy) {
+  constexpr std::size_t most_ancestors = 8;
+  const Hierarchy& memory = *host.find("memory");
+  std::vector<Reclaimer> reclaimers;
+  for (const zombies::Ancestor& ancestor : seen.ancestors) {
+    if (reclaimers.size() == most_ancestors || !ancestor.count || *ancestor.count == 0) break;
+    const auto group = host.open(ancestor.path);
+    if (!group) continue;
+    auto control = group->open_file("memory.reclaim", O_WRONLY);
+    auto stat = group->open_file("cgroup.stat", O_RDONLY);
+    if (!control || !stat || sys::file_system(control->get()) != fs::cgroup_v2_magic) continue;
+    const std::uint64_t bound = ancestor.bytes.value_or(*ancestor.count * policy.reclaim_chunk);
+    reclaimers.emplace_back(std::move(*control), std::move(*stat), bound);
+  }
+  const std::string shown = fs::join(memory.mount_point, "memory.reclaim");
+  if (reclaimers.empty()) {
+    return fail(Error::make(errc::unsupported, "reclaim", shown, "no cgroup with zombies below it offers memory.reclaim"));
+  }
+  const std::string chunk = std::to_string(policy.reclaim_chunk);
+  const auto work = [&]() noexcept {
+    int first_error = 0;
+    for (const Reclaimer& reclaimer : reclaimers) {
+      const int error = reclaimer.run(chunk, policy.reclaim_chunk);
+      if (first_error == 0) first_error = error;
+    }
+    return first_error;
+  };
+  return detail::run_isolated(work, policy.deadline, "reclaim", shown);
+}
+
+Result<Action> climb(const Host& host, Rung rung, zombies::Counter& counter, const Policy& policy,
+                     const Observation& seen, std::uint64_t zombies_before) {
+  Action action;
+  action.rung = rung;
+  action.zombies_before = zombies_before;
+  const auto took =
+      rung == Rung::reclaim ? reclaim(host, seen, policy) : drop_caches(host, rung, policy.deadline);
+  if (took) {
+    action.duration = *took;
+  } else {
+    action.end = took.error().kind == errc::timed_out ? End::timed_out : End::failed;
+    if (action.end == End::timed_out) action.duration = policy.deadline;
+    action.error = took.error();
+  }
+  const auto left = settle(counter, policy);
+  if (!left) return fail(left.error());
+  action.zombies_after = left->low;
+  return action;
+}
+
+}  // namespace
+
+Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Policy& /*policy*/) {
+  Observation seen;
+  const auto count = zombies::count(host);
+  if (!count) return fail(count.error());
+  seen.zombies = *count;
+  seen.page_size = host.page_size();
+  seen.page_cache = page_cache(host);
+  observe_pressure(host, seen);
+  observe_read_cost(host, guard, seen);
+  if (count->low != 0) {
+    auto where = zombies::attribute(host);
+    if (!where) return fail(where.error());
+    seen.residual = where->residual;
+    seen.slab = where->slab;
+    seen.ancestors = std::move(where->ancestors);
+  }
+  const Hierarchy& memory = *host.find("memory");
+  if (memory.version == Version::v2) {
+    // The root may lack what its children have: ask the first cgroup that zombies hang below.
+    for (const zombies::Ancestor& ancestor : seen.ancestors) {
+      const auto group = host.open(ancestor.path);
+      if (group && group->open_file("memory.reclaim", O_WRONLY)) seen.can_reclaim = true;
+      if (seen.can_reclaim) break;
+    }
+  }
+  return seen;
+}
+
+Result<Outcome> carry_out(const Host& host, numa::CostGuard& guard, const Plan& plan, const Policy& policy,
+                          const Observation& before) {
+  auto counter = zombies::Counter::open(host);
+  if (!counter) return fail(counter.error());
+  Outcome outcome;
+  std::uint64_t zombies = before.zombies.low;
+  for (const Rung rung : plan.ladder) {
+    if (!outcome.actions.empty() && zombies <= policy.zombies_low) break;
+    auto action = climb(host, rung, *counter, policy, before, zombies);
+    if (!action) return fail(action.error());
+    zombies = action->zombies_after;
+    outcome.actions.push_back(std::move(*action));
+  }
+  const bool all_failed = !outcome.actions.empty() &&
+                          std::all_of(outcome.actions.begin(), outcome.actions.end(),
+                                      [](const Action& action) { return action.end == End::failed; });
+  if (all_failed) return fail(*outcome.actions.back().error);
+
+  auto after = observe(host, guard, policy);
+  if (!after) return fail(after.error());
+  outcome.after = std::move(*after);
+  if (outcome.actions.empty() || before.zombies.low == 0) return outcome;
+  const std::uint64_t freed = before.zombies.low > zombies ? before.zombies.low - zombies : 0;
+  const double share = static_cast<double>(freed) / static_cast<double>(before.zombies.low);
+  outcome.effect = share >= policy.min_effect ? Effect::effective : Effect::ineffective;
+  if (outcome.effect == Effect::ineffective) outcome.explanation = explain_pins(outcome.after);
+  return outcome;
+}
+
+Result<std::chrono::nanoseconds> drop_caches(const Host& host, Rung rung, std::chrono::nanoseconds deadline) {
+  const std::string path = drop_caches_path(host);
+  const char* const level = rung == Rung::drop_page_cache ? "1" : rung == Rung::drop_slab ? "2" : "3";
+  if (rung == Rung::reclaim) {
+    return fail(Error::make(errc::invalid_argument, "drop caches", path, "memory.reclaim is no level of drop_caches"));
+  }
+  auto fd = fs::open_trusted(path, O_WRONLY);
+  if (!fd) {
+    Error error = fd.error();
+    if (error.os_errno == ENOENT) error.hint = "the procfs given has no sysctls; name the host's with --proc-root";
+    if (error.os_errno == EROFS || error.os_errno == EACCES || error.os_errno == EPERM) {
+      error.hint = "only root may write it, in a container only with /proc/sys writable (privileged)";
+    }
+    return fail(std::move(error));
+  }
+  if (sys::file_system(fd->get()) != fs::proc_magic) {
+    return fail(Error::make(errc::outside, "drop caches", path, "not a file of procfs",
+                            "nothing was written; check --proc-root"));
+  }
+  const int control = fd->get();
+  const auto work = [control, level, rung]() noexcept {
+    // Dirty pages are not dropped: written back first.
+    if (rung != Rung::drop_slab) ::sync();
+    for (;;) {
+      const ssize_t done = sys::write(control, level, 1);
+      if (done != -EINTR) return done < 0 ? static_cast<int>(-done) : 0;
+    }
+  };
+  return detail::run_isolated(work, deadline, "drop caches", path);
+}
+
+}  // namespace cgctl::mitigation
