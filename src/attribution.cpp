@@ -19,12 +19,22 @@ using Clock = std::chrono::steady_clock;
 
 /// Keys of v1's memory.stat that tell a cgroup's own pages, and the two that tell its subtree's.
 enum Key : std::size_t {
-  cache, rss, inactive_anon, active_anon, inactive_file, active_file, unevictable, mapped_file, shmem,
-  total_cache, total_rss, key_count
+  cache,
+  rss,
+  inactive_anon,
+  active_anon,
+  inactive_file,
+  active_file,
+  unevictable,
+  mapped_file,
+  shmem,
+  total_cache,
+  total_rss,
+  key_count
 };
 constexpr std::array<std::string_view, key_count> key_names = {
-    "cache", "rss", "inactive_anon", "active_anon", "inactive_file", "active_file",
-    "unevictable", "mapped_file", "shmem", "total_cache", "total_rss"};
+    "cache",       "rss",         "inactive_anon", "active_anon", "inactive_file", "active_file",
+    "unevictable", "mapped_file", "shmem",         "total_cache", "total_rss"};
 using Stat = std::array<std::uint64_t, key_count>;
 
 Stat parse_stat(std::string_view text) noexcept {
@@ -50,7 +60,8 @@ class Walk {
   Walk(const AttributionLimits& limits, Attribution& out) noexcept : limits_(limits), out_(out) {}
 
  protected:
-  /// The text of a file of the cgroup at `directory`; nothing when it is gone or lacks the file, or the time is up.
+  /// The text of a file of the cgroup at `directory`; nothing when it is gone or lacks the file, or
+  /// the time is up.
   std::optional<std::string_view> read(int directory, const char* file) {
     const auto start = Clock::now();
     const int opened = sys::open_at(directory, file, O_RDONLY | O_NOFOLLOW);
@@ -58,7 +69,8 @@ class Walk {
     const UniqueFd fd(opened);
     const auto text = fs::read_once(fd.get(), text_, file);
     const auto stop = Clock::now();
-    if (stop - start > limits_.slowest_read || stop - started_ > limits_.total) out_.complete = false;
+    if (stop - start > limits_.slowest_read || stop - started_ > limits_.total)
+      out_.complete = false;
     if (!text) return std::nullopt;
     return *text;
   }
@@ -107,13 +119,14 @@ class WalkV1 : public Walk {
     std::uint64_t below = 0;
     bool parent = false;
     // NOLINTNEXTLINE(misc-no-recursion)
-    const auto status = each_child(directory, path, [&](int child, const std::string& child_path) -> Status {
-      parent = true;
-      const auto charged = visit(child, child_path);
-      if (!charged) return fail(charged.error());
-      below += *charged;
-      return {};
-    });
+    const auto status =
+        each_child(directory, path, [&](int child, const std::string& child_path) -> Status {
+          parent = true;
+          const auto charged = visit(child, child_path);
+          if (!charged) return fail(charged.error());
+          below += *charged;
+          return {};
+        });
     if (!status) return fail(status.error());
     if (!parent) note_slab_accounting(directory);
     const std::uint64_t total = stat[total_cache] + stat[total_rss];
@@ -131,9 +144,10 @@ class WalkV1 : public Walk {
   [[nodiscard]] SlabPins slab() const noexcept { return slab_; }
 
  private:
-  /// Linux 5.9 moved slab accounting to objects that change owner, and emptied slabinfo; before, a cgroup whose own tasks
-  /// use kernel memory has lines there. Only cgroups without children are asked (the usage is hierarchical, the
-  /// lines are not), a few of them, since the old kernels hold a global lock meanwhile.
+  /// Linux 5.9 moved slab accounting to objects that change owner, and emptied slabinfo; before, a
+  /// cgroup whose own tasks use kernel memory has lines there. Only cgroups without children are
+  /// asked (the usage is hierarchical, the lines are not), a few of them, since the old kernels
+  /// hold a global lock meanwhile.
   void note_slab_accounting(int directory) {
     constexpr unsigned enough = 8;
     if (slab_ == SlabPins::yes || asked_ == enough) return;
@@ -173,19 +187,21 @@ class WalkV2 : public Walk {
       if (!dying) dying = parse::value_of(*text, "nr_dying_descendants");
       mine.dying = dying.value_or(0);
     }
-    if (const auto text = read(directory, "memory.current")) mine.current = parse::whole_number(*text);
+    if (const auto text = read(directory, "memory.current"))
+      mine.current = parse::whole_number(*text);
     if (mine.dying == 0) return mine;
 
     std::uint64_t dying_below = 0;
     std::uint64_t current_below = 0;
     // NOLINTNEXTLINE(misc-no-recursion)
-    const auto status = each_child(directory, path, [&](int child, const std::string& child_path) -> Status {
-      const auto inner = visit(child, child_path);
-      if (!inner) return fail(inner.error());
-      dying_below += inner->dying;
-      current_below += inner->current.value_or(0);
-      return {};
-    });
+    const auto status =
+        each_child(directory, path, [&](int child, const std::string& child_path) -> Status {
+          const auto inner = visit(child, child_path);
+          if (!inner) return fail(inner.error());
+          dying_below += inner->dying;
+          current_below += inner->current.value_or(0);
+          return {};
+        });
     if (!status) return fail(status.error());
     const std::uint64_t direct = less(mine.dying, dying_below);
     if (complete() && direct != 0) {
@@ -231,10 +247,11 @@ Result<Attribution> attribute(const Host& host, const AttributionLimits& limits)
     WalkV2 walk(limits, out);
     if (auto status = walk.visit(memory.directory.get(), "/"); !status) return fail(status.error());
   }
-  std::stable_sort(out.ancestors.begin(), out.ancestors.end(), [](const Ancestor& a, const Ancestor& b) {
-    return std::pair(a.count.value_or(0), a.bytes.value_or(0)) >
-           std::pair(b.count.value_or(0), b.bytes.value_or(0));
-  });
+  std::stable_sort(out.ancestors.begin(), out.ancestors.end(),
+                   [](const Ancestor& a, const Ancestor& b) {
+                     return std::pair(a.count.value_or(0), a.bytes.value_or(0)) >
+                            std::pair(b.count.value_or(0), b.bytes.value_or(0));
+                   });
   return out;
 }
 

@@ -8,17 +8,28 @@ namespace cgctl {
 
 std::string_view to_string(errc kind) noexcept {
   switch (kind) {
-    case errc::system: return "system";
-    case errc::vanished: return "vanished";
-    case errc::unsupported: return "unsupported";
-    case errc::malformed: return "malformed";
-    case errc::truncated: return "truncated";
-    case errc::invalid_argument: return "invalid_argument";
-    case errc::outside: return "outside";
-    case errc::incomplete_view: return "incomplete_view";
-    case errc::over_budget: return "over_budget";
-    case errc::busy: return "busy";
-    case errc::timed_out: return "timed_out";
+    case errc::system:
+      return "system";
+    case errc::vanished:
+      return "vanished";
+    case errc::unsupported:
+      return "unsupported";
+    case errc::malformed:
+      return "malformed";
+    case errc::truncated:
+      return "truncated";
+    case errc::invalid_argument:
+      return "invalid_argument";
+    case errc::outside:
+      return "outside";
+    case errc::incomplete_view:
+      return "incomplete_view";
+    case errc::over_budget:
+      return "over_budget";
+    case errc::busy:
+      return "busy";
+    case errc::timed_out:
+      return "timed_out";
   }
   return "unknown";
 }

@@ -23,7 +23,8 @@ bool each_component(std::string_view path, Visit visit) {
   return true;
 }
 
-/// What openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) does, for kernels that lack it. `path` is clean.
+/// What openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) does, for kernels that lack it. `path` is
+/// clean.
 int walk_beneath(int directory, const std::string& path, int flags) {
   UniqueFd held;
   int current = directory;
@@ -51,10 +52,17 @@ Error system_error(const char* operation, std::string_view shown, int os_errno) 
       error.reason = "the cgroup was removed";
       break;
     case EACCES:
-    case EPERM: error.hint = "run as root, or have the cgroup delegated to you"; break;
-    case EROFS: error.hint = "mounted read-only; mount it writable or use the host's"; break;
-    case EMFILE: error.hint = "raise the limit of open files (ulimit -n)"; break;
-    default: break;
+    case EPERM:
+      error.hint = "run as root, or have the cgroup delegated to you";
+      break;
+    case EROFS:
+      error.hint = "mounted read-only; mount it writable or use the host's";
+      break;
+    case EMFILE:
+      error.hint = "raise the limit of open files (ulimit -n)";
+      break;
+    default:
+      break;
   }
   return error;
 }
@@ -84,8 +92,9 @@ Result<std::string> clean_relative_path(std::string_view path) {
     return reason == nullptr;
   });
   if (reason != nullptr) {
-    return refuse(kind, reason,
-                  kind == errc::outside ? "give the cgroup's own path, such as /kubepods/pod-a" : "");
+    return refuse(
+        kind, reason,
+        kind == errc::outside ? "give the cgroup's own path, such as /kubepods/pod-a" : "");
   }
   if (clean.empty()) clean = ".";
   return clean;

@@ -23,7 +23,11 @@ bool is_core_file(std::string_view file) {
 }
 
 Error gone(const char* operation, std::string shown) {
-  return {errc::vanished, ENOENT, operation, std::move(shown), "the cgroup does not exist",
+  return {errc::vanished,
+          ENOENT,
+          operation,
+          std::move(shown),
+          "the cgroup does not exist",
           "list what exists with `cgctl ls`"};
 }
 
@@ -51,9 +55,8 @@ Result<Group> Group::open(const Host& host, std::string_view path) {
     if (!first_error.path.empty()) return fail(first_error);
     return fail(gone("open", absolute));
   }
-  std::stable_partition(places.begin(), places.end(), [](const Place& place) {
-    return place.hierarchy->version == Version::v2;
-  });
+  std::stable_partition(places.begin(), places.end(),
+                        [](const Place& place) { return place.hierarchy->version == Version::v2; });
   return Group(host, std::move(absolute), std::move(places));
 }
 
@@ -86,7 +89,8 @@ Result<UniqueFd> open_file_in(const Group::Place& place, std::string_view path,
   auto fd = fs::open_beneath(place.directory.get(), file, flags, shown);
   if (fd || fd.error().os_errno != ENOENT) return fd;
   struct ::stat procs {};
-  if (sys::stat_at(place.directory.get(), "cgroup.procs", procs) != 0) return fail(gone("open", shown));
+  if (sys::stat_at(place.directory.get(), "cgroup.procs", procs) != 0)
+    return fail(gone("open", shown));
   Error error = Error::make(errc::unsupported, "open", shown, "this cgroup has no such file");
   error.os_errno = ENOENT;
   const std::string controller(file.substr(0, file.find('.')));
@@ -121,9 +125,8 @@ Result<std::vector<std::string>> child_directories(int directory, std::string_vi
   const UniqueFd opened(fd);
   std::vector<std::string> names;
   std::vector<char> buffer(detail::entries_buffer);
-  const int status = detail::each_subdirectory(fd, buffer, [&](const char* name, bool) {
-    names.emplace_back(name);
-  });
+  const int status = detail::each_subdirectory(
+      fd, buffer, [&](const char* name, bool) { names.emplace_back(name); });
   if (status < 0) return fail(fs::system_error("list", shown, -status));
   std::sort(names.begin(), names.end());
   return names;
@@ -132,7 +135,8 @@ Result<std::vector<std::string>> child_directories(int directory, std::string_vi
 Result<std::vector<std::string>> Group::children() const {
   std::vector<std::string> all;
   for (const Place& place : places_) {
-    auto names = child_directories(place.directory.get(), fs::join(place.hierarchy->mount_point, path_));
+    auto names =
+        child_directories(place.directory.get(), fs::join(place.hierarchy->mount_point, path_));
     if (!names) return fail(names.error());
     all.insert(all.end(), names->begin(), names->end());
   }

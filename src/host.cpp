@@ -56,7 +56,8 @@ std::optional<std::string_view> below(std::string_view path, std::string_view ro
   return path;
 }
 
-/// Where this process reaches a mount point that mountinfo names; nothing when the roots given exclude it.
+/// Where this process reaches a mount point that mountinfo names; nothing when the roots given
+/// exclude it.
 std::optional<std::string> reachable(const std::string& mount_point, const Roots& roots) {
   if (roots.cgroup == standard_root || below(mount_point, roots.cgroup)) return mount_point;
   if (const auto rest = below(mount_point, standard_root)) return fs::join(roots.cgroup, *rest);
@@ -68,8 +69,9 @@ bool exists_in(const UniqueFd& directory, const char* name) {
   return sys::stat_at(directory.get(), name, found) == 0;
 }
 
-/// On a real cgroup file system the hierarchy's root is inode 1, whatever a namespace makes mountinfo say. A captured
-/// tree has other inodes: there mountinfo's root and the files that only a root has decide.
+/// On a real cgroup file system the hierarchy's root is inode 1, whatever a namespace makes
+/// mountinfo say. A captured tree has other inodes: there mountinfo's root and the files that only
+/// a root has decide.
 bool shows_whole(const Hierarchy& hierarchy) {
   const std::int64_t magic = sys::file_system(hierarchy.directory.get());
   if (magic == fs::cgroup_v1_magic || magic == fs::cgroup_v2_magic) {
@@ -94,7 +96,7 @@ void name_controllers(Hierarchy& hierarchy, const MountRow& mount,
     return;
   }
   constexpr std::array<std::string_view, 14> known = {
-      "cpuset", "cpu",        "cpuacct",  "blkio",   "memory", "devices", "freezer",
+      "cpuset",  "cpu",        "cpuacct",  "blkio",   "memory", "devices", "freezer",
       "net_cls", "perf_event", "net_prio", "hugetlb", "pids",   "rdma",    "misc"};
   for (const std::string& option : mount.options) {
     if (parse::starts_with(option, "name=")) hierarchy.name = option.substr(5);
@@ -112,8 +114,8 @@ bool same_hierarchy(const Hierarchy& a, const Hierarchy& b) {
   return a.version == Version::v2 || (a.controllers == b.controllers && a.name == b.name);
 }
 
-/// Bytes per page of a captured machine: the same quantity is in meminfo as kB and in vmstat as pages. Both move
-/// between two reads, so the nearest power of two is taken.
+/// Bytes per page of a captured machine: the same quantity is in meminfo as kB and in vmstat as
+/// pages. Both move between two reads, so the nearest power of two is taken.
 std::optional<std::uint64_t> captured_page_size(const Roots& roots) {
   const auto meminfo = fs::read_trusted(fs::join(roots.proc, "meminfo"));
   const auto vmstat = fs::read_trusted(fs::join(roots.proc, "vmstat"));
@@ -136,13 +138,18 @@ std::optional<std::uint64_t> captured_page_size(const Roots& roots) {
 
 }  // namespace
 
-std::string_view to_string(Version version) noexcept { return version == Version::v1 ? "v1" : "v2"; }
+std::string_view to_string(Version version) noexcept {
+  return version == Version::v1 ? "v1" : "v2";
+}
 
 std::string_view to_string(Mode mode) noexcept {
   switch (mode) {
-    case Mode::v1: return "v1";
-    case Mode::v2: return "v2";
-    case Mode::hybrid: return "hybrid";
+    case Mode::v1:
+      return "v1";
+    case Mode::v2:
+      return "v2";
+    case Mode::hybrid:
+      return "hybrid";
   }
   return "unknown";
 }
@@ -228,8 +235,9 @@ Result<Host> Host::detect(Roots roots) {
     hierarchy.directory = std::move(*directory);
     hierarchy.whole = shows_whole(hierarchy);
     name_controllers(hierarchy, mount, state->subsystems);
-    const auto twin = std::find_if(state->hierarchies.begin(), state->hierarchies.end(),
-                                   [&](const Hierarchy& h) { return same_hierarchy(h, hierarchy); });
+    const auto twin =
+        std::find_if(state->hierarchies.begin(), state->hierarchies.end(),
+                     [&](const Hierarchy& h) { return same_hierarchy(h, hierarchy); });
     if (twin == state->hierarchies.end()) {
       state->hierarchies.push_back(std::move(hierarchy));
     } else if (hierarchy.whole && !twin->whole) {
@@ -237,12 +245,12 @@ Result<Host> Host::detect(Roots roots) {
     }
   }
   if (state->hierarchies.empty()) {
-    return fail(Error::make(
-        errc::unsupported, "detect", mountinfo_path,
-        unreachable ? "the cgroup mounts it names are not reachable from here"
-                    : "no cgroup file system is mounted below " + roots.cgroup,
-        "mount one (mount -t cgroup2 none /sys/fs/cgroup), or name the roots with --cgroup-root and "
-        "--proc-root"));
+    return fail(Error::make(errc::unsupported, "detect", mountinfo_path,
+                            unreachable ? "the cgroup mounts it names are not reachable from here"
+                                        : "no cgroup file system is mounted below " + roots.cgroup,
+                            "mount one (mount -t cgroup2 none /sys/fs/cgroup), or name the roots "
+                            "with --cgroup-root and "
+                            "--proc-root"));
   }
 
   state->page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
@@ -288,7 +296,8 @@ Result<const Hierarchy*> Host::require(std::string_view controller) const {
                               "boot without cgroup_disable=" + row.name));
     }
     return fail(Error::make(errc::unsupported, "find controller", std::string(controller),
-                            "no mounted hierarchy has it", "mount it, or look below another --cgroup-root"));
+                            "no mounted hierarchy has it",
+                            "mount it, or look below another --cgroup-root"));
   }
   return fail(Error::make(errc::unsupported, "find controller", std::string(controller),
                           "this kernel does not have it, or hides it from this cgroup namespace"));

@@ -21,12 +21,14 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// The child's verdict, or nothing when the deadline comes first. A child that dies without one closes the pipe.
+/// The child's verdict, or nothing when the deadline comes first. A child that dies without one
+/// closes the pipe.
 enum class Verdict { delivered, none, late };
 
 Verdict wait_for(int fd, Clock::time_point deadline, int& verdict) {
   for (;;) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
     if (left.count() <= 0) return Verdict::late;
     pollfd watched{fd, POLLIN, 0};
     constexpr auto longest = std::chrono::milliseconds(1'000'000);
@@ -40,8 +42,8 @@ Verdict wait_for(int fd, Clock::time_point deadline, int& verdict) {
   }
 }
 
-/// Reaps the child; gives up after a while, since a child inside an uninterruptible call cannot be waited for.
-/// ECHILD (somebody else reaped it) is as good.
+/// Reaps the child; gives up after a while, since a child inside an uninterruptible call cannot be
+/// waited for. ECHILD (somebody else reaped it) is as good.
 void reap(pid_t child) {
   for (int attempt = 0; attempt < 100; ++attempt) {
     const pid_t done = ::waitpid(child, nullptr, WNOHANG);
@@ -52,7 +54,8 @@ void reap(pid_t child) {
 
 }  // namespace
 
-Result<std::chrono::nanoseconds> run_isolated(const std::function<int()>& work, std::chrono::nanoseconds deadline,
+Result<std::chrono::nanoseconds> run_isolated(const std::function<int()>& work,
+                                              std::chrono::nanoseconds deadline,
                                               const char* operation, const std::string& path) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail(fs::system_error(operation, path, errno));
@@ -73,14 +76,16 @@ Result<std::chrono::nanoseconds> run_isolated(const std::function<int()>& work, 
   if (how == Verdict::late) ::kill(child, SIGKILL);
   reap(child);
   if (how == Verdict::late) {
-    return fail(Error::make(errc::timed_out, operation, path,
-                            "the kernel was not done within " +
-                                std::to_string(std::chrono::duration_cast<std::chrono::seconds>(deadline).count()) +
-                                " s; the writer was killed",
-                            "raise the deadline, or leave it be: this rung is too heavy here"));
+    return fail(Error::make(
+        errc::timed_out, operation, path,
+        "the kernel was not done within " +
+            std::to_string(std::chrono::duration_cast<std::chrono::seconds>(deadline).count()) +
+            " s; the writer was killed",
+        "raise the deadline, or leave it be: this rung is too heavy here"));
   }
   if (how == Verdict::none) {
-    return fail(Error::make(errc::system, operation, path, "the process that did it died without an answer"));
+    return fail(Error::make(errc::system, operation, path,
+                            "the process that did it died without an answer"));
   }
   if (verdict != 0) return fail(fs::system_error(operation, path, verdict));
   return took;

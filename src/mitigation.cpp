@@ -26,7 +26,8 @@ using Clock = std::chrono::steady_clock;
 void observe_read_cost(const Host& host, numa::CostGuard& guard, Observation& seen) {
   const numa::CostGuard::Time now = Clock::now().time_since_epoch();
   const auto calibrated = numa::calibrate(host, guard, now);
-  if (!calibrated && calibrated.error().kind == errc::unsupported && seen.zombies.kernel > 1) return;
+  if (!calibrated && calibrated.error().kind == errc::unsupported && seen.zombies.kernel > 1)
+    return;
   const auto root = host.open("/");
   if (!root) return;
   const auto reader = numa::Reader::open(*root);
@@ -44,8 +45,10 @@ void observe_read_cost(const Host& host, numa::CostGuard& guard, Observation& se
 }
 
 void observe_pressure(const Host& host, Observation& seen) {
-  if (const auto io = pressure::read(host, pressure::Resource::io)) seen.io_pressure = io->some.avg10;
-  if (const auto memory = pressure::read(host, pressure::Resource::memory); memory && memory->full) {
+  if (const auto io = pressure::read(host, pressure::Resource::io))
+    seen.io_pressure = io->some.avg10;
+  if (const auto memory = pressure::read(host, pressure::Resource::memory);
+      memory && memory->full) {
     seen.memory_pressure = memory->full->avg10;
   }
 }
@@ -75,10 +78,13 @@ Result<zombies::Count> settle(zombies::Counter& counter, const Policy& policy) {
   return last;
 }
 
-std::string drop_caches_path(const Host& host) { return fs::join(host.roots().proc, "sys/vm/drop_caches"); }
+std::string drop_caches_path(const Host& host) {
+  return fs::join(host.roots().proc, "sys/vm/drop_caches");
+}
 
-/// Writes to memory.reclaim of one cgroup, a chunk at a time, until few of its zombies are left, four chunks in a row
-/// freed none, or `limit` bytes are asked for. Runs in the isolated child: system calls only.
+/// Writes to memory.reclaim of one cgroup, a chunk at a time, until few of its zombies are left,
+/// four chunks in a row freed none, or `limit` bytes are asked for. Runs in the isolated child:
+/// system calls only.
 class Reclaimer {
  public:
   Reclaimer(UniqueFd reclaim, UniqueFd stat, std::uint64_t limit) noexcept
@@ -117,9 +123,10 @@ class Reclaimer {
   std::uint64_t limit_;
 };
 
-/// Reclaims from the cgroups with the most zombies directly below them. The bytes charged there bound what is asked for,
-/// so that live cgroups are not emptied for the sake of dead ones.
-Result<std::chrono::nanoseconds> reclaim(const Host& host, const Observation& seen, const Policy& policy) {
+/// Reclaims from the cgroups with the most zombies directly below them. The bytes charged there
+/// bound what is asked for, so that live cgroups are not emptied for the sake of dead ones.
+Result<std::chrono::nanoseconds> reclaim(const Host& host, const Observation& seen,
+                                         const Policy& policy) {
   constexpr std::size_t most_ancestors = 8;
   const Hierarchy& memory = *host.find("memory");
   std::vector<Reclaimer> reclaimers;
@@ -135,7 +142,8 @@ Result<std::chrono::nanoseconds> reclaim(const Host& host, const Observation& se
   }
   const std::string shown = fs::join(memory.mount_point, "memory.reclaim");
   if (reclaimers.empty()) {
-    return fail(Error::make(errc::unsupported, "reclaim", shown, "no cgroup with zombies below it offers memory.reclaim"));
+    return fail(Error::make(errc::unsupported, "reclaim", shown,
+                            "no cgroup with zombies below it offers memory.reclaim"));
   }
   const std::string chunk = std::to_string(policy.reclaim_chunk);
   const auto work = [&]() noexcept {
@@ -154,8 +162,8 @@ Result<Action> climb(const Host& host, Rung rung, zombies::Counter& counter, con
   Action action;
   action.rung = rung;
   action.zombies_before = zombies_before;
-  const auto took =
-      rung == Rung::reclaim ? reclaim(host, seen, policy) : drop_caches(host, rung, policy.deadline);
+  const auto took = rung == Rung::reclaim ? reclaim(host, seen, policy)
+                                          : drop_caches(host, rung, policy.deadline);
   if (took) {
     action.duration = *took;
   } else {
@@ -199,8 +207,8 @@ Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Poli
   return seen;
 }
 
-Result<Outcome> carry_out(const Host& host, numa::CostGuard& guard, const Plan& plan, const Policy& policy,
-                          const Observation& before) {
+Result<Outcome> carry_out(const Host& host, numa::CostGuard& guard, const Plan& plan,
+                          const Policy& policy, const Observation& before) {
   auto counter = zombies::Counter::open(host);
   if (!counter) return fail(counter.error());
   Outcome outcome;
@@ -212,9 +220,10 @@ Result<Outcome> carry_out(const Host& host, numa::CostGuard& guard, const Plan& 
     zombies = action->zombies_after;
     outcome.actions.push_back(std::move(*action));
   }
-  const bool all_failed = !outcome.actions.empty() &&
-                          std::all_of(outcome.actions.begin(), outcome.actions.end(),
-                                      [](const Action& action) { return action.end == End::failed; });
+  const bool all_failed =
+      !outcome.actions.empty() &&
+      std::all_of(outcome.actions.begin(), outcome.actions.end(),
+                  [](const Action& action) { return action.end == End::failed; });
   if (all_failed) return fail(*outcome.actions.back().error);
 
   auto after = observe(host, guard, policy);
@@ -228,18 +237,24 @@ Result<Outcome> carry_out(const Host& host, numa::CostGuard& guard, const Plan& 
   return outcome;
 }
 
-Result<std::chrono::nanoseconds> drop_caches(const Host& host, Rung rung, std::chrono::nanoseconds deadline) {
+Result<std::chrono::nanoseconds> drop_caches(const Host& host, Rung rung,
+                                             std::chrono::nanoseconds deadline) {
   const std::string path = drop_caches_path(host);
-  const char* const level = rung == Rung::drop_page_cache ? "1" : rung == Rung::drop_slab ? "2" : "3";
+  const char* const level = rung == Rung::drop_page_cache ? "1"
+                            : rung == Rung::drop_slab     ? "2"
+                                                          : "3";
   if (rung == Rung::reclaim) {
-    return fail(Error::make(errc::invalid_argument, "drop caches", path, "memory.reclaim is no level of drop_caches"));
+    return fail(Error::make(errc::invalid_argument, "drop caches", path,
+                            "memory.reclaim is no level of drop_caches"));
   }
   auto fd = fs::open_trusted(path, O_WRONLY);
   if (!fd) {
     Error error = fd.error();
-    if (error.os_errno == ENOENT) error.hint = "the procfs given has no sysctls; name the host's with --proc-root";
+    if (error.os_errno == ENOENT)
+      error.hint = "the procfs given has no sysctls; name the host's with --proc-root";
     if (error.os_errno == EROFS || error.os_errno == EACCES || error.os_errno == EPERM) {
-      error.hint = "only root may write it, in a container only with /proc/sys writable (privileged)";
+      error.hint =
+          "only root may write it, in a container only with /proc/sys writable (privileged)";
     }
     return fail(std::move(error));
   }

@@ -12,10 +12,16 @@ namespace {
 using std::chrono::duration;
 using std::chrono::seconds;
 
-double milliseconds(std::chrono::nanoseconds time) { return duration<double, std::milli>(time).count(); }
+double milliseconds(std::chrono::nanoseconds time) {
+  return duration<double, std::milli>(time).count();
+}
 
 std::string mebibytes(std::uint64_t bytes) {
   return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
+}
+
+std::uint64_t less(std::uint64_t from, std::uint64_t amount) {
+  return from > amount ? from - amount : 0;
 }
 
 /// Fewer pages than one for twenty zombies cannot be what holds them.
@@ -33,9 +39,11 @@ std::string need(const Observation& seen, const Policy& policy) {
   }
   const bool blame = zombies > policy.zombies_low || zombies > seen.zombies.live;
   if (blame && seen.read_cost && *seen.read_cost > policy.read_cost_limit) {
-    return fmt::format("a read of the root's numa_stat {} {:.1f} ms, above the limit of {:.1f} ms, with {} zombies",
-                       seen.read_cost_measured ? "takes" : "may take", milliseconds(*seen.read_cost),
-                       milliseconds(policy.read_cost_limit), zombies);
+    return fmt::format(
+        "a read of the root's numa_stat {} {:.1f} ms, above the limit of {:.1f} ms, with {} "
+        "zombies",
+        seen.read_cost_measured ? "takes" : "may take", milliseconds(*seen.read_cost),
+        milliseconds(policy.read_cost_limit), zombies);
   }
   return {};
 }
@@ -48,28 +56,35 @@ seconds interval(const History& history, const Policy& policy) {
 
 /// Dropping caches cannot help when what is left over is neither clean cache nor slab.
 bool nothing_freeable(const Observation& seen) {
-  return seen.residual && seen.slab == zombies::SlabPins::no && !could_hold(seen.residual->freeable(), seen);
+  return seen.residual && seen.slab == zombies::SlabPins::no &&
+         !could_hold(seen.residual->freeable(), seen);
 }
 
 /// Why not to act now; empty when nothing speaks against it.
-std::string objection(const Observation& seen, const History& history, const Policy& policy, seconds now) {
+std::string objection(const Observation& seen, const History& history, const Policy& policy,
+                      seconds now) {
   if (history.last_action && now >= *history.last_action) {
     const seconds since = now - *history.last_action;
     const seconds wait = interval(history, policy);
     if (since < wait) {
-      return fmt::format("the last action was {} s ago, the next may come after {} s{}", since.count(), wait.count(),
+      return fmt::format("the last action was {} s ago, the next may come after {} s{}",
+                         since.count(), wait.count(),
                          history.ineffective == 0
                              ? std::string()
                              : fmt::format(", doubled for {} without effect", history.ineffective));
     }
   }
   if (seen.io_pressure && *seen.io_pressure > policy.io_pressure_limit) {
-    return fmt::format("I/O pressure is {:.1f} % (some avg10), above {:.1f} %: refilling the cache would add to it",
-                       *seen.io_pressure, policy.io_pressure_limit);
+    return fmt::format(
+        "I/O pressure is {:.1f} % (some avg10), above {:.1f} %: refilling the cache would add to "
+        "it",
+        *seen.io_pressure, policy.io_pressure_limit);
   }
   if (seen.memory_pressure && *seen.memory_pressure > policy.memory_pressure_limit) {
-    return fmt::format("memory pressure is {:.1f} % (full avg10), above {:.1f} %: the cache that would go is in use",
-                       *seen.memory_pressure, policy.memory_pressure_limit);
+    return fmt::format(
+        "memory pressure is {:.1f} % (full avg10), above {:.1f} %: the cache that would go is in "
+        "use",
+        *seen.memory_pressure, policy.memory_pressure_limit);
   }
   if (nothing_freeable(seen)) {
     std::string why = "nothing that could be freed holds them";
@@ -92,19 +107,26 @@ std::vector<Rung> ladder(const Observation& seen, const Policy& policy) {
 
 std::string_view to_string(Rung rung) noexcept {
   switch (rung) {
-    case Rung::reclaim: return "memory.reclaim";
-    case Rung::drop_page_cache: return "drop_caches=1";
-    case Rung::drop_slab: return "drop_caches=2";
-    case Rung::drop_all: return "drop_caches=3";
+    case Rung::reclaim:
+      return "memory.reclaim";
+    case Rung::drop_page_cache:
+      return "drop_caches=1";
+    case Rung::drop_slab:
+      return "drop_caches=2";
+    case Rung::drop_all:
+      return "drop_caches=3";
   }
   return "unknown";
 }
 
 std::string_view to_string(Effect effect) noexcept {
   switch (effect) {
-    case Effect::none: return "none";
-    case Effect::effective: return "effective";
-    case Effect::ineffective: return "ineffective";
+    case Effect::none:
+      return "none";
+    case Effect::effective:
+      return "effective";
+    case Effect::ineffective:
+      return "ineffective";
   }
   return "unknown";
 }
@@ -112,11 +134,13 @@ std::string_view to_string(Effect effect) noexcept {
 Plan decide(const Observation& seen, const History& history, const Policy& policy, seconds now) {
   const std::string why = need(seen, policy);
   if (why.empty()) {
-    std::string reason = fmt::format("{} zombies, fewer than {}", seen.zombies.low, policy.zombies_high);
+    std::string reason =
+        fmt::format("{} zombies, fewer than {}", seen.zombies.low, policy.zombies_high);
     if (seen.zombies.low == 0) reason = "no zombies";
     if (seen.read_cost && *seen.read_cost > policy.read_cost_limit) {
-      reason += fmt::format("; a read of the root's numa_stat {} {:.1f} ms, but not because of zombies",
-                            seen.read_cost_measured ? "takes" : "may take", milliseconds(*seen.read_cost));
+      reason += fmt::format(
+          "; a read of the root's numa_stat {} {:.1f} ms, but not because of zombies",
+          seen.read_cost_measured ? "takes" : "may take", milliseconds(*seen.read_cost));
     }
     return {Decision::idle, std::move(reason), {}};
   }
@@ -130,26 +154,29 @@ Plan decide(const Observation& seen, const History& history, const Policy& polic
 std::string explain_pins(const Observation& seen) {
   if (!seen.residual || seen.zombies.low == 0) return {};
   const zombies::Residual& left = *seen.residual;
-  std::vector<std::string> pins;
-  if (could_hold(left.shmem, seen)) {
-    pins.push_back(mebibytes(left.shmem) +
-                   " of files on tmpfs or shared memory pin them: remove the files or unmount the tmpfs");
+  struct Pin {
+    std::uint64_t bytes;
+    const char* what;
+  };
+  std::vector<Pin> pins = {
+      {left.shmem,
+       "of files on tmpfs or shared memory pin them: remove the files or unmount the tmpfs"},
+      {less(left.mapped, left.shmem),
+       "of file pages are mapped by running processes: restart those"},
+      {left.unevictable, "are locked in memory (mlock): end or restart who locked them"},
+      {less(left.anon, left.shmem),
+       "of anonymous memory belong to processes that moved on: restart those"},
+      {left.surely_freeable(), "of page cache pin them: dropping it frees them"},
+  };
+  std::stable_sort(pins.begin(), pins.end(),
+                   [](const Pin& a, const Pin& b) { return a.bytes > b.bytes; });
+  std::string text;
+  for (const Pin& pin : pins) {
+    if (!could_hold(pin.bytes, seen)) continue;
+    if (!text.empty()) text += "; ";
+    text += mebibytes(pin.bytes) + " " + pin.what;
   }
-  const std::uint64_t mapped = left.mapped > left.shmem ? left.mapped - left.shmem : 0;
-  if (could_hold(mapped, seen)) {
-    pins.push_back(mebibytes(mapped) + " of file pages are mapped by running processes: restart those");
-  }
-  if (could_hold(left.unevictable, seen)) {
-    pins.push_back(mebibytes(left.unevictable) + " are locked in memory (mlock): end or restart who locked them");
-  }
-  const std::uint64_t anon = left.anon > left.shmem ? left.anon - left.shmem : 0;
-  if (could_hold(anon, seen)) {
-    pins.push_back(mebibytes(anon) + " of anonymous memory belong to processes that moved on: restart those");
-  }
-  if (could_hold(left.freeable(), seen)) {
-    pins.push_back(mebibytes(left.freeable()) + " of page cache could be dropped");
-  }
-  return fmt::format("{}", fmt::join(pins, "; "));
+  return text;
 }
 
 }  // namespace cgctl::mitigation

@@ -46,7 +46,8 @@ std::optional<History> parse_history(std::string_view text, std::string_view boo
   return History{std::chrono::seconds(*seconds), static_cast<unsigned>(*useless)};
 }
 
-Result<std::optional<History>> read_history(const std::string& directory, std::string_view boot_id) {
+Result<std::optional<History>> read_history(const std::string& directory,
+                                            std::string_view boot_id) {
   const auto text = fs::read_trusted(history_path(directory));
   if (!text) {
     if (text.error().os_errno == ENOENT) return History{};
@@ -86,7 +87,8 @@ Result<Store> Store::open(const Host& host, const std::string& directory) {
   UniqueFd lock(fd);
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) {
-      return fail(Error::make(errc::busy, "lock", path, "another instance is at work", "wait for it to end"));
+      return fail(Error::make(errc::busy, "lock", path, "another instance is at work",
+                              "wait for it to end"));
     }
     return fail(directory_error("lock", path, errno));
   }
@@ -107,7 +109,8 @@ Result<History> Store::load() const {
   if (*history) return **history;
   const std::string path = history_path(directory_);
   const std::string aside = path + ".corrupt";
-  if (::rename(path.c_str(), aside.c_str()) != 0) return fail(directory_error("rename", path, errno));
+  if (::rename(path.c_str(), aside.c_str()) != 0)
+    return fail(directory_error("rename", path, errno));
   warning_ = path + " was not understood and is kept as " + aside;
   return History{};
 }
@@ -115,15 +118,18 @@ Result<History> Store::load() const {
 Status Store::save(const History& history) const {
   const std::string path = history_path(directory_);
   const std::string fresh = path + ".new";
-  const int fd = sys::open_at(AT_FDCWD, fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644);
+  const int fd =
+      sys::open_at(AT_FDCWD, fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644);
   if (fd < 0) return fail(directory_error("open", fresh, -fd));
   const UniqueFd file(fd);
   std::string text(header);
   text.append("boot_id ").append(boot_id_);
-  text.append("\nlast_action ").append(std::to_string(history.last_action.value_or(std::chrono::seconds(0)).count()));
+  text.append("\nlast_action ")
+      .append(std::to_string(history.last_action.value_or(std::chrono::seconds(0)).count()));
   text.append("\nineffective ").append(std::to_string(history.ineffective)).append("\n");
   if (auto status = write_all(fd, text, fresh); !status) return status;
-  if (::rename(fresh.c_str(), path.c_str()) != 0) return fail(directory_error("rename", fresh, errno));
+  if (::rename(fresh.c_str(), path.c_str()) != 0)
+    return fail(directory_error("rename", fresh, errno));
   return {};
 }
 

@@ -16,10 +16,10 @@ namespace {
 constexpr std::size_t largest_text = std::size_t{4} << 20;
 
 /// The stats that RootReader gives, in the order of the kernel's file.
-constexpr std::array<std::string_view, 4> v1_names = {"hierarchical_total", "hierarchical_file",
-                                                      "hierarchical_anon", "hierarchical_unevictable"};
-constexpr std::array<std::string_view, 5> v2_names = {"inactive_anon", "active_anon", "inactive_file",
-                                                      "active_file", "unevictable"};
+constexpr std::array<std::string_view, 4> v1_names = {
+    "hierarchical_total", "hierarchical_file", "hierarchical_anon", "hierarchical_unevictable"};
+constexpr std::array<std::string_view, 5> v2_names = {
+    "inactive_anon", "active_anon", "inactive_file", "active_file", "unevictable"};
 
 /// The LRU lists of one node, in the kernel's order (enum lru_list).
 using Lru = std::array<std::uint64_t, 5>;
@@ -31,7 +31,8 @@ bool parse_lru(std::string_view text, Lru& out) noexcept {
   while (!text.empty() && found < lru_keys.size()) {
     std::string_view row = parse::line(text);
     const std::string_view key = lru_keys[found];
-    if (row.size() <= key.size() || row[key.size()] != ' ' || !parse::starts_with(row, key)) continue;
+    if (row.size() <= key.size() || row[key.size()] != ' ' || !parse::starts_with(row, key))
+      continue;
     row.remove_prefix(key.size() + 1);
     if (!parse::number(row, out[found])) return false;
     ++found;
@@ -71,7 +72,8 @@ Result<Reader> Reader::open(const Group& group) {
     Error error = fd.error();
     if (error.kind == errc::unsupported) {
       error.hint = (*place)->hierarchy->version == Version::v2
-                       ? "cgroup v2 has it since Linux 5.10, on NUMA kernels, where the memory controller is enabled"
+                       ? "cgroup v2 has it since Linux 5.10, on NUMA kernels, where the memory "
+                         "controller is enabled"
                        : "kernels built without NUMA do not have it";
     }
     return fail(std::move(error));
@@ -108,7 +110,8 @@ Result<RootReader> RootReader::open(const Host& host, Version version) {
   Status status;
   const bool listed = parse::ranges(*list, [&](std::uint64_t first, std::uint64_t last) {
     for (std::uint64_t id = first; status && id <= last; ++id) {
-      auto fd = fs::open_trusted(fs::join(directory, "node" + std::to_string(id) + "/vmstat"), O_RDONLY);
+      auto fd =
+          fs::open_trusted(fs::join(directory, "node" + std::to_string(id) + "/vmstat"), O_RDONLY);
       if (!fd) {
         status = fail(fd.error());
       } else {

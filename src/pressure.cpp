@@ -47,9 +47,12 @@ std::optional<Line> parse_line(std::string_view rest) {
 
 std::string_view to_string(Resource resource) noexcept {
   switch (resource) {
-    case Resource::cpu: return "cpu";
-    case Resource::io: return "io";
-    case Resource::memory: return "memory";
+    case Resource::cpu:
+      return "cpu";
+    case Resource::io:
+      return "io";
+    case Resource::memory:
+      return "memory";
   }
   return "unknown";
 }
@@ -61,7 +64,8 @@ Result<Pressure> parse(std::string_view text) {
     std::string_view rest = parse::line(text);
     const std::string_view kind = parse::field(rest);
     const auto line = parse_line(rest);
-    if (!line) return fail(Error::make(errc::malformed, "parse", {}, "not a line of pressure figures"));
+    if (!line)
+      return fail(Error::make(errc::malformed, "parse", {}, "not a line of pressure figures"));
     if (kind == "some") {
       pressure.some = *line;
       some = true;
@@ -81,7 +85,8 @@ Result<Pressure> parse_file(const Result<std::string>& text, const std::string& 
     if (error.os_errno == ENOENT || error.os_errno == EOPNOTSUPP) {
       error.kind = errc::unsupported;
       error.reason = "this kernel keeps no pressure figures";
-      error.hint = "they need Linux 4.20 and, where disabled by default, psi=1 on the kernel's command line";
+      error.hint =
+          "they need Linux 4.20 and, where disabled by default, psi=1 on the kernel's command line";
     }
     return fail(std::move(error));
   }
@@ -97,7 +102,8 @@ Result<Pressure> parse_file(const Result<std::string>& text, const std::string& 
 }  // namespace
 
 Result<Pressure> read(const Host& host, Resource resource) {
-  const std::string path = fs::join(host.roots().proc, "pressure/" + std::string(to_string(resource)));
+  const std::string path =
+      fs::join(host.roots().proc, "pressure/" + std::string(to_string(resource)));
   return parse_file(fs::read_trusted(path), path);
 }
 

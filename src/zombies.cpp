@@ -14,8 +14,8 @@
 namespace cgctl::zombies {
 namespace {
 
-/// Counts the directories below one, depth first. Names of directories that have directories inside wait in one arena,
-/// so that one buffer for entries serves all levels.
+/// Counts the directories below one, depth first. Names of directories that have directories inside
+/// wait in one arena, so that one buffer for entries serves all levels.
 class DirectoryCounter {
  public:
   /// Adds what is below `directory`; 0 or a negated errno.
@@ -76,7 +76,8 @@ Result<const Hierarchy*> whole_memory_hierarchy(const Host& host) {
   if (!(*hierarchy)->whole) {
     return fail(Error::make(
         errc::incomplete_view, "count zombies", (*hierarchy)->mount_point,
-        "only a part of the memory hierarchy is visible here (a cgroup namespace, or a partial mount)",
+        "only a part of the memory hierarchy is visible here (a cgroup namespace, or a partial "
+        "mount)",
         "the kernel's number is for the whole machine: run in the host's cgroup namespace (nsenter "
         "--cgroup --target 1), or mount the host's /sys/fs/cgroup and /proc and name them with "
         "--cgroup-root and --proc-root"));

@@ -9,14 +9,15 @@
 
 namespace cgctl {
 
-/// What went wrong, as far as a program must tell cases apart. `errc::system` means "the kernel said so": look at
-/// Error::os_errno.
+/// What went wrong, as far as a program must tell cases apart. `errc::system` means "the kernel
+/// said so": look at Error::os_errno.
 enum class errc {
-  system,            ///< a system call failed; Error::os_errno has the kernel's reason
-  vanished,          ///< the cgroup was removed (ENODEV from an open descriptor, ENOENT of its whole directory)
-  unsupported,       ///< this kernel, mount or cgroup does not have the file or the feature
-  malformed,         ///< the file's text is not what the kernel documents
-  truncated,         ///< the file's text ends too early
+  system,       ///< a system call failed; Error::os_errno has the kernel's reason
+  vanished,     ///< the cgroup was removed (ENODEV from an open descriptor, ENOENT of its whole
+                ///< directory)
+  unsupported,  ///< this kernel, mount or cgroup does not have the file or the feature
+  malformed,    ///< the file's text is not what the kernel documents
+  truncated,    ///< the file's text ends too early
   invalid_argument,  ///< the caller's value or path breaks a rule; nothing was done
   outside,           ///< the path leaves the cgroup's directory or the cgroup file system
   incomplete_view,   ///< a cgroup namespace or a partial mount hides what the answer depends on
@@ -28,15 +29,15 @@ enum class errc {
 /// The name of an error kind, for logs: "vanished", "over_budget", ...
 std::string_view to_string(errc kind) noexcept;
 
-/// One failure, complete enough to print: what was tried, on which path, why it failed, and what to do.
-/// A successful hot path never builds one; building one allocates for its strings.
+/// One failure, complete enough to print: what was tried, on which path, why it failed, and what to
+/// do. A successful hot path never builds one; building one allocates for its strings.
 struct Error {
   errc kind = errc::system;
-  int os_errno = 0;           ///< the kernel's errno, 0 where no system call failed
+  int os_errno = 0;            ///< the kernel's errno, 0 where no system call failed
   const char* operation = "";  ///< "open", "read", "detect", ...: a string literal
-  std::string path;           ///< the file or cgroup it was about; may be empty
-  std::string reason;         ///< when empty, message() uses the text of os_errno
-  std::string hint;           ///< what the user can do; may be empty
+  std::string path;            ///< the file or cgroup it was about; may be empty
+  std::string reason;          ///< when empty, message() uses the text of os_errno
+  std::string hint;            ///< what the user can do; may be empty
 
   /// "OPERATION PATH: REASON (HINT)"
   [[nodiscard]] std::string message() const;

@@ -14,7 +14,8 @@
 #include "cgctl/error.hpp"
 #include "cgctl/unique_fd.hpp"
 
-/// The one door to files. Paths that came from outside are opened beneath a directory descriptor only.
+/// The one door to files. Paths that came from outside are opened beneath a directory descriptor
+/// only.
 namespace cgctl::fs {
 
 /// statfs(2) magic numbers (include/uapi/linux/magic.h).
@@ -22,28 +23,32 @@ inline constexpr std::int64_t cgroup_v1_magic = 0x27e0eb;
 inline constexpr std::int64_t cgroup_v2_magic = 0x63677270;
 inline constexpr std::int64_t proc_magic = 0x9fa0;
 
-/// Brings a path relative to some directory into the form "a/b/c" ("." for the directory itself): a leading slash,
-/// doubled slashes and "." fall away. errc::outside for a ".." component, errc::invalid_argument for a NUL byte, a
-/// component above 255 bytes or a path above 4095.
+/// Brings a path relative to some directory into the form "a/b/c" ("." for the directory itself): a
+/// leading slash, doubled slashes and "." fall away. errc::outside for a ".." component,
+/// errc::invalid_argument for a NUL byte, a component above 255 bytes or a path above 4095.
 Result<std::string> clean_relative_path(std::string_view path);
 
-/// Opens an absolute path that the caller trusts (a root the user named, a mount point the kernel named).
+/// Opens an absolute path that the caller trusts (a root the user named, a mount point the kernel
+/// named).
 Result<UniqueFd> open_trusted(const std::string& path, int flags);
 
-/// Opens `path` beneath `directory`: no "..", no absolute path, no symbolic link, and on the same file system instance
-/// (st_dev) as `directory`, so that a bind mount or another hierarchy inside it cannot be reached.
-/// openat2(2) does it in one call; where the kernel (before 5.6) or a seccomp filter refuses that call, the components
-/// are walked one by one with O_NOFOLLOW. `shown` is the path used in errors.
+/// Opens `path` beneath `directory`: no "..", no absolute path, no symbolic link, and on the same
+/// file system instance (st_dev) as `directory`, so that a bind mount or another hierarchy inside
+/// it cannot be reached. openat2(2) does it in one call; where the kernel (before 5.6) or a seccomp
+/// filter refuses that call, the components are walked one by one with O_NOFOLLOW. `shown` is the
+/// path used in errors.
 Result<UniqueFd> open_beneath(int directory, std::string_view path, int flags,
                               std::string_view shown);
 
-/// Reads a kernel file that is one record (`memory.stat`, `memory.numa_stat`, `cpu.stat`, `/proc/cgroups`, node `vmstat`:
-/// the kernel makes the whole text for a read at offset 0) from its start into `buffer`. A text that fills the buffer
-/// is read again with a larger one, so that it always comes from one read. Returns a view into `buffer`. ENODEV is
-/// errc::vanished. EINTR is retried. Once `buffer` is large enough a call is one pread(2) and does not allocate.
+/// Reads a kernel file that is one record (`memory.stat`, `memory.numa_stat`, `cpu.stat`,
+/// `/proc/cgroups`, node `vmstat`: the kernel makes the whole text for a read at offset 0) from its
+/// start into `buffer`. A text that fills the buffer is read again with a larger one, so that it
+/// always comes from one read. Returns a view into `buffer`. ENODEV is errc::vanished. EINTR is
+/// retried. Once `buffer` is large enough a call is one pread(2) and does not allocate.
 Result<std::string_view> read_once(int fd, std::vector<char>& buffer, std::string_view shown);
 
-/// Reads any file to its end, also those the kernel hands out in pieces of a page (`mountinfo`, `cgroup.procs`).
+/// Reads any file to its end, also those the kernel hands out in pieces of a page (`mountinfo`,
+/// `cgroup.procs`).
 Result<std::string> read_all(int fd, std::string_view shown);
 
 /// open_beneath + read_all.
@@ -52,15 +57,17 @@ Result<std::string> read_beneath(int directory, std::string_view path, std::stri
 /// Reads a trusted absolute path.
 Result<std::string> read_trusted(const std::string& path);
 
-/// Writes `value` to a kernel file in one write(2): retried on EINTR only; a short write is an error, EAGAIN is handed
-/// to the caller as it is. The descriptor's file system must be one of `magics`.
+/// Writes `value` to a kernel file in one write(2): retried on EINTR only; a short write is an
+/// error, EAGAIN is handed to the caller as it is. The descriptor's file system must be one of
+/// `magics`.
 Status write_once(int fd, std::string_view value, std::string_view shown,
                   std::initializer_list<std::int64_t> magics = {cgroup_v1_magic, cgroup_v2_magic});
 
 /// "a" + "b/c" -> "a/b/c", with exactly one slash between; a path of "" or "." adds nothing.
 std::string join(std::string_view base, std::string_view path);
 
-/// Text for the user when a system call on `shown` failed: the error with a hint that fits `os_errno`.
+/// Text for the user when a system call on `shown` failed: the error with a hint that fits
+/// `os_errno`.
 Error system_error(const char* operation, std::string_view shown, int os_errno);
 
 }  // namespace cgctl::fs

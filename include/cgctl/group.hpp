@@ -12,8 +12,9 @@
 
 namespace cgctl {
 
-/// One cgroup: the directories of one path in every hierarchy that has it, held open. A held descriptor goes invalid
-/// with its cgroup, so a new cgroup of the same name is never mistaken for it: reads then fail with errc::vanished.
+/// One cgroup: the directories of one path in every hierarchy that has it, held open. A held
+/// descriptor goes invalid with its cgroup, so a new cgroup of the same name is never mistaken for
+/// it: reads then fail with errc::vanished.
 ///
 ///     auto group = host->open("/kubepods/pod-a");
 ///     auto text = group->read("memory.stat");
@@ -25,9 +26,9 @@ class Group {
     UniqueFd directory;  ///< O_PATH
   };
 
-  /// `path` is the cgroup's, never a file's: relative to the hierarchies' roots, a leading slash allowed.
-  /// errc::outside when it leaves them ("..", a symbolic link, another file system mounted inside), errc::vanished
-  /// (ENOENT) when no hierarchy has it.
+  /// `path` is the cgroup's, never a file's: relative to the hierarchies' roots, a leading slash
+  /// allowed. errc::outside when it leaves them ("..", a symbolic link, another file system mounted
+  /// inside), errc::vanished (ENOENT) when no hierarchy has it.
   static Result<Group> open(const Host& host, std::string_view path);
 
   /// "/" or "/a/b".
@@ -35,13 +36,14 @@ class Group {
   [[nodiscard]] const std::vector<Place>& places() const noexcept { return places_; }
   [[nodiscard]] const Host& host() const noexcept { return host_; }
 
-  /// Where a controller ("memory", "cpu") has this cgroup. errc::unsupported when the host lacks the controller,
-  /// errc::vanished when its hierarchy does not have the cgroup.
+  /// Where a controller ("memory", "cpu") has this cgroup. errc::unsupported when the host lacks
+  /// the controller, errc::vanished when its hierarchy does not have the cgroup.
   [[nodiscard]] Result<const Place*> place(std::string_view controller) const;
 
-  /// Opens one of this cgroup's files by the kernel's name ("memory.stat"); the controller is the part before the
-  /// first dot, "cgroup." files and "tasks" are taken from the first hierarchy that has the cgroup, v2 first.
-  /// errc::unsupported when the cgroup exists but the kernel has no such file there.
+  /// Opens one of this cgroup's files by the kernel's name ("memory.stat"); the controller is the
+  /// part before the first dot, "cgroup." files and "tasks" are taken from the first hierarchy that
+  /// has the cgroup, v2 first. errc::unsupported when the cgroup exists but the kernel has no such
+  /// file there.
   [[nodiscard]] Result<UniqueFd> open_file(std::string_view file, int flags) const;
   /// Reads one of this cgroup's files whole.
   [[nodiscard]] Result<std::string> read(std::string_view file) const;
@@ -61,8 +63,9 @@ class Group {
   std::vector<Place> places_;
 };
 
-/// Opens one file in the directory of a place, telling apart what ENOENT can mean: errc::unsupported when the cgroup is
-/// there and the kernel has no such file, errc::vanished when the cgroup itself is gone.
+/// Opens one file in the directory of a place, telling apart what ENOENT can mean:
+/// errc::unsupported when the cgroup is there and the kernel has no such file, errc::vanished when
+/// the cgroup itself is gone.
 Result<UniqueFd> open_file_in(const Group::Place& place, std::string_view path,
                               std::string_view file, int flags);
 

@@ -25,8 +25,8 @@ enum class Mode { v1, v2, hybrid };
 
 std::string_view to_string(Mode mode) noexcept;
 
-/// Where the three kernel file systems are seen. Relocate them to look at a host from inside a container, or at a
-/// captured tree.
+/// Where the three kernel file systems are seen. Relocate them to look at a host from inside a
+/// container, or at a captured tree.
 struct Roots {
   std::string cgroup = "/sys/fs/cgroup";
   std::string proc = "/proc";
@@ -36,14 +36,16 @@ struct Roots {
 /// One cgroup hierarchy and the mount it is reached through.
 struct Hierarchy {
   Version version = Version::v1;
-  std::string mount_point;               ///< as this process reaches it
-  std::string mount_root;                ///< the part of the hierarchy that is mounted (mountinfo field 4)
-  std::string name;                      ///< of a named v1 hierarchy ("systemd"), else empty
-  std::vector<std::string> controllers;  ///< all that live on it; co-mounted v1 ones share one hierarchy
-  /// True when the mount shows the whole hierarchy: its root directory is the hierarchy's root (inode 1 on a real
-  /// cgroup file system). False in a cgroup namespace or for a bind mount of a part.
+  std::string mount_point;  ///< as this process reaches it
+  std::string mount_root;   ///< the part of the hierarchy that is mounted (mountinfo field 4)
+  std::string name;         ///< of a named v1 hierarchy ("systemd"), else empty
+  std::vector<std::string>
+      controllers;  ///< all that live on it; co-mounted v1 ones share one hierarchy
+  /// True when the mount shows the whole hierarchy: its root directory is the hierarchy's root
+  /// (inode 1 on a real cgroup file system). False in a cgroup namespace or for a bind mount of a
+  /// part.
   bool whole = false;
-  UniqueFd directory;                    ///< O_PATH descriptor of mount_point
+  UniqueFd directory;  ///< O_PATH descriptor of mount_point
 
   [[nodiscard]] bool has(std::string_view controller) const noexcept;
 };
@@ -51,8 +53,9 @@ struct Hierarchy {
 /// One row of /proc/cgroups (cgroup-v1/cgroups.rst; v1 controllers only since Linux 6.12).
 struct SubsystemRow {
   std::string name;
-  std::uint32_t hierarchy = 0;    ///< 0: on v2 or not mounted
-  std::uint64_t num_cgroups = 0;  ///< of its hierarchy, removed ones that the kernel still holds included
+  std::uint32_t hierarchy = 0;  ///< 0: on v2 or not mounted
+  std::uint64_t num_cgroups =
+      0;  ///< of its hierarchy, removed ones that the kernel still holds included
   bool enabled = false;
 };
 
@@ -73,18 +76,20 @@ std::vector<MountRow> parse_mountinfo(std::string_view text);
 /// One row of /proc/PID/cgroup (cgroups(7)).
 struct MembershipRow {
   std::vector<std::string> controllers;  ///< empty for v2; "name=systemd" for a named hierarchy
-  std::string path;                      ///< can begin with "/.." outside the reader's cgroup namespace
+  std::string path;  ///< can begin with "/.." outside the reader's cgroup namespace
 };
 
 std::vector<MembershipRow> parse_membership(std::string_view text);
 
-/// What the machine has: which controllers, which version each, where each is mounted. A snapshot: mounts made later
-/// are not seen. Movable; cheap to keep for the life of a process; safe to share between threads (all const).
+/// What the machine has: which controllers, which version each, where each is mounted. A snapshot:
+/// mounts made later are not seen. Movable; cheap to keep for the life of a process; safe to share
+/// between threads (all const).
 class Host {
  public:
-  /// Reads mountinfo and /proc/cgroups below `roots`. errc::unsupported when no cgroup file system is mounted.
-  /// With a cgroup root other than /sys/fs/cgroup only mounts below it count; when mountinfo names /sys/fs/cgroup
-  /// (a captured tree, or /proc of the host seen from a container) its mount points are looked for below that root.
+  /// Reads mountinfo and /proc/cgroups below `roots`. errc::unsupported when no cgroup file system
+  /// is mounted. With a cgroup root other than /sys/fs/cgroup only mounts below it count; when
+  /// mountinfo names /sys/fs/cgroup (a captured tree, or /proc of the host seen from a container)
+  /// its mount points are looked for below that root.
   static Result<Host> detect(Roots roots = {});
 
   [[nodiscard]] const Roots& roots() const noexcept { return state_->roots; }
@@ -92,7 +97,8 @@ class Host {
   [[nodiscard]] const std::vector<Hierarchy>& hierarchies() const noexcept {
     return state_->hierarchies;
   }
-  /// The hierarchy a controller lives on, or null. With several mounts of one hierarchy: the one that shows it whole.
+  /// The hierarchy a controller lives on, or null. With several mounts of one hierarchy: the one
+  /// that shows it whole.
   [[nodiscard]] const Hierarchy* find(std::string_view controller) const noexcept;
   /// The v2 hierarchy, with or without controllers, or null.
   [[nodiscard]] const Hierarchy* unified() const noexcept;
@@ -103,14 +109,14 @@ class Host {
   [[nodiscard]] const std::vector<SubsystemRow>& subsystems() const noexcept {
     return state_->subsystems;
   }
-  /// Page size in bytes of the machine looked at: sysconf for the running one, derived from the captured meminfo and
-  /// vmstat where /proc is not the kernel's.
+  /// Page size in bytes of the machine looked at: sysconf for the running one, derived from the
+  /// captured meminfo and vmstat where /proc is not the kernel's.
   [[nodiscard]] std::uint64_t page_size() const noexcept { return state_->page_size; }
   /// True when `proc` is the running kernel's own procfs, so that its files can be acted on.
   [[nodiscard]] bool live() const noexcept { return state_->live; }
 
-  /// Opens the cgroup `path` ("/kubepods/pod-a", relative to the hierarchies' roots) for reading. Declared here,
-  /// defined with Group: include cgctl/group.hpp.
+  /// Opens the cgroup `path` ("/kubepods/pod-a", relative to the hierarchies' roots) for reading.
+  /// Declared here, defined with Group: include cgctl/group.hpp.
   [[nodiscard]] Result<Group> open(std::string_view path) const;
 
  private:

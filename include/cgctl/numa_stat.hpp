@@ -17,12 +17,12 @@
 #include "cgctl/parse.hpp"
 #include "cgctl/unique_fd.hpp"
 
-/// Memory per NUMA node of a cgroup: `memory.numa_stat` of cgroup v1 (in pages, cgroup-v1/memory.rst section 5.6) and of
-/// cgroup v2 (in bytes, since Linux 5.10, cgroup-v2.rst).
+/// Memory per NUMA node of a cgroup: `memory.numa_stat` of cgroup v1 (in pages,
+/// cgroup-v1/memory.rst section 5.6) and of cgroup v2 (in bytes, since Linux 5.10, cgroup-v2.rst).
 ///
-/// On v1 before Linux 5.8 (commit dd8657b6c1cb) one read walks every memory cgroup below, removed ones included, without
-/// letting go of the CPU: a second on a node with tens of thousands. CostGuard keeps a caller from doing that, RootReader
-/// gives the root's figures without it.
+/// On v1 before Linux 5.8 (commit dd8657b6c1cb) one read walks every memory cgroup below, removed
+/// ones included, without letting go of the CPU: a second on a node with tens of thousands.
+/// CostGuard keeps a caller from doing that, RootReader gives the root's figures without it.
 namespace cgctl::numa {
 
 enum class Unit { pages, bytes };
@@ -37,8 +37,9 @@ struct NodeValue {
   std::uint64_t value;
 };
 
-/// The result of a read, made to be reused: the next read overwrites it and allocates only when there is more to hold
-/// than ever before. Views it hands out are valid until the next read into it, or its end.
+/// The result of a read, made to be reused: the next read overwrites it and allocates only when
+/// there is more to hold than ever before. Views it hands out are valid until the next read into
+/// it, or its end.
 class NumaStat {
  public:
   /// One line of the file.
@@ -111,21 +112,23 @@ class NumaStat {
   Source source_ = Source::file;
 };
 
-/// Parses the text of a `memory.numa_stat`. Lines of another form are skipped and counted. errc::truncated when the
-/// text ends inside a line, is empty, or (v1) lacks one of total, file, anon, unevictable or has only some of the
-/// hierarchical lines; errc::malformed when no line has the kernel's form or lines disagree on the number of nodes.
+/// Parses the text of a `memory.numa_stat`. Lines of another form are skipped and counted.
+/// errc::truncated when the text ends inside a line, is empty, or (v1) lacks one of total, file,
+/// anon, unevictable or has only some of the hierarchical lines; errc::malformed when no line has
+/// the kernel's form or lines disagree on the number of nodes.
 Status parse(std::string_view text, Version version, NumaStat& out);
 
-/// Reads the `memory.numa_stat` of one cgroup through a kept descriptor: one pread(2) a read, nothing allocated once `out`
-/// has grown to the file's size. Not for concurrent use of one `out`; the reader itself has no state that changes.
+/// Reads the `memory.numa_stat` of one cgroup through a kept descriptor: one pread(2) a read,
+/// nothing allocated once `out` has grown to the file's size. Not for concurrent use of one `out`;
+/// the reader itself has no state that changes.
 ///
 ///     auto reader = cgctl::numa::Reader::open(*group);
 ///     cgctl::numa::NumaStat out;
 ///     while (reader->read(out)) use(out);
 class Reader {
  public:
-  /// errc::unsupported where the kernel has no such file: v2 before Linux 5.10, a kernel without NUMA, a v2 cgroup
-  /// without the memory controller.
+  /// errc::unsupported where the kernel has no such file: v2 before Linux 5.10, a kernel without
+  /// NUMA, a v2 cgroup without the memory controller.
   static Result<Reader> open(const Group& group);
 
   /// errc::vanished once the cgroup is removed; else what parse() and the kernel say.
@@ -158,14 +161,16 @@ class Reader {
   std::string path_;
 };
 
-/// The root cgroup's hierarchical figures from `/sys/devices/system/node/node*/vmstat`: the LRU counters of a node are the
-/// sums over all memory cgroups, removed ones included, so they equal the root's hierarchical lines up to per-CPU
-/// drift, at a cost of O(nodes) and without any walk. They cannot give the root's own (non-hierarchical) lines.
-/// v1: hierarchical_{total,file,anon,unevictable} in pages; v2: {in,}active_{anon,file} and unevictable in bytes.
+/// The root cgroup's hierarchical figures from `/sys/devices/system/node/node*/vmstat`: the LRU
+/// counters of a node are the sums over all memory cgroups, removed ones included, so they equal
+/// the root's hierarchical lines up to per-CPU drift, at a cost of O(nodes) and without any walk.
+/// They cannot give the root's own (non-hierarchical) lines. v1:
+/// hierarchical_{total,file,anon,unevictable} in pages; v2: {in,}active_{anon,file} and unevictable
+/// in bytes.
 class RootReader {
  public:
-  /// Uses the nodes that have memory. `version` is the form wanted, usually that of the memory controller.
-  /// errc::unsupported on a kernel without NUMA, which has no memory.numa_stat either.
+  /// Uses the nodes that have memory. `version` is the form wanted, usually that of the memory
+  /// controller. errc::unsupported on a kernel without NUMA, which has no memory.numa_stat either.
   static Result<RootReader> open(const Host& host, Version version);
 
   /// errc::vanished when a node was taken offline: open again.
@@ -180,7 +185,10 @@ class RootReader {
   };
   RootReader(std::vector<Node> nodes, Version version, std::uint64_t page_size,
              std::string path) noexcept
-      : nodes_(std::move(nodes)), version_(version), page_size_(page_size), path_(std::move(path)) {}
+      : nodes_(std::move(nodes)),
+        version_(version),
+        page_size_(page_size),
+        path_(std::move(path)) {}
 
   std::vector<Node> nodes_;
   Version version_;
@@ -207,12 +215,14 @@ struct OverBudget {
   [[nodiscard]] Error error(std::string path) const;
 };
 
-/// Decides whether a read of a `memory.numa_stat` may be afforded. Keeps what the last reads cost beside the number of
-/// memory cgroups below each, and predicts from the one property every kernel has: the cost is at most linear in that
-/// number. So each measured read bounds every other from above, cost * max(1, memcgs / its memcgs), and the least
-/// bound counts. Before the first measurement the bound is `prior` for each memory cgroup.
+/// Decides whether a read of a `memory.numa_stat` may be afforded. Keeps what the last reads cost
+/// beside the number of memory cgroups below each, and predicts from the one property every kernel
+/// has: the cost is at most linear in that number. So each measured read bounds every other from
+/// above, cost * max(1, memcgs / its memcgs), and the least bound counts. Before the first
+/// measurement the bound is `prior` for each memory cgroup.
 ///
-/// One guard serves all cgroups of a machine. It has no clock and does no I/O; it does not allocate. Not synchronised.
+/// One guard serves all cgroups of a machine. It has no clock and does no I/O; it does not
+/// allocate. Not synchronised.
 class CostGuard {
  public:
   using nanoseconds = std::chrono::nanoseconds;
@@ -221,14 +231,16 @@ class CostGuard {
 
   struct Config {
     nanoseconds budget = std::chrono::milliseconds(10);
-    /// Cost assumed for each memory cgroup while nothing is measured: 0.7 s for 10,000 (commit dd8657b6c1cb).
+    /// Cost assumed for each memory cgroup while nothing is measured: 0.7 s for 10,000 (commit
+    /// dd8657b6c1cb).
     nanoseconds prior = std::chrono::microseconds(70);
-    /// Measurements older than this no longer count on their own: a kernel gets busier, live patches come.
+    /// Measurements older than this no longer count on their own: a kernel gets busier, live
+    /// patches come.
     nanoseconds remeasure_after = std::chrono::minutes(10);
     /// The most that one re-measurement may be predicted to cost, as a multiple of the budget.
     unsigned probe_factor = 10;
-    /// A re-measurement waits at least this many times its own predicted cost after the last one, so that probing
-    /// takes at most 1/probe_rest of the time of one CPU.
+    /// A re-measurement waits at least this many times its own predicted cost after the last one,
+    /// so that probing takes at most 1/probe_rest of the time of one CPU.
     unsigned probe_rest = 10000;
   };
 
@@ -237,15 +249,16 @@ class CostGuard {
 
   [[nodiscard]] const Config& config() const noexcept { return config_; }
 
-  /// Tells what a read at `now` cost. `memcgs`: memory cgroups below and including the one read, at least 1; for the
-  /// root of v1 the number in /proc/cgroups. Never too high; too low only makes the guard more careful.
+  /// Tells what a read at `now` cost. `memcgs`: memory cgroups below and including the one read, at
+  /// least 1; for the root of v1 the number in /proc/cgroups. Never too high; too low only makes
+  /// the guard more careful.
   void record(const Cost& cost, std::uint64_t memcgs, Time now) noexcept;
 
   /// The predicted wall time of a read with `memcgs` memory cgroups below and including the cgroup.
   [[nodiscard]] nanoseconds predict(std::uint64_t memcgs) const noexcept;
 
-  /// Whether a read may go ahead: its prediction is within the budget, or the last measurement is old, the prediction
-  /// is within probe_factor budgets and rare enough to re-measure.
+  /// Whether a read may go ahead: its prediction is within the budget, or the last measurement is
+  /// old, the prediction is within probe_factor budgets and rare enough to re-measure.
   [[nodiscard]] tl::expected<void, OverBudget> admit(std::uint64_t memcgs, Time now) const noexcept;
 
  private:
@@ -261,8 +274,9 @@ class CostGuard {
   std::size_t next_ = 0;
 };
 
-/// Gives the guard a first measurement at next to no cost: reads the numa_stat of a cgroup without children, of which there
-/// is nothing to walk below. errc::unsupported when the root is the only memory cgroup.
+/// Gives the guard a first measurement at next to no cost: reads the numa_stat of a cgroup without
+/// children, of which there is nothing to walk below. errc::unsupported when the root is the only
+/// memory cgroup.
 Result<Cost> calibrate(const Host& host, CostGuard& guard, CostGuard::Time now);
 
 }  // namespace cgctl::numa

@@ -8,11 +8,12 @@
 #include <optional>
 #include <string_view>
 
-/// Scanners shared by every reader of kernel text: bounded, allocation-free, locale-free, nothing throws.
+/// Scanners shared by every reader of kernel text: bounded, allocation-free, locale-free, nothing
+/// throws.
 namespace cgctl::parse {
 
-/// Reads decimal digits at the head of `text` and removes them. False (and `text` as it was) when there is no digit
-/// or the number does not fit 64 bits.
+/// Reads decimal digits at the head of `text` and removes them. False (and `text` as it was) when
+/// there is no digit or the number does not fit 64 bits.
 inline bool number(std::string_view& text, std::uint64_t& out) noexcept {
   constexpr std::uint64_t max = std::numeric_limits<std::uint64_t>::max();
   const char* p = text.data();
@@ -39,7 +40,8 @@ inline std::optional<std::uint64_t> whole_number(std::string_view text) noexcept
   return value;
 }
 
-/// Cuts the first line off `text` and returns it without its newline; the last one may lack the newline.
+/// Cuts the first line off `text` and returns it without its newline; the last one may lack the
+/// newline.
 inline std::string_view line(std::string_view& text) noexcept {
   if (text.empty()) return {};
   const void* const newline = std::memchr(text.data(), '\n', text.size());
@@ -62,7 +64,8 @@ inline std::string_view field(std::string_view& text) noexcept {
     return {};
   }
   const std::size_t end = text.find_first_of(" \t", begin);
-  const std::string_view found = text.substr(begin, end == std::string_view::npos ? end : end - begin);
+  const std::string_view found =
+      text.substr(begin, end == std::string_view::npos ? end : end - begin);
   text.remove_prefix(end == std::string_view::npos ? text.size() : end);
   return found;
 }
@@ -71,7 +74,8 @@ inline bool starts_with(std::string_view text, std::string_view prefix) noexcept
   return text.substr(0, prefix.size()) == prefix;
 }
 
-/// The number of the line "KEY NUMBER" in a flat keyed file (`memory.stat`, `cgroup.stat`, `vmstat`).
+/// The number of the line "KEY NUMBER" in a flat keyed file (`memory.stat`, `cgroup.stat`,
+/// `vmstat`).
 inline std::optional<std::uint64_t> value_of(std::string_view text, std::string_view key) noexcept {
   while (!text.empty()) {
     std::string_view row = line(text);
@@ -82,7 +86,8 @@ inline std::optional<std::uint64_t> value_of(std::string_view text, std::string_
   return std::nullopt;
 }
 
-/// Calls `visit(first, last)` for each range of a kernel list such as "0-3,8,10-11\n". False when the text is no list.
+/// Calls `visit(first, last)` for each range of a kernel list such as "0-3,8,10-11\n". False when
+/// the text is no list.
 template <class Visit>
 bool ranges(std::string_view text, Visit visit) {
   if (!text.empty() && text.back() == '\n') text.remove_suffix(1);

@@ -22,8 +22,9 @@ struct Line {
 };
 
 struct Pressure {
-  Line some;                 ///< at least one task waited
-  std::optional<Line> full;  ///< all non-idle tasks waited; absent for the system's cpu before Linux 5.13
+  Line some;  ///< at least one task waited
+  std::optional<Line>
+      full;  ///< all non-idle tasks waited; absent for the system's cpu before Linux 5.13
 };
 
 enum class Resource { cpu, io, memory };
@@ -33,8 +34,8 @@ std::string_view to_string(Resource resource) noexcept;
 /// errc::malformed when there is no "some" line of the documented form.
 Result<Pressure> parse(std::string_view text);
 
-/// Of the whole machine, from /proc/pressure. errc::unsupported where PSI is not built in or not enabled
-/// (CONFIG_PSI_DEFAULT_DISABLED: boot with psi=1).
+/// Of the whole machine, from /proc/pressure. errc::unsupported where PSI is not built in or not
+/// enabled (CONFIG_PSI_DEFAULT_DISABLED: boot with psi=1).
 Result<Pressure> read(const Host& host, Resource resource);
 
 /// Of one cgroup.

@@ -14,7 +14,8 @@
 #include "cgctl/host.hpp"
 #include "cgctl/unique_fd.hpp"
 
-/// Zombies: memory cgroups that were removed and that the kernel still holds, because pages refer to them.
+/// Zombies: memory cgroups that were removed and that the kernel still holds, because pages refer
+/// to them.
 namespace cgctl::zombies {
 
 /// How many there are.
@@ -22,7 +23,8 @@ struct Count {
   Version hierarchy = Version::v1;  ///< the memory controller's
   std::uint64_t kernel = 0;         ///< memory cgroups the kernel holds, the root included
   std::uint64_t live = 0;           ///< those with a directory, the root included
-  /// The number lies in [low, high]. They differ when cgroups came and went faster than they could be counted.
+  /// The number lies in [low, high]. They differ when cgroups came and went faster than they could
+  /// be counted.
   std::uint64_t low = 0;
   std::uint64_t high = 0;
   /// v2 before Linux 6.12 counts the dying cgroups of all controllers together; elsewhere true.
@@ -35,14 +37,16 @@ struct Count {
 
 /// Counts with kept descriptors, for those who count again and again; not for concurrent use.
 ///
-/// v1: the memory row of /proc/cgroups (removed cgroups included) less the directories of the hierarchy. The walk opens no
-/// leaf directory (kernfs: st_nlink 2), never follows a link, and keeps one descriptor a level of depth. The number
-/// is read before and after the walk, and the walk repeated while the two differ.
-/// v2: `cgroup.stat` of the root (since Linux 4.14), one read; nr_dying_subsys_memory where there is one (6.12).
+/// v1: the memory row of /proc/cgroups (removed cgroups included) less the directories of the
+/// hierarchy. The walk opens no leaf directory (kernfs: st_nlink 2), never follows a link, and
+/// keeps one descriptor a level of depth. The number is read before and after the walk, and the
+/// walk repeated while the two differ. v2: `cgroup.stat` of the root (since Linux 4.14), one read;
+/// nr_dying_subsys_memory where there is one (6.12).
 class Counter {
  public:
-  /// errc::incomplete_view in a cgroup namespace or when only a part of the hierarchy is mounted: the difference would
-  /// be meaningless. errc::unsupported without a memory controller, or on v2 before Linux 4.14.
+  /// errc::incomplete_view in a cgroup namespace or when only a part of the hierarchy is mounted:
+  /// the difference would be meaningless. errc::unsupported without a memory controller, or on v2
+  /// before Linux 4.14.
   static Result<Counter> open(const Host& host);
 
   /// At most `rounds` walks (at least 1).
@@ -68,41 +72,49 @@ class Counter {
 /// One count. See Counter.
 Result<Count> count(const Host& host);
 
-/// The number of directories below `directory`, itself included: Counter's walk by itself, on any file system.
+/// The number of directories below `directory`, itself included: Counter's walk by itself, on any
+/// file system.
 Result<std::uint64_t> count_directories(int directory, std::string_view shown);
 
 /// Zombies that hang directly below one live cgroup.
 struct Ancestor {
   std::string path;
   std::optional<std::uint64_t> count;  ///< v2 only; no file of v1 tells
-  /// Memory still charged to them. v1: what the cgroup's total_* of cache and rss in memory.stat leave when its own and
-  /// its live children's are taken off. v2: an upper bound, memory.current less the live children's, since the cgroup's own
-  /// pages cannot be told from its dead children's. Nothing where the kernel does not say (v1 with
-  /// memory.use_hierarchy 0; the root of v2).
+  /// Memory still charged to them. v1: what the cgroup's total_* of cache and rss in memory.stat
+  /// leave when its own and its live children's are taken off. v2: an upper bound, memory.current
+  /// less the live children's, since the cgroup's own pages cannot be told from its dead
+  /// children's. Nothing where the kernel does not say (v1 with memory.use_hierarchy 0; the root of
+  /// v2).
   std::optional<std::uint64_t> bytes;
 };
 
-/// What the pages of all zombies together are: the per-node counters of the machine less what live cgroups own.
-/// In bytes. Estimates: the figures are read one after the other and drift.
+/// What the pages of all zombies together are: the per-node counters of the machine less what live
+/// cgroups own. In bytes. Estimates: the figures are read one after the other and drift.
 struct Residual {
   std::uint64_t file = 0;         ///< page cache on the file LRU, tmpfs not included
   std::uint64_t shmem = 0;        ///< tmpfs and shared memory
   std::uint64_t mapped = 0;       ///< of file and shmem: mapped by processes
   std::uint64_t anon = 0;         ///< on the anonymous LRU, shmem included
   std::uint64_t unevictable = 0;  ///< mlocked
-  /// What dropping clean page cache could free, after writing dirty pages back.
+  /// What dropping clean page cache could free at most, after writing dirty pages back. `mapped`
+  /// does not tell files from shmem: here all shmem counts as mapped.
   [[nodiscard]] std::uint64_t freeable() const noexcept {
     const std::uint64_t mapped_file = mapped > shmem ? mapped - shmem : 0;
     return file > mapped_file ? file - mapped_file : 0;
   }
+  /// What it frees at least: here no shmem counts as mapped.
+  [[nodiscard]] std::uint64_t surely_freeable() const noexcept {
+    return file > mapped ? file - mapped : 0;
+  }
 };
 
-/// Whether dentries and inodes, charged to a memory cgroup, hold it after its removal. Before Linux 5.9 they do; since then
-/// slab objects move to the parent. Told by what `memory.kmem.slabinfo` of v1 says, not by the version.
+/// Whether dentries and inodes, charged to a memory cgroup, hold it after its removal. Before
+/// Linux 5.9 they do; since then slab objects move to the parent. Told by what
+/// `memory.kmem.slabinfo` of v1 says, not by the version.
 enum class SlabPins { unknown, no, yes };
 
 struct Attribution {
-  std::vector<Ancestor> ancestors;  ///< those with something to say, most first
+  std::vector<Ancestor> ancestors;   ///< those with something to say, most first
   std::optional<Residual> residual;  ///< v1 only
   SlabPins slab = SlabPins::unknown;
   bool complete = true;  ///< false when the time ran out: cgroups not looked at are in `skipped`

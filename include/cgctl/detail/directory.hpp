@@ -17,10 +17,11 @@ namespace cgctl::detail {
 
 inline constexpr std::size_t entries_buffer = 32768;
 
-/// Calls `visit(name, leaf)` for each directory inside `fd` (opened for reading, at its start). `leaf` is true when the
-/// directory is known to have no directory inside: kernfs keeps st_nlink = 2 + subdirectories (fs/kernfs/inode.c), so a
-/// leaf need not be opened; file systems that do not count links so (st_nlink 1) never say leaf. An entry that is
-/// removed meanwhile is left out. Returns 0 or a negated errno; a directory removed meanwhile ends the list.
+/// Calls `visit(name, leaf)` for each directory inside `fd` (opened for reading, at its start).
+/// `leaf` is true when the directory is known to have no directory inside: kernfs keeps st_nlink =
+/// 2 + subdirectories (fs/kernfs/inode.c), so a leaf need not be opened; file systems that do not
+/// count links so (st_nlink 1) never say leaf. An entry that is removed meanwhile is left out.
+/// Returns 0 or a negated errno; a directory removed meanwhile ends the list.
 template <class Visit>
 int each_subdirectory(int fd, std::vector<char>& buffer, Visit visit) {
   for (;;) {

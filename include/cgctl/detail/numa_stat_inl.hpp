@@ -39,8 +39,9 @@ inline bool NumaStat::parse_line(std::string_view line, Version version) {
     values_.resize(first);
     return false;
   }
-  rows_.push_back({static_cast<std::uint32_t>(name - text_.data()), static_cast<std::uint32_t>(stop),
-                   with_total ? total : sum, first, values_.size() - first});
+  rows_.push_back({static_cast<std::uint32_t>(name - text_.data()),
+                   static_cast<std::uint32_t>(stop), with_total ? total : sum, first,
+                   values_.size() - first});
   return true;
 }
 
@@ -55,7 +56,8 @@ inline Status NumaStat::parse_rows(std::string_view text, Version version, std::
   if (text.empty()) return refuse(errc::truncated, "the file is empty");
   if (text.back() != '\n') return refuse(errc::truncated, "the text ends inside a line");
 
-  // The lines that every v1 kernel has come first, in one order; the hierarchical ones since Linux 3.16.
+  // The lines that every v1 kernel has come first, in one order; the hierarchical ones since
+  // Linux 3.16.
   unsigned plain = 0;
   unsigned hierarchical = 0;
   while (!text.empty()) {
@@ -71,8 +73,11 @@ inline Status NumaStat::parse_rows(std::string_view text, Version version, std::
       constexpr std::string_view prefix = "hierarchical_";
       const bool below = parse::starts_with(name, prefix);
       if (below) name.remove_prefix(prefix.size());
-      const unsigned bit = name == "total" ? 1U : name == "file" ? 2U : name == "anon" ? 4U
-                           : name == "unevictable" ? 8U : 0U;
+      const unsigned bit = name == "total"         ? 1U
+                           : name == "file"        ? 2U
+                           : name == "anon"        ? 4U
+                           : name == "unevictable" ? 8U
+                                                   : 0U;
       (below ? hierarchical : plain) |= bit;
     }
   }

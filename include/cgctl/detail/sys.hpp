@@ -8,13 +8,15 @@
 #include <cstddef>
 #include <cstdint>
 
-/// The one door to the kernel's files. Every function is one system call and returns what the kernel returned, or the negated
-/// errno. Defined in src/sys.cpp and nowhere else, so that a test can link another definition in its place.
+/// The one door to the kernel's files. Every function is one system call and returns what the
+/// kernel returned, or the negated errno. Defined in src/sys.cpp and nowhere else, so that a test
+/// can link another definition in its place.
 namespace cgctl::sys {
 
 /// openat(2); O_CLOEXEC is always added.
 int open_at(int directory, const char* path, int flags, mode_t mode = 0) noexcept;
-/// openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS; -ENOSYS before Linux 5.6, -EPERM under old seccomp filters.
+/// openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS; -ENOSYS before Linux 5.6, -EPERM under
+/// old seccomp filters.
 int open_beneath(int directory, const char* path, int flags) noexcept;
 void close(int fd) noexcept;
 ssize_t pread(int fd, void* buffer, std::size_t size, off_t offset) noexcept;
