@@ -23,6 +23,16 @@ bool each_component(std::string_view path, Visit visit) {
   return true;
 }
 
+/// Opens one component without following it. Where a directory is wanted and a symbolic link
+/// stands, openat(2) says ENOTDIR; openat2(2) says ELOOP, and so does this.
+int open_component(int directory, const std::string& name, int flags) {
+  const int fd = sys::open_at(directory, name.c_str(), flags | O_NOFOLLOW);
+  if (fd != -ENOTDIR) return fd;
+  struct ::stat found {};
+  const bool link = sys::stat_at(directory, name.c_str(), found) == 0 && S_ISLNK(found.st_mode);
+  return link ? -ELOOP : fd;
+}
+
 /// What openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) does, for kernels that lack it. `path` is
 /// clean.
 int walk_beneath(int directory, const std::string& path, int flags) {
@@ -33,13 +43,13 @@ int walk_beneath(int directory, const std::string& path, int flags) {
     const std::size_t slash = rest.find('/');
     if (slash == std::string_view::npos) break;
     const std::string component(rest.substr(0, slash));
-    const int next = sys::open_at(current, component.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW);
-    if (next < 0) return next == -ENOTDIR ? -ELOOP : next;
+    const int next = open_component(current, component, O_PATH | O_DIRECTORY);
+    if (next < 0) return next;
     held.reset(next);
     current = next;
     rest.remove_prefix(slash + 1);
   }
-  return sys::open_at(current, std::string(rest).c_str(), flags | O_NOFOLLOW);
+  return open_component(current, std::string(rest), flags);
 }
 
 }  // namespace
