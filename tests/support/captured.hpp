@@ -1,0 +1,38 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "cgctl/host.hpp"
+#include "temp_directory.hpp"
+
+namespace cgctl::test {
+
+/// A captured machine copied into a directory of the test's own, so that it may be changed.
+class CapturedMachine {
+ public:
+  /// `capture` is a folder of tests/captures, such as "linux-5.4-v1-numa2/2-zombies".
+  explicit CapturedMachine(std::string_view capture) {
+    std::filesystem::copy(std::filesystem::path(CGCTL_CAPTURES) / capture, root_.path(),
+                          std::filesystem::copy_options::recursive);
+  }
+
+  [[nodiscard]] std::filesystem::path path(std::string_view file) const {
+    return root_.path() / file;
+  }
+  [[nodiscard]] std::filesystem::path cgroup(std::string_view below) const {
+    return root_.path() / "sys/fs/cgroup" / below;
+  }
+  [[nodiscard]] Roots roots() const {
+    return {root_ / "sys/fs/cgroup", root_ / "proc", root_ / "sys"};
+  }
+  [[nodiscard]] Result<Host> host() const { return Host::detect(roots()); }
+
+ private:
+  TempDirectory root_;
+};
+
+}  // namespace cgctl::test

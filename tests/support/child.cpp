@@ -1,0 +1,72 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "child.hpp"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <exception>
+
+namespace cgctl::test {
+namespace {
+
+std::string run_guarded(const std::function<std::string()>& work) {
+  try {
+    return work();
+  } catch (const std::exception& thrown) {
+    return std::string("threw: ") + thrown.what();
+  }
+}
+
+std::string read_to_end(int fd) {
+  std::string text;
+  std::array<char, 4096> part{};
+  for (;;) {
+    const ssize_t got = ::read(fd, part.data(), part.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return text;
+    text.append(part.data(), static_cast<std::size_t>(got));
+  }
+}
+
+}  // namespace
+
+std::string in_child(const std::function<std::string()>& work) {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return "pipe2 failed";
+  const pid_t child = ::fork();
+  if (child < 0) return "fork failed";
+  if (child == 0) {
+    const std::string complaint = run_guarded(work);
+    const ssize_t told = ::write(ends[1], complaint.data(), complaint.size());
+    ::_exit(told == static_cast<ssize_t>(complaint.size()) ? 0 : 1);
+  }
+  ::close(ends[1]);
+  std::string complaint = read_to_end(ends[0]);
+  ::close(ends[0]);
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+    complaint += " [child ended with status " + std::to_string(status) + "]";
+  }
+  return complaint;
+}
+
+std::string in_private_mounts(const std::function<std::string()>& work) {
+  return in_child([&]() -> std::string {
+    if (::unshare(CLONE_NEWNS) != 0) return std::string("unshare: ") + std::strerror(errno);
+    if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+      return std::string("make mounts private: ") + std::strerror(errno);
+    }
+    return work();
+  });
+}
+
+}  // namespace cgctl::test
