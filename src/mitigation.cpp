@@ -53,15 +53,6 @@ void observe_pressure(const Host& host, Observation& seen) {
   }
 }
 
-/// Cached of /proc/meminfo, without Shmem, which no drop frees.
-std::uint64_t page_cache(const Host& host) {
-  const auto vmstat = fs::read_trusted(fs::join(host.roots().proc, "vmstat"));
-  if (!vmstat) return 0;
-  const std::uint64_t file = parse::value_of(*vmstat, "nr_file_pages").value_or(0);
-  const std::uint64_t shmem = parse::value_of(*vmstat, "nr_shmem").value_or(0);
-  return (file > shmem ? file - shmem : 0) * host.page_size();
-}
-
 Result<zombies::Count> settle(zombies::Counter& counter, const Policy& policy) {
   const auto give_up = Clock::now() + policy.settle_limit;
   auto last = counter.count();
@@ -178,6 +169,14 @@ Result<Action> climb(const Host& host, Rung rung, zombies::Counter& counter, con
 }
 
 }  // namespace
+
+std::uint64_t page_cache(const Host& host) {
+  const auto vmstat = fs::read_trusted(fs::join(host.roots().proc, "vmstat"));
+  if (!vmstat) return 0;
+  const std::uint64_t file = parse::value_of(*vmstat, "nr_file_pages").value_or(0);
+  const std::uint64_t shmem = parse::value_of(*vmstat, "nr_shmem").value_or(0);
+  return (file > shmem ? file - shmem : 0) * host.page_size();
+}
 
 Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Policy& /*policy*/) {
   Observation seen;

@@ -119,6 +119,24 @@ std::string_view to_string(Rung rung) noexcept {
   return "unknown";
 }
 
+std::string_view to_string(Decision decision) noexcept {
+  switch (decision) {
+    case Decision::idle: return "idle";
+    case Decision::act: return "act";
+    case Decision::refused: return "refused";
+  }
+  return "unknown";
+}
+
+std::string_view to_string(End end) noexcept {
+  switch (end) {
+    case End::done: return "done";
+    case End::timed_out: return "timed_out";
+    case End::failed: return "failed";
+  }
+  return "unknown";
+}
+
 std::string_view to_string(Effect effect) noexcept {
   switch (effect) {
     case Effect::none:

@@ -83,6 +83,10 @@ struct Observation {
   std::uint64_t page_size = 4096;
 };
 
+/// Bytes in the page cache of the whole machine without tmpfs and shared memory, which no drop frees; 0 where /proc/vmstat
+/// does not tell.
+std::uint64_t page_cache(const Host& host);
+
 /// What earlier runs left behind.
 struct History {
   std::optional<std::chrono::seconds> last_action;  ///< CLOCK_BOOTTIME of its end
@@ -90,6 +94,9 @@ struct History {
 };
 
 enum class Decision { idle, act, refused };
+
+/// "idle", "act", "refused".
+std::string_view to_string(Decision decision) noexcept;
 
 struct Plan {
   Decision decision = Decision::idle;
@@ -110,6 +117,9 @@ Plan decide(const Observation& seen, const History& history, const Policy& polic
 std::string explain_pins(const Observation& seen);
 
 enum class End { done, timed_out, failed };
+
+/// "done", "timed_out", "failed".
+std::string_view to_string(End end) noexcept;
 
 /// One rung that was tried.
 struct Action {
