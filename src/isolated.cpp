@@ -42,6 +42,14 @@ Verdict wait_for(int fd, Clock::time_point deadline, int& verdict) {
   }
 }
 
+std::string in_words(std::chrono::nanoseconds time) {
+  using std::chrono::duration_cast;
+  if (time >= std::chrono::seconds(10)) {
+    return std::to_string(duration_cast<std::chrono::seconds>(time).count()) + " s";
+  }
+  return std::to_string(duration_cast<std::chrono::milliseconds>(time).count()) + " ms";
+}
+
 /// Reaps the child; gives up after a while, since a child inside an uninterruptible call cannot be
 /// waited for. ECHILD (somebody else reaped it) is as good.
 void reap(pid_t child) {
@@ -78,9 +86,7 @@ Result<std::chrono::nanoseconds> run_isolated(const std::function<int()>& work,
   if (how == Verdict::late) {
     return fail(Error::make(
         errc::timed_out, operation, path,
-        "the kernel was not done within " +
-            std::to_string(std::chrono::duration_cast<std::chrono::seconds>(deadline).count()) +
-            " s; the writer was killed",
+        "the kernel was not done within " + in_words(deadline) + "; the writer was killed",
         "raise the deadline, or leave it be: this rung is too heavy here"));
   }
   if (how == Verdict::none) {
