@@ -60,25 +60,34 @@ class Walk {
   Walk(const AttributionLimits& limits, Attribution& out) noexcept : limits_(limits), out_(out) {}
 
  protected:
-  /// The text of a file of the cgroup at `directory`; nothing when it is gone or lacks the file, or
-  /// the time is up.
-  std::optional<std::string_view> read(int directory, const char* file) {
+  /// The text of a file of the cgroup at `directory`; errc::vanished when the cgroup is gone or
+  /// lacks the file.
+  Result<std::string_view> read(int directory, const char* file) {
     const auto start = Clock::now();
     const int opened = sys::open_at(directory, file, O_RDONLY | O_NOFOLLOW);
-    if (opened < 0) return std::nullopt;
+    if (opened < 0) {
+      return fail(fs::system_error("open", file, opened == -ENOENT ? ENODEV : -opened));
+    }
     const UniqueFd fd(opened);
     const auto text = fs::read_once(fd.get(), text_, file);
     const auto stop = Clock::now();
     if (stop - start > limits_.slowest_read || stop - started_ > limits_.total)
       out_.complete = false;
-    if (!text) return std::nullopt;
-    return *text;
+    return text;
+  }
+
+  /// Whether a cgroup that is there kept its figures to itself; counts it.
+  bool unknown(const Result<std::string_view>& text) noexcept {
+    if (text || text.error().kind == errc::vanished) return false;
+    ++out_.skipped;
+    return true;
   }
 
   /// Calls `visit(descriptor, path)` for each cgroup directly below.
   template <class Visit>
   Status each_child(int directory, const std::string& path, Visit visit) {
     const auto names = child_directories(directory, path);
+    if (!names && (names.error().os_errno == ENOENT || names.error().os_errno == ENODEV)) return {};
     if (!names) return fail(names.error());
     for (const std::string& name : *names) {
       if (!out_.complete) {
@@ -108,15 +117,18 @@ class WalkV1 : public Walk {
  public:
   using Walk::Walk;
 
-  /// Returns what the subtree is charged with (total_cache + total_rss).
+  /// Returns what the subtree is charged with (total_cache + total_rss), nothing when the kernel
+  /// does not tell.
   // NOLINTNEXTLINE(misc-no-recursion)
-  Result<std::uint64_t> visit(int directory, const std::string& path) {
+  Result<std::optional<std::uint64_t>> visit(int directory, const std::string& path) {
     Stat stat{};
-    if (const auto text = read(directory, "memory.stat")) stat = parse_stat(*text);
+    const auto text = read(directory, "memory.stat");
+    if (text) stat = parse_stat(*text);
+    const bool unreadable = unknown(text);
     const bool hierarchical = has_hierarchy(directory);
     for (std::size_t key = 0; key < total_cache; ++key) own_[key] += stat[key];
 
-    std::uint64_t below = 0;
+    std::optional<std::uint64_t> below = 0;
     bool parent = false;
     // NOLINTNEXTLINE(misc-no-recursion)
     const auto status =
@@ -124,18 +136,22 @@ class WalkV1 : public Walk {
           parent = true;
           const auto charged = visit(child, child_path);
           if (!charged) return fail(charged.error());
-          below += *charged;
+          below = below && *charged ? std::optional(*below + **charged) : std::nullopt;
           return {};
         });
     if (!status) return fail(status.error());
     if (!parent) note_slab_accounting(directory);
+    if (unreadable) {
+      if (complete()) add({path, std::nullopt, std::nullopt});
+      return std::nullopt;
+    }
     const std::uint64_t total = stat[total_cache] + stat[total_rss];
     if (!complete()) return total;
-    if (!hierarchical) {
+    if (!hierarchical || !below) {
       if (parent) add({path, std::nullopt, std::nullopt});
       return total;
     }
-    const std::uint64_t left = less(total, stat[cache] + stat[rss] + below);
+    const std::uint64_t left = less(total, stat[cache] + stat[rss] + *below);
     if (left != 0) add({path, std::nullopt, left});
     return total;
   }
@@ -175,35 +191,40 @@ class WalkV2 : public Walk {
   using Walk::Walk;
 
   struct Below {
-    std::uint64_t dying = 0;
+    std::optional<std::uint64_t> dying = 0;
     std::optional<std::uint64_t> current;
   };
 
   // NOLINTNEXTLINE(misc-no-recursion)
   Result<Below> visit(int directory, const std::string& path) {
     Below mine;
-    if (const auto text = read(directory, "cgroup.stat")) {
-      auto dying = parse::value_of(*text, "nr_dying_subsys_memory");
-      if (!dying) dying = parse::value_of(*text, "nr_dying_descendants");
+    const auto stat = read(directory, "cgroup.stat");
+    if (stat) {
+      auto dying = parse::value_of(*stat, "nr_dying_subsys_memory");
+      if (!dying) dying = parse::value_of(*stat, "nr_dying_descendants");
       mine.dying = dying.value_or(0);
+    } else if (unknown(stat)) {
+      mine.dying = std::nullopt;
     }
     if (const auto text = read(directory, "memory.current"))
       mine.current = parse::whole_number(*text);
     if (mine.dying == 0) return mine;
 
-    std::uint64_t dying_below = 0;
+    std::optional<std::uint64_t> dying_below = 0;
     std::uint64_t current_below = 0;
     // NOLINTNEXTLINE(misc-no-recursion)
     const auto status =
         each_child(directory, path, [&](int child, const std::string& child_path) -> Status {
           const auto inner = visit(child, child_path);
           if (!inner) return fail(inner.error());
-          dying_below += inner->dying;
+          dying_below = dying_below && inner->dying ? std::optional(*dying_below + *inner->dying)
+                                                    : std::nullopt;
           current_below += inner->current.value_or(0);
           return {};
         });
     if (!status) return fail(status.error());
-    const std::uint64_t direct = less(mine.dying, dying_below);
+    std::optional<std::uint64_t> direct;
+    if (mine.dying && dying_below) direct = less(*mine.dying, *dying_below);
     if (complete() && direct != 0) {
       std::optional<std::uint64_t> bytes;
       if (mine.current) bytes = less(*mine.current, current_below);
@@ -241,7 +262,7 @@ Result<Attribution> attribute(const Host& host, const AttributionLimits& limits)
   if (memory.version == Version::v1) {
     WalkV1 walk(limits, out);
     if (auto status = walk.visit(memory.directory.get(), "/"); !status) return fail(status.error());
-    if (out.complete) out.residual = residual(host, walk.own());
+    if (out.complete && out.skipped == 0) out.residual = residual(host, walk.own());
     out.slab = walk.slab();
   } else {
     WalkV2 walk(limits, out);

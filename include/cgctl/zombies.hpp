@@ -117,7 +117,9 @@ struct Attribution {
   std::vector<Ancestor> ancestors;   ///< those with something to say, most first
   std::optional<Residual> residual;  ///< v1 only
   SlabPins slab = SlabPins::unknown;
-  bool complete = true;  ///< false when the time ran out: cgroups not looked at are in `skipped`
+  bool complete = true;  ///< false when the time ran out
+  /// Cgroups not looked at because the time ran out, or whose figures could not be read; with any,
+  /// what depends on them is unknown and there is no residual.
   std::uint64_t skipped = 0;
 };
 
