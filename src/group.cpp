@@ -140,6 +140,11 @@ Result<std::vector<std::string>> Group::children() const {
     if (!names) return fail(names.error());
     all.insert(all.end(), names->begin(), names->end());
   }
+  // A removed directory lists as an empty one.
+  struct ::stat procs {};
+  if (all.empty() && sys::stat_at(places_.front().directory.get(), "cgroup.procs", procs) != 0) {
+    return fail(gone("list", path_));
+  }
   std::sort(all.begin(), all.end());
   all.erase(std::unique(all.begin(), all.end()), all.end());
   return all;
