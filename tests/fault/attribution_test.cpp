@@ -1,0 +1,223 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <string>
+#include <thread>
+
+#include "../support/captured.hpp"
+#include "cgctl/parse.hpp"
+#include "cgctl/zombies.hpp"
+#include "faulty_sys.hpp"
+
+namespace {
+
+using namespace cgctl;
+using namespace std::chrono_literals;
+using fault::Call;
+using fault::Faults;
+
+/// Below kubepods of the captured machine hang zombies with some pages of cache; pod-a holds some
+/// pages of its own.
+class AttributionFaults : public ::testing::Test {
+ protected:
+  static constexpr const char* parent = "/cgctl-capture/kubepods";
+  static constexpr const char* child = "kubepods/pod-a";
+
+  [[nodiscard]] zombies::Attribution attribute(
+      const zombies::AttributionLimits& limits = patient) const {
+    const auto host = machine_.host();
+    EXPECT_TRUE(host) << host.error().message();
+    auto out = zombies::attribute(*host, limits);
+    EXPECT_TRUE(out) << out.error().message();
+    return out ? std::move(*out) : zombies::Attribution();
+  }
+  static const zombies::Ancestor* find(const zombies::Attribution& out, std::string_view path) {
+    const auto found =
+        std::find_if(out.ancestors.begin(), out.ancestors.end(),
+                     [&](const zombies::Ancestor& ancestor) { return ancestor.path == path; });
+    return found == out.ancestors.end() ? nullptr : &*found;
+  }
+  static void expect_bytes(const zombies::Attribution& out, std::string_view path,
+                           std::uint64_t bytes) {
+    const zombies::Ancestor* const ancestor = find(out, path);
+    ASSERT_NE(ancestor, nullptr) << path;
+    ASSERT_TRUE(ancestor->bytes) << path;
+    EXPECT_EQ(*ancestor->bytes, bytes) << path;
+  }
+  static void expect_unknown(const zombies::Attribution& out, std::string_view path) {
+    const zombies::Ancestor* const ancestor = find(out, path);
+    ASSERT_NE(ancestor, nullptr) << path << " is not said to be unknown";
+    EXPECT_FALSE(ancestor->bytes) << path << " has " << ancestor->bytes.value_or(0);
+  }
+
+  static constexpr zombies::AttributionLimits patient{1h, 1h};
+  test::CapturedMachine machine_{"linux-6.18-hybrid/2-zombies"};
+  const std::uint64_t of_pod_a = charged("pod-a");
+  const std::uint64_t of_zombies = charged("") - of_pod_a - charged("pod-b");
+
+ private:
+  /// total_cache and total_rss of a cgroup below kubepods, which has no pages of its own.
+  [[nodiscard]] std::uint64_t charged(const char* below) const {
+    const std::string text =
+        test::file_text(machine_.cgroup("memory/cgctl-capture/kubepods") / below / "memory.stat");
+    return parse::value_of(text, "total_cache").value_or(0) +
+           parse::value_of(text, "total_rss").value_or(0);
+  }
+};
+
+TEST_F(AttributionFaults, TellsWhatIsLeftWhenLiveCgroupsAreTakenOff) {
+  ASSERT_GT(of_zombies, 0);
+  ASSERT_GT(of_pod_a, 0);
+  const auto out = attribute();
+  EXPECT_TRUE(out.complete);
+  EXPECT_EQ(out.skipped, 0);
+  expect_bytes(out, parent, of_zombies);
+  EXPECT_TRUE(out.residual);
+}
+
+class AttributionOfAnUnreadableCgroup : public AttributionFaults,
+                                        public ::testing::WithParamInterface<Call> {};
+
+TEST_P(AttributionOfAnUnreadableCgroup, DoesNotTakeItsMemoryForZombies) {
+  Faults faults;
+  faults.on(GetParam(), "pod-a/memory.stat").fails(EIO);
+  const auto out = attribute();
+  expect_unknown(out, parent);
+  expect_unknown(out, "/cgctl-capture/kubepods/pod-a");
+  EXPECT_TRUE(out.complete);
+  EXPECT_EQ(out.skipped, 1);
+  EXPECT_FALSE(out.residual) << "pod-a's pages would count as those of zombies";
+  EXPECT_EQ(find(out, "/cgctl-capture"), nullptr) << "what lies further up is known as before";
+}
+
+INSTANTIATE_TEST_SUITE_P(AtOpenOrRead, AttributionOfAnUnreadableCgroup,
+                         ::testing::Values(Call::open_at, Call::pread));
+
+TEST_F(AttributionFaults, AnUnreadableCgroupInTheMiddleDoesNotHideThoseBelow) {
+  test::put_file(machine_.cgroup("memory/cgctl-capture/kubepods/pod-b/inner/memory.stat"),
+                 "cache 0\ntotal_cache 0\n");
+  test::put_file(machine_.cgroup("memory/cgctl-capture/kubepods/pod-b/memory.stat"),
+                 "cache 4096\ntotal_cache 12288\n");
+  Faults faults;
+  faults.on(Call::pread, "kubepods/memory.stat").fails(EIO);
+  const auto out = attribute();
+  expect_bytes(out, "/cgctl-capture/kubepods/pod-b", 8192);
+  expect_unknown(out, parent);
+  expect_unknown(out, "/cgctl-capture");
+}
+
+TEST_F(AttributionFaults, ACgroupThatVanishesBeforeItIsReadIsNeitherUnknownNorAnError) {
+  for (const int reason : {ENOENT, ENODEV}) {
+    Faults faults;
+    faults.on(reason == ENOENT ? Call::open_at : Call::pread, "pod-a/memory.stat").fails(reason);
+    const auto out = attribute();
+    expect_bytes(out, parent, of_zombies + of_pod_a);
+    EXPECT_EQ(out.skipped, 0);
+  }
+}
+
+TEST_F(AttributionFaults, ACgroupThatVanishesBeforeItIsOpenedIsLeftOut) {
+  Faults faults;
+  faults.on(Call::open_at, child).after([&] {
+    std::filesystem::remove_all(machine_.cgroup("memory/cgctl-capture/kubepods/pod-a"));
+  });
+  expect_bytes(attribute(), parent, of_zombies + of_pod_a);
+}
+
+TEST_F(AttributionFaults, ACgroupThatVanishesBeforeItsChildrenAreListedEndsTheListThere) {
+  for (const Call call : {Call::open_at, Call::getdents64}) {
+    Faults faults;
+    // The first open is by its name, the second of the directory itself for listing.
+    faults.on(call, child).fails(ENOENT).skip(call == Call::open_at ? 1 : 0);
+    expect_bytes(attribute(), parent, of_zombies);
+  }
+}
+
+TEST_F(AttributionFaults, AListingThatFailsIsAnErrorWithItsPath) {
+  Faults faults;
+  faults.on(Call::getdents64, "kubepods").fails(EIO);
+  const auto host = machine_.host();
+  ASSERT_TRUE(host);
+  const auto out = zombies::attribute(*host, patient);
+  ASSERT_FALSE(out);
+  EXPECT_EQ(out.error().os_errno, EIO);
+  EXPECT_EQ(out.error().path, parent);
+}
+
+TEST_F(AttributionFaults, DescriptorsThatRunOutAreAnErrorWithTheirHint) {
+  Faults faults;
+  faults.on(Call::open_at, child).fails(EMFILE);
+  const auto host = machine_.host();
+  ASSERT_TRUE(host);
+  const auto out = zombies::attribute(*host, patient);
+  ASSERT_FALSE(out);
+  EXPECT_EQ(out.error().os_errno, EMFILE);
+  EXPECT_NE(out.error().hint.find("ulimit -n"), std::string::npos);
+}
+
+TEST_F(AttributionFaults, WithoutTimeTheRootsChildrenAreSkippedAndCounted) {
+  for (const char* name : {"b", "c"}) {
+    std::filesystem::create_directory(machine_.cgroup("memory") / name);
+  }
+  const auto out = attribute({0ns, 1h});
+  EXPECT_FALSE(out.complete);
+  EXPECT_EQ(out.skipped, 3);
+  EXPECT_TRUE(out.ancestors.empty()) << "what lacks the skipped ones' share would be wrong";
+  EXPECT_FALSE(out.residual);
+}
+
+TEST_F(AttributionFaults, OneSlowReadEndsIt) {
+  Faults faults;
+  faults.on(Call::pread, "pod-a/memory.stat").after([] { std::this_thread::sleep_for(600ms); });
+  const auto out = attribute({1h, 500ms});
+  EXPECT_FALSE(out.complete);
+  EXPECT_EQ(out.skipped, 1) << "pod-b, which comes after pod-a";
+  EXPECT_FALSE(out.residual);
+}
+
+/// The same tree with the memory controller on v2: five dying below kubepods, two more below its
+/// parent.
+class AttributionFaultsOnV2 : public AttributionFaults {
+ protected:
+  void SetUp() override {
+    machine_.put_memory_on_v2();
+    const auto unified = machine_.cgroup("unified");
+    put_stat(unified, 4, 7);
+    put_stat(unified / "cgctl-capture", 3, 7);
+    put_stat(unified / "cgctl-capture/kubepods", 2, 5);
+    test::put_file(unified / "cgctl-capture/memory.current", "900000\n");
+    test::put_file(unified / "cgctl-capture/kubepods/memory.current", "500000\n");
+  }
+  static void put_stat(const std::filesystem::path& group, unsigned live, unsigned dying) {
+    test::put_file(group / "cgroup.stat", "nr_descendants " + std::to_string(live) +
+                                              "\nnr_dying_descendants " + std::to_string(dying) +
+                                              "\n");
+  }
+};
+
+TEST_F(AttributionFaultsOnV2, CountsTheDyingDirectlyBelowEach) {
+  const auto out = attribute();
+  const auto* const outer = find(out, "/cgctl-capture");
+  const auto* const inner = find(out, parent);
+  ASSERT_TRUE(outer != nullptr && inner != nullptr);
+  EXPECT_EQ(outer->count, 2);
+  EXPECT_EQ(inner->count, 5);
+  EXPECT_EQ(outer->bytes, 400000);
+}
+
+TEST_F(AttributionFaultsOnV2, AnUnreadableCountLeavesTheParentsUnknown) {
+  Faults faults;
+  faults.on(Call::pread, "kubepods/cgroup.stat").fails(EIO);
+  const auto out = attribute();
+  const auto* const outer = find(out, "/cgctl-capture");
+  ASSERT_NE(outer, nullptr);
+  EXPECT_FALSE(outer->count) << "its child may have any part of the 7";
+  EXPECT_EQ(out.skipped, 1);
+}
+
+}  // namespace

@@ -1,0 +1,137 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/group.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <filesystem>
+
+#include "../support/captured.hpp"
+#include "faulty_sys.hpp"
+
+namespace {
+
+using namespace cgctl;
+using fault::Call;
+using fault::Faults;
+
+class GroupFaults : public ::testing::Test {
+ protected:
+  [[nodiscard]] Group open(std::string_view path) const {
+    auto group = host_->open(path);
+    EXPECT_TRUE(group) << group.error().message();
+    return std::move(*group);
+  }
+
+  test::CapturedMachine machine_{"linux-5.4-v1-numa2/2-zombies"};
+  const Result<Host> host_ = machine_.host();
+};
+
+TEST_F(GroupFaults, AReadOfARemovedCgroupIsVanished) {
+  const Group pod = open("/kubepods/pod-a");
+  Faults faults;
+  faults.on(Call::pread, "pod-a/memory.stat").fails(ENODEV);
+  const auto text = pod.read("memory.stat");
+  ASSERT_FALSE(text);
+  EXPECT_EQ(text.error().kind, errc::vanished);
+}
+
+TEST_F(GroupFaults, AReadThatIsInterruptedHalfwayIsWhole) {
+  const Group pod = open("/kubepods/pod-a");
+  const auto before = pod.read("memory.stat");
+  ASSERT_TRUE(before);
+  Faults faults;
+  faults.on(Call::pread, "memory.stat").at_most(100);
+  faults.on(Call::pread, "memory.stat").fails(EINTR);
+  EXPECT_EQ(pod.read("memory.stat").value_or("failed"), *before);
+}
+
+TEST_F(GroupFaults, AMissingFileOfALiveCgroupIsUnsupportedByThisKernel) {
+  std::filesystem::remove(machine_.cgroup("memory/kubepods/pod-a/memory.stat"));
+  const auto text = open("/kubepods/pod-a").read("memory.stat");
+  ASSERT_FALSE(text);
+  EXPECT_EQ(text.error().kind, errc::unsupported);
+  EXPECT_EQ(text.error().os_errno, ENOENT);
+}
+
+TEST_F(GroupFaults, AMissingFileOfACgroupWithoutProcsIsVanished) {
+  const Group pod = open("/kubepods/pod-a");
+  std::filesystem::remove(machine_.cgroup("memory/kubepods/pod-a/memory.stat"));
+  std::filesystem::remove(machine_.cgroup("memory/kubepods/pod-a/cgroup.procs"));
+  const auto text = pod.read("memory.stat");
+  ASSERT_FALSE(text);
+  EXPECT_EQ(text.error().kind, errc::vanished);
+}
+
+TEST_F(GroupFaults, ANewCgroupOfTheSameNameIsNotMistakenForTheOldOne) {
+  const Group pod = open("/kubepods/pod-a");
+  const auto directory = machine_.cgroup("memory/kubepods/pod-a");
+  std::filesystem::remove_all(directory);
+  test::put_file(directory / "memory.stat", "cache 1\n");
+  test::put_file(directory / "cgroup.procs", "");
+  const auto text = pod.read("memory.stat");
+  ASSERT_FALSE(text);
+  EXPECT_EQ(text.error().kind, errc::vanished);
+  EXPECT_EQ(open("/kubepods/pod-a").read("memory.stat").value_or("failed"), "cache 1\n");
+}
+
+TEST_F(GroupFaults, AReadThatIsNotAllowedHasItsHint) {
+  const Group pod = open("/kubepods/pod-a");
+  Faults faults;
+  faults.on(Call::open_beneath, "memory.stat").fails(EACCES);
+  const auto text = pod.read("memory.stat");
+  ASSERT_FALSE(text);
+  EXPECT_EQ(text.error().kind, errc::system);
+  EXPECT_EQ(text.error().os_errno, EACCES);
+  EXPECT_NE(text.error().hint.find("root"), std::string::npos);
+}
+
+TEST_F(GroupFaults, AHierarchyThatCannotBeOpenedDoesNotHideTheOthers) {
+  Faults faults;
+  faults.on(Call::open_beneath, "cpu,cpuacct/kubepods").fails(EMFILE);
+  const auto group = host_->open("/kubepods");
+  ASSERT_TRUE(group);
+  EXPECT_TRUE(group->read("memory.stat"));
+}
+
+TEST_F(GroupFaults, WhenNoHierarchyOpensTheFirstReasonIsTold) {
+  Faults faults;
+  faults.on(Call::open_beneath, "kubepods").fails(EMFILE).always();
+  const auto group = host_->open("/kubepods");
+  ASSERT_FALSE(group);
+  EXPECT_EQ(group.error().os_errno, EMFILE);
+  EXPECT_NE(group.error().hint.find("ulimit -n"), std::string::npos);
+}
+
+TEST_F(GroupFaults, ChildrenLeaveOutWhatVanishesMeanwhile) {
+  const Group kubepods = open("/kubepods");
+  Faults faults;
+  faults.on(Call::stat_at, "kubepods/pod-b").fails(ENOENT).always();
+  const auto children = kubepods.children();
+  ASSERT_TRUE(children);
+  EXPECT_EQ(*children, std::vector<std::string>{"pod-a"});
+}
+
+TEST_F(GroupFaults, ChildrenOfARemovedCgroupAreVanishedAndNotNone) {
+  const Group pod = open("/kubepods/pod-a");
+  EXPECT_EQ(pod.children().value_or(std::vector<std::string>{"failed"}),
+            std::vector<std::string>());
+  for (const char* hierarchy : {"memory", "cpu,cpuacct"}) {
+    std::filesystem::remove_all(machine_.cgroup(hierarchy) / "kubepods/pod-a");
+  }
+  const auto children = pod.children();
+  ASSERT_FALSE(children);
+  EXPECT_EQ(children.error().kind, errc::vanished);
+}
+
+TEST_F(GroupFaults, AListingThatFailsIsAnErrorAndNotAnEmptyList) {
+  const Group kubepods = open("/kubepods");
+  Faults faults;
+  faults.on(Call::getdents64, "memory/kubepods").fails(EIO);
+  const auto children = kubepods.children();
+  ASSERT_FALSE(children);
+  EXPECT_EQ(children.error().os_errno, EIO);
+}
+
+}  // namespace
