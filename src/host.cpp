@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cmath>
 #include <optional>
+#include <utility>
 
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
@@ -114,26 +116,44 @@ bool same_hierarchy(const Hierarchy& a, const Hierarchy& b) {
   return a.version == Version::v2 || (a.controllers == b.controllers && a.name == b.name);
 }
 
-/// Bytes per page of a captured machine: the same quantity is in meminfo as kB and in vmstat as
-/// pages. Both move between two reads, so the nearest power of two is taken.
+/// The number of a line "KEY:   NUMBER kB" of meminfo.
+std::optional<std::uint64_t> kibibytes(std::string_view meminfo, std::string_view key) {
+  while (!meminfo.empty()) {
+    std::string_view row = parse::line(meminfo);
+    if (parse::field(row) == key) return parse::whole_number(parse::field(row));
+  }
+  return std::nullopt;
+}
+
+/// Bytes per page of a captured machine: meminfo has in kB what vmstat has in pages. The two move
+/// between two reads, small counters drift, and a balloon may be part of MemFree alone: so the
+/// median of several, as a power of two.
 std::optional<std::uint64_t> captured_page_size(const Roots& roots) {
+  constexpr std::array<std::pair<const char*, const char*>, 7> same = {
+      {{"MemFree:", "nr_free_pages"},
+       {"AnonPages:", "nr_anon_pages"},
+       {"Mapped:", "nr_mapped"},
+       {"Shmem:", "nr_shmem"},
+       {"Active(file):", "nr_active_file"},
+       {"Inactive(file):", "nr_inactive_file"},
+       {"Inactive(anon):", "nr_inactive_anon"}}};
+  constexpr std::uint64_t enough_pages = 64;
   const auto meminfo = fs::read_trusted(fs::join(roots.proc, "meminfo"));
   const auto vmstat = fs::read_trusted(fs::join(roots.proc, "vmstat"));
   if (!meminfo || !vmstat) return std::nullopt;
-  const auto pages = parse::value_of(*vmstat, "nr_free_pages");
-  std::string_view rest = *meminfo;
-  while (pages && *pages != 0 && !rest.empty()) {
-    std::string_view row = parse::line(rest);
-    if (parse::field(row) != "MemFree:") continue;
-    std::string_view amount = parse::field(row);
-    std::uint64_t kib = 0;
-    if (!parse::number(amount, kib) || kib == 0) return std::nullopt;
-    const double ratio = 1024.0 * static_cast<double>(kib) / static_cast<double>(*pages);
-    const auto exponent = std::lround(std::log2(ratio));
-    if (exponent < 12 || exponent > 18) return std::nullopt;
-    return std::uint64_t{1} << exponent;
+  std::vector<long> exponents;
+  for (const auto& [key, counter] : same) {
+    const auto size = kibibytes(*meminfo, key);
+    const auto pages = parse::value_of(*vmstat, counter);
+    if (!size || *size == 0 || !pages || *pages < enough_pages) continue;
+    const double ratio = 1024.0 * static_cast<double>(*size) / static_cast<double>(*pages);
+    exponents.push_back(std::lround(std::log2(ratio)));
   }
-  return std::nullopt;
+  if (exponents.empty()) return std::nullopt;
+  const auto middle = exponents.begin() + static_cast<std::ptrdiff_t>(exponents.size() / 2);
+  std::nth_element(exponents.begin(), middle, exponents.end());
+  if (*middle < 12 || *middle > 18) return std::nullopt;
+  return std::uint64_t{1} << *middle;
 }
 
 }  // namespace
@@ -214,7 +234,12 @@ Result<Host> Host::detect(Roots roots) {
   auto state = std::make_shared<State>();
   const std::string mountinfo_path = fs::join(roots.proc, "self/mountinfo");
   const auto mountinfo = fs::read_trusted(mountinfo_path);
-  if (!mountinfo) return fail(mountinfo.error());
+  if (!mountinfo) {
+    Error error = mountinfo.error();
+    if (error.os_errno == ENOENT)
+      error.hint = "no procfs is mounted there; --proc-root names where it is";
+    return fail(std::move(error));
+  }
   if (const auto text = fs::read_trusted(fs::join(roots.proc, "cgroups"))) {
     state->subsystems = parse_proc_cgroups(*text);
   }
