@@ -3,17 +3,22 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cgctl/error.hpp"
 #include "cgctl/host.hpp"
+#include "cgctl/mitigation.hpp"
 
-/// What every command shares. A command is one file: its options, add_NAME() that describes them, a function that finds out
-/// and returns a report, one that writes the report as text and one that turns it into JSON.
+/// What every command shares. A command is one file: its options, add_NAME() that describes them, a
+/// function that finds out and returns a report, one that writes the report as text and one that
+/// turns it into JSON.
 namespace cgctl::tool {
 
 /// Exit status; see EXIT STATUS in cgctl(8).
@@ -31,9 +36,12 @@ struct Globals {
   [[nodiscard]] Result<Host> host() const { return Host::detect(roots); }
 };
 
-/// Called by main() once the command line is parsed; set by the add_ function of the command that was named.
+/// Called by main() once the command line is parsed; set by the add_ function of the command that
+/// was named.
 using Run = std::function<Exit()>;
 
+/// The first line of a command's description stands in the list of commands, all of it in the
+/// command's own help.
 void add_info(CLI::App& app, const Globals& globals, Run& run);
 void add_ls(CLI::App& app, const Globals& globals, Run& run);
 void add_numa_stat(CLI::App& app, const Globals& globals, Run& run);
@@ -42,9 +50,44 @@ void add_drop_caches(CLI::App& app, const Globals& globals, Run& run);
 void add_mitigate(CLI::App& app, const Globals& globals, Run& run);
 void add_doctor(CLI::App& app, const Globals& globals, Run& run);
 
-/// Writes to stdout; a text of several lines, or one line of JSON with its newline. Nothing with --quiet.
+// ---- options (options.cpp) ----
+
+/// "10ms", "2s", "500us": throws CLI::ValidationError with the forms allowed. For option callbacks.
+std::chrono::nanoseconds parse_time(const std::string& text);
+
+/// Options with one form everywhere; what is wrong with a value is said with the option's name and
+/// the value.
+CLI::Option* add_time(CLI::App& command, const std::string& name, std::chrono::nanoseconds& value,
+                      const std::string& description);
+CLI::Option* add_number(CLI::App& command, const std::string& name, std::uint64_t& value,
+                        const std::string& description);
+CLI::Option* add_number(CLI::App& command, const std::string& name,
+                        std::optional<std::uint64_t>& value, const std::string& description);
+/// The positional PATH of a cgroup.
+CLI::Option* add_path(CLI::App& command, std::string& path, const std::string& description);
+/// A level of drop_caches, 1 to 3, as an option or a positional.
+CLI::Option* add_level(CLI::App& command, const std::string& name, unsigned& level,
+                       const std::string& description);
+/// What mitigation calls a level that add_level() took.
+mitigation::Rung rung_of(unsigned level);
+
+// ---- output (output.cpp) ----
+
+/// Writes to stdout; a text of several lines, or one line of JSON with its newline. Nothing with
+/// --quiet.
 void print(const Globals& globals, std::string_view text);
-void print(const Globals& globals, const nlohmann::json& object);
+/// For nlohmann::json and ordered_json; bytes that are not UTF-8, which a cgroup's name may have,
+/// are replaced.
+template <class Json, class = decltype(Json::array())>
+void print(const Globals& globals, const Json& object) {
+  constexpr int one_line = -1;
+  std::string line = object.dump(one_line, ' ', false, Json::error_handler_t::replace);
+  print(globals, std::string_view(line.append("\n")));
+}
+
+/// Closes stdout; false, with a message unless a closed pipe is the reason, when something could
+/// not be written.
+bool close_output();
 
 /// "cgctl: MESSAGE" on stderr; returns the status the kind of error stands for.
 Exit report(const Error& error);
@@ -53,10 +96,36 @@ void warn(std::string_view message);
 /// True when stdout is a terminal and NO_COLOR is not set.
 bool use_color();
 
+enum class Color { bold, red, green, yellow };
+/// `text` in that colour where use_color(), else as it is.
+std::string paint(Color color, std::string_view text);
+
+/// A name from the file system for the eye: control characters become '?' on a terminal, where they
+/// could steer it.
+std::string printable(std::string_view name);
+
 /// "1.5 GiB", "4.8 us": three significant digits at most, fixed units, no locale.
 std::string human_bytes(std::uint64_t bytes);
 std::string human_time(std::chrono::nanoseconds time);
-/// "10ms", "2s", "500us": throws CLI::ValidationError with the forms allowed. For option callbacks.
-std::chrono::nanoseconds parse_time(const std::string& text);
+
+/// Columns as wide as their widest cell, two spaces apart. The last column should be one of free
+/// text.
+class Table {
+ public:
+  enum class Align { left, right };
+  struct Column {
+    std::string heading;
+    Align align = Align::left;
+  };
+
+  explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+  void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+  /// Its lines, each with a newline; the headings first, bold on a terminal.
+  [[nodiscard]] std::string text() const;
+
+ private:
+  std::vector<Column> columns_;
+  std::vector<std::vector<std::string>> rows_;
+};
 
 }  // namespace cgctl::tool

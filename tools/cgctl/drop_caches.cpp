@@ -1,0 +1,92 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cgctl/mitigation.hpp"
+#include "command.hpp"
+
+namespace cgctl::tool {
+namespace {
+
+struct Options {
+  unsigned level = 0;
+  std::chrono::nanoseconds deadline = mitigation::Policy{}.deadline;
+};
+
+struct Dropped {
+  unsigned level = 0;
+  std::chrono::nanoseconds took{};
+  std::uint64_t page_cache_before = 0;
+  std::uint64_t page_cache_after = 0;
+};
+
+Result<Dropped> drop(const Host& host, const Options& options) {
+  Dropped dropped;
+  dropped.level = options.level;
+  dropped.page_cache_before = mitigation::page_cache(host);
+  const auto took = mitigation::drop_caches(host, rung_of(options.level), options.deadline);
+  if (!took) return fail(took.error());
+  dropped.took = *took;
+  dropped.page_cache_after = mitigation::page_cache(host);
+  return dropped;
+}
+
+std::string text_of(const Dropped& dropped) {
+  const std::uint64_t before = dropped.page_cache_before;
+  const std::uint64_t after = dropped.page_cache_after;
+  return fmt::format(
+      "drop_caches={} done in {}\n"
+      "page cache {} -> {}: {} given up, which everybody on this host must read from disk again\n",
+      dropped.level, human_time(dropped.took), human_bytes(before), human_bytes(after),
+      human_bytes(before > after ? before - after : 0));
+}
+
+nlohmann::ordered_json json_of(const Dropped& dropped) {
+  return {{"level", dropped.level},
+          {"seconds", std::chrono::duration<double>(dropped.took).count()},
+          {"page_cache_before_bytes", dropped.page_cache_before},
+          {"page_cache_after_bytes", dropped.page_cache_after}};
+}
+
+Exit run_drop_caches(const Globals& globals, const Options& options) {
+  const auto host = globals.host();
+  if (!host) return report(host.error());
+  const auto dropped = drop(*host, options);
+  if (!dropped) return report(dropped.error());
+  if (globals.format == Format::json) {
+    print(globals, json_of(*dropped));
+  } else {
+    print(globals, text_of(*dropped));
+  }
+  return Exit::done;
+}
+
+}  // namespace
+
+void add_drop_caches(CLI::App& app, const Globals& globals, Run& run) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* const command = app.add_subcommand(
+      "drop-caches",
+      "drop the caches of the whole host, within a deadline\n\n"
+      "Writes dirty pages back (sync) and writes LEVEL to /proc/sys/vm/drop_caches, from a process "
+      "of its own that is killed at the deadline. No guard is asked, nothing is counted: to free "
+      "zombies use mitigate. The price is paid by everybody: what was cached is read from disk "
+      "again.");
+  add_level(*command, "LEVEL", options->level,
+            "1 page cache, 2 dentries and inodes (no sync), 3 both")
+      ->required();
+  add_time(*command, "--deadline", options->deadline,
+           "the longest to wait for the kernel (default 60s)");
+  command->footer(
+      "Examples:\n"
+      "  cgctl drop-caches 1\n"
+      "  cgctl drop-caches 2 --deadline 10s");
+  command->callback([&globals, &run, options] {
+    run = [&globals, options] { return run_drop_caches(globals, *options); };
+  });
+}
+
+}  // namespace cgctl::tool

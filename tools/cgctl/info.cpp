@@ -1,0 +1,239 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "cgctl/detail/sys.hpp"
+#include "cgctl/filesystem.hpp"
+#include "cgctl/group.hpp"
+#include "cgctl/numa_stat.hpp"
+#include "cgctl/parse.hpp"
+#include "cgctl/pressure.hpp"
+#include "command.hpp"
+#include "label.hpp"
+
+namespace cgctl::tool {
+namespace {
+
+/// One controller, or one hierarchy without any.
+struct Row {
+  std::string controller;
+  const Hierarchy* hierarchy = nullptr;  ///< null: not mounted
+  bool enabled = true;
+  std::string own_cgroup;  ///< of this process
+};
+
+struct Feature {
+  const char* name;
+  bool available = false;
+  std::string detail;
+};
+
+struct Info {
+  Host host;
+  std::string kernel;
+  std::vector<std::uint32_t> nodes;
+  std::vector<Row> rows;
+  std::vector<Feature> features;
+};
+
+std::string own_cgroup(const std::vector<MembershipRow>& membership, const Hierarchy& hierarchy) {
+  for (const MembershipRow& row : membership) {
+    if (row.controllers.empty() != (hierarchy.version == Version::v2)) continue;
+    if (row.controllers.empty()) return row.path;
+    const std::string& first = row.controllers.front();
+    if (hierarchy.has(first) || first == "name=" + hierarchy.name) return row.path;
+  }
+  return {};
+}
+
+std::vector<Row> rows_of(const Host& host) {
+  std::vector<MembershipRow> membership;
+  if (const auto text = fs::read_trusted(fs::join(host.roots().proc, "self/cgroup"))) {
+    membership = parse_membership(*text);
+  }
+  std::vector<Row> rows;
+  for (const Hierarchy& hierarchy : host.hierarchies()) {
+    const std::string own = own_cgroup(membership, hierarchy);
+    for (const std::string& controller : hierarchy.controllers) {
+      rows.push_back({controller, &hierarchy, true, own});
+    }
+    if (hierarchy.controllers.empty()) rows.push_back({label(hierarchy), &hierarchy, true, own});
+  }
+  for (const SubsystemRow& subsystem : host.subsystems()) {
+    if (host.find(subsystem.name) == nullptr) {
+      rows.push_back({subsystem.name, nullptr, subsystem.enabled, {}});
+    }
+  }
+  return rows;
+}
+
+/// The third word of /proc/version, proc_version(5).
+std::string kernel_release(const Host& host) {
+  const auto text = fs::read_trusted(fs::join(host.roots().proc, "version"));
+  if (!text) return {};
+  std::string_view rest = *text;
+  parse::field(rest);
+  parse::field(rest);
+  return std::string(parse::field(rest));
+}
+
+std::vector<std::uint32_t> online_nodes(const Host& host) {
+  std::vector<std::uint32_t> nodes;
+  const auto text = fs::read_trusted(fs::join(host.roots().sys, "devices/system/node/online"));
+  if (!text) return nodes;
+  parse::ranges(*text, [&](std::uint64_t first, std::uint64_t last) {
+    constexpr std::uint64_t most = 1U << 16U;
+    for (; first <= last && nodes.size() < most; ++first) {
+      nodes.push_back(static_cast<std::uint32_t>(first));
+    }
+  });
+  return nodes;
+}
+
+Feature from_error(const char* name, const Error& error) {
+  std::string why = error.reason.empty() ? error.message() : error.reason;
+  if (!error.hint.empty() && !error.reason.empty()) why += "; " + error.hint;
+  return {name, false, std::move(why)};
+}
+
+/// The root, or else one of the cgroups directly below it: some kernels give the file to those
+/// only.
+Feature memory_file(const Host& host, const char* name, const char* file, const char* what) {
+  const auto root = host.open("/");
+  if (!root) return from_error(name, root.error());
+  const auto opened = root->open_file(file, O_PATH);
+  if (opened) return {name, true, what};
+  const auto children = root->children();
+  for (const std::string& child : children ? *children : std::vector<std::string>{}) {
+    const auto group = host.open("/" + child);
+    if (group && group->open_file(file, O_PATH)) return {name, true, what};
+  }
+  return from_error(name, opened.error());
+}
+
+Feature memory_reclaim(const Host& host) {
+  constexpr const char* name = "memory.reclaim";
+  const Hierarchy* const memory = host.find("memory");
+  if (memory != nullptr && memory->version == Version::v1) {
+    return {name, false, "cgroup v2 only, and the memory controller is on v1"};
+  }
+  return memory_file(host, name, name,
+                     "frees the memory of one cgroup, also of removed ones below it");
+}
+
+Feature pressure_figures(const Host& host) {
+  for (const auto resource : {pressure::Resource::io, pressure::Resource::memory}) {
+    const auto figures = pressure::read(host, resource);
+    if (!figures) return from_error("pressure", figures.error());
+  }
+  return {"pressure", true, "the guards of mitigate see I/O and memory stalls"};
+}
+
+Feature drop_caches(const Host& host) {
+  constexpr const char* name = "drop_caches";
+  if (!host.live()) return {name, false, "the procfs given is not the running kernel's"};
+  const auto opened = fs::open_trusted(fs::join(host.roots().proc, "sys/vm/drop_caches"), O_WRONLY);
+  if (!opened) {
+    Error error = opened.error();
+    error.hint.clear();
+    return from_error(name, error);
+  }
+  return {name, true, "can be written"};
+}
+
+Info find_out(const Host& host) {
+  Info info{host, kernel_release(host), online_nodes(host), rows_of(host), {}};
+  info.features.push_back(memory_file(host, "memory.numa_stat", "memory.numa_stat",
+                                      "memory per NUMA node of a cgroup"));
+  info.features.push_back(memory_reclaim(host));
+  info.features.push_back(pressure_figures(host));
+  info.features.push_back(drop_caches(host));
+  return info;
+}
+
+std::string view(const Hierarchy& hierarchy) {
+  if (hierarchy.whole) return "whole";
+  return hierarchy.mount_root == "/" ? "part" : "part: " + hierarchy.mount_root;
+}
+
+std::string text_of(const Info& info) {
+  const std::string pages = human_bytes(info.host.page_size());
+  const std::string nodes = info.nodes.empty() ? "not shown by this kernel"
+                                               : fmt::format("{}", fmt::join(info.nodes, " "));
+  std::string text = fmt::format(
+      "{:<12}{}\n{:<12}{}\n{:<12}{}\n{:<12}{}\n\n", "mode", to_string(info.host.mode()), "kernel",
+      info.kernel.empty() ? "unknown" : info.kernel, "page size", pages, "NUMA nodes", nodes);
+  Table controllers({{"CONTROLLER"}, {"VERSION"}, {"MOUNT POINT"}, {"VIEW"}, {"OWN CGROUP"}});
+  for (const Row& row : info.rows) {
+    if (row.hierarchy == nullptr) {
+      controllers.add({row.controller, "-", row.enabled ? "not mounted" : "disabled", "-", "-"});
+    } else {
+      controllers.add({row.controller, std::string(to_string(row.hierarchy->version)),
+                       printable(row.hierarchy->mount_point), printable(view(*row.hierarchy)),
+                       printable(row.own_cgroup)});
+    }
+  }
+  Table features({{"FEATURE"}, {"HERE"}, {"WHAT IT MEANS"}});
+  for (const Feature& feature : info.features) {
+    features.add({feature.name, feature.available ? "yes" : "no", feature.detail});
+  }
+  return text + controllers.text() + "\n" + features.text();
+}
+
+nlohmann::ordered_json json_of(const Info& info) {
+  auto controllers = nlohmann::ordered_json::array();
+  for (const Row& row : info.rows) {
+    nlohmann::ordered_json one{{"controller", row.controller},
+                               {"enabled", row.enabled},
+                               {"mounted", row.hierarchy != nullptr}};
+    if (row.hierarchy != nullptr) {
+      one["version"] = to_string(row.hierarchy->version);
+      one["mount_point"] = row.hierarchy->mount_point;
+      one["mount_root"] = row.hierarchy->mount_root;
+      one["whole"] = row.hierarchy->whole;
+      one["own_cgroup"] = row.own_cgroup;
+    }
+    controllers.push_back(std::move(one));
+  }
+  nlohmann::ordered_json features;
+  for (const Feature& feature : info.features) {
+    features[feature.name] = {{"available", feature.available}, {"detail", feature.detail}};
+  }
+  return {{"mode", to_string(info.host.mode())},      {"kernel", info.kernel},
+          {"page_size_bytes", info.host.page_size()}, {"nodes", info.nodes},
+          {"controllers", std::move(controllers)},    {"features", std::move(features)}};
+}
+
+Exit run_info(const Globals& globals) {
+  const auto host = globals.host();
+  if (!host) return report(host.error());
+  const Info info = find_out(*host);
+  if (globals.format == Format::json) {
+    print(globals, json_of(info));
+  } else {
+    print(globals, text_of(info));
+  }
+  return Exit::done;
+}
+
+}  // namespace
+
+void add_info(CLI::App& app, const Globals& globals, Run& run) {
+  CLI::App* const command = app.add_subcommand(
+      "info",
+      "how this host uses cgroups\n\n"
+      "Shows the mode of the host (v1, v2, hybrid), for each controller its version, its mount "
+      "point and whether the whole hierarchy is visible there, the cgroups this process is in, and "
+      "the features of the kernel that the other commands use, found by looking.");
+  command->footer(
+      "Examples:\n"
+      "  cgctl info\n"
+      "  cgctl --cgroup-root /host/sys/fs/cgroup --proc-root /host/proc info   in a container");
+  command->callback([&globals, &run] { run = [&globals] { return run_info(globals); }; });
+}
+
+}  // namespace cgctl::tool

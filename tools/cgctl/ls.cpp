@@ -1,0 +1,160 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+
+#include "cgctl/filesystem.hpp"
+#include "cgctl/group.hpp"
+#include "cgctl/parse.hpp"
+#include "command.hpp"
+#include "label.hpp"
+
+namespace cgctl::tool {
+namespace {
+
+struct Options {
+  std::string path = "/";
+  bool recursive = false;
+  bool processes = false;
+};
+
+/// "/a" < "/a/b" < "/a-b": a cgroup comes right before what is below it.
+struct TreeOrder {
+  bool operator()(const std::string& a, const std::string& b) const {
+    const auto rank = [](char c) { return c == '/' ? 0U : static_cast<unsigned char>(c) + 1U; };
+    return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(),
+                                        [&](char x, char y) { return rank(x) < rank(y); });
+  }
+};
+
+struct Found {
+  std::vector<std::string> hierarchies;
+  std::set<std::uint64_t> processes;  ///< of all hierarchies together
+  bool processes_known = true;
+};
+
+/// Walks one hierarchy after the other. A cgroup that is removed meanwhile is left out.
+class Listing {
+ public:
+  Listing(const Options& options, std::map<std::string, Found, TreeOrder>& out)
+      : options_(options), out_(out) {}
+
+  Status add(const Group::Place& place, const std::string& path) {
+    label_ = label(*place.hierarchy);
+    mount_point_ = place.hierarchy->mount_point;
+    return descend(place.directory.get(), path);
+  }
+
+ private:
+  // NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is, one descriptor a level.
+  Status descend(int directory, const std::string& path) {
+    const auto names = child_directories(directory, fs::join(mount_point_, path));
+    if (!names) return fail(names.error());
+    for (const std::string& name : *names) {
+      const std::string child = fs::join(path, name);
+      const auto opened =
+          fs::open_beneath(directory, name, O_PATH | O_DIRECTORY, fs::join(mount_point_, child));
+      if (!opened && (opened.error().os_errno == ENOENT || opened.error().kind == errc::vanished))
+        continue;
+      if (!opened) return fail(opened.error());
+      Found& found = out_[child];
+      found.hierarchies.push_back(label_);
+      if (options_.processes) add_processes(opened->get(), child, found);
+      if (!options_.recursive) continue;
+      if (auto status = descend(opened->get(), child); !status) return status;
+    }
+    return {};
+  }
+
+  /// EOPNOTSUPP for a threaded cgroup of v2, EACCES for one of another user: not known then.
+  void add_processes(int directory, const std::string& path, Found& found) const {
+    const auto text = fs::read_beneath(directory, "cgroup.procs", fs::join(mount_point_, path));
+    if (!text) {
+      found.processes_known = false;
+      return;
+    }
+    for (std::string_view rest = *text; !rest.empty();) {
+      if (const auto pid = parse::whole_number(parse::line(rest))) found.processes.insert(*pid);
+    }
+  }
+
+  const Options& options_;
+  std::map<std::string, Found, TreeOrder>& out_;
+  std::string label_;
+  std::string mount_point_;
+};
+
+std::string text_of(const std::map<std::string, Found, TreeOrder>& groups, const Options& options) {
+  if (!options.processes) {
+    std::string text;
+    for (const auto& [path, found] : groups) text += printable(path) + "\n";
+    return text;
+  }
+  Table table({{"PROCESSES", Table::Align::right}, {"HIERARCHIES"}, {"PATH"}});
+  for (const auto& [path, found] : groups) {
+    table.add({found.processes_known ? std::to_string(found.processes.size()) : "?",
+               fmt::format("{}", fmt::join(found.hierarchies, " ")), printable(path)});
+  }
+  return table.text();
+}
+
+nlohmann::ordered_json json_of(const std::string& path, const Found& found,
+                               const Options& options) {
+  nlohmann::ordered_json one{{"path", path}, {"hierarchies", found.hierarchies}};
+  if (options.processes && found.processes_known) {
+    one["processes"] = found.processes.size();
+  } else if (options.processes) {
+    one["processes"] = nullptr;
+  }
+  return one;
+}
+
+Exit run_ls(const Globals& globals, const Options& options) {
+  const auto host = globals.host();
+  if (!host) return report(host.error());
+  const auto group = host->open(options.path);
+  if (!group) return report(group.error());
+  std::map<std::string, Found, TreeOrder> groups;
+  Listing listing(options, groups);
+  Exit exit = Exit::done;
+  for (const Group::Place& place : group->places()) {
+    if (const auto status = listing.add(place, options.path); !status)
+      exit = report(status.error());
+  }
+  if (globals.format == Format::text) print(globals, text_of(groups, options));
+  if (globals.format == Format::json) {
+    for (const auto& [path, found] : groups) print(globals, json_of(path, found, options));
+  }
+  return exit;
+}
+
+}  // namespace
+
+void add_ls(CLI::App& app, const Globals& globals, Run& run) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* const command = app.add_subcommand(
+      "ls",
+      "list cgroups\n\n"
+      "Lists the cgroups directly below PATH, one a line as a path; each once, although several "
+      "hierarchies may have it.");
+  add_path(*command, options->path, "the cgroup to look below (default /)");
+  command->add_flag("-R,--recursive", options->recursive, "the whole tree below PATH");
+  command->add_flag("-l,--long", options->processes,
+                    "also the number of processes, and the hierarchies that\nhave the cgroup");
+  command->footer(
+      "Examples:\n"
+      "  cgctl ls -R /kubepods\n"
+      "  cgctl --json ls -Rl | jq -r 'select(.processes == 0).path'   cgroups without processes");
+  command->callback([&globals, &run, options] {
+    run = [&globals, options] { return run_ls(globals, *options); };
+  });
+}
+
+}  // namespace cgctl::tool

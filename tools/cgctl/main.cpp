@@ -1,0 +1,83 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+
+#include "build_info.hpp"
+#include "command.hpp"
+#include "usage.hpp"
+
+namespace {
+
+using cgctl::tool::Exit;
+
+void describe(CLI::App& app, cgctl::tool::Globals& globals) {
+  app.description(
+      "Sees, measures and cures what removed cgroups leave behind.\n\n"
+      "cgctl finds the memory cgroups that were removed and that the kernel still holds (zombies), "
+      "reads memory.numa_stat without stalling a CPU, and frees zombies by the mildest means that "
+      "works, with the count before and after as proof.");
+  app.add_option("--cgroup-root", globals.roots.cgroup,
+                 "where the cgroup mounts are (default /sys/fs/cgroup)")
+      ->type_name("DIR");
+  app.add_option("--proc-root", globals.roots.proc, "where procfs is (default /proc)")
+      ->type_name("DIR");
+  app.add_option("--sys-root", globals.roots.sys, "where sysfs is (default /sys)")
+      ->type_name("DIR");
+  app.add_flag_callback(
+      "--json", [&globals] { globals.format = cgctl::tool::Format::json; },
+      "print JSON for programs, one object a line");
+  app.add_flag("-q,--quiet", globals.quiet, "print nothing but errors");
+  app.set_version_flag(
+      "--version",
+      fmt::format("cgctl {} ({}, {}, {})", cgctl::build::version, cgctl::build::compiler,
+                  cgctl::build::type, cgctl::build::linkage),
+      "print version, compiler, build type, linkage");
+  app.footer(
+      "Examples:\n"
+      "  cgctl zombies                    how many there are, and where they hang\n"
+      "  cgctl mitigate --once --dry-run  what would be done about them, and why\n\n"
+      "Exit status: 0 done or nothing to do, 1 failed, 2 usage, 3 refused by a guard,\n"
+      "4 acted without effect, 75 another instance is at work.  Manual: man 8 cgctl");
+}
+
+int finish(Exit status) {
+  if (!cgctl::tool::close_output()) status = Exit::failed;
+  return static_cast<int>(status);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  using namespace cgctl::tool;
+  CLI::App app("", "cgctl");
+  Globals globals;
+  Run run;
+  set_help_form(app);
+  describe(app, globals);
+  add_info(app, globals, run);
+  add_ls(app, globals, run);
+  add_numa_stat(app, globals, run);
+  add_zombies(app, globals, run);
+  add_mitigate(app, globals, run);
+  add_drop_caches(app, globals, run);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& asked_for) {
+    print({}, answer(app, asked_for));
+    return finish(Exit::done);
+  } catch (const CLI::ParseError& error) {
+    warn(usage_error(app, error));
+    return finish(Exit::usage);
+  }
+  if (!run) {
+    std::fputs(short_help, stderr);
+    return finish(Exit::usage);
+  }
+  return finish(run());
+} catch (const std::exception& error) {
+  cgctl::tool::warn(fmt::format("internal error: {}", error.what()));
+  return static_cast<int>(Exit::failed);
+}

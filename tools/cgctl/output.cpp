@@ -1,0 +1,144 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+
+#include "command.hpp"
+
+namespace cgctl::tool {
+namespace {
+
+bool is_control(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return byte < 0x20 || byte == 0x7f;
+}
+
+std::string without_control(std::string_view text, char instead) {
+  std::string clean(text);
+  std::replace_if(clean.begin(), clean.end(), is_control, instead);
+  return clean;
+}
+
+bool not_empty(const char* variable) {
+  const char* const value = std::getenv(variable);
+  return value != nullptr && *value != '\0';
+}
+
+/// The value in the first unit in which it has three digits at most before the point.
+template <std::size_t N>
+std::string scaled(double value, double step, const std::array<const char*, N>& units) {
+  std::size_t unit = 0;
+  for (; value >= 999.5 && unit + 1 < N; ++unit) value /= step;
+  return fmt::format("{:.{}g} {}", value, value < 999.5 ? 3 : 15, units[unit]);
+}
+
+Exit status_of(errc kind) {
+  switch (kind) {
+    case errc::over_budget:
+      return Exit::refused;
+    case errc::busy:
+      return Exit::locked;
+    case errc::invalid_argument:
+      return Exit::usage;
+    default:
+      return Exit::failed;
+  }
+}
+
+std::string padded(const std::string& cell, std::size_t width, Table::Align align) {
+  const std::string gap(width - std::min(width, cell.size()), ' ');
+  return align == Table::Align::right ? gap + cell : cell + gap;
+}
+
+}  // namespace
+
+void print(const Globals& globals, std::string_view text) {
+  if (!globals.quiet) std::fwrite(text.data(), 1, text.size(), stdout);
+}
+
+bool close_output() {
+  const bool lost = std::ferror(stdout) != 0;
+  errno = 0;
+  if (std::fclose(stdout) == 0 && !lost) return true;
+  // Without an errno an earlier write has failed: its reason is lost.
+  const int reason = errno == 0 ? EIO : errno;
+  if (reason != EPIPE) report(Error::system("write", "standard output", reason));
+  return false;
+}
+
+Exit report(const Error& error) {
+  warn(error.message());
+  return status_of(error.kind);
+}
+
+void warn(std::string_view message) {
+  const std::string line = "cgctl: " + without_control(message, ' ') + "\n";
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+bool use_color() {
+  static const bool use = [] {
+    const char* const terminal = std::getenv("TERM");
+    const bool dumb = terminal != nullptr && std::string_view(terminal) == "dumb";
+    return ::isatty(STDOUT_FILENO) == 1 && !not_empty("NO_COLOR") && !dumb;
+  }();
+  return use;
+}
+
+std::string paint(Color color, std::string_view text) {
+  if (!use_color()) return std::string(text);
+  const char* code = "1";
+  if (color == Color::red) code = "31";
+  if (color == Color::green) code = "32";
+  if (color == Color::yellow) code = "33";
+  return fmt::format("\x1b[{}m{}\x1b[0m", code, text);
+}
+
+std::string printable(std::string_view name) {
+  return ::isatty(STDOUT_FILENO) == 1 ? without_control(name, '?') : std::string(name);
+}
+
+std::string human_bytes(std::uint64_t bytes) {
+  constexpr std::array units = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  return scaled(static_cast<double>(bytes), 1024, units);
+}
+
+std::string human_time(std::chrono::nanoseconds time) {
+  constexpr std::array units = {"ns", "us", "ms", "s"};
+  const auto seconds = std::chrono::duration<double>(time).count();
+  if (seconds >= 2 * 3600) return fmt::format("{:.3g} h", seconds / 3600);
+  if (seconds >= 2 * 60) return fmt::format("{:.3g} min", seconds / 60);
+  return scaled(static_cast<double>(time.count()), 1000, units);
+}
+
+std::string Table::text() const {
+  std::vector<std::size_t> widths;
+  std::vector<std::string> headings;
+  for (const Column& column : columns_) {
+    headings.push_back(column.heading);
+    widths.push_back(column.heading.size());
+  }
+  for (const auto& row : rows_) {
+    for (std::size_t i = 0; i < widths.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  const auto line = [&](const std::vector<std::string>& cells) {
+    std::string text;
+    for (std::size_t i = 0; i < widths.size(); ++i) {
+      text += padded(cells[i], widths[i], columns_[i].align);
+      if (i + 1 < widths.size()) text += "  ";
+    }
+    text.erase(text.find_last_not_of(' ') + 1);
+    return text;
+  };
+  std::string text = paint(Color::bold, line(headings)) + "\n";
+  for (const auto& row : rows_) text += line(row) + "\n";
+  return text;
+}
+
+}  // namespace cgctl::tool

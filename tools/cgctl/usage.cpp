@@ -1,0 +1,169 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "usage.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace cgctl::tool {
+namespace {
+
+/// Breaks the lines of `text` at spaces where they would be longer than `width`.
+std::string wrapped(std::string_view text, std::size_t width) {
+  std::string out;
+  std::size_t column = 0;
+  while (!text.empty()) {
+    const std::size_t end = text.find_first_of(" \n");
+    const std::string_view word = text.substr(0, end);
+    const bool newline = end != std::string_view::npos && text[end] == '\n';
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+    if (column != 0 && column + 1 + word.size() > width) {
+      out += '\n';
+      column = 0;
+    }
+    if (column != 0) out += ' ';
+    out += word;
+    column += word.size() + (column != 0 ? 1 : 0);
+    if (!newline) continue;
+    out += '\n';
+    column = 0;
+  }
+  return out + "\n";
+}
+
+class HelpForm : public CLI::Formatter {
+ public:
+  HelpForm() {
+    column_width(28);
+    label("SUBCOMMAND", "COMMAND");
+    label("Positionals", "Arguments");
+  }
+  std::string make_description(const CLI::App* app) const override {
+    return wrapped(app->get_description(), 78);
+  }
+  std::string make_usage(const CLI::App* app, std::string name) const override {
+    const bool commands = !app->get_subcommands({}).empty();
+    if (commands) return fmt::format("\nUsage: {} [OPTIONS] COMMAND\n", name);
+    return "\n" + CLI::Formatter::make_usage(app, std::move(name));
+  }
+  std::string make_subcommand(const CLI::App* command) const override {
+    const std::string text = command->get_description();
+    return fmt::format("  {:<14}{}\n", command->get_name(), text.substr(0, text.find('\n')));
+  }
+  std::string make_option_opts(const CLI::Option* option) const override {
+    return option->get_type_name().empty() ? "" : " " + option->get_type_name();
+  }
+};
+
+/// How many letters were left out, added, replaced or swapped with their neighbour.
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> before;
+  std::vector<std::size_t> last;
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    before = std::exchange(last, row);
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const bool same = a[i - 1] == b[j - 1];
+      row[j] = std::min({last[j - 1] + (same ? 0 : 1), last[j] + 1, row[j - 1] + 1});
+      const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+      if (swapped) row[j] = std::min(row[j], before[j - 2] + 1);
+    }
+  }
+  return row.back();
+}
+
+/// The known word that `word` may have been meant to be; empty when none is near.
+std::string nearest(const std::string& word, const std::vector<std::string>& known) {
+  std::string best;
+  std::size_t least = std::max<std::size_t>(word.size() / 3, 1) + 1;
+  for (const std::string& candidate : known) {
+    const bool begun = word.size() >= 3 && candidate.compare(0, word.size(), word) == 0;
+    const std::size_t away = begun ? 1 : distance(word, candidate);
+    if (away >= least) continue;
+    least = away;
+    best = candidate;
+  }
+  return best;
+}
+
+std::vector<std::string> command_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  return names;
+}
+
+void add_option_names(const CLI::App& app, std::vector<std::string>& names) {
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+}
+
+std::string unexpected(const CLI::App& app, const CLI::App* command, const std::string& word) {
+  const bool option = word.front() == '-' && word.size() > 1;
+  std::vector<std::string> known;
+  std::string what = "unexpected argument";
+  if (option) {
+    what = "unknown option";
+    add_option_names(app, known);
+    if (command != nullptr) add_option_names(*command, known);
+  } else if (command == nullptr) {
+    what = "unknown command";
+    known = command_names(app);
+  }
+  const std::string meant = nearest(word.substr(0, word.find('=')), known);
+  return fmt::format("{}: {} ({}", word.empty() ? "''" : word, what,
+                     meant.empty() ? "" : "did you mean " + meant + "? ");
+}
+
+}  // namespace
+
+const char* const short_help =
+    "Usage: cgctl [OPTIONS] COMMAND\n"
+    "\n"
+    "  cgctl doctor                     what is wrong on this host, and what to do\n"
+    "  cgctl zombies                    removed memory cgroups that the kernel still holds\n"
+    "  cgctl mitigate --once --dry-run  what would be done about them\n"
+    "\n"
+    "All commands and options: cgctl --help\n";
+
+void set_help_form(CLI::App& app) {
+  app.formatter(std::make_shared<HelpForm>());
+  app.group("Commands");
+  app.require_subcommand(0, 1);
+  app.fallthrough();
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  app.set_help_flag("-h,--help", "print this help and exit");
+}
+
+std::string answer(const CLI::App& app, const CLI::Success& asked_for) {
+  if (dynamic_cast<const CLI::CallForVersion*>(&asked_for) != nullptr) {
+    return std::string(asked_for.what()) + "\n";
+  }
+  return app.help();
+}
+
+std::string usage_error(const CLI::App& app, const CLI::ParseError& error) {
+  const auto commands = app.get_subcommands();
+  const CLI::App* const command = commands.empty() ? nullptr : commands.front();
+  const std::string name = command == nullptr ? "" : command->get_name() + " ";
+  const std::string help = fmt::format("see cgctl {}--help)", name);
+  // A misspelt option also makes the option it stood for missing: the word itself is the better
+  // news.
+  const std::vector<std::string> unknown = app.remaining(true);
+  if (!unknown.empty()) return name + unexpected(app, command, unknown.front()) + help;
+  std::string what = error.what();
+  // The only mismatch left, since of several values the last one counts.
+  const bool no_value = dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr;
+  if (no_value) what = what.substr(0, what.find(':')) + ": its value is missing";
+  return fmt::format("{}{} ({}", name, what, help);
+}
+
+}  // namespace cgctl::tool

@@ -1,0 +1,24 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+/// How the command line explains itself: help, and what is wrong with a line that cannot be
+/// understood.
+namespace cgctl::tool {
+
+/// For a line without a command.
+extern const char* const short_help;
+
+/// Gives `app`, before anything is added to it, the form of help that its commands inherit.
+void set_help_form(CLI::App& app);
+
+/// The text for --help and --version.
+std::string answer(const CLI::App& app, const CLI::Success& asked_for);
+
+/// "COMMAND WORD: what is wrong with it (what was meant, where help is)".
+std::string usage_error(const CLI::App& app, const CLI::ParseError& error);
+
+}  // namespace cgctl::tool

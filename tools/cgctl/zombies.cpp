@@ -1,0 +1,225 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/zombies.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "cgctl/mitigation.hpp"
+#include "command.hpp"
+
+namespace cgctl::tool {
+namespace {
+
+struct Options {
+  std::uint64_t top = 10;
+};
+
+struct Findings {
+  zombies::Count count;
+  std::optional<zombies::Attribution>
+      where;                 ///< absent when there are none, or it was not asked for
+  std::size_t left_out = 0;  ///< ancestors beyond the top
+  std::string pins;
+};
+
+Result<Findings> find_out(const Host& host, const Options& options) {
+  const auto count = zombies::count(host);
+  if (!count) return fail(count.error());
+  Findings found;
+  found.count = *count;
+  if (count->high == 0 || options.top == 0) return found;
+  auto where = zombies::attribute(host);
+  if (!where) return fail(where.error());
+  mitigation::Observation seen;
+  seen.zombies = *count;
+  seen.residual = where->residual;
+  seen.page_size = host.page_size();
+  found.pins = mitigation::explain_pins(seen);
+  if (where->ancestors.size() > options.top) {
+    found.left_out = where->ancestors.size() - options.top;
+    where->ancestors.resize(options.top);
+  }
+  found.where = std::move(*where);
+  return found;
+}
+
+std::string number_of(const zombies::Count& count) {
+  return count.exact() ? std::to_string(count.low) : fmt::format("{} to {}", count.low, count.high);
+}
+
+std::string headline(const zombies::Count& count) {
+  std::string text = paint(Color::bold, number_of(count) + " zombies");
+  text += fmt::format(": removed memory cgroups that the kernel still holds (cgroup {})\n",
+                      to_string(count.hierarchy));
+  text += fmt::format("{} held by the kernel, {} live\n", count.kernel, count.live);
+  if (!count.exact()) text += "cgroups came and went during the count, hence the range\n";
+  if (!count.memory_only && count.high != 0) {
+    text += "of all controllers together: before Linux 6.12 cgroup v2 does not tell them apart\n";
+  }
+  return text;
+}
+
+std::string or_unknown(const std::optional<std::uint64_t>& value,
+                       std::string (*format)(std::uint64_t)) {
+  return value ? format(*value) : "unknown";
+}
+
+std::string digits(std::uint64_t number) { return std::to_string(number); }
+
+/// v2 tells how many hang below each, and an upper bound of their memory; v1 the memory only.
+std::string table_of(const std::vector<zombies::Ancestor>& ancestors, Version version) {
+  constexpr auto right = Table::Align::right;
+  const bool v2 = version == Version::v2;
+  Table table = v2 ? Table({{"ZOMBIES", right}, {"MEMORY UP TO", right}, {"BELOW"}})
+                   : Table({{"MEMORY", right}, {"BELOW"}});
+  for (const zombies::Ancestor& ancestor : ancestors) {
+    std::vector<std::string> cells;
+    if (v2) cells.push_back(or_unknown(ancestor.count, digits));
+    cells.push_back(or_unknown(ancestor.bytes, human_bytes));
+    cells.push_back(printable(ancestor.path));
+    table.add(std::move(cells));
+  }
+  return table.text();
+}
+
+/// What the table does not say.
+std::string remarks_on(const Findings& found) {
+  const zombies::Attribution& where = *found.where;
+  std::string text;
+  if (found.left_out != 0) {
+    text += fmt::format("and {} more: --top {}\n", found.left_out,
+                        found.left_out + where.ancestors.size());
+  }
+  if (!where.complete) {
+    text += fmt::format("cut short so as to be no burden: {} cgroups were not looked into\n",
+                        where.skipped);
+  } else if (where.skipped != 0) {
+    text += fmt::format("{} cgroups could not be read\n", where.skipped);
+  } else if (where.ancestors.empty()) {
+    text += "no memory is charged to them any more\n";
+  }
+  return text;
+}
+
+std::string line(const char* label, std::string_view text) {
+  return fmt::format("{:<16}{}\n", label, text);
+}
+
+std::vector<std::string_view> parts(std::string_view text, std::string_view separator) {
+  std::vector<std::string_view> all;
+  while (!text.empty()) {
+    const std::size_t end = text.find(separator);
+    all.push_back(text.substr(0, end));
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + separator.size());
+  }
+  return all;
+}
+
+std::string text_of(const Findings& found) {
+  std::string text = headline(found.count);
+  if (!found.where) return text;
+  const zombies::Attribution& where = *found.where;
+  text += "\n";
+  if (!where.ancestors.empty()) text += table_of(where.ancestors, found.count.hierarchy);
+  text += remarks_on(found) + "\n";
+  if (where.slab == zombies::SlabPins::yes) {
+    text += line("what pins them", "dentries and inodes, which this kernel charges to them");
+  }
+  for (const std::string_view pin : parts(found.pins, "; ")) text += line("what pins them", pin);
+  return text + line("what to do", "see cgctl mitigate --once --dry-run");
+}
+
+template <class T>
+nlohmann::ordered_json or_null(const std::optional<T>& value) {
+  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
+}
+
+const char* name_of(zombies::SlabPins slab) {
+  switch (slab) {
+    case zombies::SlabPins::yes:
+      return "yes";
+    case zombies::SlabPins::no:
+      return "no";
+    case zombies::SlabPins::unknown:
+      break;
+  }
+  return "unknown";
+}
+
+nlohmann::ordered_json json_of(const Findings& found) {
+  const zombies::Count& count = found.count;
+  nlohmann::ordered_json one{{"hierarchy", to_string(count.hierarchy)},
+                             {"kernel", count.kernel},
+                             {"live", count.live},
+                             {"zombies", count.zombies()},
+                             {"low", count.low},
+                             {"high", count.high},
+                             {"exact", count.exact()},
+                             {"memory_only", count.memory_only},
+                             {"by_ancestor", nlohmann::ordered_json::array()}};
+  if (!found.where) return one;
+  const zombies::Attribution& where = *found.where;
+  for (const zombies::Ancestor& ancestor : where.ancestors) {
+    one["by_ancestor"].push_back({{"path", ancestor.path},
+                                  {"count", or_null(ancestor.count)},
+                                  {"bytes", or_null(ancestor.bytes)}});
+  }
+  one["left_out"] = found.left_out;
+  one["complete"] = where.complete;
+  one["skipped"] = where.skipped;
+  one["slab_pins"] = name_of(where.slab);
+  one["residual_bytes"] = nullptr;
+  if (where.residual) {
+    one["residual_bytes"] = {{"file", where.residual->file},
+                             {"shmem", where.residual->shmem},
+                             {"mapped", where.residual->mapped},
+                             {"anon", where.residual->anon},
+                             {"unevictable", where.residual->unevictable},
+                             {"freeable", where.residual->freeable()}};
+  }
+  one["explanation"] = found.pins;
+  return one;
+}
+
+Exit run_zombies(const Globals& globals, const Options& options) {
+  const auto host = globals.host();
+  if (!host) return report(host.error());
+  const auto found = find_out(*host, options);
+  if (!found) return report(found.error());
+  if (globals.format == Format::json) {
+    print(globals, json_of(*found));
+  } else {
+    print(globals, text_of(*found));
+  }
+  return Exit::done;
+}
+
+}  // namespace
+
+void add_zombies(CLI::App& app, const Globals& globals, Run& run) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* const command = app.add_subcommand(
+      "zombies",
+      "count the removed memory cgroups that the kernel still holds\n\n"
+      "A memory cgroup that is removed while pages are charged to it lives on in the kernel, "
+      "unseen, "
+      "until the last page is gone. Says how many there are, below which live cgroups they hang, "
+      "and what pins them. Counting costs next to nothing; where they hang is found out only "
+      "when there are any, and given up after a second or as soon as one read is slow.");
+  add_number(*command, "--top", options->top,
+             "cgroups to name, those with the most first; 0 counts\nonly (default 10)");
+  command->footer(
+      "Examples:\n"
+      "  cgctl zombies\n"
+      "  cgctl --json zombies --top 0 | jq .zombies");
+  command->callback([&globals, &run, options] {
+    run = [&globals, options] { return run_zombies(globals, *options); };
+  });
+}
+
+}  // namespace cgctl::tool
