@@ -15,6 +15,7 @@ namespace cgctl::mitigation {
 namespace {
 
 constexpr std::string_view header = "cgctl mitigation history 1\n";
+constexpr std::string_view never = "never";
 
 Result<std::string> boot_id_of(const Host& host) {
   auto id = fs::read_trusted(fs::join(host.roots().proc, "sys/kernel/random/boot_id"));
@@ -38,12 +39,16 @@ std::optional<History> parse_history(std::string_view text, std::string_view boo
   const auto last = next(text, "last_action");
   const auto ineffective = next(text, "ineffective");
   if (!boot || !last || !ineffective) return std::nullopt;
-  const auto seconds = parse::whole_number(*last);
   const auto useless = parse::whole_number(*ineffective);
-  constexpr std::uint64_t sane = 1'000'000'000'000;
-  if (!seconds || *seconds > sane || !useless || *useless > sane) return std::nullopt;
-  if (*boot != boot_id) return History{};
-  return History{std::chrono::seconds(*seconds), static_cast<unsigned>(*useless)};
+  constexpr std::uint64_t sane = 1'000'000'000;
+  if (!useless || *useless > sane) return std::nullopt;
+  History history{std::nullopt, static_cast<unsigned>(*useless)};
+  if (*last != never) {
+    const auto seconds = parse::whole_number(*last);
+    if (!seconds || *seconds > sane) return std::nullopt;
+    history.last_action = std::chrono::seconds(*seconds);
+  }
+  return *boot == boot_id ? history : History{};
 }
 
 Result<std::optional<History>> read_history(const std::string& directory,
@@ -124,13 +129,16 @@ Status Store::save(const History& history) const {
   const UniqueFd file(fd);
   std::string text(header);
   text.append("boot_id ").append(boot_id_);
-  text.append("\nlast_action ")
-      .append(std::to_string(history.last_action.value_or(std::chrono::seconds(0)).count()));
+  text.append("\nlast_action ");
+  text.append(history.last_action ? std::to_string(history.last_action->count())
+                                  : std::string(never));
   text.append("\nineffective ").append(std::to_string(history.ineffective)).append("\n");
-  if (auto status = write_all(fd, text, fresh); !status) return status;
-  if (::rename(fresh.c_str(), path.c_str()) != 0)
-    return fail(directory_error("rename", fresh, errno));
-  return {};
+  auto status = write_all(fd, text, fresh);
+  if (status && ::rename(fresh.c_str(), path.c_str()) != 0) {
+    status = fail(directory_error("rename", fresh, errno));
+  }
+  if (!status) ::unlink(fresh.c_str());
+  return status;
 }
 
 }  // namespace cgctl::mitigation
