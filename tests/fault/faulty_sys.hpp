@@ -34,6 +34,8 @@ class Rule {
   Rule& times(unsigned count);
   /// Applies to all calls; such a rule may stay unused.
   Rule& always();
+  /// Is met in a child process, out of sight of this one: it may stay unused as well.
+  Rule& in_child();
 
  private:
   friend struct Engine;
@@ -48,6 +50,7 @@ class Rule {
   unsigned skip_ = 0;
   unsigned left_ = 1;
   bool always_ = false;
+  bool may_stay_unused_ = false;
 };
 
 /// Puts rules into force until its end. A rule that no call met is a failure of the test: what it

@@ -1,0 +1,201 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/mitigation.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "../support/captured.hpp"
+#include "cgctl/filesystem.hpp"
+#include "faulty_sys.hpp"
+
+namespace {
+
+using namespace cgctl;
+using namespace std::chrono_literals;
+using fault::Call;
+using fault::Faults;
+using mitigation::History;
+using mitigation::Rung;
+using mitigation::Store;
+
+/// A captured machine with a plain file where procfs has drop_caches.
+class DropCaches : public ::testing::Test {
+ protected:
+  void SetUp() override { test::put_file(control_, ""); }
+  static void pretend_procfs(Faults& faults) {
+    faults.on(Call::file_system, name).returns(fs::proc_magic);
+  }
+  [[nodiscard]] Result<std::chrono::nanoseconds> drop(Rung rung) const {
+    return mitigation::drop_caches(*host_, rung, 60s);
+  }
+
+  static constexpr const char* name = "vm/drop_caches";
+  test::CapturedMachine machine_{"linux-5.4-v1-numa2/2-zombies"};
+  const std::filesystem::path control_ = machine_.path("proc/sys/vm/drop_caches");
+  const Result<Host> host_ = machine_.host();
+};
+
+TEST_F(DropCaches, WritesTheLevelOfTheRung) {
+  for (const auto& [rung, level] :
+       {std::pair(Rung::drop_page_cache, "1"), std::pair(Rung::drop_slab, "2"),
+        std::pair(Rung::drop_all, "3")}) {
+    test::put_file(control_, "");
+    Faults faults;
+    pretend_procfs(faults);
+    const auto took = drop(rung);
+    ASSERT_TRUE(took) << took.error().message();
+    EXPECT_EQ(test::file_text(control_), level);
+  }
+}
+
+TEST_F(DropCaches, RepeatsAnInterruptedWrite) {
+  Faults faults;
+  pretend_procfs(faults);
+  faults.on(Call::write, name).fails(EINTR).times(3).in_child();
+  const auto took = drop(Rung::drop_slab);
+  EXPECT_TRUE(took) << took.error().message();
+  EXPECT_EQ(test::file_text(control_), "2");
+}
+
+TEST_F(DropCaches, HandsOnTheErrnoOfTheWrite) {
+  Faults faults;
+  pretend_procfs(faults);
+  faults.on(Call::write, name).fails(EINVAL).always();
+  const auto took = drop(Rung::drop_slab);
+  ASSERT_FALSE(took);
+  EXPECT_EQ(took.error().kind, errc::system);
+  EXPECT_EQ(took.error().os_errno, EINVAL);
+  EXPECT_EQ(took.error().path, control_.string());
+}
+
+TEST_F(DropCaches, WritesNothingToAFileThatIsNotOfProcfs) {
+  Faults faults;
+  const auto took = drop(Rung::drop_slab);
+  ASSERT_FALSE(took);
+  EXPECT_EQ(took.error().kind, errc::outside);
+  EXPECT_NE(took.error().hint.find("--proc-root"), std::string::npos);
+  EXPECT_EQ(test::file_text(control_), "");
+}
+
+TEST_F(DropCaches, HasNoLevelForReclaim) {
+  const auto took = drop(Rung::reclaim);
+  ASSERT_FALSE(took);
+  EXPECT_EQ(took.error().kind, errc::invalid_argument);
+}
+
+TEST_F(DropCaches, SaysWhoMayWriteWhenTheOpenIsRefused) {
+  for (const int reason : {EACCES, EPERM, EROFS}) {
+    Faults faults;
+    faults.on(Call::open_at, name).fails(reason);
+    const auto took = drop(Rung::drop_slab);
+    ASSERT_FALSE(took);
+    EXPECT_EQ(took.error().os_errno, reason);
+    EXPECT_NE(took.error().hint.find("only root may write it"), std::string::npos)
+        << took.error().message();
+  }
+}
+
+TEST_F(DropCaches, NamesTheProcRootWhenThereIsNoSuchFile) {
+  std::filesystem::remove(control_);
+  const auto took = drop(Rung::drop_slab);
+  ASSERT_FALSE(took);
+  EXPECT_EQ(took.error().os_errno, ENOENT);
+  EXPECT_NE(took.error().hint.find("--proc-root"), std::string::npos);
+}
+
+class StoreFaults : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    test::put_file(machine_.path("proc/sys/kernel/random/boot_id"), "the-boot\n");
+    ASSERT_TRUE(host_) << host_.error().message();
+  }
+  [[nodiscard]] Store open() const {
+    auto store = Store::open(*host_, directory_);
+    EXPECT_TRUE(store) << store.error().message();
+    return std::move(*store);
+  }
+  [[nodiscard]] std::vector<std::string> files() const {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(directory_)) {
+      names.push_back(entry.path().filename());
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  test::CapturedMachine machine_{"linux-5.4-v1-numa2/2-zombies"};
+  const Result<Host> host_ = machine_.host();
+  const std::string directory_ = machine_.path("state");
+};
+
+TEST_F(StoreFaults, AFullDiskLeavesTheOldHistoryAndNothingElse) {
+  const Store store = open();
+  ASSERT_TRUE(store.save({100s, 1}));
+  for (const std::size_t written : {0U, 20U}) {
+    Faults faults;
+    if (written != 0) faults.on(Call::write, "history.new").at_most(written);
+    faults.on(Call::write, "history.new").fails(ENOSPC);
+    const auto status = store.save({200s, 2});
+    ASSERT_FALSE(status);
+    EXPECT_EQ(status.error().os_errno, ENOSPC);
+    EXPECT_NE(status.error().hint.find("--state-dir"), std::string::npos);
+  }
+  const auto history = store.load();
+  ASSERT_TRUE(history);
+  EXPECT_EQ(history->last_action, 100s);
+  EXPECT_EQ(history->ineffective, 1);
+  EXPECT_EQ(files(), (std::vector<std::string>{"history", "lock"}));
+}
+
+TEST_F(StoreFaults, ShortAndInterruptedWritesAreContinued) {
+  const Store store = open();
+  Faults faults;
+  faults.on(Call::write, "history.new").at_most(7).times(3);
+  faults.on(Call::write, "history.new").fails(EINTR);
+  const auto status = store.save({12345s, 3});
+  ASSERT_TRUE(status) << status.error().message();
+  const auto history = store.load();
+  ASSERT_TRUE(history);
+  EXPECT_EQ(history->last_action, 12345s);
+  EXPECT_EQ(history->ineffective, 3);
+  EXPECT_TRUE(store.warning().empty()) << store.warning();
+}
+
+TEST_F(StoreFaults, AHistoryThatCannotBeReadIsAnErrorAndStaysWhereItIs) {
+  const Store store = open();
+  ASSERT_TRUE(store.save({100s, 1}));
+  Faults faults;
+  faults.on(Call::pread, "history").fails(EIO);
+  const auto history = store.load();
+  ASSERT_FALSE(history);
+  EXPECT_EQ(history.error().os_errno, EIO);
+  EXPECT_EQ(store.load()->last_action, 100s);
+}
+
+TEST_F(StoreFaults, ALockFileThatCannotBeOpenedNamesTheOption) {
+  Faults faults;
+  faults.on(Call::open_at, "state/lock").fails(EROFS);
+  const auto store = Store::open(*host_, directory_);
+  ASSERT_FALSE(store);
+  EXPECT_EQ(store.error().os_errno, EROFS);
+  EXPECT_NE(store.error().hint.find("--state-dir"), std::string::npos);
+}
+
+TEST_F(StoreFaults, WithoutABootIdThereIsNoStore) {
+  Faults faults;
+  faults.on(Call::open_at, "random/boot_id").fails(ENOENT);
+  const auto store = Store::open(*host_, directory_);
+  ASSERT_FALSE(store);
+  EXPECT_NE(store.error().path.find("boot_id"), std::string::npos);
+  EXPECT_FALSE(std::filesystem::exists(directory_)) << "nothing is made before the boot is known";
+}
+
+}  // namespace
