@@ -1,0 +1,41 @@
+# SPDX-FileCopyrightText: The cgctl authors
+# SPDX-License-Identifier: MIT
+include(CMakePackageConfigHelpers)
+
+set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/cgctl")
+
+install(
+  TARGETS cgctl
+  EXPORT cgctl_targets
+  INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/" TYPE INCLUDE)
+install(
+  EXPORT cgctl_targets
+  FILE cgctl-targets.cmake
+  NAMESPACE cgctl::
+  DESTINATION "${package_dir}")
+
+configure_package_config_file(
+  "${CMAKE_CURRENT_LIST_DIR}/cgctl-config.cmake.in" cgctl-config.cmake
+  INSTALL_DESTINATION "${package_dir}")
+write_basic_package_version_file(cgctl-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(
+  FILES "${PROJECT_BINARY_DIR}/cgctl-config.cmake"
+        "${PROJECT_BINARY_DIR}/cgctl-config-version.cmake"
+  DESTINATION "${package_dir}")
+
+# The prefix is found from where the .pc file lies, so the installed tree can be moved.
+cmake_path(
+  RELATIVE_PATH CMAKE_INSTALL_PREFIX
+  BASE_DIRECTORY "${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig"
+  OUTPUT_VARIABLE pc_prefix)
+configure_file("${CMAKE_CURRENT_LIST_DIR}/cgctl.pc.in" cgctl.pc @ONLY)
+install(FILES "${PROJECT_BINARY_DIR}/cgctl.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+
+if(CGCTL_BUILD_TOOL)
+  install(TARGETS cgctl_tool)
+  if(EXISTS "${PROJECT_SOURCE_DIR}/tools/cgctl/cgctl.8")
+    install(FILES "${PROJECT_SOURCE_DIR}/tools/cgctl/cgctl.8"
+            DESTINATION "${CMAKE_INSTALL_MANDIR}/man8")
+  endif()
+endif()
