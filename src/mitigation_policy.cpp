@@ -16,7 +16,8 @@ double milliseconds(std::chrono::nanoseconds time) {
   return duration<double, std::milli>(time).count();
 }
 
-std::string mebibytes(std::uint64_t bytes) {
+std::string in_words(std::uint64_t bytes) {
+  if (bytes < std::uint64_t{1} << 20) return fmt::format("{} KiB", bytes >> 10);
   return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
 }
 
@@ -50,6 +51,7 @@ std::string need(const Observation& seen, const Policy& policy) {
 
 seconds interval(const History& history, const Policy& policy) {
   seconds wait = policy.min_interval;
+  if (wait == seconds(0)) return wait;
   for (unsigned i = 0; i < history.ineffective && wait < policy.max_interval; ++i) wait *= 2;
   return std::min(wait, std::max(policy.max_interval, policy.min_interval));
 }
@@ -121,18 +123,24 @@ std::string_view to_string(Rung rung) noexcept {
 
 std::string_view to_string(Decision decision) noexcept {
   switch (decision) {
-    case Decision::idle: return "idle";
-    case Decision::act: return "act";
-    case Decision::refused: return "refused";
+    case Decision::idle:
+      return "idle";
+    case Decision::act:
+      return "act";
+    case Decision::refused:
+      return "refused";
   }
   return "unknown";
 }
 
 std::string_view to_string(End end) noexcept {
   switch (end) {
-    case End::done: return "done";
-    case End::timed_out: return "timed_out";
-    case End::failed: return "failed";
+    case End::done:
+      return "done";
+    case End::timed_out:
+      return "timed_out";
+    case End::failed:
+      return "failed";
   }
   return "unknown";
 }
@@ -192,7 +200,7 @@ std::string explain_pins(const Observation& seen) {
   for (const Pin& pin : pins) {
     if (!could_hold(pin.bytes, seen)) continue;
     if (!text.empty()) text += "; ";
-    text += mebibytes(pin.bytes) + " " + pin.what;
+    text += in_words(pin.bytes) + " " + pin.what;
   }
   return text;
 }
