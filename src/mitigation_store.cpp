@@ -101,9 +101,9 @@ Result<Store> Store::open(const Host& host, const std::string& directory) {
 }
 
 Result<History> Store::peek(const Host& host, const std::string& directory) {
+  // A captured tree does not say which boot it is of: then no history can be of the same.
   const auto boot_id = boot_id_of(host);
-  if (!boot_id) return fail(boot_id.error());
-  const auto history = read_history(directory, *boot_id);
+  const auto history = read_history(directory, boot_id ? *boot_id : std::string());
   if (!history) return fail(history.error());
   return history->value_or(History{});
 }
