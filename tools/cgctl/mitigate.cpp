@@ -147,13 +147,26 @@ std::string line_of_rehearsal(const Plan& plan) {
   return line("would do", ladder) + line("dry-run", "nothing was changed");
 }
 
-std::string line_of_verdict(const Outcome& outcome, std::uint64_t before) {
-  const std::uint64_t after = outcome.actions.back().zombies_after;
+/// "1991 of 2003 zombies freed", and why not more.
+std::string gain_of(const Report& report) {
+  const std::uint64_t before = report.before.zombies.low;
+  const std::uint64_t after = report.outcome->actions.back().zombies_after;
   std::string text =
       fmt::format("{} of {} zombies freed", before > after ? before - after : 0, before);
-  if (!outcome.explanation.empty()) text += ": " + outcome.explanation;
-  const Color color = outcome.effect == Effect::effective ? Color::green : Color::red;
-  return paint(color, fmt::format("{:<16}", mitigation::to_string(outcome.effect))) + text + "\n";
+  const std::string& why = report.outcome->explanation;
+  return why.empty() ? text : text + ": " + why;
+}
+
+std::string line_of_verdict(const Report& report) {
+  const Effect effect = report.outcome->effect;
+  const Color color = effect == Effect::effective ? Color::green : Color::red;
+  return paint(color, fmt::format("{:<16}", mitigation::to_string(effect))) + gain_of(report) +
+         "\n";
+}
+
+/// For a run that neither did its work nor had none, in one line.
+std::string complaint_of(const Report& report) {
+  return report.outcome ? "ineffective: " + gain_of(report) : report.plan.reason;
 }
 
 std::string text_of(const Report& report) {
@@ -164,8 +177,7 @@ std::string text_of(const Report& report) {
       line_of(report.outcome ? "before" : "now", report.before) + line("why", report.plan.reason);
   if (!report.outcome) return text + line_of_rehearsal(report.plan);
   for (const Action& action : report.outcome->actions) text += line_of(action);
-  return text + line_of("after", report.outcome->after) +
-         line_of_verdict(*report.outcome, report.before.zombies.low);
+  return text + line_of("after", report.outcome->after) + line_of_verdict(report);
 }
 
 // ---- JSON ----
@@ -234,7 +246,9 @@ Exit run_mitigate(const Globals& globals, const Options& options) {
   } else {
     print(globals, text_of(*report));
   }
-  return exit_of(*report);
+  const Exit exit = exit_of(*report);
+  if (globals.quiet && exit != Exit::done) warn("mitigate: " + complaint_of(*report));
+  return exit;
 }
 
 void describe(CLI::App& command, Options& options) {
