@@ -47,7 +47,10 @@ std::string in_words(std::chrono::nanoseconds time) {
   if (time >= std::chrono::seconds(10)) {
     return std::to_string(duration_cast<std::chrono::seconds>(time).count()) + " s";
   }
-  return std::to_string(duration_cast<std::chrono::milliseconds>(time).count()) + " ms";
+  if (time >= std::chrono::milliseconds(10)) {
+    return std::to_string(duration_cast<std::chrono::milliseconds>(time).count()) + " ms";
+  }
+  return std::to_string(duration_cast<std::chrono::microseconds>(time).count()) + " us";
 }
 
 /// Reaps the child; gives up after a while, since a child inside an uninterruptible call cannot be
