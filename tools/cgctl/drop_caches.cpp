@@ -37,11 +37,16 @@ Result<Dropped> drop(const Host& host, const Options& options) {
 std::string text_of(const Dropped& dropped) {
   const std::uint64_t before = dropped.page_cache_before;
   const std::uint64_t after = dropped.page_cache_after;
-  return fmt::format(
-      "drop_caches={} done in {}\n"
-      "page cache {} -> {}: {} given up, which everybody on this host must read from disk again\n",
-      dropped.level, human_time(dropped.took), human_bytes(before), human_bytes(after),
-      human_bytes(before > after ? before - after : 0));
+  std::string text =
+      fmt::format("drop_caches={} done in {}\n", dropped.level, human_time(dropped.took));
+  if (dropped.level != 2) {
+    text += fmt::format(
+        "page cache {} -> {}: {} given up, which everybody on this host reads from disk again\n",
+        human_bytes(before), human_bytes(after), human_bytes(before > after ? before - after : 0));
+  }
+  if (dropped.level != 1)
+    text += "dentries and inodes given up, which everybody on this host looks up again\n";
+  return text;
 }
 
 nlohmann::ordered_json json_of(const Dropped& dropped) {

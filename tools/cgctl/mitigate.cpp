@@ -238,6 +238,11 @@ nlohmann::ordered_json json_of(const Report& report) {
 Exit run_mitigate(const Globals& globals, const Options& options) {
   const auto host = globals.host();
   if (!host) return tool::report(host.error());
+  if (!options.dry_run && !host->live()) {
+    return tool::report(Error::make(errc::unsupported, "mitigate", globals.roots.proc,
+                                    "not the procfs of the running kernel",
+                                    "--dry-run tells what would be done there"));
+  }
   const auto report = options.dry_run ? rehearse(*host, options.policy, options.state_dir)
                                       : mitigate_once(*host, options.policy, options.state_dir);
   if (!report) return tool::report(report.error());
