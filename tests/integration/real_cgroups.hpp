@@ -1,0 +1,83 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "../../examples/zombie_maker.hpp"
+#include "../support/temp_directory.hpp"
+#include "cgctl/host.hpp"
+
+namespace cgctl::test {
+
+/// Tests on this host's memory cgroups. Each has a cgroup of its own, /cgctl-test-PID, removed at
+/// its end with all that is below; skipped where none can be made.
+class RealCgroups : public ::testing::Test {
+ protected:
+  void SetUp() override;
+  void TearDown() override;
+
+  [[nodiscard]] const Host& host() const { return *host_; }
+  [[nodiscard]] const Hierarchy& memory() const { return *host_->find("memory"); }
+  [[nodiscard]] bool v2() const { return memory().version == Version::v2; }
+
+  /// The cgroup path of the test's own group, or of one below it.
+  [[nodiscard]] std::string path(std::string_view below = {}) const;
+  /// Where that is in the file system.
+  [[nodiscard]] std::string directory(std::string_view below = {}) const;
+  void make(std::string_view below) const;
+  void remove(std::string_view below) const;
+
+  /// A fresh folder on a disk, or on tmpfs; nothing where there is no such file system.
+  [[nodiscard]] std::unique_ptr<TempDirectory> folder(lab::Pin pin) const;
+  /// Makes zombies below `below`, which it makes first. Their files are in `files`, which must
+  /// outlive them.
+  [[nodiscard]] Result<lab::ZombieMaker> zombies(lab::Pin pin, const TempDirectory& files,
+                                                 std::string_view below = "zombies") const;
+
+  /// How many zombies there are once the number stands still.
+  [[nodiscard]] std::uint64_t settled() const;
+
+ private:
+  const std::string name_ = "cgctl-test-" + std::to_string(::getpid());
+  std::optional<Host> host_;
+  bool handed_memory_down_ = false;
+};
+
+/// A process that lives in a cgroup until the end of the object.
+class Tenant {
+ public:
+  /// In the directory `group`; it does `work` (0 is success) before the constructor returns, and
+  /// then waits.
+  Tenant(const std::string& group, const std::function<int()>& work);
+  Tenant(const Tenant&) = delete;
+  Tenant& operator=(const Tenant&) = delete;
+  ~Tenant();
+
+ private:
+  pid_t process_ = -1;
+};
+
+/// Moves the calling process into the cgroup at `directory`; an errno.
+int enter(const std::string& directory);
+
+/// For figures of the whole machine, which others move as well: does `work` until it has no
+/// complaint, at most `times`. Returns the last complaint.
+std::string persist(unsigned times, const std::function<std::string()>& work);
+
+/// Polls for a while until `reached`; what it said last.
+bool eventually(const std::function<bool()>& reached);
+
+/// How often anybody has dropped caches on this machine.
+std::uint64_t cache_drops();
+
+}  // namespace cgctl::test
