@@ -16,14 +16,17 @@
 #include "cgctl/parse.hpp"
 #include "cgctl/pressure.hpp"
 #include "isolated.hpp"
+#include "reclaim.hpp"
 
 namespace cgctl::mitigation {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Reads the root's numa_stat when the guard lets it, else says what it would cost.
-void observe_read_cost(const Host& host, numa::CostGuard& guard, Observation& seen) {
+/// Reads the root's numa_stat once, unless even that is predicted to be ten times what the policy
+/// calls too much: then the prediction has to do, which is an upper bound.
+void observe_read_cost(const Host& host, numa::CostGuard& guard, const Policy& policy,
+                       Observation& seen) {
   const numa::CostGuard::Time now = Clock::now().time_since_epoch();
   const auto calibrated = numa::calibrate(host, guard, now);
   if (!calibrated && calibrated.error().kind == errc::unsupported && seen.zombies.kernel > 1)
@@ -32,16 +35,14 @@ void observe_read_cost(const Host& host, numa::CostGuard& guard, Observation& se
   if (!root) return;
   const auto reader = numa::Reader::open(*root);
   if (!reader) return;
-  if (guard.admit(seen.zombies.kernel, now)) {
-    numa::NumaStat out;
-    if (const auto cost = numa::measured_read(*reader, out)) {
-      guard.record(*cost, seen.zombies.kernel, now);
-      seen.read_cost = cost->wall;
-      seen.read_cost_measured = true;
-      return;
-    }
-  }
   seen.read_cost = guard.predict(seen.zombies.kernel);
+  if (*seen.read_cost > 10 * policy.read_cost_limit) return;
+  numa::NumaStat out;
+  if (const auto cost = numa::measured_read(*reader, out)) {
+    guard.record(*cost, seen.zombies.kernel, now);
+    seen.read_cost = cost->wall;
+    seen.read_cost_measured = true;
+  }
 }
 
 void observe_pressure(const Host& host, Observation& seen) {
@@ -73,87 +74,12 @@ std::string drop_caches_path(const Host& host) {
   return fs::join(host.roots().proc, "sys/vm/drop_caches");
 }
 
-/// Writes to memory.reclaim of one cgroup, a chunk at a time, until few of its zombies are left,
-/// four chunks in a row freed none, or `limit` bytes are asked for. Runs in the isolated child:
-/// system calls only.
-class Reclaimer {
- public:
-  Reclaimer(UniqueFd reclaim, UniqueFd stat, std::uint64_t limit) noexcept
-      : reclaim_(std::move(reclaim)), stat_(std::move(stat)), limit_(limit) {}
-
-  [[nodiscard]] int run(std::string_view chunk_text, std::uint64_t chunk) const noexcept {
-    std::uint64_t dying = count();
-    unsigned useless = 0;
-    for (std::uint64_t asked = 0; dying != 0 && useless < 4 && asked < limit_; asked += chunk) {
-      ssize_t done = 0;
-      do done = sys::write(reclaim_.get(), chunk_text.data(), chunk_text.size());
-      while (done == -EINTR);
-      // EAGAIN: less was reclaimed than asked for, which is as good a step as any.
-      if (done < 0 && done != -EAGAIN) return static_cast<int>(-done);
-      constexpr timespec moment{0, 20'000'000};
-      ::nanosleep(&moment, nullptr);
-      const std::uint64_t left = count();
-      useless = left < dying ? 0 : useless + 1;
-      dying = left;
-    }
-    return 0;
-  }
-
- private:
-  [[nodiscard]] std::uint64_t count() const noexcept {
-    std::array<char, 2048> text{};
-    const ssize_t got = sys::pread(stat_.get(), text.data(), text.size(), 0);
-    if (got <= 0) return 0;
-    const std::string_view view(text.data(), static_cast<std::size_t>(got));
-    if (const auto dying = parse::value_of(view, "nr_dying_subsys_memory")) return *dying;
-    return parse::value_of(view, "nr_dying_descendants").value_or(0);
-  }
-
-  UniqueFd reclaim_;
-  UniqueFd stat_;
-  std::uint64_t limit_;
-};
-
-/// Reclaims from the cgroups with the most zombies directly below them. The bytes charged there
-/// bound what is asked for, so that live cgroups are not emptied for the sake of dead ones.
-Result<std::chrono::nanoseconds> reclaim(const Host& host, const Observation& seen,
-                                         const Policy& policy) {
-  constexpr std::size_t most_ancestors = 8;
-  const Hierarchy& memory = *host.find("memory");
-  std::vector<Reclaimer> reclaimers;
-  for (const zombies::Ancestor& ancestor : seen.ancestors) {
-    if (reclaimers.size() == most_ancestors || !ancestor.count || *ancestor.count == 0) break;
-    const auto group = host.open(ancestor.path);
-    if (!group) continue;
-    auto control = group->open_file("memory.reclaim", O_WRONLY);
-    auto stat = group->open_file("cgroup.stat", O_RDONLY);
-    if (!control || !stat || sys::file_system(control->get()) != fs::cgroup_v2_magic) continue;
-    const std::uint64_t bound = ancestor.bytes.value_or(*ancestor.count * policy.reclaim_chunk);
-    reclaimers.emplace_back(std::move(*control), std::move(*stat), bound);
-  }
-  const std::string shown = fs::join(memory.mount_point, "memory.reclaim");
-  if (reclaimers.empty()) {
-    return fail(Error::make(errc::unsupported, "reclaim", shown,
-                            "no cgroup with zombies below it offers memory.reclaim"));
-  }
-  const std::string chunk = std::to_string(policy.reclaim_chunk);
-  const auto work = [&]() noexcept {
-    int first_error = 0;
-    for (const Reclaimer& reclaimer : reclaimers) {
-      const int error = reclaimer.run(chunk, policy.reclaim_chunk);
-      if (first_error == 0) first_error = error;
-    }
-    return first_error;
-  };
-  return detail::run_isolated(work, policy.deadline, "reclaim", shown);
-}
-
 Result<Action> climb(const Host& host, Rung rung, zombies::Counter& counter, const Policy& policy,
                      const Observation& seen, std::uint64_t zombies_before) {
   Action action;
   action.rung = rung;
   action.zombies_before = zombies_before;
-  const auto took = rung == Rung::reclaim ? reclaim(host, seen, policy)
+  const auto took = rung == Rung::reclaim ? detail::reclaim(host, seen.ancestors, policy)
                                           : drop_caches(host, rung, policy.deadline);
   if (took) {
     action.duration = *took;
@@ -178,7 +104,7 @@ std::uint64_t page_cache(const Host& host) {
   return (file > shmem ? file - shmem : 0) * host.page_size();
 }
 
-Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Policy& /*policy*/) {
+Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Policy& policy) {
   Observation seen;
   const auto count = zombies::count(host);
   if (!count) return fail(count.error());
@@ -186,7 +112,7 @@ Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Poli
   seen.page_size = host.page_size();
   seen.page_cache = page_cache(host);
   observe_pressure(host, seen);
-  observe_read_cost(host, guard, seen);
+  observe_read_cost(host, guard, policy, seen);
   if (count->low != 0) {
     auto where = zombies::attribute(host);
     if (!where) return fail(where.error());

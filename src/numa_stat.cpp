@@ -192,7 +192,9 @@ Error OverBudget::error(std::string path) const {
 }
 
 void CostGuard::record(const Cost& cost, std::uint64_t memcgs, Time now) noexcept {
-  samples_[next_] = {cost, std::max<std::uint64_t>(memcgs, 1), now};
+  memcgs = std::max<std::uint64_t>(memcgs, 1);
+  if (newest() == nullptr || predict(memcgs) > config_.budget) last_probe_ = now;
+  samples_[next_] = {cost, memcgs, now};
   next_ = (next_ + 1) % samples_.size();
 }
 
@@ -227,7 +229,7 @@ tl::expected<void, OverBudget> CostGuard::admit(std::uint64_t memcgs, Time now) 
   if (last == nullptr || predicted > config_.budget * config_.probe_factor) {
     return tl::unexpected<OverBudget>(refusal);
   }
-  const nanoseconds rest = now - last->at;
+  const nanoseconds rest = now - last_probe_;
   const bool rare = rest >= config_.remeasure_after && rest / config_.probe_rest >= predicted;
   if (!rare) return tl::unexpected<OverBudget>(refusal);
   return {};

@@ -234,13 +234,16 @@ class CostGuard {
     /// Cost assumed for each memory cgroup while nothing is measured: 0.7 s for 10,000 (commit
     /// dd8657b6c1cb).
     nanoseconds prior = std::chrono::microseconds(70);
-    /// Measurements older than this no longer count on their own: a kernel gets busier, live
-    /// patches come.
+    /// Measurements older than this, at the time of the newest, no longer count: a kernel gets
+    /// busier.
     nanoseconds remeasure_after = std::chrono::minutes(10);
-    /// The most that one re-measurement may be predicted to cost, as a multiple of the budget.
+    /// A read predicted to exceed the budget is let through now and then all the same, as a probe,
+    /// since predictions are upper bounds: when it is predicted to cost at most this many budgets
+    /// (1: no probes), ...
     unsigned probe_factor = 10;
-    /// A re-measurement waits at least this many times its own predicted cost after the last one,
-    /// so that probing takes at most 1/probe_rest of the time of one CPU.
+    /// ... and when the last probe (or the first measurement) is remeasure_after ago, and at least
+    /// this many times the predicted cost, so that probes take at most 1/probe_rest of the time of
+    /// one CPU.
     unsigned probe_rest = 10000;
   };
 
@@ -257,8 +260,8 @@ class CostGuard {
   /// The predicted wall time of a read with `memcgs` memory cgroups below and including the cgroup.
   [[nodiscard]] nanoseconds predict(std::uint64_t memcgs) const noexcept;
 
-  /// Whether a read may go ahead: its prediction is within the budget, or the last measurement is
-  /// old, the prediction is within probe_factor budgets and rare enough to re-measure.
+  /// Whether a read may go ahead: its prediction is within the budget, or it is a probe as Config
+  /// describes. Record its cost afterwards.
   [[nodiscard]] tl::expected<void, OverBudget> admit(std::uint64_t memcgs, Time now) const noexcept;
 
  private:
@@ -272,6 +275,7 @@ class CostGuard {
   Config config_;
   std::array<Sample, 16> samples_{};
   std::size_t next_ = 0;
+  Time last_probe_{};  // or the first measurement
 };
 
 /// Gives the guard a first measurement at next to no cost: reads the numa_stat of a cgroup without

@@ -1,0 +1,119 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "reclaim.hpp"
+
+#include <fcntl.h>
+#include <time.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <string>
+
+#include "cgctl/filesystem.hpp"
+#include "cgctl/group.hpp"
+#include "cgctl/parse.hpp"
+#include "isolated.hpp"
+
+namespace cgctl::detail {
+namespace {
+
+/// A page that was used lately is passed by once: so many writes in a row may free no zombie before
+/// it is given up.
+constexpr unsigned patience = 4;
+constexpr std::size_t most_ancestors = 8;
+constexpr std::uint64_t smallest_chunk = std::uint64_t{256} << 10;
+
+/// One cgroup to reclaim from. run() is for the isolated child: system calls only.
+class Reclaimer {
+ public:
+  /// `bytes` are what the zombies can hold at most.
+  Reclaimer(UniqueFd control, UniqueFd stat, std::uint64_t bytes, std::uint64_t largest_chunk)
+      : control_(std::move(control)),
+        stat_(std::move(stat)),
+        chunk_(std::clamp(bytes, std::min(smallest_chunk, largest_chunk), largest_chunk)),
+        limit_(std::max(bytes, chunk_) * patience),
+        chunk_text_(std::to_string(chunk_)) {}
+
+  [[nodiscard]] int run() const noexcept {
+    std::uint64_t dying = count();
+    unsigned useless = 0;
+    for (std::uint64_t asked = 0; dying != 0 && useless < patience && asked < limit_;
+         asked += chunk_) {
+      // EAGAIN: less was reclaimed than asked for, which is as good a step as any.
+      const ssize_t done = write_chunk();
+      if (done < 0 && done != -EAGAIN) return static_cast<int>(-done);
+      constexpr timespec moment{0, 20'000'000};
+      ::nanosleep(&moment, nullptr);
+      const std::uint64_t left = count();
+      useless = left < dying ? 0 : useless + 1;
+      dying = left;
+    }
+    return 0;
+  }
+
+ private:
+  [[nodiscard]] ssize_t write_chunk() const noexcept {
+    for (;;) {
+      const ssize_t done = sys::write(control_.get(), chunk_text_.data(), chunk_text_.size());
+      if (done != -EINTR) return done;
+    }
+  }
+
+  [[nodiscard]] std::uint64_t count() const noexcept {
+    std::array<char, 2048> text{};
+    const ssize_t got = sys::pread(stat_.get(), text.data(), text.size(), 0);
+    if (got <= 0) return 0;
+    const std::string_view view(text.data(), static_cast<std::size_t>(got));
+    if (const auto dying = parse::value_of(view, "nr_dying_subsys_memory")) return *dying;
+    return parse::value_of(view, "nr_dying_descendants").value_or(0);
+  }
+
+  UniqueFd control_;
+  UniqueFd stat_;
+  std::uint64_t chunk_;
+  std::uint64_t limit_;
+  std::string chunk_text_;
+};
+
+std::vector<Reclaimer> reclaimers(const Host& host, const std::vector<zombies::Ancestor>& ancestors,
+                                  const mitigation::Policy& policy) {
+  std::vector<Reclaimer> found;
+  for (const zombies::Ancestor& ancestor : ancestors) {
+    if (found.size() == most_ancestors || ancestor.count.value_or(0) == 0) break;
+    const auto group = host.open(ancestor.path);
+    if (!group) continue;
+    auto control = group->open_file("memory.reclaim", O_WRONLY);
+    auto stat = group->open_file("cgroup.stat", O_RDONLY);
+    if (!control || !stat || sys::file_system(control->get()) != fs::cgroup_v2_magic) continue;
+    const std::uint64_t bytes = ancestor.bytes.value_or(*ancestor.count * smallest_chunk);
+    found.emplace_back(std::move(*control), std::move(*stat), bytes, policy.reclaim_chunk);
+  }
+  return found;
+}
+
+}  // namespace
+
+Result<std::chrono::nanoseconds> reclaim(const Host& host,
+                                         const std::vector<zombies::Ancestor>& ancestors,
+                                         const mitigation::Policy& policy) {
+  const std::vector<Reclaimer> chosen = reclaimers(host, ancestors, policy);
+  const Hierarchy* const memory = host.find("memory");
+  const std::string shown =
+      fs::join(memory == nullptr ? "" : memory->mount_point, "memory.reclaim");
+  if (chosen.empty()) {
+    return fail(Error::make(errc::unsupported, "reclaim", shown,
+                            "no cgroup with zombies below it offers memory.reclaim"));
+  }
+  const auto work = [&chosen]() noexcept {
+    int first_error = 0;
+    for (const Reclaimer& reclaimer : chosen) {
+      const int error = reclaimer.run();
+      if (first_error == 0) first_error = error;
+    }
+    return first_error;
+  };
+  return run_isolated(work, policy.deadline, "reclaim", shown);
+}
+
+}  // namespace cgctl::detail
