@@ -58,12 +58,24 @@ std::optional<std::string_view> below(std::string_view path, std::string_view ro
   return path;
 }
 
-/// Where this process reaches a mount point that mountinfo names; nothing when the roots given
-/// exclude it.
-std::optional<std::string> reachable(const std::string& mount_point, const Roots& roots) {
-  if (roots.cgroup == standard_root || below(mount_point, roots.cgroup)) return mount_point;
-  if (const auto rest = below(mount_point, standard_root)) return fs::join(roots.cgroup, *rest);
-  return std::nullopt;
+bool within(const std::string& mount_point, const Roots& roots) {
+  return roots.cgroup == standard_root || below(mount_point, roots.cgroup);
+}
+
+/// Keeps the mounts that the roots given do not exclude, each where this process reaches it. What
+/// mountinfo names below the standard root is looked for below another one only when that one has
+/// no mounts of its own: else those of a container would be taken for its host's.
+std::vector<MountRow> reachable(std::vector<MountRow> mounts, const Roots& roots) {
+  const bool own = std::any_of(mounts.begin(), mounts.end(), [&](const MountRow& mount) {
+    return within(mount.mount_point, roots);
+  });
+  std::vector<MountRow> kept;
+  for (MountRow& mount : mounts) {
+    const auto rest = below(mount.mount_point, standard_root);
+    if (!own && rest) mount.mount_point = fs::join(roots.cgroup, *rest);
+    if (within(mount.mount_point, roots)) kept.push_back(std::move(mount));
+  }
+  return kept;
 }
 
 bool exists_in(const UniqueFd& directory, const char* name) {
@@ -245,17 +257,15 @@ Result<Host> Host::detect(Roots roots) {
   }
 
   bool unreachable = false;
-  for (const MountRow& mount : parse_mountinfo(*mountinfo)) {
-    auto mount_point = reachable(mount.mount_point, roots);
-    if (!mount_point) continue;
-    auto directory = fs::open_trusted(*mount_point, O_PATH | O_DIRECTORY);
+  for (const MountRow& mount : reachable(parse_mountinfo(*mountinfo), roots)) {
+    auto directory = fs::open_trusted(mount.mount_point, O_PATH | O_DIRECTORY);
     if (!directory) {
       unreachable = true;
       continue;
     }
     Hierarchy hierarchy;
     hierarchy.version = mount.version;
-    hierarchy.mount_point = std::move(*mount_point);
+    hierarchy.mount_point = mount.mount_point;
     hierarchy.mount_root = mount.root;
     hierarchy.directory = std::move(*directory);
     hierarchy.whole = shows_whole(hierarchy);

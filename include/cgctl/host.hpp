@@ -88,8 +88,8 @@ class Host {
  public:
   /// Reads mountinfo and /proc/cgroups below `roots`. errc::unsupported when no cgroup file system
   /// is mounted. With a cgroup root other than /sys/fs/cgroup only mounts below it count; when
-  /// mountinfo names /sys/fs/cgroup (a captured tree, or /proc of the host seen from a container)
-  /// its mount points are looked for below that root.
+  /// there are none and mountinfo names /sys/fs/cgroup (a captured tree, or /proc of the host seen
+  /// from a container) its mount points are looked for below that root.
   static Result<Host> detect(Roots roots = {});
 
   [[nodiscard]] const Roots& roots() const noexcept { return state_->roots; }
