@@ -1,0 +1,194 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <string>
+
+#include "../support/skip.hpp"
+#include "cgctl/zombies.hpp"
+#include "real_cgroups.hpp"
+
+namespace {
+
+using namespace cgctl;
+using namespace std::chrono_literals;
+
+constexpr zombies::AttributionLimits patient{1min, 10s};
+
+const zombies::Ancestor* find(const zombies::Attribution& where, std::string_view path) {
+  const auto found =
+      std::find_if(where.ancestors.begin(), where.ancestors.end(),
+                   [&](const zombies::Ancestor& ancestor) { return ancestor.path == path; });
+  return found == where.ancestors.end() ? nullptr : &*found;
+}
+
+class RealAttribution : public test::RealCgroups {
+ protected:
+  static constexpr std::uint64_t number = 1000;
+
+  [[nodiscard]] zombies::Attribution attribute() const {
+    auto where = zombies::attribute(host(), patient);
+    EXPECT_TRUE(where) << where.error().message();
+    return where ? std::move(*where) : zombies::Attribution();
+  }
+  /// What is wrong with the attribution of `number` zombies to the group `below`.
+  [[nodiscard]] std::string complaint(const zombies::Attribution& where,
+                                      std::string_view below) const {
+    const zombies::Ancestor* const found = find(where, path(below));
+    if (found == nullptr) return path(below) + " is not there";
+    if (!found->bytes) return "its bytes are unknown";
+    const std::uint64_t least = number * host().page_size();
+    if (*found->bytes < least) return "only " + std::to_string(*found->bytes) + " bytes";
+    if (v2() && found->count != number)
+      return std::to_string(found->count.value_or(0)) + " zombies";
+    if (!v2() && found->count) return "a number that v1 cannot know";
+    return {};
+  }
+};
+
+/// A live cgroup's own page cache, several times what the zombies have.
+int fill_cache(const std::string& file) {
+  const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return errno;
+  const std::string content(std::size_t{16} << 20, 'x');
+  const bool written =
+      ::write(fd, content.data(), content.size()) == static_cast<ssize_t>(content.size());
+  ::close(fd);
+  return written ? 0 : EIO;
+}
+
+TEST_F(RealAttribution, NamesTheGroupThatZombiesHangBelowBeforeAllThatHaveLess) {
+  const auto files = folder(lab::Pin::page_cache);
+  if (!files) return test::skip("no folder on a disk");
+  make("live");
+  make("live/rich");
+  const test::Tenant tenant(directory("live/rich"), [&] { return fill_cache(*files / "cache"); });
+  auto maker = zombies(lab::Pin::page_cache, *files);
+  ASSERT_TRUE(maker) << maker.error().message();
+  const auto made = maker->make(number);
+  ASSERT_TRUE(made) << made.error().message();
+
+  // The kernel folds the per-CPU parts of a cgroup's figures into the whole every two seconds.
+  zombies::Attribution where;
+  std::string wrong;
+  EXPECT_TRUE(test::eventually([&] {
+    where = attribute();
+    wrong = complaint(where, "zombies");
+    return wrong.empty();
+  })) << wrong;
+  EXPECT_TRUE(where.complete);
+  EXPECT_EQ(where.skipped, 0);
+  EXPECT_TRUE(std::is_sorted(where.ancestors.begin(), where.ancestors.end(),
+                             [](const zombies::Ancestor& a, const zombies::Ancestor& b) {
+                               return std::pair(a.count.value_or(0), a.bytes.value_or(0)) >
+                                      std::pair(b.count.value_or(0), b.bytes.value_or(0));
+                             }));
+  const auto first_of_ours = std::find_if(
+      where.ancestors.begin(), where.ancestors.end(),
+      [&](const zombies::Ancestor& ancestor) { return ancestor.path.rfind(path(), 0) == 0; });
+  ASSERT_NE(first_of_ours, where.ancestors.end());
+  EXPECT_EQ(first_of_ours->path, path("zombies"));
+  const zombies::Ancestor* const live = find(where, path("live"));
+  EXPECT_TRUE(live == nullptr || live->bytes.value_or(0) < (4U << 20))
+      << "a live cgroup's cache is no zombie's";
+}
+
+TEST_F(RealAttribution, KnowsGroupsByTheirNamesAsTheyAre) {
+  const auto files = folder(lab::Pin::page_cache);
+  if (!files) return test::skip("no folder on a disk");
+  auto maker = zombies(lab::Pin::page_cache, *files, "two  spaces, \"quotes\" and a \\");
+  ASSERT_TRUE(maker) << maker.error().message();
+  ASSERT_TRUE(maker->make(number));
+  EXPECT_TRUE(test::eventually([&] { return find(attribute(), maker->group()) != nullptr; }));
+  EXPECT_EQ(maker->group(), path("two  spaces, \"quotes\" and a \\"));
+}
+
+struct Grows {
+  lab::Pin pin;
+  std::uint64_t zombies::Residual::*figure;
+};
+
+class RealResidual : public RealAttribution, public ::testing::WithParamInterface<Grows> {};
+
+TEST_P(RealResidual, GrowsByWhatTheZombiesHold) {
+  if (v2()) return test::skip("on v2 the kernel counts zombies instead");
+  const auto files = folder(GetParam().pin);
+  if (!files) return test::skip("no folder on such a file system");
+  const std::uint64_t held = number * host().page_size();
+  const auto figure = [&]() -> std::uint64_t {
+    const auto where = attribute();
+    EXPECT_TRUE(where.residual);
+    return where.residual ? *where.residual.*GetParam().figure : 0;
+  };
+  unsigned attempt = 0;
+  const std::string wrong = test::persist(3, [&]() -> std::string {
+    auto maker = zombies(GetParam().pin, *files, "zombies" + std::to_string(attempt++));
+    if (!maker) return maker.error().message();
+    (void)settled();
+    const std::uint64_t drops = test::cache_drops();
+    const std::uint64_t before = figure();
+    if (const auto made = maker->make(number); !made) return made.error().message();
+    std::uint64_t after = 0;
+    const bool grown = test::eventually([&] {
+      after = figure();
+      return after >= before + held * 8 / 10 && after <= before + held * 2;
+    });
+    if (grown) return {};
+    return std::to_string(before) + " before, " + std::to_string(after) + " after" +
+           (test::cache_drops() == drops ? "" : " (somebody dropped caches)");
+  });
+  EXPECT_EQ(wrong, "");
+}
+
+INSTANTIATE_TEST_SUITE_P(ForEachPin, RealResidual,
+                         ::testing::Values(Grows{lab::Pin::page_cache, &zombies::Residual::file},
+                                           Grows{lab::Pin::tmpfs, &zombies::Residual::shmem},
+                                           Grows{lab::Pin::mapped_file, &zombies::Residual::mapped},
+                                           Grows{lab::Pin::mlock, &zombies::Residual::unevictable}),
+                         [](const auto& parameters) {
+                           std::string name(lab::to_string(parameters.param.pin));
+                           name.erase(std::remove(name.begin(), name.end(), '-'), name.end());
+                           return name;
+                         });
+
+TEST_F(RealAttribution,
+       TellsWhetherDentriesAndInodesPinFromWhatTheKernelListsForAGroupThatUsesThem) {
+  const auto files = folder(lab::Pin::page_cache);
+  if (!files) return test::skip("no folder on a disk");
+  make("slab");
+  // Dentries and inodes, charged to the group on kernels that charge them to anybody.
+  const test::Tenant tenant(directory("slab"), [&] {
+    for (int i = 0; i < 500; ++i) {
+      const int fd = ::open((*files / ("file" + std::to_string(i))).c_str(),
+                            O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+      if (fd < 0) return errno;
+      ::close(fd);
+    }
+    return 0;
+  });
+  const std::string slabinfo = directory("slab/memory.kmem.slabinfo");
+  const auto slab = attribute().slab;
+  if (!std::filesystem::exists(slabinfo)) {
+    EXPECT_EQ(slab, zombies::SlabPins::unknown);
+  } else {
+    EXPECT_EQ(slab,
+              test::file_text(slabinfo).empty() ? zombies::SlabPins::no : zombies::SlabPins::yes);
+  }
+}
+
+TEST_F(RealAttribution, StopsWhenItsTimeIsUpAndSaysHowManyItSkipped) {
+  for (const char* name : {"a", "b", "c"}) make(name);
+  const auto where = zombies::attribute(host(), {0ns, 10s});
+  ASSERT_TRUE(where) << where.error().message();
+  EXPECT_FALSE(where->complete);
+  EXPECT_GE(where->skipped, 1);
+  EXPECT_FALSE(where->residual);
+}
+
+}  // namespace
