@@ -30,23 +30,51 @@ struct Options {
   std::chrono::nanoseconds budget = numa::CostGuard::Config{}.budget;
 };
 
+/// The cgroup to read.
+struct Target {
+  Group group;
+  const Hierarchy* memory = nullptr;
+
+  /// Of the whole hierarchy: what a namespace shows as / is none.
+  [[nodiscard]] bool is_root() const { return group.path() == "/" && memory->whole; }
+};
+
 struct Reading {
   std::string path;
   Version version = Version::v1;
   numa::NumaStat stat;
   std::optional<numa::OverBudget> refused;  ///< why the file was not read
+  bool lacking = false;                     ///< the kernel has no such file
 };
 
-Status read_file(const Group& group, numa::NumaStat& out) {
-  const auto reader = numa::Reader::open(group);
-  if (!reader) return fail(reader.error());
-  return reader->read(out);
+Result<Target> find(const Host& host, const std::string& path) {
+  const auto memory = host.require("memory");
+  if (!memory) return fail(memory.error());
+  auto group = host.open(path);
+  if (!group) return fail(group.error());
+  return Target{std::move(*group), *memory};
 }
 
-Status read_nodes(const Host& host, Version version, numa::NumaStat& out) {
-  const auto reader = numa::RootReader::open(host, version);
+Result<Reading> from_file(const Target& target) {
+  Reading reading{target.group.path(), target.memory->version, {}, std::nullopt, false};
+  const auto reader = numa::Reader::open(target.group);
   if (!reader) return fail(reader.error());
-  return reader->read(out);
+  if (auto status = reader->read(reading.stat); !status) return fail(status.error());
+  return reading;
+}
+
+Result<Reading> from_nodes(const Target& target) {
+  if (!target.is_root()) {
+    return fail(Error::make(errc::incomplete_view, "read", target.memory->mount_point,
+                            "only a part of the memory hierarchy is visible here, and the node "
+                            "counters are the whole machine's",
+                            "leave --source nodes out"));
+  }
+  Reading reading{target.group.path(), target.memory->version, {}, std::nullopt, false};
+  const auto reader = numa::RootReader::open(target.group.host(), reading.version);
+  if (!reader) return fail(reader.error());
+  if (auto status = reader->read(reading.stat); !status) return fail(status.error());
+  return reading;
 }
 
 /// v1: what the kernel holds on the whole machine, which is more than below any one cgroup. No
@@ -62,18 +90,19 @@ std::uint64_t memcgs_of_machine(const Host& host) {
 /// An upper bound of the memory cgroups at and below one, removed ones included. v2 says it for
 /// each cgroup; on v1 nothing says below which cgroup the removed ones hang, so that all of them
 /// may.
-Result<std::uint64_t> memcgs_below(const Host& host, const Group& group) {
-  const auto place = group.place("memory");
-  if (!place) return fail(place.error());
-  if ((*place)->hierarchy->version == Version::v2) {
-    const auto text = group.read("cgroup.stat");
+Result<std::uint64_t> memcgs_below(const Target& target) {
+  const Host& host = target.group.host();
+  if (target.memory->version == Version::v2) {
+    const auto text = target.group.read("cgroup.stat");
     if (!text) return fail(text.error());
     return 1 + parse::value_of(*text, "nr_descendants").value_or(0) +
            parse::value_of(*text, "nr_dying_descendants").value_or(0);
   }
   const std::uint64_t machine = memcgs_of_machine(host);
-  if (group.path() == "/") return machine;
-  const auto live = zombies::count_directories((*place)->directory.get(), group.path());
+  if (target.is_root()) return machine;
+  const auto place = target.group.place("memory");
+  if (!place) return fail(place.error());
+  const auto live = zombies::count_directories((*place)->directory.get(), target.group.path());
   if (!live) return fail(live.error());
   const auto zombies = zombies::count(host);
   if (!zombies) return std::max(machine, *live);
@@ -81,17 +110,17 @@ Result<std::uint64_t> memcgs_below(const Host& host, const Group& group) {
 }
 
 /// Nothing when a read of the file may be afforded.
-Result<std::optional<numa::OverBudget>> refusal(const Host& host, const Group& group,
-                                                const Options& options) {
+Result<std::optional<numa::OverBudget>> refusal(const Target& target,
+                                                std::chrono::nanoseconds budget) {
   numa::CostGuard::Config config;
-  config.budget = options.budget;
+  config.budget = budget;
   numa::CostGuard guard(config);
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
   // Without another cgroup to measure the guard's prior counts.
-  (void)numa::calibrate(host, guard, now);
-  const bool v1 = host.find("memory")->version == Version::v1;
-  if (v1 && guard.admit(memcgs_of_machine(host), now)) return std::nullopt;
-  const auto memcgs = memcgs_below(host, group);
+  (void)numa::calibrate(target.group.host(), guard, now);
+  const bool v1 = target.memory->version == Version::v1;
+  if (v1 && guard.admit(memcgs_of_machine(target.group.host()), now)) return std::nullopt;
+  const auto memcgs = memcgs_below(target);
   if (!memcgs) return fail(memcgs.error());
   const auto admitted = guard.admit(*memcgs, now);
   if (admitted) return std::nullopt;
@@ -100,45 +129,44 @@ Result<std::optional<numa::OverBudget>> refusal(const Host& host, const Group& g
 
 Error too_dear(const numa::OverBudget& refused, const std::string& path) {
   Error error = refused.error(path);
-  const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(refused.predicted).count();
-  error.hint =
-      fmt::format("--budget {}ms allows it, --source file reads without asking", milliseconds);
+  const auto enough = std::chrono::ceil<std::chrono::milliseconds>(refused.predicted).count();
+  error.hint = fmt::format("--budget {}ms allows it, --source file reads without asking", enough);
   return error;
 }
 
-Result<Reading> read(const Host& host, const Options& options) {
-  const auto memory = host.require("memory");
-  if (!memory) return fail(memory.error());
-  const auto group = host.open(options.path);
-  if (!group) return fail(group.error());
-  Reading reading;
-  reading.path = options.path;
-  reading.version = (*memory)->version;
-  const bool root = options.path == "/" && (*memory)->whole;
+/// The file where it can be afforded, else for the root the nodes.
+Result<Reading> from_the_cheaper(const Target& target, std::chrono::nanoseconds budget) {
+  const auto refused = refusal(target, budget);
+  if (!refused) return fail(refused.error());
+  if (*refused && !target.is_root()) {
+    return fail(too_dear(**refused, target.group.shown("memory.numa_stat")));
+  }
+  if (*refused) {
+    auto reading = from_nodes(target);
+    if (reading) reading->refused = *refused;
+    return reading;
+  }
+  auto reading = from_file(target);
+  const bool lacking = !reading && reading.error().kind == errc::unsupported;
+  if (!lacking || !target.is_root()) return reading;
+  auto instead = from_nodes(target);
+  if (!instead) return reading;
+  instead->lacking = true;
+  return instead;
+}
 
-  if (options.from == From::nodes && !root) {
-    return fail(Error::make(errc::incomplete_view, "read", (*memory)->mount_point,
-                            "only a part of the memory hierarchy is visible here, and the node "
-                            "counters are the whole machine's",
-                            "leave --source nodes out"));
+Result<Reading> read(const Host& host, const Options& options) {
+  const auto target = find(host, options.path);
+  if (!target) return fail(target.error());
+  switch (options.from) {
+    case From::file:
+      return from_file(*target);
+    case From::nodes:
+      return from_nodes(*target);
+    case From::automatic:
+      break;
   }
-  bool nodes = options.from == From::nodes;
-  if (options.from == From::automatic) {
-    const auto refused = refusal(host, *group, options);
-    if (!refused) return fail(refused.error());
-    reading.refused = *refused;
-    if (*refused && !root) return fail(too_dear(**refused, group->shown("memory.numa_stat")));
-    nodes = refused->has_value();
-  }
-  auto status =
-      nodes ? read_nodes(host, reading.version, reading.stat) : read_file(*group, reading.stat);
-  const bool lacking = !status && status.error().kind == errc::unsupported;
-  if (lacking && root && options.from == From::automatic && !nodes &&
-      read_nodes(host, reading.version, reading.stat)) {
-    status = {};
-  }
-  if (!status) return fail(status.error());
-  return reading;
+  return from_the_cheaper(*target, options.budget);
 }
 
 std::vector<std::uint32_t> nodes_of(const numa::NumaStat& stat) {
@@ -166,6 +194,7 @@ std::string text_of(const Reading& reading) {
         human_time(reading.refused->predicted), reading.refused->memcgs,
         human_time(reading.refused->budget));
   }
+  if (reading.lacking) text += "this kernel has no memory.numa_stat\n";
   std::vector<Table::Column> columns = {{"STAT"}, {"TOTAL", Table::Align::right}};
   const auto ids = nodes_of(stat);
   for (const std::uint32_t id : ids)
@@ -181,7 +210,7 @@ std::string text_of(const Reading& reading) {
   }
   text += "\n" + table.text();
   if (stat.skipped_lines() != 0)
-    text += fmt::format("{} lines of another form were left out\n", stat.skipped_lines());
+    text += fmt::format("lines of another form, left out: {}\n", stat.skipped_lines());
   return text;
 }
 

@@ -45,7 +45,10 @@ class HelpForm : public CLI::Formatter {
     label("Positionals", "Arguments");
   }
   std::string make_description(const CLI::App* app) const override {
-    return wrapped(app->get_description(), 78);
+    const CLI::App* const parent = app->get_parent();
+    const std::string title =
+        parent == nullptr ? "" : parent->get_name() + " " + app->get_name() + " - ";
+    return wrapped(title + app->get_description(), 78);
   }
   std::string make_usage(const CLI::App* app, std::string name) const override {
     const bool commands = !app->get_subcommands({}).empty();

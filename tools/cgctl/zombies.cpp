@@ -128,9 +128,9 @@ std::string text_of(const Findings& found) {
   if (!where.ancestors.empty()) text += table_of(where.ancestors, found.count.hierarchy);
   text += remarks_on(found) + "\n";
   if (where.slab == zombies::SlabPins::yes) {
-    text += line("what pins them", "dentries and inodes, which this kernel charges to them");
+    text += line("why", "dentries and inodes, which this kernel charges to them, pin them too");
   }
-  for (const std::string_view pin : parts(found.pins, "; ")) text += line("what pins them", pin);
+  for (const std::string_view pin : parts(found.pins, "; ")) text += line("why", pin);
   return text + line("what to do", "see cgctl mitigate --once --dry-run");
 }
 

@@ -1,0 +1,83 @@
+# SPDX-FileCopyrightText: The cgctl authors
+# SPDX-License-Identifier: MIT
+# For the cmd of a case: source "${BASH_SOURCE%/*}/../../helpers.bash"
+# shellcheck shell=bash disable=SC2034  # the sourcing scripts use the variables
+set -o pipefail
+
+# at TREE ARGUMENT...: cgctl on a captured tree, $CAPTURES/TREE or an absolute path.
+at() {
+  local tree=$1
+  shift
+  case $tree in /*) ;; *) tree=$CAPTURES/$tree ;; esac
+  # From a cold cache a read may be slow enough to be given up.
+  find "$tree" -type f -exec cat {} + >/dev/null
+  (cd "$tree" && "$CGCTL" --cgroup-root sys/fs/cgroup --proc-root proc --sys-root sys "$@")
+}
+
+# show ARGUMENT...: cgctl, errors in their place, and its status.
+show() {
+  local status=0
+  echo "\$ cgctl $*"
+  "$CGCTL" "$@" 2>&1 || status=$?
+  echo "= $status"
+}
+
+# show_at TREE ARGUMENT...: the same on a captured tree.
+show_at() {
+  local status=0
+  echo "\$ cgctl ${*:2}"
+  at "$@" 2>&1 || status=$?
+  echo "= $status"
+}
+
+# Names of things in place of what is measured.
+steady() {
+  sed -E 's/(numa_stat takes|take up to|took|killed after) [0-9.]+ [num]?s/\1 TIME/
+    s/"(read_cost|predicted)_us":[0-9.]+/"\1_us":N/
+    s/--budget [0-9]+ms/--budget TIME/'
+}
+
+# copy_of TREE NAME: a captured tree of one's own to change, in the case's directory.
+copy_of() {
+  cp -r "$CAPTURES/$1" "$2"
+  chmod -R u+w "$2"
+}
+
+skip() {
+  echo "$1" >&2
+  exit 77
+}
+
+needs_root() { [ "$(id -u)" = 0 ] || skip "needs root"; }
+
+# Zombies are made below this cgroup, and their files in these directories; all of it goes at the end.
+memory=/sys/fs/cgroup/memory
+lab=$memory/cgctl-cli-$$
+
+needs_v1_memory() {
+  needs_root
+  [ -e "$memory/memory.use_hierarchy" ] || skip "needs the v1 memory controller at $memory"
+  own=$memory$(sed -n 's/^[0-9]*:memory://p' /proc/self/cgroup)
+  files=()
+  trap clean_up EXIT
+}
+
+clean_up() {
+  [ ${#files[@]} -eq 0 ] || rm -rf "${files[@]}"
+  [ ! -d "$lab" ] || rmdir "$lab"
+}
+
+# make_zombies COUNT DIRECTORY: each pinned by one page of a file in a new directory below DIRECTORY.
+make_zombies() {
+  local i directory
+  directory=$(mktemp -d -p "$2" cgctl-cli-XXXXXX)
+  files+=("$directory")
+  mkdir -p "$lab"
+  for ((i = 0; i < $1; i++)); do
+    mkdir "$lab/$i"
+    echo $$ >"$lab/$i/cgroup.procs"
+    echo "page $i" >"$directory/$i"
+    echo $$ >"$own/cgroup.procs"
+    rmdir "$lab/$i"
+  done
+}
