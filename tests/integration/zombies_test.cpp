@@ -165,7 +165,8 @@ TEST_F(RealZombies, AreNotCountedWhereOnlyAPartOfTheHierarchyIsMounted) {
                 return "mount failed";
               const auto here = Host::detect({elsewhere.path(), "/proc", "/sys"});
               if (!here) return here.error().message();
-              if (here->find("memory")->mount_root != path()) return here->find("memory")->mount_root;
+              if (here->find("memory")->mount_root != path())
+                return here->find("memory")->mount_root;
               const auto count = zombies::count(*here);
               const auto where = zombies::attribute(*here);
               ::umount2(point.c_str(), MNT_DETACH);

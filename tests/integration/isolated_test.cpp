@@ -1,0 +1,168 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "../../src/isolated.hpp"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <new>
+
+#include "../support/child.hpp"
+
+namespace {
+
+using namespace cgctl;
+using namespace std::chrono_literals;
+using detail::run_isolated;
+
+/// A process id that a child process tells its parent.
+class SharedPid {
+ public:
+  SharedPid()
+      : memory_(::mmap(nullptr, sizeof(std::atomic<pid_t>), PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_ANONYMOUS, -1, 0)),
+        pid_(new (memory_) std::atomic<pid_t>(0)) {}
+  SharedPid(const SharedPid&) = delete;
+  SharedPid& operator=(const SharedPid&) = delete;
+  ~SharedPid() { ::munmap(memory_, sizeof(std::atomic<pid_t>)); }
+  std::atomic<pid_t>& operator*() const { return *pid_; }
+
+ private:
+  void* memory_;
+  std::atomic<pid_t>* pid_;
+};
+
+void expect_no_child() {
+  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1);
+  EXPECT_EQ(errno, ECHILD);
+}
+
+TEST(RunIsolated, GivesTheTimeThatTheWorkTook) {
+  const SharedPid pid;
+  const auto took = run_isolated(
+      [&] {
+        *pid = ::getpid();
+        ::usleep(20'000);
+        return 0;
+      },
+      60s, "try", "/path");
+  ASSERT_TRUE(took) << took.error().message();
+  EXPECT_GE(*took, 20ms);
+  EXPECT_NE(*pid, 0);
+  EXPECT_NE(*pid, ::getpid()) << "in a process of its own";
+  expect_no_child();
+}
+
+TEST(RunIsolated, MakesTheWorksErrnoItsError) {
+  const auto took = run_isolated([] { return EBUSY; }, 60s, "try", "/path");
+  ASSERT_FALSE(took);
+  EXPECT_EQ(took.error().kind, errc::system);
+  EXPECT_EQ(took.error().os_errno, EBUSY);
+  EXPECT_EQ(took.error().message(), "try /path: Device or resource busy");
+  expect_no_child();
+}
+
+TEST(RunIsolated, KillsTheWorkAtTheDeadline) {
+  const SharedPid pid;
+  const auto took = run_isolated(
+      [&] {
+        *pid = ::getpid();
+        for (;;) ::pause();
+        return 0;
+      },
+      300ms, "try", "/path");
+  ASSERT_FALSE(took);
+  EXPECT_EQ(took.error().kind, errc::timed_out);
+  EXPECT_NE(took.error().message().find("300 ms"), std::string::npos) << took.error().message();
+  ASSERT_NE(*pid, 0);
+  EXPECT_EQ(::kill(*pid, 0), -1);
+  EXPECT_EQ(errno, ESRCH);
+  expect_no_child();
+}
+
+TEST(RunIsolated, KillsAlsoWhatDoesNotMindSignals) {
+  const SharedPid pid;
+  const auto took = run_isolated(
+      [&] {
+        sigset_t all;
+        sigfillset(&all);
+        ::sigprocmask(SIG_BLOCK, &all, nullptr);
+        *pid = ::getpid();
+        for (;;) ::pause();
+        return 0;
+      },
+      300ms, "try", "/path");
+  ASSERT_FALSE(took);
+  EXPECT_EQ(took.error().kind, errc::timed_out);
+  EXPECT_EQ(::kill(*pid, 0), -1);
+  expect_no_child();
+}
+
+TEST(RunIsolated, SaysThatTheChildDiedWithoutAnAnswer) {
+  for (const bool by_signal : {true, false}) {
+    const auto took = run_isolated(
+        [by_signal] {
+          if (by_signal) ::raise(SIGKILL);
+          ::_exit(0);
+          return 0;
+        },
+        60s, "try", "/path");
+    ASSERT_FALSE(took);
+    EXPECT_EQ(took.error().kind, errc::system);
+    EXPECT_NE(took.error().message().find("died without an answer"), std::string::npos);
+    expect_no_child();
+  }
+}
+
+TEST(RunIsolated, LeavesOtherChildrenOfTheCallerAlone) {
+  const pid_t other = ::fork();
+  if (other == 0) ::_exit(7);
+  EXPECT_TRUE(run_isolated([] { return 0; }, 60s, "try", "/path"));
+  int status = 0;
+  ASSERT_EQ(::waitpid(other, &status, 0), other);
+  EXPECT_EQ(WEXITSTATUS(status), 7);
+}
+
+TEST(RunIsolated, WorksForACallerWhoIgnoresItsChildren) {
+  EXPECT_EQ(test::in_child([]() -> std::string {
+              ::signal(SIGCHLD, SIG_IGN);
+              const auto failed = run_isolated([] { return EBUSY; }, 60s, "try", "/path");
+              if (failed || failed.error().os_errno != EBUSY) return "the errno is lost";
+              const auto late = run_isolated(
+                  [] {
+                    for (;;) ::pause();
+                    return 0;
+                  },
+                  200ms, "try", "/path");
+              return !late && late.error().kind == errc::timed_out ? "" : "the deadline is lost";
+            }),
+            "");
+}
+
+TEST(RunIsolated, SurvivesSignalsWhileItWaits) {
+  EXPECT_EQ(test::in_child([]() -> std::string {
+              struct sigaction action {};
+              action.sa_handler = [](int) {};
+              ::sigaction(SIGUSR1, &action, nullptr);
+              const pid_t caller = ::getpid();
+              const auto took = run_isolated(
+                  [caller] {
+                    for (int i = 0; i < 20; ++i) {
+                      ::kill(caller, SIGUSR1);
+                      ::usleep(5'000);
+                    }
+                    return 0;
+                  },
+                  60s, "try", "/path");
+              return took ? "" : took.error().message();
+            }),
+            "");
+}
+
+}  // namespace

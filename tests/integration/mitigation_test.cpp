@@ -1,0 +1,239 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/mitigation.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <string>
+
+#include "../support/captured.hpp"
+#include "../support/child.hpp"
+#include "../support/skip.hpp"
+#include "cgctl/parse.hpp"
+#include "real_cgroups.hpp"
+
+namespace {
+
+using namespace cgctl;
+using namespace std::chrono_literals;
+using namespace cgctl::mitigation;
+
+class RealMitigation : public test::RealCgroups {
+ protected:
+  /// Acts on any zombie, whatever speaks against it.
+  static Policy act_until(std::uint64_t left) {
+    Policy policy;
+    policy.zombies_high = 1;
+    policy.zombies_low = left;
+    policy.guards = Guards::override_all;
+    policy.still_for = 1s;
+    return policy;
+  }
+  [[nodiscard]] Result<Observation> look(const Policy& policy) {
+    return observe(host(), guard_, policy);
+  }
+  [[nodiscard]] Result<Outcome> act(const Observation& before, const Policy& policy) {
+    const Plan plan = decide(before, {}, policy, 0s);
+    EXPECT_TRUE(plan.decision == Decision::act || before.zombies.low == 0) << plan.reason;
+    return carry_out(host(), guard_, plan, policy, before);
+  }
+  /// Frees what others left behind and can be freed. Returns how many stay.
+  std::uint64_t clear_the_host() {
+    const Policy policy = act_until(0);
+    const auto before = look(policy);
+    EXPECT_TRUE(before) << before.error().message();
+    if (before && before->zombies.low != 0) {
+      const auto outcome = act(*before, policy);
+      EXPECT_TRUE(outcome) << outcome.error().message();
+    }
+    return settled();
+  }
+
+  numa::CostGuard guard_;
+};
+
+TEST_F(RealMitigation, ObservesTheMachineAndChangesNothing) {
+  const std::uint64_t drops = test::cache_drops();
+  const auto seen = look({});
+  ASSERT_TRUE(seen) << seen.error().message();
+  EXPECT_EQ(seen->page_size, host().page_size());
+  EXPECT_GT(seen->page_cache, 0);
+  EXPECT_GE(seen->zombies.live, 2);
+  EXPECT_EQ(seen->io_pressure.has_value(), std::filesystem::exists("/proc/pressure/io"));
+  EXPECT_EQ(seen->memory_pressure.has_value(), std::filesystem::exists("/proc/pressure/memory"));
+  if (v2()) {
+    EXPECT_FALSE(seen->residual);
+  } else {
+    EXPECT_FALSE(seen->can_reclaim);
+  }
+  EXPECT_EQ(test::cache_drops(), drops);
+}
+
+TEST_F(RealMitigation, DropsCachesAndLeavesAtMostFiveOfAHundredPageCacheZombies) {
+  constexpr std::uint64_t number = 500;
+  const auto files = folder(lab::Pin::page_cache);
+  if (!files) return test::skip("no folder on a disk");
+  auto maker = zombies(lab::Pin::page_cache, *files);
+  ASSERT_TRUE(maker) << maker.error().message();
+  const std::uint64_t others = clear_the_host();
+  const auto made = maker->make(number);
+  ASSERT_TRUE(made) << made.error().message();
+  (void)settled();
+
+  const Policy policy = act_until(others + number / 50);
+  const auto before = look(policy);
+  ASSERT_TRUE(before) << before.error().message();
+  ASSERT_GE(before->zombies.low + 20, others + number);
+  const std::uint64_t drops = test::cache_drops();
+  const auto outcome = act(*before, policy);
+  ASSERT_TRUE(outcome) << outcome.error().message();
+
+  EXPECT_LE(outcome->after.zombies.low, others + number / 20);
+  EXPECT_EQ(outcome->effect, Effect::effective);
+  EXPECT_EQ(outcome->explanation, "");
+  ASSERT_FALSE(outcome->actions.empty());
+  EXPECT_EQ(outcome->actions.front().zombies_before, before->zombies.low);
+  for (std::size_t i = 0; i < outcome->actions.size(); ++i) {
+    const Action& action = outcome->actions[i];
+    EXPECT_EQ(action.end, End::done) << action.error->message();
+    EXPECT_GT(action.duration.count(), 0);
+    if (i > 0) {
+      EXPECT_EQ(action.zombies_before, outcome->actions[i - 1].zombies_after);
+    }
+  }
+  if (outcome->actions.back().rung != Rung::reclaim) {
+    EXPECT_GT(test::cache_drops(), drops);
+  }
+}
+
+struct Stays {
+  lab::Pin pin;
+  const char* says;
+};
+
+class RealPins : public RealMitigation, public ::testing::WithParamInterface<Stays> {};
+
+TEST_P(RealPins, DropsCachesWithoutEffectAndNamesWhatPinsTheZombies) {
+  constexpr std::uint64_t number = 500;
+  if (v2() && GetParam().pin == lab::Pin::mapped_file)
+    return test::skip("memory.reclaim of v2 frees mapped files");
+  const auto files = folder(GetParam().pin);
+  if (!files) return test::skip("no folder on such a file system");
+  auto maker = zombies(GetParam().pin, *files);
+  ASSERT_TRUE(maker) << maker.error().message();
+  const std::uint64_t others = clear_the_host();
+  const auto made = maker->make(number);
+  ASSERT_TRUE(made) << made.error().message();
+  (void)settled();
+
+  const Policy policy = act_until(others);
+  const auto before = look(policy);
+  ASSERT_TRUE(before) << before.error().message();
+  const auto outcome = act(*before, policy);
+  ASSERT_TRUE(outcome) << outcome.error().message();
+  EXPECT_EQ(outcome->effect, Effect::ineffective);
+  EXPECT_GE(outcome->after.zombies.low + 20, others + number);
+  if (!v2()) {
+    ASSERT_TRUE(outcome->after.residual);
+    EXPECT_NE(outcome->explanation.find(GetParam().says), std::string::npos)
+        << outcome->explanation;
+  }
+
+  // What is named really was it: with it gone, so are they.
+  const auto cured = maker->cure();
+  ASSERT_TRUE(cured) << cured.error().message();
+  EXPECT_LE(clear_the_host(), others + number / 20);
+}
+
+INSTANTIATE_TEST_SUITE_P(ForEachPin, RealPins,
+                         ::testing::Values(Stays{lab::Pin::tmpfs, "files on tmpfs"},
+                                           Stays{lab::Pin::mapped_file,
+                                                 "mapped by running processes"},
+                                           Stays{lab::Pin::mlock, "locked in memory (mlock)"}),
+                         [](const auto& parameters) {
+                           std::string name(lab::to_string(parameters.param.pin));
+                           name.erase(std::remove(name.begin(), name.end(), '-'), name.end());
+                           return name;
+                         });
+
+TEST_F(RealMitigation, DropsCachesAtTheLevelAskedForAndThatOnly) {
+  const auto pagecache = [] {
+    return parse::value_of(test::file_text("/proc/vmstat"), "drop_pagecache").value_or(0);
+  };
+  const auto slab = [] {
+    return parse::value_of(test::file_text("/proc/vmstat"), "drop_slab").value_or(0);
+  };
+  // Others may drop caches at the same moment.
+  EXPECT_EQ(test::persist(5,
+                          [&]() -> std::string {
+                            const auto pagecache_before = pagecache();
+                            const auto slab_before = slab();
+                            const auto took = drop_caches(host(), Rung::drop_page_cache, 60s);
+                            if (!took) return took.error().message();
+                            if (pagecache() != pagecache_before + 1)
+                              return "the page cache was not dropped once";
+                            return slab() == slab_before ? "" : "slab was dropped too";
+                          }),
+            "");
+}
+
+TEST_F(RealMitigation, GivesTheReasonWhenEveryRungFailed) {
+  const auto files = folder(lab::Pin::tmpfs);
+  if (!files) return test::skip("no folder on tmpfs");
+  auto maker = zombies(lab::Pin::tmpfs, *files);
+  ASSERT_TRUE(maker) << maker.error().message();
+  ASSERT_TRUE(maker->make(50));
+  const std::uint64_t drops = test::cache_drops();
+  EXPECT_EQ(test::in_child([&]() -> std::string {
+              if (::setresuid(65534, 65534, 65534) != 0) return "setresuid failed";
+              const Policy policy = act_until(0);
+              const auto before = look(policy);
+              if (!before) return before.error().message();
+              const auto outcome =
+                  carry_out(host(), guard_, decide(*before, {}, policy, 0s), policy, *before);
+              if (outcome) return "it is said to have acted";
+              if (outcome.error().os_errno != EACCES) return outcome.error().message();
+              return {};
+            }),
+            "");
+  EXPECT_EQ(test::cache_drops(), drops);
+}
+
+TEST(RealDropCaches, WithoutPrivilegeIsRefusedAndSaysWhoMay) {
+  if (!test::is_root()) return test::skip("giving privileges up needs root");
+  const auto host = Host::detect();
+  if (!host) return test::skip(host.error().message());
+  EXPECT_EQ(test::in_child([&]() -> std::string {
+              if (::setresuid(65534, 65534, 65534) != 0) return "setresuid failed";
+              const auto took = drop_caches(*host, Rung::drop_page_cache, 60s);
+              if (took) return "caches were dropped";
+              if (took.error().os_errno != EACCES) return took.error().message();
+              const bool hinted =
+                  took.error().hint.find("only root may write it") != std::string::npos;
+              return hinted ? "" : took.error().message();
+            }),
+            "");
+}
+
+TEST(RealDropCaches, OnAFileThatIsNotOfProcfsIsRefusedAndWritesNothing) {
+  const test::CapturedMachine machine("linux-5.4-v1-numa2/2-zombies");
+  const auto control = machine.path("proc/sys/vm/drop_caches");
+  test::put_file(control, "untouched");
+  const auto host = machine.host();
+  ASSERT_TRUE(host) << host.error().message();
+  EXPECT_FALSE(host->live());
+  for (const Rung rung : {Rung::drop_page_cache, Rung::drop_slab, Rung::drop_all}) {
+    const auto took = drop_caches(*host, rung, 60s);
+    ASSERT_FALSE(took);
+    EXPECT_EQ(took.error().kind, errc::outside);
+    EXPECT_NE(took.error().hint.find("nothing was written"), std::string::npos);
+  }
+  EXPECT_EQ(test::file_text(control), "untouched");
+}
+
+}  // namespace

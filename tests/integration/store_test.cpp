@@ -1,0 +1,206 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <string>
+
+#include "../support/child.hpp"
+#include "../support/skip.hpp"
+#include "../support/temp_directory.hpp"
+#include "cgctl/mitigation.hpp"
+
+namespace {
+
+using namespace cgctl;
+using namespace std::chrono_literals;
+using mitigation::History;
+using mitigation::Store;
+
+class RealStore : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!host_) return test::skip(host_.error().message());
+  }
+  [[nodiscard]] Result<Store> open() const { return Store::open(*host_, directory_); }
+
+  const test::TempDirectory temp_;
+  const std::string directory_ = temp_ / "state";
+  const std::string history_ = directory_ + "/history";
+  const Result<Host> host_ = Host::detect();
+};
+
+TEST_F(RealStore, IsEmptyAtFirstAndPeekingMakesNothing) {
+  const auto history = Store::peek(*host_, directory_);
+  ASSERT_TRUE(history) << history.error().message();
+  EXPECT_FALSE(history->last_action);
+  EXPECT_EQ(history->ineffective, 0);
+  EXPECT_FALSE(std::filesystem::exists(directory_));
+}
+
+TEST_F(RealStore, GivesBackWhatWasSaved) {
+  const auto store = open();
+  ASSERT_TRUE(store) << store.error().message();
+  for (const History& history :
+       {History{12345s, 0}, History{0s, 4'000'000}, History{std::nullopt, 2}}) {
+    const auto saved = store->save(history);
+    ASSERT_TRUE(saved) << saved.error().message();
+    for (const auto& back : {store->load(), Store::peek(*host_, directory_)}) {
+      ASSERT_TRUE(back) << back.error().message();
+      EXPECT_EQ(back->last_action, history.last_action);
+      EXPECT_EQ(back->ineffective, history.ineffective);
+    }
+  }
+  EXPECT_EQ(store->warning(), "");
+}
+
+TEST_F(RealStore, IsBusyForASecondInstance) {
+  const auto first = open();
+  ASSERT_TRUE(first);
+  const auto same_process = open();
+  ASSERT_FALSE(same_process);
+  EXPECT_EQ(same_process.error().kind, errc::busy);
+  EXPECT_EQ(test::in_child([&]() -> std::string {
+              const auto second = open();
+              if (second) return "it was opened";
+              return second.error().kind == errc::busy ? "" : second.error().message();
+            }),
+            "");
+}
+
+TEST_F(RealStore, IsFreeAgainWhenTheFirstInstanceEndsHoweverItEnds) {
+  { const auto first = open(); }
+  EXPECT_TRUE(open());
+  const std::string killed = test::in_child([&]() -> std::string {
+    const auto first = open();
+    ::raise(SIGKILL);
+    return {};
+  });
+  ASSERT_NE(killed, "");
+  EXPECT_TRUE(open());
+}
+
+TEST_F(RealStore, CountsTheHistoryOfAnotherBootAsEmpty) {
+  const auto store = open();
+  ASSERT_TRUE(store);
+  ASSERT_TRUE(store->save({100s, 3}));
+  std::string text = test::file_text(history_);
+  std::string boot_id = test::file_text("/proc/sys/kernel/random/boot_id");
+  boot_id.pop_back();
+  const std::size_t at = text.find(boot_id);
+  ASSERT_NE(at, std::string::npos) << text;
+  test::put_file(history_,
+                 text.replace(at, boot_id.size(), "00000000-0000-0000-0000-000000000000"));
+  const auto history = store->load();
+  ASSERT_TRUE(history) << history.error().message();
+  EXPECT_FALSE(history->last_action);
+  EXPECT_EQ(history->ineffective, 0);
+  EXPECT_EQ(store->warning(), "") << "a reboot is nothing to warn about";
+}
+
+TEST_F(RealStore, SetsAFileThatItDoesNotUnderstandAsideAndSaysSo) {
+  const auto whole = [&] {
+    const auto store = open();
+    EXPECT_TRUE(store->save({100s, 3}));
+    return test::file_text(history_);
+  }();
+  for (const std::string& corrupt :
+       {std::string(), std::string("nonsense\n"), std::string(5000, '\0'),
+        whole.substr(0, whole.size() / 2),
+        "cgctl mitigation history 2\n" + whole.substr(whole.find('\n') + 1)}) {
+    test::put_file(history_, corrupt);
+    const auto store = open();
+    ASSERT_TRUE(store);
+    const auto history = store->load();
+    ASSERT_TRUE(history) << history.error().message();
+    EXPECT_FALSE(history->last_action);
+    EXPECT_NE(store->warning().find(history_), std::string::npos) << store->warning();
+    EXPECT_FALSE(std::filesystem::exists(history_));
+    EXPECT_EQ(test::file_text(history_ + ".corrupt"), corrupt);
+    EXPECT_TRUE(store->save({1s, 0})) << "and works on";
+  }
+}
+
+TEST_F(RealStore, PeeksPastAFileThatItDoesNotUnderstandAndLeavesIt) {
+  test::put_file(history_, "nonsense\n");
+  const auto history = Store::peek(*host_, directory_);
+  ASSERT_TRUE(history) << history.error().message();
+  EXPECT_FALSE(history->last_action);
+  EXPECT_EQ(test::file_text(history_), "nonsense\n");
+}
+
+TEST_F(RealStore, KeepsTheOldHistoryWholeWhenTheDiskIsFull) {
+  if (!test::is_root()) return test::skip("mounting needs root");
+  EXPECT_EQ(test::in_private_mounts([&]() -> std::string {
+              // One page for the directory's files, taken by the history, and the rest by the
+              // filler.
+              if (::mkdir(directory_.c_str(), 0755) != 0) return "mkdir failed";
+              if (::mount("tmpfs", directory_.c_str(), "tmpfs", 0, "size=16k") != 0)
+                return "mount failed";
+              const auto store = open();
+              if (!store) return store.error().message();
+              if (const auto saved = store->save({100s, 1}); !saved) return saved.error().message();
+              const std::string before = test::file_text(history_);
+              {
+                std::ofstream filler(directory_ + "/filler");
+                for (int i = 0; i < 100 && filler; ++i)
+                  filler << std::string(4096, 'x') << std::flush;
+              }
+              const auto full = store->save({200s, 2});
+              if (full) return "saved on a full disk";
+              if (full.error().os_errno != ENOSPC) return full.error().message();
+              if (full.error().hint.find("--state-dir") == std::string::npos)
+                return full.error().message();
+              if (test::file_text(history_) != before) return "the old history is gone";
+              if (std::filesystem::exists(history_ + ".new")) return "half a history stays";
+              std::filesystem::remove(directory_ + "/filler");
+              if (!store->save({200s, 2})) return "cannot save with room again";
+              return store->load()->last_action == 200s ? "" : "the new history is not there";
+            }),
+            "");
+}
+
+TEST_F(RealStore, NamesTheOptionWhereItCannotWrite) {
+  const auto missing = Store::open(*host_, temp_ / "no/such/parent");
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().os_errno, ENOENT);
+  EXPECT_NE(missing.error().hint.find("--state-dir"), std::string::npos)
+      << missing.error().message();
+
+  test::put_file(temp_ / "file", "");
+  const auto no_directory = Store::open(*host_, temp_ / "file");
+  ASSERT_FALSE(no_directory);
+  EXPECT_NE(no_directory.error().hint.find("--state-dir"), std::string::npos);
+
+  if (!test::is_root()) return;
+  ASSERT_EQ(::mkdir(directory_.c_str(), 0755), 0);
+  EXPECT_EQ(test::in_child([&]() -> std::string {
+              if (::setresuid(65534, 65534, 65534) != 0) return "setresuid failed";
+              const auto forbidden = open();
+              if (forbidden) return "it was opened";
+              if (forbidden.error().os_errno != EACCES) return forbidden.error().message();
+              const bool named = forbidden.error().hint.find("--state-dir") != std::string::npos;
+              return named ? "" : forbidden.error().message();
+            }),
+            "");
+}
+
+TEST_F(RealStore, DoesNotFollowALinkLaidInItsWay) {
+  test::put_file(temp_ / "victim", "precious");
+  ASSERT_EQ(::mkdir(directory_.c_str(), 0755), 0);
+  std::filesystem::create_symlink(temp_ / "victim", history_ + ".new");
+  const auto store = open();
+  ASSERT_TRUE(store) << store.error().message();
+  EXPECT_FALSE(store->save({100s, 1}));
+  EXPECT_EQ(test::file_text(temp_ / "victim"), "precious");
+}
+
+}  // namespace
