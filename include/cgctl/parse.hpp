@@ -16,16 +16,15 @@ namespace cgctl::parse {
 /// there is no digit or the number does not fit 64 bits.
 inline bool number(std::string_view& text, std::uint64_t& out) noexcept {
   constexpr std::uint64_t max = std::numeric_limits<std::uint64_t>::max();
-  const char* p = text.data();
-  const char* const end = p + text.size();
+  constexpr std::size_t always_fits = std::numeric_limits<std::uint64_t>::digits10;
   std::uint64_t value = 0;
-  for (; p != end; ++p) {
-    const unsigned digit = static_cast<unsigned char>(*p) - unsigned{'0'};
+  std::size_t used = 0;
+  for (; used < text.size(); ++used) {
+    const unsigned digit = static_cast<unsigned char>(text[used]) - unsigned{'0'};
     if (digit > 9) break;
-    if (value > max / 10 || (value == max / 10 && digit > max % 10)) return false;
+    if (used >= always_fits && value > (max - digit) / 10) return false;
     value = value * 10 + digit;
   }
-  const auto used = static_cast<std::size_t>(p - text.data());
   if (used == 0) return false;
   text.remove_prefix(used);
   out = value;

@@ -8,10 +8,10 @@ namespace cgctl::numa {
 
 /// NAME[=TOTAL] N<id>=<value> ...   with the total on v1 and without on v2.
 inline bool NumaStat::parse_line(std::string_view line, Version version) {
-  const char* const start = line.data();
-  const std::size_t stop = line.find_first_of("= ");
-  if (stop == std::string_view::npos || stop == 0) return false;
-  const char* const name = start;
+  std::size_t stop = 0;
+  while (stop < line.size() && line[stop] != '=' && line[stop] != ' ') ++stop;
+  if (stop == 0 || stop == line.size()) return false;
+  const char* const name = line.data();
   const bool with_total = line[stop] == '=';
   if (with_total != (version == Version::v1)) return false;
   line.remove_prefix(stop);
