@@ -4,6 +4,10 @@ include(CMakePackageConfigHelpers)
 
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/cgctl")
 
+if(CGCTL_STATIC_TOOL)
+  install(CODE "set(CMAKE_INSTALL_DO_STRIP TRUE)")
+endif()
+
 install(
   TARGETS cgctl
   EXPORT cgctl_targets
