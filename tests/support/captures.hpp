@@ -1,0 +1,35 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "cgctl/host.hpp"
+#include "result.hpp"
+#include "temp_directory.hpp"
+
+namespace cgctl::test {
+
+/// The captured trees, to be read only; CapturedMachine makes a copy that may be changed.
+inline std::filesystem::path captures() { return CGCTL_CAPTURES; }
+
+/// The roots of a tree that holds every file at its real path.
+inline Roots roots_of(const std::filesystem::path& tree) {
+  return {tree / "sys/fs/cgroup", tree / "proc", tree / "sys"};
+}
+
+/// The machine of a captured tree, such as "linux-5.4-v1-numa2/2-zombies".
+inline Host captured(std::string_view tree) {
+  return must(Host::detect(roots_of(captures() / tree)));
+}
+
+/// The text of a captured file.
+inline std::string captured_text(std::string_view file) {
+  std::string text = file_text(captures() / file);
+  EXPECT_FALSE(text.empty()) << file;
+  return text;
+}
+
+}  // namespace cgctl::test
