@@ -57,15 +57,13 @@ inline std::string_view line(std::string_view& text) noexcept {
 
 /// Cuts the first field (separated by spaces or tabs) off `text`; empty when there is none.
 inline std::string_view field(std::string_view& text) noexcept {
-  const std::size_t begin = text.find_first_not_of(" \t");
-  if (begin == std::string_view::npos) {
-    text = {};
-    return {};
-  }
-  const std::size_t end = text.find_first_of(" \t", begin);
-  const std::string_view found =
-      text.substr(begin, end == std::string_view::npos ? end : end - begin);
-  text.remove_prefix(end == std::string_view::npos ? text.size() : end);
+  const auto blank = [](char c) { return c == ' ' || c == '\t'; };
+  std::size_t begin = 0;
+  while (begin < text.size() && blank(text[begin])) ++begin;
+  std::size_t end = begin;
+  while (end < text.size() && !blank(text[end])) ++end;
+  const std::string_view found = text.substr(begin, end - begin);
+  text.remove_prefix(end);
   return found;
 }
 
