@@ -1,0 +1,188 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "cgctl/detail/directory.hpp"
+#include "support.hpp"
+
+namespace cgctl::bench {
+namespace {
+
+/// Calls `body(tree)` with 10,000 live cgroups, or skips.
+template <class Body>
+void with_tree(benchmark::State& state, Shape shape, Body body) {
+  Arena& arena = Arena::instance();
+  if (!arena.problem().empty()) return skip(state, arena.problem());
+  const auto tree = arena.tree(shape);
+  if (!tree) return skip(state, tree.error().message());
+  body(**tree);
+}
+
+void walk(benchmark::State& state, const Tree& tree) {
+  measure(state, [&] {
+    const auto count = zombies::count_directories(tree.directory.get(), tree.path);
+    return count && *count == Tree::size;
+  });
+}
+
+/// `find DIR -type d | wc -l`, as someone at a shell counts.
+std::uint64_t count_by_find() {
+  std::FILE* const pipe = ::popen("find \"$CGCTL_BENCH_TOP\" -type d | wc -l", "re");
+  if (pipe == nullptr) return 0;
+  unsigned long count = 0;
+  const bool read = std::fscanf(pipe, "%lu", &count) == 1;
+  return ::pclose(pipe) == 0 && read ? count : 0;
+}
+
+void find(benchmark::State& state, const Tree& tree) {
+  ::setenv("CGCTL_BENCH_TOP", tree.path.c_str(), 1);
+  measure(state, [] { return count_by_find() == Tree::size; });
+}
+
+void std_filesystem(benchmark::State& state, const Tree& tree) {
+  measure(state, [&] {
+    const auto below = std::filesystem::recursive_directory_iterator(tree.path);
+    const auto directories = std::count_if(begin(below), end(below),
+                                           [](const auto& entry) { return entry.is_directory(); });
+    return static_cast<std::uint64_t>(directories) + 1 == Tree::size;
+  });
+}
+
+/// All that a walk has to find out, known beforehand: the directories with their names, and
+/// descriptors of those that have directories inside.
+struct Answer {
+  struct Entry {
+    int parent;
+    std::string name;
+    bool leaf;
+  };
+  std::vector<UniqueFd> parents;
+  std::vector<Entry> entries;
+
+  explicit Answer(const Tree& tree) {
+    const rlim_t needed = Tree::size + 1000;
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < needed) {
+      limit = {needed, std::max(limit.rlim_max, needed)};
+      ::setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    std::vector<char> buffer(detail::entries_buffer);
+    parents.emplace_back(::openat(tree.directory.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    for (std::size_t at = 0; at < parents.size(); ++at) {
+      const int parent = parents[at].get();
+      detail::each_subdirectory(parent, buffer, [&](const char* name, bool leaf) {
+        entries.push_back({parent, name, leaf});
+        if (leaf) return;
+        parents.emplace_back(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      });
+    }
+  }
+};
+
+/// One fstatat(2) a directory.
+void one_stat_each(benchmark::State& state, const Tree& tree) {
+  const Answer answer(tree);
+  measure(state, [&] {
+    std::uint64_t count = 1;
+    struct ::stat found {};
+    for (const auto& entry : answer.entries) {
+      const int status = ::fstatat(entry.parent, entry.name.c_str(), &found, AT_SYMLINK_NOFOLLOW);
+      if (status == 0) ++count;
+    }
+    return count == Tree::size;
+  });
+}
+
+/// One fstatat(2) a directory, and those that have directories inside opened, listed and closed.
+void least_calls(benchmark::State& state, const Tree& tree) {
+  const Answer answer(tree);
+  std::vector<char> buffer(detail::entries_buffer);
+  const auto list = [&](int parent, const char* name) {
+    const UniqueFd fd(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    ssize_t got = 1;
+    while (got > 0) got = sys::getdents64(fd.get(), buffer.data(), buffer.size());
+    return got == 0;
+  };
+  measure(state, [&] {
+    std::uint64_t count = 1;
+    struct ::stat found {};
+    if (!list(tree.directory.get(), ".")) return false;
+    for (const auto& entry : answer.entries) {
+      const char* const name = entry.name.c_str();
+      if (::fstatat(entry.parent, name, &found, AT_SYMLINK_NOFOLLOW) == 0) ++count;
+      if (!entry.leaf && !list(entry.parent, name)) return false;
+    }
+    return count == Tree::size;
+  });
+}
+
+/// The whole hierarchy, where others make and remove cgroups meanwhile.
+constexpr std::uint64_t least_on_host = shapes.size() * Tree::size;
+
+template <class Body>
+void with_all_trees(benchmark::State& state, Body body) {
+  for (const auto& [shape, name] : shapes) {
+    with_tree(state, shape, [](const Tree&) {});
+    if (state.error_occurred()) return;
+  }
+  body(Arena::instance());
+}
+
+void count_host(benchmark::State& state) {
+  with_all_trees(state, [&](const Arena& arena) {
+    measure(state, [&] {
+      const auto count = zombies::count(arena.host());
+      return count && count->live >= least_on_host;
+    });
+  });
+}
+
+void find_host(benchmark::State& state) {
+  with_all_trees(state, [&](const Arena& arena) {
+    ::setenv("CGCTL_BENCH_TOP", arena.memory().mount_point.c_str(), 1);
+    measure(state, [] { return count_by_find() >= least_on_host; });
+  });
+}
+
+const bool registered = [] {
+  const auto add = [](const std::string& name, auto function) {
+    benchmark::RegisterBenchmark(name.c_str(), function)
+        ->Unit(benchmark::kMillisecond)
+        ->UseRealTime()
+        ->MinTime(0.1)
+        ->Repetitions(15)
+        ->DisplayAggregatesOnly();
+  };
+  using Contender = void (*)(benchmark::State&, const Tree&);
+  const std::initializer_list<std::pair<const char*, Contender>> contenders = {
+      {"cgctl", walk},
+      {"find", find},
+      {"std_filesystem", std_filesystem},
+      {"one_stat_each", one_stat_each},
+      {"least_calls", least_calls}};
+  for (const auto& [shape, shape_name] : shapes) {
+    for (const auto& [name, contender] : contenders) {
+      add(std::string("walk_") + shape_name + "/" + name,
+          [shape = shape, contender = contender](benchmark::State& state) {
+            with_tree(state, shape, [&](const Tree& tree) { contender(state, tree); });
+          });
+    }
+  }
+  add("count_host/cgctl", count_host);
+  add("count_host/find", find_host);
+  return true;
+}();
+
+}  // namespace
+}  // namespace cgctl::bench
