@@ -15,6 +15,7 @@
 #include "cgctl/error.hpp"
 #include "cgctl/host.hpp"
 #include "cgctl/mitigation.hpp"
+#include "cgctl/zombies.hpp"
 
 /// What every command shares. A command is one file: its options, add_NAME() that describes them, a
 /// function that finds out and returns a report, one that writes the report as text and one that
@@ -107,6 +108,9 @@ std::string printable(std::string_view name);
 /// "1.5 GiB", "4.8 us": three significant digits at most, fixed units, no locale.
 std::string human_bytes(std::uint64_t bytes);
 std::string human_time(std::chrono::nanoseconds time);
+
+/// "1 zombie", "12 zombies", "3 to 5 zombies" where the count is a range.
+std::string in_words(const zombies::Count& count);
 
 /// Columns as wide as their widest cell, two spaces apart. The last column should be one of free
 /// text.

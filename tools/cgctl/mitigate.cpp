@@ -109,9 +109,7 @@ std::string line(std::string_view label, std::string_view text) {
 
 std::string line_of(const char* when, const Observation& seen) {
   const zombies::Count& count = seen.zombies;
-  std::string text = count.exact() ? fmt::format("{} zombies", count.low)
-                                   : fmt::format("{} to {} zombies", count.low, count.high);
-  text += fmt::format(", {} live", count.live);
+  std::string text = fmt::format("{}, {} live", in_words(count), count.live);
   if (seen.read_cost) {
     text += fmt::format("; a read of numa_stat {} {}",
                         seen.read_cost_measured ? "takes" : "may take up to",

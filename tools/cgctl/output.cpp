@@ -117,6 +117,11 @@ std::string human_time(std::chrono::nanoseconds time) {
   return scaled(static_cast<double>(time.count()), 1000, units);
 }
 
+std::string in_words(const zombies::Count& count) {
+  if (!count.exact()) return fmt::format("{} to {} zombies", count.low, count.high);
+  return fmt::format("{} {}", count.low, count.low == 1 ? "zombie" : "zombies");
+}
+
 std::string Table::text() const {
   std::vector<std::size_t> widths;
   std::vector<std::string> headings;

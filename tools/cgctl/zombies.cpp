@@ -48,12 +48,8 @@ Result<Findings> find_out(const Host& host, const Options& options) {
   return found;
 }
 
-std::string number_of(const zombies::Count& count) {
-  return count.exact() ? std::to_string(count.low) : fmt::format("{} to {}", count.low, count.high);
-}
-
 std::string headline(const zombies::Count& count) {
-  std::string text = paint(Color::bold, number_of(count) + " zombies");
+  std::string text = paint(Color::bold, in_words(count));
   text += fmt::format(": removed memory cgroups that the kernel still holds (cgroup {})\n",
                       to_string(count.hierarchy));
   text += fmt::format("{} held by the kernel, {} live\n", count.kernel, count.live);
