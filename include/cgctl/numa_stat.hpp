@@ -279,7 +279,8 @@ class CostGuard {
 };
 
 /// Gives the guard a first measurement at next to no cost: reads the numa_stat of a cgroup without
-/// children, of which there is nothing to walk below. errc::unsupported when the root is the only
+/// children, of which there is nothing to walk below, a few times and takes the least. Of two such
+/// cgroups, since removed ones may hang below either. errc::unsupported when the root is the only
 /// memory cgroup.
 Result<Cost> calibrate(const Host& host, CostGuard& guard, CostGuard::Time now);
 

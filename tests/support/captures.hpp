@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gtest/gtest.h>
+
+#include <cctype>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -31,5 +34,17 @@ inline std::string captured_text(std::string_view file) {
   EXPECT_FALSE(text.empty()) << file;
   return text;
 }
+
+/// Names the instances of a parametrized test by their member `tree`.
+struct ByTree {
+  template <class Param>
+  std::string operator()(const ::testing::TestParamInfo<Param>& instance) const {
+    std::string name = instance.param.tree;
+    for (char& c : name) {
+      if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
+    }
+    return name;
+  }
+};
 
 }  // namespace cgctl::test

@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "cgctl/host.hpp"
 #include "captures.hpp"
+#include "cgctl/host.hpp"
 #include "temp_directory.hpp"
 
 namespace cgctl::test {

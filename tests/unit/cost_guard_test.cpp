@@ -87,8 +87,8 @@ TEST(CostGuardPrediction, IsNeverBelowTheMeasurementItComesFrom) {
   for (const std::uint64_t measured : {1U, 7U, 1000U, 999'983U}) {
     CostGuard guard;
     guard.record(took(12'345ns), measured, 0s);
-    for (const std::uint64_t memcgs : {std::uint64_t{1}, measured - 1, measured, measured + 1,
-                                       2 * measured, 1000 * measured}) {
+    for (const std::uint64_t memcgs :
+         {std::uint64_t{1}, measured - 1, measured, measured + 1, 2 * measured, 1000 * measured}) {
       EXPECT_GE(guard.predict(memcgs), 12'345ns) << memcgs << " after " << measured;
     }
   }
@@ -196,12 +196,13 @@ TEST_F(CostGuardProbe, IsFollowedByTheSameRest) {
 }
 
 TEST_F(CostGuardProbe, IsNotPutOffByReadsWithinTheBudget) {
-  CostGuard guard = guard_of(config());
-  guard.record(took(2ms), 1, 299s);
-  EXPECT_EQ(guard.predict(memcgs), 20s) << "of what is new enough, the leaf alone is left";
-  guard.record(took(3us), 1, 299s);
-  EXPECT_EQ(guard.predict(memcgs), 30ms);
-  EXPECT_TRUE(guard.admit(memcgs, 300s)) << "reads of leaves were no probes";
+  CostGuard guard(config());
+  guard.record(took(3us), 1, 0s);
+  guard.record(took(30ms), memcgs, 0s);
+  guard.record(took(2us), 1, 199s);
+  EXPECT_EQ(guard.predict(memcgs), 20ms) << "by the leaf, the only one that is new enough";
+  EXPECT_FALSE(guard.admit(memcgs, 200s - 1ns));
+  EXPECT_TRUE(guard.admit(memcgs, 200s));
 }
 
 TEST_F(CostGuardProbe, IsPutOffByAReadThatWasDearWithoutBeingAdmitted) {
@@ -238,12 +239,12 @@ TEST_F(CostGuardProbe, NeedsNoRestWhereNoneIsAskedFor) {
 
 TEST_F(CostGuardProbe, MayHaveTheGreatestFactorThereIs) {
   auto always = config();
-  always.budget = 5s;
+  always.budget = 3s;
   always.probe_factor = std::numeric_limits<unsigned>::max();
   CostGuard guard(always);
-  guard.record(took(6s), memcgs, 0s);
-  EXPECT_FALSE(guard.admit(memcgs, 60'000s - 1ns));
-  EXPECT_TRUE(guard.admit(memcgs, 60'000s));
+  guard.record(took(4s), memcgs, 0s);
+  EXPECT_FALSE(guard.admit(memcgs, 40'000s - 1ns));
+  EXPECT_TRUE(guard.admit(memcgs, 40'000s));
 }
 
 TEST(CostGuardConfig, IsTheOneItWasGiven) {
@@ -255,16 +256,18 @@ TEST(OverBudget, IsAnErrorThatCarriesThePrediction) {
   const numa::OverBudget refusal{700ms, 10ms, 10'000, true};
   const Error error = refusal.error("/kubepods");
   EXPECT_EQ(error.kind, errc::over_budget);
-  EXPECT_THAT(error.message(), HasSubstr("read /kubepods: predicted to take up to 700 ms with 10000 "
-                                         "memory cgroups below; the budget is 10 ms"));
+  EXPECT_THAT(error.message(),
+              HasSubstr("read /kubepods: predicted to take up to 700 ms with 10000 "
+                        "memory cgroups below; the budget is 10 ms"));
   EXPECT_FALSE(error.hint.empty());
 }
 
 TEST(OverBudget, SaysWhenNothingIsMeasured) {
   const numa::OverBudget refusal{9999us, 500us, 3, false};
-  EXPECT_THAT(refusal.error("/").message(),
-              HasSubstr("up to 9999 us with 3 memory cgroups below, nothing being measured yet; the "
-                        "budget is 500 us"));
+  EXPECT_THAT(
+      refusal.error("/").message(),
+      HasSubstr("up to 9999 us with 3 memory cgroups below, nothing being measured yet; the "
+                "budget is 500 us"));
 }
 
 TEST(Calibrate, MeasuresALeafForAFirstBound) {

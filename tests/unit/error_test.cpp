@@ -15,8 +15,9 @@ using cgctl::Error;
 TEST(Error, ReadsAsOperationPathReasonAndHint) {
   const Error error = Error::make(errc::unsupported, "open", "/sys/fs/cgroup/a/memory.reclaim",
                                   "this cgroup has no such file", "needs Linux 5.19");
-  EXPECT_EQ(error.message(),
-            "open /sys/fs/cgroup/a/memory.reclaim: this cgroup has no such file (needs Linux 5.19)");
+  EXPECT_EQ(
+      error.message(),
+      "open /sys/fs/cgroup/a/memory.reclaim: this cgroup has no such file (needs Linux 5.19)");
 }
 
 TEST(Error, WithoutAHintHasNoParentheses) {

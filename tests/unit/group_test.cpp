@@ -175,8 +175,7 @@ TEST_F(MadeGroups, OpenNoFileThatIsNotDirectlyInThem) {
   const Group a = group("/a");
   for (const char* file : {"", ".", "..", "only/cgroup.procs", "../a/memory.stat", "/etc/passwd"})
     EXPECT_TRUE(fails(a.open_file(file, O_RDONLY), errc::outside)) << file;
-  EXPECT_TRUE(
-      fails(a.open_file(std::string_view("tasks\0", 6), O_RDONLY), errc::invalid_argument));
+  EXPECT_TRUE(fails(a.open_file(std::string_view("tasks\0", 6), O_RDONLY), errc::invalid_argument));
   EXPECT_TRUE(fails(a.open_file(std::string(256, 'x'), O_RDONLY), errc::invalid_argument));
 }
 

@@ -55,8 +55,8 @@ TEST(Host, OfV2AloneHasAllControllersInOneHierarchy) {
   const Host host = test::captured("linux-6.1-v2-numa2/2-zombies");
   EXPECT_EQ(host.mode(), Mode::v2);
   ASSERT_THAT(host.hierarchies(), SizeIs(1));
-  EXPECT_THAT(host.unified()->controllers, ElementsAre("cpuset", "cpu", "io", "memory", "hugetlb",
-                                                       "pids", "rdma", "misc"));
+  EXPECT_THAT(host.unified()->controllers,
+              ElementsAre("cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"));
   EXPECT_TRUE(host.unified()->whole);
 }
 
@@ -433,8 +433,8 @@ TEST(ParseMountinfo, LeavesOutOtherFileSystemsAndLinesCutShort) {
 }
 
 TEST(ParseMembership, SplitsAtTheFirstTwoColonsOnly) {
-  const auto rows = parse_membership(
-      "12:cpu,cpuacct:/system.slice/a:b:c\n1:name=systemd:/\n0::/../../outside\n");
+  const auto rows =
+      parse_membership("12:cpu,cpuacct:/system.slice/a:b:c\n1:name=systemd:/\n0::/../../outside\n");
   ASSERT_THAT(rows, SizeIs(3));
   EXPECT_THAT(rows[0].controllers, ElementsAre("cpu", "cpuacct"));
   EXPECT_EQ(rows[0].path, "/system.slice/a:b:c");

@@ -39,8 +39,9 @@ TEST(ParseNumber, LeavesTheTextAloneWhereThereIsNoDigit) {
 }
 
 TEST(ParseNumber, KnowsTheGreatestThatFitsFromTheLeastThatDoesNot) {
-  for (const std::string_view fits : {"18446744073709551615", "00000000000000000018446744073709551615",
-                                      "9999999999999999999", "0", "000"}) {
+  for (const std::string_view fits :
+       {"18446744073709551615", "00000000000000000018446744073709551615", "9999999999999999999",
+        "0", "000"}) {
     std::string_view text = fits;
     std::uint64_t value = 0;
     EXPECT_TRUE(parse::number(text, value)) << fits;
@@ -154,8 +155,8 @@ TEST(ParseRanges, OfNothingAreNone) {
 }
 
 TEST(ParseRanges, RefusesWhatIsNoList) {
-  for (const std::string_view text :
-       {",", "0,", "0,,1", "0-", "-1", "3-1", "a", "0-3x", "0 1", "0\n\n", "18446744073709551616"}) {
+  for (const std::string_view text : {",", "0,", "0,,1", "0-", "-1", "3-1", "a", "0-3x", "0 1",
+                                      "0\n\n", "18446744073709551616"}) {
     EXPECT_FALSE(ranges_of(text).second) << text;
   }
 }

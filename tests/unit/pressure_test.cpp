@@ -22,8 +22,8 @@ using test::must;
 using ::testing::HasSubstr;
 
 TEST(Pressure, IsTheShareOfTimeThatTasksWaited) {
-  const auto cpu = must(pressure::parse(
-      test::captured_text("linux-6.1-v2-numa2/2-zombies/proc/pressure/cpu")));
+  const auto cpu =
+      must(pressure::parse(test::captured_text("linux-6.1-v2-numa2/2-zombies/proc/pressure/cpu")));
   EXPECT_DOUBLE_EQ(cpu.some.avg10, 10.68);
   EXPECT_DOUBLE_EQ(cpu.some.avg60, 5.48);
   EXPECT_DOUBLE_EQ(cpu.some.avg300, 1.51);
@@ -41,26 +41,26 @@ TEST(Pressure, MayLackTheFullLine) {
 }
 
 TEST(Pressure, KeepsTheTwoLinesApart) {
-  const auto io = must(
-      pressure::parse("full avg10=1.00 avg60=2.00 avg300=3.00 total=4\n"
-                      "some avg10=5.00 avg60=6.00 avg300=7.05 total=8\n"));
+  const auto io =
+      must(pressure::parse("full avg10=1.00 avg60=2.00 avg300=3.00 total=4\n"
+                           "some avg10=5.00 avg60=6.00 avg300=7.05 total=8\n"));
   EXPECT_DOUBLE_EQ(io.some.avg300, 7.05);
   EXPECT_DOUBLE_EQ(io.full->avg10, 1);
   EXPECT_EQ(io.full->total, 4us);
 }
 
 TEST(Pressure, IgnoresALineOfAnotherKind) {
-  const auto io = must(
-      pressure::parse("some avg10=5.00 avg60=6.00 avg300=7.05 total=8\n"
-                      "most avg10=1.00 avg60=2.00 avg300=3.00 total=4\n"));
+  const auto io =
+      must(pressure::parse("some avg10=5.00 avg60=6.00 avg300=7.05 total=8\n"
+                           "most avg10=1.00 avg60=2.00 avg300=3.00 total=4\n"));
   EXPECT_DOUBLE_EQ(io.some.avg10, 5);
   EXPECT_FALSE(io.full);
 }
 
 TEST(Pressure, OfAnEmptyTextIsTruncated) {
   EXPECT_TRUE(fails(pressure::parse(""), errc::truncated));
-  EXPECT_TRUE(fails(pressure::parse("full avg10=1.00 avg60=2.00 avg300=3.00 total=4\n"),
-                    errc::truncated));
+  EXPECT_TRUE(
+      fails(pressure::parse("full avg10=1.00 avg60=2.00 avg300=3.00 total=4\n"), errc::truncated));
 }
 
 TEST(Pressure, RefusesEveryTextThatWasCutShort) {
@@ -77,9 +77,8 @@ TEST(Pressure, RefusesFiguresOfAnotherForm) {
         "some avg10=.22 avg60=0.17 avg300=0.03 total=1",
         "some avg10=-1.00 avg60=0.17 avg300=0.03 total=1",
         "some avg10=nan avg60=0.17 avg300=0.03 total=1",
-        "some avg60=0.17 avg10=0.22 avg300=0.03 total=1",
-        "some avg10=0.22 avg60=0.17 total=1", "some avg10=0.22 avg60=0.17 avg300=0.03",
-        "some avg10=0.22 avg60=0.17 avg300=0.03 total=",
+        "some avg60=0.17 avg10=0.22 avg300=0.03 total=1", "some avg10=0.22 avg60=0.17 total=1",
+        "some avg10=0.22 avg60=0.17 avg300=0.03", "some avg10=0.22 avg60=0.17 avg300=0.03 total=",
         "some avg10=0.22 avg60=0.17 avg300=0.03 total=-1"}) {
     EXPECT_TRUE(fails(pressure::parse(line), errc::malformed)) << line;
   }

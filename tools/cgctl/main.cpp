@@ -37,6 +37,7 @@ void describe(CLI::App& app, cgctl::tool::Globals& globals) {
       "print version, compiler, build type, linkage");
   app.footer(
       "Examples:\n"
+      "  cgctl doctor                     examine this host in one screen\n"
       "  cgctl zombies                    how many there are, and where they hang\n"
       "  cgctl mitigate --once --dry-run  what would be done about them, and why\n\n"
       "Exit status: 0 done or nothing to do, 1 failed, 2 usage, 3 refused by a guard,\n"
@@ -61,6 +62,7 @@ int main(int argc, char** argv) try {
   add_ls(app, globals, run);
   add_numa_stat(app, globals, run);
   add_zombies(app, globals, run);
+  add_doctor(app, globals, run);
   add_mitigate(app, globals, run);
   add_drop_caches(app, globals, run);
   try {

@@ -1,0 +1,122 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+
+// What a node agent calls for each sample allocates nothing: operator new counts here.
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+#include <string>
+
+#include "../support/captures.hpp"
+#include "../support/result.hpp"
+#include "cgctl/group.hpp"
+#include "cgctl/numa_stat.hpp"
+
+namespace {
+
+thread_local std::uint64_t allocations = 0;
+
+void* allocate(std::size_t size) noexcept {
+  ++allocations;
+  return std::malloc(size == 0 ? 1 : size);
+}
+
+void* allocate_or_throw(std::size_t size) {
+  void* const memory = allocate(size);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
+// All forms but the aligned ones, so that none is left to a sanitizer's, which would find memory of
+// another kind.
+void* operator new(std::size_t size) { return allocate_or_throw(size); }
+void* operator new[](std::size_t size) { return allocate_or_throw(size); }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return allocate(size); }
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return allocate(size); }
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
+void operator delete[](void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
+
+namespace {
+
+using namespace cgctl;
+using test::must;
+
+/// How many allocations `work` makes.
+template <class Work>
+std::uint64_t allocations_of(Work work) {
+  const std::uint64_t before = allocations;
+  work();
+  return allocations - before;
+}
+
+TEST(Allocations, AreNoneInASteadyReaderOfEitherVersion) {
+  for (const char* tree : {"linux-5.4-v1-numa2/2-zombies", "linux-6.1-v2-numa2/2-zombies"}) {
+    const Host host = test::captured(tree);
+    const auto reader = must(numa::Reader::open(must(host.open("/"))));
+    numa::NumaStat out;
+    bool read = false;
+    EXPECT_GT(allocations_of([&]() { read = reader.read(out).has_value(); }), 0U)
+        << "the first read does: the count counts";
+    ASSERT_TRUE(read);
+    for (int again = 0; again < 3; ++again) {
+      EXPECT_EQ(allocations_of([&]() { read = reader.read(out).has_value(); }), 0U) << tree;
+      EXPECT_TRUE(read);
+    }
+  }
+}
+
+TEST(Allocations, AreNoneInASteadyReaderOfTheNodes) {
+  for (const auto& [tree, version] : {std::pair("linux-5.4-v1-numa2/2-zombies", Version::v1),
+                                      std::pair("linux-6.1-v2-numa2/2-zombies", Version::v2)}) {
+    const auto reader = must(numa::RootReader::open(test::captured(tree), version));
+    numa::NumaStat out;
+    bool read = false;
+    EXPECT_GT(allocations_of([&]() { read = reader.read(out).has_value(); }), 0U);
+    ASSERT_TRUE(read);
+    for (int again = 0; again < 3; ++again) {
+      EXPECT_EQ(allocations_of([&]() { read = reader.read(out).has_value(); }), 0U) << tree;
+      EXPECT_TRUE(read);
+    }
+  }
+}
+
+TEST(Allocations, AreNoneWhenAReadIsMeasuredAndGuarded) {
+  const Host host = test::captured("linux-5.4-v1-numa2/2-zombies");
+  const auto reader = must(numa::Reader::open(must(host.open("/"))));
+  numa::NumaStat out;
+  numa::CostGuard guard;
+  ASSERT_TRUE(reader.read(out));
+  EXPECT_EQ(allocations_of([&]() {
+              const auto cost = numa::measured_read(reader, out);
+              guard.record(*cost, 1504, std::chrono::seconds(1));
+              static_cast<void>(guard.admit(1'000'000'000, std::chrono::seconds(2)));
+            }),
+            0U);
+}
+
+TEST(Allocations, AreNoneWhenOneResultServesManyReaders) {
+  const Host host = test::captured("linux-6.1-v1-numa2/2-zombies");
+  const auto root = must(numa::Reader::open(must(host.open("/"))));
+  const auto pod = must(numa::Reader::open(must(host.open("/kubepods/pod-a"))));
+  const auto by_nodes = must(numa::RootReader::open(host, Version::v1));
+  numa::NumaStat out;
+  bool read = true;
+  const auto round = [&]() {
+    for (const auto* reader : {&root, &pod}) read = read && reader->read(out);
+    read = read && by_nodes.read(out);
+  };
+  round();
+  EXPECT_EQ(allocations_of(round), 0U);
+  EXPECT_TRUE(read);
+}
+
+}  // namespace

@@ -1,0 +1,121 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "cgctl/host.hpp"
+#include "cgctl/zombies.hpp"
+#include "sentinel.hpp"
+
+/// What `cgctl doctor` found out about a machine, and how it tells it.
+namespace cgctl::tool::doctor {
+
+using std::chrono::nanoseconds;
+
+/// A finding, or in a few words why there is none.
+template <class T>
+using Known = tl::expected<T, std::string>;
+
+struct Machine {
+  Mode mode = Mode::v1;
+  std::string kernel;                 ///< its release
+  std::optional<std::uint64_t> cpus;  ///< online
+  std::vector<std::uint32_t> nodes;   ///< online; empty where the kernel shows none
+};
+
+/// Where the memory controller is.
+struct Memory {
+  Version version = Version::v1;
+  std::string mount_point;
+  bool whole = false;
+};
+
+struct Zombies {
+  zombies::Count count;
+  /// Absent when there are none.
+  std::optional<zombies::Attribution> where;
+  std::string pins;  ///< mitigation::explain_pins()
+};
+
+/// What a read of the memory.numa_stat of the root, or of what is visible as root, costs.
+struct ReadCost {
+  struct Measured {
+    nanoseconds min{};
+    nanoseconds median{};
+    nanoseconds max{};
+    nanoseconds cpu{};  ///< median CPU time of the reading thread
+    unsigned reads = 0;
+  };
+  nanoseconds predicted{};  ///< an upper bound, before the first read
+  nanoseconds budget{};
+  std::uint64_t memcgs = 0;         ///< the prediction is for: at most so many
+  std::optional<nanoseconds> leaf;  ///< measured cost of a cgroup without children
+  std::optional<Measured> measured;
+  bool asked_for = false;  ///< read although predicted to exceed the budget
+};
+
+/// How long a thread on the reader's CPU waits at worst, in windows of the same length.
+struct Neighbour {
+  nanoseconds idle{};      ///< while nothing happens
+  nanoseconds spinning{};  ///< while a program spins in user space
+  nanoseconds reading{};   ///< while memory.numa_stat is read
+  nanoseconds window{};
+  int cpu = 0;
+  SentinelClass scheduling = SentinelClass::ordinary;
+};
+
+/// Whether the cost of a read grows with the number of memory cgroups.
+struct Walk {
+  enum class Verdict { unknown, walks, does_not_walk };
+  enum class Basis { none, root_and_leaf, probe };
+
+  Verdict verdict = Verdict::unknown;
+  Basis basis = Basis::none;
+  std::optional<double> ns_per_memcg;
+  std::uint64_t memcgs = 0;  ///< at least so many were below what was read
+  std::string reason;        ///< when unknown
+};
+
+/// What `--probe` left behind.
+struct Probe {
+  unsigned children = 0;
+  std::optional<std::uint64_t> zombies_left;  ///< unknown where zombies cannot be counted
+};
+
+struct Diagnosis {
+  Machine machine;
+  Known<Memory> memory = tl::make_unexpected(std::string());
+  Known<Zombies> zombies = tl::make_unexpected(std::string());
+  Known<ReadCost> read_cost = tl::make_unexpected(std::string());
+  Known<Neighbour> neighbour = tl::make_unexpected(std::string());
+  Walk walk;
+  std::optional<Probe> probe;
+  std::optional<double> io_pressure;      ///< percent, some avg10
+  std::optional<double> memory_pressure;  ///< percent, full avg10
+  std::uint64_t page_size = 4096;
+};
+
+std::string_view to_string(Walk::Verdict verdict) noexcept;  ///< "unknown", "walks", ...
+std::string_view to_string(Walk::Basis basis) noexcept;      ///< "none", "root_and_leaf", "probe"
+
+/// The verdict on what a read costs with next to nothing below and with `memcgs` memory cgroups
+/// below and including the one read. Relative to each other, so that it holds on slow machines and
+/// fast ones: each cgroup of a walk costs some percent of a read without any (on Linux 5.4 8 to
+/// 15), and a kernel that does not walk stays far below one.
+Walk judge(nanoseconds without, nanoseconds with, std::uint64_t memcgs, Walk::Basis basis);
+
+/// What to do, mildest first: one to three sentences.
+std::vector<std::string> advise(const Diagnosis& found);
+
+/// One screen.
+std::string text_of(const Diagnosis& found);
+nlohmann::ordered_json json_of(const Diagnosis& found);
+
+}  // namespace cgctl::tool::doctor
