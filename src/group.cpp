@@ -18,6 +18,16 @@ bool ends_with(std::string_view text, std::string_view suffix) {
   return text.size() >= suffix.size() && text.substr(text.size() - suffix.size()) == suffix;
 }
 
+/// errc::outside for what is no name of a file directly inside the cgroup.
+Status check_file_name(std::string_view file, std::string_view shown) {
+  if (!file.empty() && file.find('/') == std::string_view::npos && file != "." && file != "..") {
+    return {};
+  }
+  return fail(Error::make(errc::outside, "open", std::string(shown),
+                          "not the name of a cgroup file",
+                          "give a kernel file name such as memory.stat"));
+}
+
 bool is_core_file(std::string_view file) {
   return parse::starts_with(file, "cgroup.") || file.find('.') == std::string_view::npos;
 }
@@ -82,10 +92,7 @@ Result<const Group::Place*> Group::place_of_file(std::string_view file) const {
 Result<UniqueFd> open_file_in(const Group::Place& place, std::string_view path,
                               std::string_view file, int flags) {
   const std::string shown = fs::join(fs::join(place.hierarchy->mount_point, path), file);
-  if (file.empty() || file.find('/') != std::string_view::npos || file == "." || file == "..") {
-    return fail(Error::make(errc::outside, "open", shown, "not the name of a cgroup file",
-                            "give a kernel file name such as memory.stat"));
-  }
+  if (auto status = check_file_name(file, shown); !status) return fail(status.error());
   auto fd = fs::open_beneath(place.directory.get(), file, flags, shown);
   if (fd || fd.error().os_errno != ENOENT) return fd;
   struct ::stat procs {};
@@ -102,6 +109,9 @@ Result<UniqueFd> open_file_in(const Group::Place& place, std::string_view path,
 }
 
 Result<UniqueFd> Group::open_file(std::string_view file, int flags) const {
+  if (auto status = check_file_name(file, fs::join(path_, file)); !status) {
+    return fail(status.error());
+  }
   const auto place = place_of_file(file);
   if (!place) return fail(place.error());
   return open_file_in(**place, path_, file, flags);

@@ -222,7 +222,8 @@ std::vector<MountRow> parse_mountinfo(std::string_view text) {
     const std::string_view type = parse::field(rest);
     if (type != "cgroup" && type != "cgroup2") continue;
     row.version = type == "cgroup2" ? Version::v2 : Version::v1;
-    parse::field(rest);
+    // mount("", ...) leaves the source empty: two spaces side by side.
+    rest.remove_prefix(std::min(rest.find(' ', 1), rest.size()));
     row.options = split(unescape(parse::field(rest)), ',');
     rows.push_back(std::move(row));
   }

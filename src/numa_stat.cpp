@@ -61,6 +61,7 @@ std::string_view to_string(Source source) noexcept {
 
 Status parse(std::string_view text, Version version, NumaStat& out) {
   out.text_.assign(text.begin(), text.end());
+  out.page_size_ = NumaStat().page_size_;
   return out.parse_rows(std::string_view(out.text_.data(), out.text_.size()), version, "numa_stat");
 }
 
@@ -226,11 +227,13 @@ tl::expected<void, OverBudget> CostGuard::admit(std::uint64_t memcgs, Time now) 
   if (predicted <= config_.budget) return {};
   const Sample* const last = newest();
   const OverBudget refusal{predicted, config_.budget, memcgs, last != nullptr};
-  if (last == nullptr || predicted > config_.budget * config_.probe_factor) {
+  using Wide = std::chrono::duration<double, std::nano>;  // where the products cannot overflow
+  if (last == nullptr || predicted > Wide(config_.budget) * config_.probe_factor) {
     return tl::unexpected<OverBudget>(refusal);
   }
   const nanoseconds rest = now - last_probe_;
-  const bool rare = rest >= config_.remeasure_after && rest / config_.probe_rest >= predicted;
+  const bool rare =
+      rest >= config_.remeasure_after && rest >= Wide(predicted) * config_.probe_rest;
   if (!rare) return tl::unexpected<OverBudget>(refusal);
   return {};
 }

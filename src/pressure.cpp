@@ -3,6 +3,8 @@
 #include "cgctl/pressure.hpp"
 
 #include <cerrno>
+#include <cstdint>
+#include <limits>
 #include <string>
 
 #include "cgctl/filesystem.hpp"
@@ -38,7 +40,7 @@ std::optional<Line> parse_line(std::string_view rest) {
   if (!keyed(rest, "avg300=", value) || !percentage(value, line.avg300)) return std::nullopt;
   if (!keyed(rest, "total=", value)) return std::nullopt;
   const auto total = parse::whole_number(value);
-  if (!total) return std::nullopt;
+  if (!total || *total > std::numeric_limits<std::int64_t>::max()) return std::nullopt;
   line.total = std::chrono::microseconds(*total);
   return line;
 }

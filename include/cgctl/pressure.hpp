@@ -31,7 +31,8 @@ enum class Resource { cpu, io, memory };
 
 std::string_view to_string(Resource resource) noexcept;
 
-/// errc::malformed when there is no "some" line of the documented form.
+/// errc::malformed when a line is not of the documented form, errc::truncated when there is no
+/// "some" line.
 Result<Pressure> parse(std::string_view text);
 
 /// Of the whole machine, from /proc/pressure. errc::unsupported where PSI is not built in or not

@@ -93,7 +93,7 @@ std::string walk_row(const Walk& walk) {
   std::string text;
   switch (walk.verdict) {
     case Walk::Verdict::unknown:
-      text = "cannot tell whether this kernel walks: " + walk.reason;
+      text = "unknown: " + walk.reason;
       break;
     case Walk::Verdict::walks:
       text = "this kernel WALKS all memory cgroups for one read";

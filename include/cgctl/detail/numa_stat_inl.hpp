@@ -65,9 +65,6 @@ inline Status NumaStat::parse_rows(std::string_view text, Version version, std::
       ++skipped_;
       continue;
     }
-    if (rows_.back().count != rows_.front().count) {
-      return refuse(errc::malformed, "its lines disagree on the number of nodes");
-    }
     if (version == Version::v1) {
       std::string_view name = (*this)[size() - 1].name;
       constexpr std::string_view prefix = "hierarchical_";
