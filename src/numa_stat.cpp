@@ -232,8 +232,7 @@ tl::expected<void, OverBudget> CostGuard::admit(std::uint64_t memcgs, Time now) 
     return tl::unexpected<OverBudget>(refusal);
   }
   const nanoseconds rest = now - last_probe_;
-  const bool rare =
-      rest >= config_.remeasure_after && rest >= Wide(predicted) * config_.probe_rest;
+  const bool rare = rest >= config_.remeasure_after && rest >= Wide(predicted) * config_.probe_rest;
   if (!rare) return tl::unexpected<OverBudget>(refusal);
   return {};
 }

@@ -112,10 +112,11 @@ class NumaStat {
   Source source_ = Source::file;
 };
 
-/// Parses the text of a `memory.numa_stat`. Lines of another form are skipped and counted.
-/// errc::truncated when the text ends inside a line, is empty, or (v1) lacks one of total, file,
-/// anon, unevictable or has only some of the hierarchical lines; errc::malformed when no line has
-/// the kernel's form or lines disagree on the number of nodes.
+/// Parses the text of a `memory.numa_stat`. Lines of another form, and on v1 a vendor's about other
+/// nodes than the kernel's own, are skipped and counted. errc::truncated when the text ends inside
+/// a line, is empty, or (v1) lacks one of total, file, anon, unevictable or has only some of the
+/// hierarchical lines; errc::malformed when no line has the kernel's form or lines disagree on the
+/// number of nodes.
 Status parse(std::string_view text, Version version, NumaStat& out);
 
 /// Reads the `memory.numa_stat` of one cgroup through a kept descriptor: one pread(2) a read,

@@ -57,7 +57,7 @@ inline Status NumaStat::parse_rows(std::string_view text, Version version, std::
   if (text.back() != '\n') return refuse(errc::truncated, "the text ends inside a line");
 
   // The lines that every v1 kernel has come first, in one order; the hierarchical ones since
-  // Linux 3.16.
+  // Linux 3.16. A vendor's own lines may be about other nodes than these.
   unsigned plain = 0;
   unsigned hierarchical = 0;
   while (!text.empty()) {
@@ -75,7 +75,17 @@ inline Status NumaStat::parse_rows(std::string_view text, Version version, std::
                            : name == "anon"        ? 4U
                            : name == "unevictable" ? 8U
                                                    : 0U;
+      const bool other_nodes = rows_.back().count != rows_.front().count;
+      if (bit == 0 && (size() == 1 || other_nodes)) {
+        values_.resize(rows_.back().first);
+        rows_.pop_back();
+        ++skipped_;
+        continue;
+      }
       (below ? hierarchical : plain) |= bit;
+    }
+    if (rows_.back().count != rows_.front().count) {
+      return refuse(errc::malformed, "its lines disagree on the number of nodes");
     }
   }
   if (rows_.empty()) return refuse(errc::malformed, "no line has the form of a numa_stat");
