@@ -126,7 +126,7 @@ TEST(PressureOfAGroup, IsReadFromItsOwnFiles) {
 }
 
 TEST(PressureOfAGroup, IsUnsupportedOnV1) {
-  const Host host = test::captured("linux-6.1-v1-numa2/1-fresh");
+  const Host host = test::captured("linux-5.4-v1-numa2/1-fresh");
   EXPECT_TRUE(fails(pressure::read(must(host.open("/kubepods/pod-a")), Resource::memory),
                     errc::unsupported));
 }

@@ -324,16 +324,14 @@ TEST(Attribution, OfV2IsACountAndABound) {
   }
 }
 
+TEST(Attribution, DoesNotKnowWhetherSlabPinsWhereNoFileTells) {
+  for (const char* tree : {"linux-5.4-v1-numa2/2-zombies", "linux-6.1-v2-numa2/2-zombies"})
+    EXPECT_EQ(must(zombies::attribute(test::captured(tree))).slab, SlabPins::unknown) << tree;
+}
+
 TEST(Attribution, OfNoZombiesNamesNobodyOnV2) {
   EXPECT_THAT(must(zombies::attribute(test::captured("linux-6.1-v2-numa2/1-fresh"))).ancestors,
               IsEmpty());
-}
-
-TEST(Attribution, KnowsFromSlabinfoWhetherSlabPins) {
-  EXPECT_EQ(must(zombies::attribute(test::captured("linux-5.10-v1-numa2/2-zombies"))).slab,
-            SlabPins::no);
-  EXPECT_EQ(must(zombies::attribute(test::captured("linux-6.1-v2-numa2/2-zombies"))).slab,
-            SlabPins::unknown);
 }
 
 /// memory on v1 with hierarchy, where the test gives each cgroup's memory.stat.
