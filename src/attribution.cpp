@@ -69,7 +69,7 @@ class Walk {
       return fail(fs::system_error("open", file, opened == -ENOENT ? ENODEV : -opened));
     }
     const UniqueFd fd(opened);
-    const auto text = fs::read_once(fd.get(), text_, file);
+    auto text = fs::read_once(fd.get(), text_, file);
     const auto stop = Clock::now();
     if (stop - start > limits_.slowest_read || stop - started_ > limits_.total)
       out_.complete = false;

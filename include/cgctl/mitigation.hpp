@@ -83,8 +83,8 @@ struct Observation {
   std::uint64_t page_size = 4096;
 };
 
-/// Bytes in the page cache of the whole machine without tmpfs and shared memory, which no drop frees; 0 where /proc/vmstat
-/// does not tell.
+/// Bytes in the page cache of the whole machine without tmpfs and shared memory, which no drop
+/// frees; 0 where /proc/vmstat does not tell.
 std::uint64_t page_cache(const Host& host);
 
 /// What earlier runs left behind.
