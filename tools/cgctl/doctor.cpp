@@ -1,16 +1,17 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "cgctl/detail/sys.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/mitigation.hpp"
@@ -34,7 +35,7 @@ struct Options {
 constexpr unsigned most_reads = 5;
 constexpr unsigned probe_children = 256;
 constexpr auto window_of_short_reads = std::chrono::milliseconds(50);
-constexpr const char* not_live = "not measured: this is not the running kernel";
+constexpr const char* not_live = "not measured (not the running kernel)";
 
 tl::unexpected<std::string> because(const Error& error) {
   return tl::unexpected<std::string>(error.message());
@@ -91,13 +92,42 @@ Known<Zombies> examine_zombies(const Host& host) {
   return found;
 }
 
-/// At most how many memory cgroups a read of what is visible as root walks.
-std::uint64_t memcgs_below_root(const Host& host, const Known<Zombies>& zombies) {
-  if (zombies) return zombies->count.kernel;
-  for (const SubsystemRow& row : host.subsystems()) {
-    if (row.name == "memory" && row.num_cgroups != 0) return row.num_cgroups;
+/// Whether timing a read tells something about the kernel.
+bool on_running_kernel(const Host& host) {
+  const Hierarchy* const memory = host.find("memory");
+  if (memory == nullptr || !host.live()) return false;
+  const std::int64_t magic = sys::file_system(memory->directory.get());
+  return magic == fs::cgroup_v1_magic || magic == fs::cgroup_v2_magic;
+}
+
+/// Memory cgroups at and below what is visible as root, removed ones included.
+struct Population {
+  std::uint64_t at_least = 1;
+  std::uint64_t at_most = 1;
+};
+
+/// Where zombies cannot be counted, v2 still says it for each cgroup; on v1 the machine's number
+/// bounds it from above and the live ones from below.
+Population population(const Host& host, const Known<Zombies>& zombies) {
+  if (zombies) return {zombies->count.kernel, zombies->count.kernel};
+  Population found;
+  const Hierarchy* const memory = host.find("memory");
+  if (memory == nullptr) return found;
+  if (memory->version == Version::v2) {
+    const auto root = host.open("/");
+    const auto stat = root ? root->read("cgroup.stat") : Result<std::string>(fail(root.error()));
+    if (!stat) return found;
+    found.at_most = 1 + parse::value_of(*stat, "nr_descendants").value_or(0) +
+                    parse::value_of(*stat, "nr_dying_descendants").value_or(0);
+    found.at_least = found.at_most;
+    return found;
   }
-  return 1;
+  const auto live = zombies::count_directories(memory->directory.get(), memory->mount_point);
+  if (live) found = {*live, *live};
+  for (const SubsystemRow& row : host.subsystems()) {
+    if (row.name == "memory") found.at_most = std::max(found.at_most, row.num_cgroups);
+  }
+  return found;
 }
 
 Result<numa::Reader> reader_of(const Host& host, const std::string& path) {
@@ -124,67 +154,96 @@ Result<ReadCost::Measured> measure(const numa::Reader& reader, nanoseconds slow,
                             static_cast<unsigned>(wall.size())};
 }
 
-Known<ReadCost> examine_read_cost(const Host& host, const Known<Zombies>& zombies,
-                                  const Options& options) {
-  if (!host.live()) return tl::unexpected<std::string>(not_live);
-  const auto reader = reader_of(host, "/");
-  if (!reader) return because(reader.error());
-  numa::CostGuard guard;
-  const nanoseconds now = Clock::now().time_since_epoch();
-  ReadCost found;
-  if (const auto leaf = numa::calibrate(host, guard, now)) found.leaf = leaf->wall;
-  found.memcgs = memcgs_below_root(host, zombies);
-  found.predicted = guard.predict(found.memcgs);
-  found.budget = guard.config().budget;
-  const bool admitted = guard.admit(found.memcgs, now).has_value();
-  if (!admitted && !options.measure) return found;
-  found.asked_for = !admitted;
-  const auto measured = measure(*reader, found.budget, admitted ? most_reads : 1);
-  if (!measured) return because(measured.error());
-  found.measured = *measured;
-  return found;
-}
-
 void spin_for(nanoseconds time) {
   const auto end = Clock::now() + time;
   while (Clock::now() < end) {
   }
 }
 
-/// The worst wake-up beside idleness, beside a spinning program and beside the reads, each as long.
-Known<Neighbour> examine_neighbour(const Host& host, const Known<ReadCost>& cost) {
-  if (!cost) return tl::unexpected<std::string>(cost.error());
-  if (!cost->measured) return tl::unexpected<std::string>("not measured: no read was made");
-  const auto reader = reader_of(host, "/");
-  if (!reader) return because(reader.error());
-  const auto sentinel = Sentinel::on_this_cpu();
-  if (!sentinel) return because(sentinel.error());
+/// `reading` beside idleness and beside a spinning program, each as long.
+Known<Neighbour> compare(const Sentinel& sentinel, const WakeUpDelay& reading) {
+  const nanoseconds window = std::max<nanoseconds>(reading.duration, std::chrono::milliseconds(1));
+  const auto idle = sentinel.watch([window] { std::this_thread::sleep_for(window); });
+  if (!idle) return because(idle.error());
+  const auto spinning = sentinel.watch([window] { spin_for(window); });
+  if (!spinning) return because(spinning.error());
+  return Neighbour{idle->worst, spinning->worst, reading.worst,
+                   window,      sentinel.cpu(),  reading.scheduling};
+}
 
-  const bool short_reads = cost->measured->median < std::chrono::milliseconds(1);
+/// A read that is dear is made once, for its cost and for what it does to the neighbour.
+void examine_dear_read(const numa::Reader& reader, ReadCost& cost, Known<Neighbour>& neighbour) {
+  Result<ReadCost::Measured> measured = fail(Error{});
+  const auto read = [&] { measured = measure(reader, cost.budget, 1); };
+  const auto sentinel = Sentinel::on_this_cpu();
+  const auto reading = sentinel ? sentinel->watch(read) : fail(sentinel.error());
+  if (!reading) read();
+  if (measured) cost.measured = *measured;
+  if (!measured) {
+    neighbour = because(measured.error());
+  } else {
+    neighbour = reading ? compare(*sentinel, *reading) : because(reading.error());
+  }
+}
+
+void examine_cheap_reads(const numa::Reader& reader, ReadCost& cost, Known<Neighbour>& neighbour) {
+  const auto measured = measure(reader, cost.budget, most_reads);
+  if (!measured) {
+    neighbour = because(measured.error());
+    return;
+  }
+  cost.measured = *measured;
+  if (measured->max > cost.budget) {
+    neighbour = tl::unexpected<std::string>("not measured (one read was slow enough)");
+    return;
+  }
+  const auto sentinel = Sentinel::on_this_cpu();
+  if (!sentinel) {
+    neighbour = because(sentinel.error());
+    return;
+  }
+  const bool short_reads = measured->median < std::chrono::milliseconds(1);
   numa::NumaStat out;
   const auto reading = sentinel->watch([&] {
     const auto end = Clock::now() + window_of_short_reads;
-    do {
-      if (!reader->read(out)) return;
-    } while (short_reads && Clock::now() < end);
+    while (reader.read(out) && short_reads && Clock::now() < end) {
+    }
   });
-  if (!reading) return because(reading.error());
-  const nanoseconds window = std::max<nanoseconds>(reading->duration, std::chrono::milliseconds(1));
-  const auto idle = sentinel->watch([window] { std::this_thread::sleep_for(window); });
-  if (!idle) return because(idle.error());
-  const auto spinning = sentinel->watch([window] { spin_for(window); });
-  if (!spinning) return because(spinning.error());
-  return Neighbour{idle->worst, spinning->worst, reading->worst,
-                   window,      sentinel->cpu(), reading->scheduling};
+  neighbour = reading ? compare(*sentinel, *reading) : because(reading.error());
 }
 
-/// SIGINT, SIGTERM and SIGHUP wait until the object ends.
+void examine_read(const Host& host, numa::CostGuard& guard, const Population& memcgs,
+                  const Options& options, Diagnosis& found) {
+  const auto reader = reader_of(host, "/");
+  if (!reader) {
+    found.read_cost = because(reader.error());
+    found.neighbour = because(reader.error());
+    return;
+  }
+  const nanoseconds now = Clock::now().time_since_epoch();
+  ReadCost cost;
+  if (const auto leaf = numa::calibrate(host, guard, now)) cost.leaf = leaf->wall;
+  cost.memcgs = memcgs.at_most;
+  cost.predicted = guard.predict(memcgs.at_most);
+  cost.budget = guard.config().budget;
+  if (guard.admit(memcgs.at_most, now)) {
+    examine_cheap_reads(*reader, cost, found.neighbour);
+  } else if (options.measure) {
+    cost.asked_for = true;
+    examine_dear_read(*reader, cost, found.neighbour);
+  } else {
+    found.neighbour = tl::unexpected<std::string>("not measured (no read was made)");
+  }
+  found.read_cost = cost;
+}
+
+/// What would end the program waits until the object ends.
 class HeldSignals {
  public:
   HeldSignals() {
     sigset_t held;
     sigemptyset(&held);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&held, signal);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) sigaddset(&held, signal);
     ::pthread_sigmask(SIG_BLOCK, &held, &before_);
   }
   HeldSignals(const HeldSignals&) = delete;
@@ -207,13 +266,8 @@ class ScratchGroup {
       group->directory_.clear();
       return fail(std::move(error));
     }
-    if (memory.version == Version::v2) {
-      const std::string control = group->directory_ + "/cgroup.subtree_control";
-      const auto fd = fs::open_trusted(control, O_WRONLY);
-      if (!fd) return fail(fd.error());
-      if (auto status = fs::write_once(fd->get(), "+memory", control); !status) {
-        return fail(status.error());
-      }
+    if (auto status = group->include_children(memory.version); !status) {
+      return fail(status.error());
     }
     return group;
   }
@@ -221,8 +275,8 @@ class ScratchGroup {
   ScratchGroup(const ScratchGroup&) = delete;
   ScratchGroup& operator=(const ScratchGroup&) = delete;
   ~ScratchGroup() {
-    for (unsigned i = 0; i < children_; ++i) ::rmdir(child(i).c_str());
-    if (!directory_.empty()) ::rmdir(directory_.c_str());
+    for (unsigned i = 0; i < children_; ++i) remove(child(i));
+    if (!directory_.empty()) remove(directory_);
   }
 
   Status add_children(unsigned count) {
@@ -240,6 +294,30 @@ class ScratchGroup {
  private:
   ScratchGroup(std::string path, std::string directory) noexcept
       : path_(std::move(path)), directory_(std::move(directory)) {}
+
+  /// Has the children below counted with it: v2 hands a controller down when told to, v1 before
+  /// Linux 5.11 adds children up only where memory.use_hierarchy is 1.
+  Status include_children(Version version) const {
+    const bool v2 = version == Version::v2;
+    const std::string control =
+        directory_ + (v2 ? "/cgroup.subtree_control" : "/memory.use_hierarchy");
+    if (!v2) {
+      const auto now = fs::read_trusted(control);
+      if (!now || *now != "0\n") return {};
+    }
+    const auto fd = fs::open_trusted(control, O_WRONLY);
+    if (!fd) return fail(fd.error());
+    return fs::write_once(fd->get(), v2 ? "+memory" : "1", control);
+  }
+
+  /// rmdir of a cgroup can say EBUSY for a moment.
+  static void remove(const std::string& directory) {
+    for (int attempt = 0; attempt < 100; ++attempt) {
+      if (::rmdir(directory.c_str()) == 0 || errno != EBUSY) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+
   [[nodiscard]] std::string child(unsigned index) const {
     return directory_ + "/" + std::to_string(index);
   }
@@ -263,52 +341,48 @@ std::optional<std::uint64_t> left_since(const Host& host, const Result<zombies::
 }
 
 /// Measures a cgroup without and with children: the one way to know on a machine with few cgroups.
-Result<Walk> probe_walk(const Host& host) {
+Result<Walk> probe_walk(const Host& host, numa::CostGuard& guard) {
   const auto memory = host.require("memory");
   if (!memory) return fail(memory.error());
   const auto scratch = ScratchGroup::make(**memory);
   if (!scratch) return fail(scratch.error());
   const auto reader = reader_of(host, (*scratch)->path());
   if (!reader) return fail(reader.error());
-  const numa::CostGuard guard;
   constexpr unsigned reads = 16;
   const auto without = measure(*reader, guard.config().budget, reads);
   if (!without) return fail(without.error());
   if (auto status = (*scratch)->add_children(probe_children); !status) return fail(status.error());
   const auto with = measure(*reader, guard.config().budget, reads);
   if (!with) return fail(with.error());
+  guard.record({with->max, with->cpu}, probe_children + 1, Clock::now().time_since_epoch());
   return judge(without->min, with->min, probe_children + 1, Walk::Basis::probe);
 }
 
-Result<Walk> probe(const Host& host, Probe& left) {
+Result<Walk> probe(const Host& host, numa::CostGuard& guard, std::optional<Probe>& left) {
   const auto before = zombies::count(host);
-  left.children = probe_children;
-  Result<Walk> walk = [&host] {
+  auto walk = [&host, &guard] {
     const HeldSignals held;
-    return probe_walk(host);
+    return probe_walk(host, guard);
   }();
-  left.zombies_left = left_since(host, before);
+  if (walk) left = Probe{probe_children, left_since(host, before)};
   return walk;
 }
 
-Walk compare_root_with_leaf(const Known<ReadCost>& cost) {
+Walk compare_root_with_leaf(const Known<ReadCost>& cost, std::uint64_t memcgs) {
   Walk walk;
   if (!cost) {
     walk.reason = cost.error();
-  } else if (!cost->measured || !cost->leaf) {
-    walk.reason = "no two reads to compare";
+  } else if (!cost->leaf) {
+    walk.reason = "the root is the only memory cgroup; cgctl doctor --probe makes 256 for a moment";
+  } else if (!cost->measured) {
+    walk.reason = "the root was not read; cgctl doctor --probe makes 256 cgroups for a moment";
   } else {
-    return judge(*cost->leaf, cost->measured->min, cost->memcgs, Walk::Basis::root_and_leaf);
+    return judge(*cost->leaf, cost->measured->min, memcgs, Walk::Basis::root_and_leaf);
   }
   return walk;
 }
 
-Result<Diagnosis> examine(const Host& host, const Options& options) {
-  Diagnosis found;
-  found.machine = examine_machine(host);
-  found.memory = examine_memory(host);
-  found.zombies = examine_zombies(host);
-  found.page_size = host.page_size();
+void examine_pressure(const Host& host, Diagnosis& found) {
   if (const auto io = pressure::read(host, pressure::Resource::io)) {
     found.io_pressure = io->some.avg10;
   }
@@ -316,32 +390,50 @@ Result<Diagnosis> examine(const Host& host, const Options& options) {
       memory && memory->full) {
     found.memory_pressure = memory->full->avg10;
   }
-  found.read_cost = examine_read_cost(host, found.zombies, options);
-  found.neighbour = examine_neighbour(host, found.read_cost);
+}
+
+/// What is timed. The probe comes first: what it measures may let the guard admit the root's read.
+void examine_kernel(const Host& host, const Options& options, Diagnosis& found) {
+  if (!found.memory || !on_running_kernel(host)) {
+    const std::string reason = found.memory ? not_live : found.memory.error();
+    found.read_cost = tl::unexpected<std::string>(reason);
+    found.neighbour = tl::unexpected<std::string>(reason);
+    found.walk.reason = reason;
+    return;
+  }
+  numa::CostGuard guard;
+  Result<Walk> probed = fail(Error{});
+  if (options.probe) probed = probe(host, guard, found.probe);
+  const Population memcgs = population(host, found.zombies);
+  examine_read(host, guard, memcgs, options, found);
   if (!options.probe) {
-    found.walk = compare_root_with_leaf(found.read_cost);
-    return found;
+    found.walk = compare_root_with_leaf(found.read_cost, memcgs.at_least);
+  } else if (probed) {
+    found.walk = *probed;
+  } else {
+    found.walk.reason = probed.error().message();
   }
-  if (!host.live()) {
-    return fail(Error::make(errc::unsupported, "probe", host.roots().cgroup,
-                            "this is not the running kernel", "leave --probe out"));
-  }
-  found.probe.emplace();
-  auto walk = probe(host, *found.probe);
-  if (!walk) return fail(walk.error());
-  found.walk = std::move(*walk);
+}
+
+Diagnosis examine(const Host& host, const Options& options) {
+  Diagnosis found;
+  found.machine = examine_machine(host);
+  found.memory = examine_memory(host);
+  found.zombies = examine_zombies(host);
+  found.page_size = host.page_size();
+  examine_pressure(host, found);
+  examine_kernel(host, options, found);
   return found;
 }
 
 Exit run_doctor(const Globals& globals, const Options& options) {
   const auto host = globals.host();
   if (!host) return report(host.error());
-  const auto found = examine(*host, options);
-  if (!found) return report(found.error());
+  const Diagnosis found = examine(*host, options);
   if (globals.format == Format::json) {
-    print(globals, json_of(*found));
+    print(globals, json_of(found));
   } else {
-    print(globals, text_of(*found));
+    print(globals, text_of(found));
   }
   return Exit::done;
 }

@@ -17,9 +17,31 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t fewest_to_judge = 64;
 constexpr std::size_t ancestors_named = 3;
+constexpr std::size_t pins_named = 3;
 
+/// Broken at spaces so as to fit 80 columns; a longer word keeps its middle to itself.
 std::string row(std::string_view label, std::string_view text) {
-  return fmt::format("{:<12}{}\n", label, text);
+  constexpr std::size_t width = 80 - 12;
+  constexpr std::size_t half = width / 2 - 2;
+  std::string out;
+  std::string line;
+  const auto flush = [&] {
+    out += fmt::format("{:<12}{}\n", label, line);
+    label = "";
+    line.clear();
+  };
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(' '), text.size());
+    std::string word(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (word.size() > width) {
+      word = word.substr(0, half) + "..." + word.substr(word.size() - half);
+    }
+    if (!line.empty() && line.size() + 1 + word.size() > width) flush();
+    line += (line.empty() ? "" : " ") + word;
+  }
+  flush();
+  return out;
 }
 
 std::string host_row(const Machine& machine) {
@@ -55,7 +77,7 @@ std::string zombie_rows(const Known<Zombies>& zombies) {
     }
   }
   std::string_view pins = zombies->pins;
-  while (!pins.empty()) {
+  for (std::size_t i = 0; i < pins_named && !pins.empty(); ++i) {
     const std::size_t end = std::min(pins.find("; "), pins.size());
     text += row("  why", pins.substr(0, end));
     pins.remove_prefix(std::min(end + 2, pins.size()));
@@ -67,9 +89,9 @@ std::string read_row(const Known<ReadCost>& cost) {
   if (!cost) return row("numa_stat", cost.error());
   if (!cost->measured) {
     return row("numa_stat",
-               fmt::format("not read: that may take up to {} with {} memory cgroups (--measure "
-                           "reads once)",
-                           human_time(cost->predicted), cost->memcgs));
+               fmt::format("not read: predicted to take up to {} with {} memory cgroups, the "
+                           "budget is {}; --measure reads once",
+                           human_time(cost->predicted), cost->memcgs, human_time(cost->budget)));
   }
   const ReadCost::Measured& reads = *cost->measured;
   std::string text = fmt::format("a read of the root takes {}", human_time(reads.median));
@@ -77,16 +99,22 @@ std::string read_row(const Known<ReadCost>& cost) {
     text += fmt::format(" ({} to {} in {} reads)", human_time(reads.min), human_time(reads.max),
                         reads.reads);
   }
-  return row("numa_stat", text + fmt::format(", CPU time {}", human_time(reads.cpu)));
+  text += fmt::format(", CPU time {}", human_time(reads.cpu));
+  if (cost->asked_for) {
+    text += fmt::format("; predicted up to {}, read once because of --measure",
+                        human_time(cost->predicted));
+  }
+  return row("numa_stat", text);
 }
 
 std::string neighbour_rows(const Known<Neighbour>& neighbour) {
   if (!neighbour) return row("neighbour", neighbour.error());
-  return row("neighbour", fmt::format("a thread on the same CPU waits at worst {} during reads,",
-                                      human_time(neighbour->reading))) +
-         row("", fmt::format("{} when idle, {} beside a spinning program ({}, CPU {})",
-                             human_time(neighbour->idle), human_time(neighbour->spinning),
-                             to_string(neighbour->scheduling), neighbour->cpu));
+  return row("neighbour",
+             fmt::format("a thread on the same CPU waits at worst {} during reads, {} when idle, "
+                         "{} beside a spinning program ({}, CPU {})",
+                         human_time(neighbour->reading), human_time(neighbour->idle),
+                         human_time(neighbour->spinning), to_string(neighbour->scheduling),
+                         neighbour->cpu));
 }
 
 std::string walk_row(const Walk& walk) {
@@ -136,6 +164,7 @@ Json zombies_json(const Zombies& zombies) {
            {"low", count.low},
            {"high", count.high},
            {"exact", count.exact()},
+           {"memory_only", count.memory_only},
            {"by_ancestor", Json::array()},
            {"explanation", zombies.pins}};
   if (!zombies.where) return one;
@@ -149,18 +178,20 @@ Json zombies_json(const Zombies& zombies) {
 }
 
 Json read_cost_json(const ReadCost& cost) {
-  Json one{{"source", cost.measured ? "measured" : "predicted"},
-           {"predicted_ns", cost.predicted.count()},
-           {"memcgs", cost.memcgs}};
-  one["leaf_ns"] = cost.leaf ? Json(cost.leaf->count()) : Json(nullptr);
-  if (cost.measured) {
-    one["min_ns"] = cost.measured->min.count();
-    one["median_ns"] = cost.measured->median.count();
-    one["max_ns"] = cost.measured->max.count();
-    one["cpu_ns"] = cost.measured->cpu.count();
-    one["reads"] = cost.measured->reads;
-  }
-  return one;
+  const auto ns = [&cost](nanoseconds ReadCost::Measured::*figure) {
+    return cost.measured ? Json(((*cost.measured).*figure).count()) : Json(nullptr);
+  };
+  return {{"source", cost.measured ? "measured" : "predicted"},
+          {"min_ns", ns(&ReadCost::Measured::min)},
+          {"median_ns", ns(&ReadCost::Measured::median)},
+          {"max_ns", ns(&ReadCost::Measured::max)},
+          {"cpu_ns", ns(&ReadCost::Measured::cpu)},
+          {"reads", cost.measured ? cost.measured->reads : 0},
+          {"predicted_ns", cost.predicted.count()},
+          {"budget_ns", cost.budget.count()},
+          {"memcgs", cost.memcgs},
+          {"leaf_ns", cost.leaf ? Json(cost.leaf->count()) : Json(nullptr)},
+          {"asked_for", cost.asked_for}};
 }
 
 Json neighbour_json(const Neighbour& neighbour) {
@@ -170,6 +201,40 @@ Json neighbour_json(const Neighbour& neighbour) {
           {"window_ns", neighbour.window.count()},
           {"cpu", neighbour.cpu},
           {"policy", to_string(neighbour.scheduling)}};
+}
+
+/// What the policy of mitigation looks at.
+mitigation::Observation observation(const Diagnosis& found) {
+  mitigation::Observation seen;
+  seen.page_size = found.page_size;
+  seen.io_pressure = found.io_pressure;
+  seen.memory_pressure = found.memory_pressure;
+  if (found.zombies) {
+    seen.zombies = found.zombies->count;
+    if (const auto& where = found.zombies->where) {
+      seen.residual = where->residual;
+      seen.slab = where->slab;
+    }
+  }
+  if (found.read_cost) {
+    const auto& measured = found.read_cost->measured;
+    seen.read_cost = measured ? measured->median : found.read_cost->predicted;
+    seen.read_cost_measured = measured.has_value();
+  }
+  return seen;
+}
+
+/// Why mitigation would refuse at once, and what to do instead.
+std::string objection(const mitigation::Observation& seen, const mitigation::Policy& policy) {
+  if (seen.io_pressure.value_or(0) > policy.io_pressure_limit) {
+    return fmt::format("I/O pressure is {:.0f} %. Wait until it is below {:.0f} %.",
+                       *seen.io_pressure, policy.io_pressure_limit);
+  }
+  if (seen.memory_pressure.value_or(0) > policy.memory_pressure_limit) {
+    return fmt::format("memory pressure is {:.0f} %. Wait until it is below {:.0f} %.",
+                       *seen.memory_pressure, policy.memory_pressure_limit);
+  }
+  return "dropping caches frees none of them. Take away what pins them, see \"why\" above.";
 }
 
 }  // namespace
@@ -225,44 +290,39 @@ Walk judge(nanoseconds without, nanoseconds with, std::uint64_t memcgs, Walk::Ba
 
 std::vector<std::string> advise(const Diagnosis& found) {
   const mitigation::Policy policy;
+  if (!found.memory) return {"Look where the memory controller is: there is none to be seen here."};
   std::vector<std::string> advice;
-  const std::uint64_t zombies = found.zombies ? found.zombies->count.low : 0;
-  const bool slow = found.read_cost && found.read_cost->measured &&
-                    found.read_cost->measured->median > found.read_cost->budget;
+  const mitigation::Observation seen = observation(found);
   const bool walks = found.walk.verdict == Walk::Verdict::walks;
-  if (zombies >= policy.zombies_high || (slow && zombies != 0)) {
+  const bool v1 = found.memory->version == Version::v1;
+  const bool dear = seen.read_cost && *seen.read_cost > policy.read_cost_limit;
+  // The rule that mitigate decides by, as if it had not run yet.
+  const auto plan = mitigation::decide(seen, {}, policy, std::chrono::seconds(0));
+  if (plan.decision == mitigation::Decision::act) {
     advice.emplace_back(
         "See what would be done, cgctl mitigate --once --dry-run, then do it: cgctl mitigate "
         "--once.");
+  } else if (plan.decision == mitigation::Decision::refused) {
+    advice.push_back("cgctl mitigate would refuse: " + objection(seen, policy));
   }
-  if (walks || slow) {
+  if (dear && seen.read_cost_measured) {
+    advice.emplace_back("Let agents read the root by nodes: cgctl numa-stat --source nodes.");
+  } else if (dear && found.walk.verdict != Walk::Verdict::does_not_walk) {
     advice.emplace_back(
-        "Until there is a newer kernel, let agents read the root by nodes: cgctl numa-stat "
-        "--source "
-        "nodes.");
+        "To know what a read costs here: cgctl doctor --probe, which makes 256 cgroups for a "
+        "moment, or --measure.");
   }
-  if (walks) {
+  if (walks && v1) {
     advice.emplace_back(
         "Linux 5.8 ended the walk (commit dd8657b6c1cb): a newer kernel is the cure.");
   }
-  const bool io = found.io_pressure.value_or(0) > policy.io_pressure_limit;
-  const bool memory = found.memory_pressure.value_or(0) > policy.memory_pressure_limit;
-  if (!advice.empty() && advice.size() < 3 && (io || memory)) {
-    advice.push_back(fmt::format("mitigate will wait: {} pressure is {:.0f} %.",
-                                 io ? "I/O" : "memory",
-                                 io ? *found.io_pressure : *found.memory_pressure));
-  }
   if (!advice.empty()) return advice;
   if (!found.zombies) {
-    advice.emplace_back(
-        "Run it where the whole machine is visible: the zombies could not be counted.");
-  } else if (zombies == 0) {
-    advice.emplace_back("Nothing.");
-  } else {
-    advice.push_back(fmt::format("Nothing yet: cgctl mitigate --once acts from {} zombies on.",
-                                 policy.zombies_high));
+    return {"Run it where the whole machine is visible: the zombies could not be counted."};
   }
-  return advice;
+  if (seen.zombies.low == 0) return {"Nothing."};
+  return {fmt::format("Nothing yet: cgctl mitigate --once acts from {} zombies on.",
+                      policy.zombies_high)};
 }
 
 std::string text_of(const Diagnosis& found) {
@@ -275,7 +335,7 @@ std::string text_of(const Diagnosis& found) {
                 fmt::format("I/O {:.1f} % (some avg10), memory {:.1f} % (full avg10)",
                             found.io_pressure.value_or(0), found.memory_pressure.value_or(0)));
   }
-  std::string_view label = "what to do";
+  const char* label = "what to do";
   for (const std::string& sentence : advise(found)) {
     text += row(label, sentence);
     label = "";

@@ -107,8 +107,8 @@ std::string_view to_string(Walk::Basis basis) noexcept;      ///< "none", "root_
 
 /// The verdict on what a read costs with next to nothing below and with `memcgs` memory cgroups
 /// below and including the one read. Relative to each other, so that it holds on slow machines and
-/// fast ones: each cgroup of a walk costs some percent of a read without any (on Linux 5.4 8 to
-/// 15), and a kernel that does not walk stays far below one.
+/// fast ones: each cgroup of a walk costs several percent of a read without any, and on a kernel
+/// that does not walk it costs far less than one percent.
 Walk judge(nanoseconds without, nanoseconds with, std::uint64_t memcgs, Walk::Basis basis);
 
 /// What to do, mildest first: one to three sentences.
