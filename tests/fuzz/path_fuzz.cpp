@@ -1,16 +1,21 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
-#include <cstdlib>
-
 #include "cgctl/filesystem.hpp"
+#include "require.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const auto clean = cgctl::fs::clean_relative_path({reinterpret_cast<const char*>(data), size});
-  if (!clean) return 0;
+  const std::string_view path(reinterpret_cast<const char*>(data), size);
+  const auto clean = cgctl::fs::clean_relative_path(path);
+  if (!clean) {
+    require(clean.error().kind == cgctl::errc::outside ||
+            clean.error().kind == cgctl::errc::invalid_argument);
+    return 0;
+  }
+  require(!clean->empty() && clean->front() != '/' && clean->size() <= 4095);
+  require(clean->find('\0') == std::string::npos);
   const std::string framed = "/" + *clean + "/";
-  const bool escapes = framed.find("/../") != std::string::npos ||
-                       framed.find("//") != std::string::npos ||
-                       framed.find('\0') != std::string::npos || clean->size() > 4095;
-  if (escapes) std::abort();
+  require(framed.find("/../") == std::string::npos && framed.find("//") == std::string::npos);
+  require(*clean == "." || framed.find("/./") == std::string::npos);
+  require(cgctl::fs::clean_relative_path(*clean).value_or("") == *clean);
   return 0;
 }
