@@ -58,18 +58,17 @@ void std_filesystem(benchmark::State& state, const Tree& tree) {
   });
 }
 
-/// All that a walk has to find out, known beforehand: the directories with their names, and
-/// descriptors of those that have directories inside.
-struct Answer {
-  struct Entry {
+/// The calls that a walk makes, in its order, with all that it has to find out known beforehand.
+struct Calls {
+  struct Call {
     int parent;
     std::string name;
-    bool leaf;
+    bool list;  // open, list and close it; else fstatat(2)
   };
-  std::vector<UniqueFd> parents;
-  std::vector<Entry> entries;
+  std::vector<UniqueFd> directories;
+  std::vector<Call> calls;
 
-  explicit Answer(const Tree& tree) {
+  explicit Calls(const Tree& tree) {
     const rlim_t needed = Tree::size + 1000;
     rlimit limit{};
     ::getrlimit(RLIMIT_NOFILE, &limit);
@@ -77,51 +76,54 @@ struct Answer {
       limit = {needed, std::max(limit.rlim_max, needed)};
       ::setrlimit(RLIMIT_NOFILE, &limit);
     }
+    add(tree.directory.get(), ".");
+  }
+
+ private:
+  // NOLINTNEXTLINE(misc-no-recursion): as deep as the tree is.
+  void add(int parent, const std::string& name) {
+    calls.push_back({parent, name, true});
+    directories.emplace_back(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const int directory = directories.back().get();
     std::vector<char> buffer(detail::entries_buffer);
-    parents.emplace_back(::openat(tree.directory.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    for (std::size_t at = 0; at < parents.size(); ++at) {
-      const int parent = parents[at].get();
-      detail::each_subdirectory(parent, buffer, [&](const char* name, bool leaf) {
-        entries.push_back({parent, name, leaf});
-        if (leaf) return;
-        parents.emplace_back(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-      });
-    }
+    std::vector<std::string> inner;
+    detail::each_subdirectory(directory, buffer, [&](const char* child, bool leaf) {
+      calls.push_back({directory, child, false});
+      if (!leaf) inner.emplace_back(child);
+    });
+    for (const std::string& child : inner) add(directory, child);
   }
 };
 
 /// One fstatat(2) a directory.
 void one_stat_each(benchmark::State& state, const Tree& tree) {
-  const Answer answer(tree);
+  const Calls known(tree);
   measure(state, [&] {
     std::uint64_t count = 1;
     struct ::stat found {};
-    for (const auto& entry : answer.entries) {
-      const int status = ::fstatat(entry.parent, entry.name.c_str(), &found, AT_SYMLINK_NOFOLLOW);
-      if (status == 0) ++count;
+    for (const auto& [parent, name, list] : known.calls) {
+      if (!list && ::fstatat(parent, name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0) ++count;
     }
     return count == Tree::size;
   });
 }
 
 /// One fstatat(2) a directory, and those that have directories inside opened, listed and closed.
-void least_calls(benchmark::State& state, const Tree& tree) {
-  const Answer answer(tree);
+void same_calls(benchmark::State& state, const Tree& tree) {
+  const Calls known(tree);
   std::vector<char> buffer(detail::entries_buffer);
-  const auto list = [&](int parent, const char* name) {
-    const UniqueFd fd(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    ssize_t got = 1;
-    while (got > 0) got = sys::getdents64(fd.get(), buffer.data(), buffer.size());
-    return got == 0;
-  };
   measure(state, [&] {
     std::uint64_t count = 1;
     struct ::stat found {};
-    if (!list(tree.directory.get(), ".")) return false;
-    for (const auto& entry : answer.entries) {
-      const char* const name = entry.name.c_str();
-      if (::fstatat(entry.parent, name, &found, AT_SYMLINK_NOFOLLOW) == 0) ++count;
-      if (!entry.leaf && !list(entry.parent, name)) return false;
+    for (const auto& [parent, name, list] : known.calls) {
+      if (list) {
+        const UniqueFd fd(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        ssize_t got = 1;
+        while (got > 0) got = sys::getdents64(fd.get(), buffer.data(), buffer.size());
+        if (got < 0) return false;
+      } else if (::fstatat(parent, name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0) {
+        ++count;
+      }
     }
     return count == Tree::size;
   });
@@ -170,7 +172,7 @@ const bool registered = [] {
       {"find", find},
       {"std_filesystem", std_filesystem},
       {"one_stat_each", one_stat_each},
-      {"least_calls", least_calls}};
+      {"same_calls", same_calls}};
   for (const auto& [shape, shape_name] : shapes) {
     for (const auto& [name, contender] : contenders) {
       add(std::string("walk_") + shape_name + "/" + name,

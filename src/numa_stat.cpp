@@ -271,7 +271,7 @@ Result<Cost> least_cost(const Reader& reader) {
   if (!least) return least;
   auto spent = least->wall;
   for (int reads = 1; reads < most && spent < enough; ++reads) {
-    const auto next = measured_read(reader, out);
+    Result<Cost> next = measured_read(reader, out);
     if (!next) return next;
     spent += next->wall;
     if (next->wall < least->wall) least = next;

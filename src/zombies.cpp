@@ -71,7 +71,7 @@ std::optional<std::uint64_t> memory_row(std::string_view proc_cgroups) {
 
 /// A hierarchy that the counts are meaningful for.
 Result<const Hierarchy*> whole_memory_hierarchy(const Host& host) {
-  const auto hierarchy = host.require("memory");
+  Result<const Hierarchy*> hierarchy = host.require("memory");
   if (!hierarchy) return hierarchy;
   if (!(*hierarchy)->whole) {
     return fail(Error::make(

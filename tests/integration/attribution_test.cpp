@@ -11,6 +11,8 @@
 #include <string>
 
 #include "../support/skip.hpp"
+#include "cgctl/group.hpp"
+#include "cgctl/parse.hpp"
 #include "cgctl/zombies.hpp"
 #include "real_cgroups.hpp"
 
@@ -52,11 +54,13 @@ class RealAttribution : public test::RealCgroups {
   }
 };
 
+constexpr std::size_t cache_size = std::size_t{16} << 20;
+
 /// A live cgroup's own page cache, several times what the zombies have.
 int fill_cache(const std::string& file) {
   const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return errno;
-  const std::string content(std::size_t{16} << 20, 'x');
+  const std::string content(cache_size, 'x');
   const bool written =
       ::write(fd, content.data(), content.size()) == static_cast<ssize_t>(content.size());
   ::close(fd);
@@ -156,6 +160,39 @@ INSTANTIATE_TEST_SUITE_P(ForEachPin, RealResidual,
                            name.erase(std::remove(name.begin(), name.end(), '-'), name.end());
                            return name;
                          });
+
+TEST_F(RealAttribution, TakesNoLiveCgroupsPagesForZombies) {
+  if (v2()) return test::skip("on v2 the kernel counts zombies instead");
+  const auto files = folder(lab::Pin::page_cache);
+  if (!files) return test::skip("no folder on a disk");
+  make("live");
+  const auto residual_file = [&]() -> std::uint64_t {
+    const auto where = attribute();
+    EXPECT_TRUE(where.residual);
+    return where.residual ? where.residual->file : 0;
+  };
+  EXPECT_EQ(test::persist(3,
+                          [&]() -> std::string {
+                            const std::uint64_t before = residual_file();
+                            const test::Tenant tenant(directory("live"),
+                                                      [&] { return fill_cache(*files / "cache"); });
+                            std::uint64_t after = 0;
+                            // Until the kernel has folded the live cgroup's figures, its pages seem
+                            // to be nobody's.
+                            const bool right = test::eventually([&] {
+                              after = residual_file();
+                              return after < before + cache_size / 2;
+                            });
+                            return right ? ""
+                                         : std::to_string(before) + " before, " +
+                                               std::to_string(after) + " after";
+                          }),
+            "");
+  const auto live = host().open(path("live"));
+  ASSERT_TRUE(live);
+  const auto cache = parse::value_of(live->read("memory.stat").value_or(""), "cache");
+  EXPECT_GE(cache.value_or(0), cache_size) << "there must be something to take for zombies";
+}
 
 TEST_F(RealAttribution,
        TellsWhetherDentriesAndInodesPinFromWhatTheKernelListsForAGroupThatUsesThem) {

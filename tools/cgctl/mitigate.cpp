@@ -151,8 +151,10 @@ std::string gain_of(const Report& report) {
   const std::uint64_t after = report.outcome->actions.back().zombies_after;
   std::string text =
       fmt::format("{} of {} zombies freed", before > after ? before - after : 0, before);
+  const bool useless = report.outcome->effect == Effect::ineffective;
   const std::string& why = report.outcome->explanation;
-  return why.empty() ? text : text + ": " + why;
+  if (useless) text += ": " + (why.empty() ? "what pins them could not be found out" : why);
+  return text;
 }
 
 std::string line_of_verdict(const Report& report) {
