@@ -80,7 +80,6 @@ struct Calls {
   }
 
  private:
-  // NOLINTNEXTLINE(misc-no-recursion): as deep as the tree is.
   void add(int parent, const std::string& name) {
     calls.push_back({parent, name, true});
     directories.emplace_back(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
