@@ -60,9 +60,10 @@ std::string_view to_string(Source source) noexcept {
 }
 
 Status parse(std::string_view text, Version version, NumaStat& out) {
-  out.text_.assign(text.begin(), text.end());
+  out.text_.resize(text.size() + parse::padding);
+  std::copy(text.begin(), text.end(), out.text_.begin());
   out.page_size_ = NumaStat().page_size_;
-  return out.parse_rows(std::string_view(out.text_.data(), out.text_.size()), version, "numa_stat");
+  return out.parse_rows(std::string_view(out.text_.data(), text.size()), version, "numa_stat");
 }
 
 Result<Reader> Reader::open(const Group& group) {

@@ -100,10 +100,10 @@ class NumaStat {
     rows_.clear();
     values_.clear();
   }
-  bool parse_line(std::string_view line, Version version);
+  const char* parse_line(const char* name, Version version);
   Status parse_rows(std::string_view text, Version version, std::string_view shown);
 
-  std::vector<char> text_;  // rows_ point into it
+  std::vector<char> text_;  // rows_ point into it; parse::padding bytes longer than any text in it
   std::vector<Row> rows_;
   std::vector<NodeValue> values_;
   std::uint64_t page_size_ = 4096;
@@ -136,9 +136,10 @@ class Reader {
   Status read(NumaStat& out) const {
     out.page_size_ = page_size_;
     for (;;) {
-      if (out.text_.empty()) out.text_.resize(4096);
-      const ssize_t got = sys::pread(fd_.get(), out.text_.data(), out.text_.size(), 0);
-      if (got >= 0 && static_cast<std::size_t>(got) < out.text_.size()) {
+      if (out.text_.size() < first_text) out.text_.resize(first_text);
+      const std::size_t room = out.text_.size() - parse::padding;
+      const ssize_t got = sys::pread(fd_.get(), out.text_.data(), room, 0);
+      if (got >= 0 && static_cast<std::size_t>(got) < room) {
         return out.parse_rows(std::string_view(out.text_.data(), static_cast<std::size_t>(got)),
                               version_, path_);
       }
@@ -151,6 +152,8 @@ class Reader {
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
  private:
+  static constexpr std::size_t first_text = 4096;
+
   Reader(UniqueFd fd, Version version, std::uint64_t page_size, std::string path) noexcept
       : fd_(std::move(fd)), version_(version), page_size_(page_size), path_(std::move(path)) {}
   /// After a pread that did not deliver: grows the buffer or says why to stop.

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -29,6 +31,91 @@ inline bool number(std::string_view& text, std::uint64_t& out) noexcept {
   text.remove_prefix(used);
   out = value;
   return true;
+}
+
+/// Bytes that may be read, whatever they are, behind a text that the pointer scanners below are
+/// used on. They look at eight bytes at once: after a system call the CPU predicts few branches of
+/// a loop over single bytes right.
+inline constexpr std::size_t padding = 32;
+
+namespace detail {
+
+inline std::uint64_t eight_bytes(const char* at) noexcept {
+  std::uint64_t bytes = 0;
+  std::memcpy(&bytes, at, sizeof bytes);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+  bytes = __builtin_bswap64(bytes);
+#endif
+  return bytes;
+}
+
+/// The decimal digits at the head of a text, 0 to 8 of them, as a number.
+struct Digits {
+  std::size_t count;
+  std::uint64_t value;
+};
+
+inline Digits leading_digits(std::uint64_t bytes) noexcept {
+  bytes ^= 0x3030303030303030;
+  const std::uint64_t others = ((bytes + 0x7676767676767676) | bytes) & 0x8080808080808080;
+  const std::size_t count = others == 0 ? 8 : static_cast<std::size_t>(__builtin_ctzll(others)) / 8;
+  if (count == 0) return {0, 0};
+  bytes <<= 8 * (8 - count);
+  bytes = (bytes * 10 + (bytes >> 8)) & 0x00ff00ff00ff00ff;
+  bytes = (bytes * 100 + (bytes >> 16)) & 0x0000ffff0000ffff;
+  return {count, (bytes * 10000 + (bytes >> 32)) & 0xffffffff};
+}
+
+}  // namespace detail
+
+/// A number and where it ends; at its beginning, when there is none or it does not fit 64 bits.
+struct Number {
+  const char* end;
+  std::uint64_t value;
+};
+
+namespace detail {
+
+/// Of a number whose first eight digits are known.
+inline Number long_number(const char* at, std::uint64_t head) noexcept {
+  constexpr std::array<std::uint64_t, 8> power = {1,     10,     100,     1000,
+                                                  10000, 100000, 1000000, 10000000};
+  const Digits more = leading_digits(eight_bytes(at + 8));
+  if (more.count < 8) return {at + 8 + more.count, head * power[more.count] + more.value};
+  constexpr std::size_t longest = std::numeric_limits<std::uint64_t>::digits10 + 1;
+  std::size_t size = 16;
+  while (size <= longest && at[size] >= '0' && at[size] <= '9') ++size;
+  std::string_view digits(at, size);
+  std::uint64_t value = 0;
+  if (!number(digits, value)) return {at, 0};
+  return {at + size, value};
+}
+
+}  // namespace detail
+
+/// Like number() above, for a text that ends in another byte than a digit and has `padding` bytes
+/// behind that.
+inline Number number(const char* at) noexcept {
+  const detail::Digits head = detail::leading_digits(detail::eight_bytes(at));
+  if (head.count == 8) return detail::long_number(at, head.value);
+  return {at + head.count, head.value};
+}
+
+/// The end of a name: the first ' ', '=' or '\n' at or behind `at`; there is one, and `padding`
+/// bytes behind it.
+inline const char* name_end(const char* at) noexcept {
+  // Letters and '_' have this bit, all three ends lack it.
+  constexpr std::uint64_t letter = 0x4040404040404040;
+  for (;;) {
+    const std::uint64_t others = ~detail::eight_bytes(at) & letter;
+    if (others == 0) {
+      at += 8;
+      continue;
+    }
+    at += static_cast<std::size_t>(__builtin_ctzll(others)) / 8;
+    if (*at == ' ' || *at == '=' || *at == '\n') return at;
+    ++at;
+  }
 }
 
 /// The whole of `text` as one decimal number; a final newline is allowed.

@@ -161,4 +161,53 @@ TEST(ParseRanges, RefusesWhatIsNoList) {
   }
 }
 
+/// `text`, and behind it bytes that must not matter.
+std::string padded(const std::string& text) {
+  return text + std::string(cgctl::parse::padding, '7');
+}
+
+TEST(NumberAtAPointer, HasTheValueThatTheWholeTextHasWhateverItsLength) {
+  const std::string digits = "18446744073709551615";  // 2^64 - 1
+  for (std::size_t length = 1; length <= digits.size(); ++length) {
+    for (const std::string& number :
+         {digits.substr(0, length), std::string(length, '0'), std::string(length - 1, '0') + "9"}) {
+      const std::string text = padded(number + "\n");
+      const auto found = cgctl::parse::number(text.data());
+      EXPECT_EQ(found.end, text.data() + length) << number;
+      EXPECT_EQ(found.value, std::stoull(number)) << number;
+    }
+  }
+}
+
+TEST(NumberAtAPointer, StaysWhereThereIsNoneOrItIsTooLarge) {
+  for (const char* const none :
+       {"\n", " 1\n", "-1\n", "/\n", ":\n", "\xb0\n", "18446744073709551616\n",
+        "99999999999999999999\n", "100000000000000000000\n", "1111111111111111111111111\n"}) {
+    const std::string text = padded(none);
+    EXPECT_EQ(cgctl::parse::number(text.data()).end, text.data()) << none;
+  }
+}
+
+TEST(NumberAtAPointer, EndsAtEachByteThatIsNoDigit) {
+  for (unsigned byte = 0; byte <= 255; ++byte) {
+    if (byte >= '0' && byte <= '9') continue;
+    for (const std::string number : {"1", "1234567", "12345678", "123456789012345"}) {
+      const std::string text = padded(number + static_cast<char>(byte));
+      const auto found = cgctl::parse::number(text.data());
+      EXPECT_EQ(found.end, text.data() + number.size()) << byte;
+      EXPECT_EQ(found.value, std::stoull(number)) << byte;
+    }
+  }
+}
+
+TEST(NameEnd, IsTheFirstSpaceEqualsSignOrNewline) {
+  for (const std::string name : {"", "a", "anon", "file.d-3", "hierarchical_unevictable",
+                                 "12345678", "\xc3\xbc\x80r", "........."}) {
+    for (const char end : {' ', '=', '\n'}) {
+      const std::string text = padded(name + end);
+      EXPECT_EQ(cgctl::parse::name_end(text.data()), text.data() + name.size()) << name;
+    }
+  }
+}
+
 }  // namespace
