@@ -5,15 +5,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "cgctl/mitigation.hpp"
 #include "command.hpp"
+#include "json.hpp"
 
 namespace cgctl::tool::doctor {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t fewest_to_judge = 64;
 constexpr std::size_t ancestors_named = 3;
@@ -143,11 +141,6 @@ std::string probe_row(const Probe& probe) {
                                                      : "an unknown number of"));
 }
 
-template <class T>
-Json or_null(const std::optional<T>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
-
 /// The finding, or {"unknown": reason}.
 template <class T, class Describe>
 Json known(const Known<T>& finding, Describe describe) {
@@ -156,24 +149,8 @@ Json known(const Known<T>& finding, Describe describe) {
 }
 
 Json zombies_json(const Zombies& zombies) {
-  const zombies::Count& count = zombies.count;
-  Json one{{"hierarchy", cgctl::to_string(count.hierarchy)},
-           {"kernel", count.kernel},
-           {"live", count.live},
-           {"zombies", count.zombies()},
-           {"low", count.low},
-           {"high", count.high},
-           {"exact", count.exact()},
-           {"memory_only", count.memory_only},
-           {"by_ancestor", Json::array()},
-           {"explanation", zombies.pins}};
-  if (!zombies.where) return one;
-  for (const zombies::Ancestor& ancestor : zombies.where->ancestors) {
-    if (one["by_ancestor"].size() == ancestors_named) break;
-    one["by_ancestor"].push_back({{"path", ancestor.path},
-                                  {"count", or_null(ancestor.count)},
-                                  {"bytes", or_null(ancestor.bytes)}});
-  }
+  Json one = tool::zombies_json(zombies.count, zombies.where, ancestors_named);
+  one["explanation"] = zombies.pins;
   return one;
 }
 

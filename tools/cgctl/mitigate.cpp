@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "cgctl/mitigation.hpp"
 #include "command.hpp"
+#include "json.hpp"
 
 namespace cgctl::tool {
 namespace {
@@ -182,15 +182,10 @@ std::string text_of(const Report& report) {
 
 // ---- JSON ----
 
-template <class T>
-nlohmann::ordered_json or_null(const std::optional<T>& value) {
-  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
-}
-
-nlohmann::ordered_json json_of(const Observation& seen) {
-  nlohmann::ordered_json one{{"zombies", seen.zombies.zombies()}, {"low", seen.zombies.low},
-                             {"high", seen.zombies.high},         {"exact", seen.zombies.exact()},
-                             {"kernel", seen.zombies.kernel},     {"live", seen.zombies.live}};
+Json json_of(const Observation& seen) {
+  Json one{{"zombies", seen.zombies.zombies()}, {"low", seen.zombies.low},
+           {"high", seen.zombies.high},         {"exact", seen.zombies.exact()},
+           {"kernel", seen.zombies.kernel},     {"live", seen.zombies.live}};
   one["read_cost_us"] = nullptr;
   if (seen.read_cost) one["read_cost_us"] = static_cast<double>(seen.read_cost->count()) / 1e3;
   one["read_cost_measured"] = seen.read_cost_measured;
@@ -202,31 +197,31 @@ nlohmann::ordered_json json_of(const Observation& seen) {
   return one;
 }
 
-nlohmann::ordered_json json_of(const Action& action) {
-  nlohmann::ordered_json one{{"rung", mitigation::to_string(action.rung)},
-                             {"end", mitigation::to_string(action.end)},
-                             {"seconds", std::chrono::duration<double>(action.duration).count()},
-                             {"zombies_before", action.zombies_before},
-                             {"zombies_after", action.zombies_after}};
+Json json_of(const Action& action) {
+  Json one{{"rung", mitigation::to_string(action.rung)},
+           {"end", mitigation::to_string(action.end)},
+           {"seconds", std::chrono::duration<double>(action.duration).count()},
+           {"zombies_before", action.zombies_before},
+           {"zombies_after", action.zombies_after}};
   if (action.error) one["error"] = action.error->message();
   return one;
 }
 
-nlohmann::ordered_json json_of(const Report& report) {
-  nlohmann::ordered_json one{{"schema", 1},
-                             {"decision", decision_of(report)},
-                             {"reason", report.plan.reason},
-                             {"before", json_of(report.before)},
-                             {"actions", nlohmann::ordered_json::array()},
-                             {"after", nullptr},
-                             {"result", mitigation::to_string(Effect::none)}};
+Json json_of(const Report& report) {
+  Json one{{"schema", 1},
+           {"decision", decision_of(report)},
+           {"reason", report.plan.reason},
+           {"before", json_of(report.before)},
+           {"actions", Json::array()},
+           {"after", nullptr},
+           {"result", mitigation::to_string(Effect::none)}};
   if (report.outcome) {
     for (const Action& action : report.outcome->actions) one["actions"].push_back(json_of(action));
     one["after"] = json_of(report.outcome->after);
     one["result"] = mitigation::to_string(report.outcome->effect);
     if (!report.outcome->explanation.empty()) one["explanation"] = report.outcome->explanation;
   } else if (report.plan.decision == Decision::act) {
-    one["plan"] = nlohmann::ordered_json::array();
+    one["plan"] = Json::array();
     for (const mitigation::Rung rung : report.plan.ladder)
       one["plan"].push_back(mitigation::to_string(rung));
   }

@@ -5,12 +5,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "cgctl/mitigation.hpp"
 #include "command.hpp"
+#include "json.hpp"
 
 namespace cgctl::tool {
 namespace {
@@ -130,11 +131,6 @@ std::string text_of(const Findings& found) {
   return text + line("what to do", "see cgctl mitigate --once --dry-run");
 }
 
-template <class T>
-nlohmann::ordered_json or_null(const std::optional<T>& value) {
-  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
-}
-
 const char* name_of(zombies::SlabPins slab) {
   switch (slab) {
     case zombies::SlabPins::yes:
@@ -147,24 +143,10 @@ const char* name_of(zombies::SlabPins slab) {
   return "unknown";
 }
 
-nlohmann::ordered_json json_of(const Findings& found) {
-  const zombies::Count& count = found.count;
-  nlohmann::ordered_json one{{"hierarchy", to_string(count.hierarchy)},
-                             {"kernel", count.kernel},
-                             {"live", count.live},
-                             {"zombies", count.zombies()},
-                             {"low", count.low},
-                             {"high", count.high},
-                             {"exact", count.exact()},
-                             {"memory_only", count.memory_only},
-                             {"by_ancestor", nlohmann::ordered_json::array()}};
+Json json_of(const Findings& found) {
+  Json one = zombies_json(found.count, found.where, std::numeric_limits<std::size_t>::max());
   if (!found.where) return one;
   const zombies::Attribution& where = *found.where;
-  for (const zombies::Ancestor& ancestor : where.ancestors) {
-    one["by_ancestor"].push_back({{"path", ancestor.path},
-                                  {"count", or_null(ancestor.count)},
-                                  {"bytes", or_null(ancestor.bytes)}});
-  }
   one["left_out"] = found.left_out;
   one["complete"] = where.complete;
   one["skipped"] = where.skipped;

@@ -1,0 +1,43 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "cgctl/zombies.hpp"
+
+namespace cgctl::tool {
+
+using Json = nlohmann::ordered_json;
+
+/// What is not known is null.
+template <class T>
+Json or_null(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+/// What every report about zombies begins with, the first `most` ancestors included.
+inline Json zombies_json(const zombies::Count& count,
+                         const std::optional<zombies::Attribution>& where, std::size_t most) {
+  Json ancestors = Json::array();
+  for (std::size_t i = 0; where && i < std::min(most, where->ancestors.size()); ++i) {
+    const zombies::Ancestor& ancestor = where->ancestors[i];
+    ancestors.push_back({{"path", ancestor.path},
+                         {"count", or_null(ancestor.count)},
+                         {"bytes", or_null(ancestor.bytes)}});
+  }
+  return {{"hierarchy", to_string(count.hierarchy)},
+          {"kernel", count.kernel},
+          {"live", count.live},
+          {"zombies", count.zombies()},
+          {"low", count.low},
+          {"high", count.high},
+          {"exact", count.exact()},
+          {"memory_only", count.memory_only},
+          {"by_ancestor", std::move(ancestors)}};
+}
+
+}  // namespace cgctl::tool
