@@ -123,6 +123,12 @@ Result<std::string> Group::read(std::string_view file) const {
   return fs::read_all(fd->get(), shown(file));
 }
 
+Status Group::write(std::string_view file, std::string_view value) const {
+  const auto fd = open_file(file, O_WRONLY);
+  if (!fd) return fail(fd.error());
+  return fs::write_once(fd->get(), value, shown(file));
+}
+
 std::string Group::shown(std::string_view file) const {
   const auto place = place_of_file(file);
   if (!place) return fs::join(path_, file);

@@ -243,6 +243,20 @@ std::vector<MembershipRow> parse_membership(std::string_view text) {
   return rows;
 }
 
+const MembershipRow* find_row(const std::vector<MembershipRow>& rows,
+                              const Hierarchy& hierarchy) noexcept {
+  constexpr std::string_view named = "name=";
+  for (const MembershipRow& row : rows) {
+    if (row.controllers.empty() != (hierarchy.version == Version::v2)) continue;
+    if (row.controllers.empty()) return &row;
+    const std::string_view first = row.controllers.front();
+    const bool by_name = !hierarchy.name.empty() && parse::starts_with(first, named) &&
+                         first.substr(named.size()) == hierarchy.name;
+    if (by_name || hierarchy.has(first)) return &row;
+  }
+  return nullptr;
+}
+
 Result<Host> Host::detect(Roots roots) {
   auto state = std::make_shared<State>();
   const std::string mountinfo_path = fs::join(roots.proc, "self/mountinfo");

@@ -51,6 +51,18 @@ int stat_at(int directory, const char* name, struct ::stat& out) noexcept {
   return result(::fstatat(directory, name, &out, AT_SYMLINK_NOFOLLOW));
 }
 
+int make_directory_at(int directory, const char* name, mode_t mode) noexcept {
+  return result(::mkdirat(directory, name, mode));
+}
+
+int remove_directory_at(int directory, const char* name) noexcept {
+  return result(::unlinkat(directory, name, AT_REMOVEDIR));
+}
+
+int change_owner_at(int directory, const char* name, uid_t user, gid_t group) noexcept {
+  return result(::fchownat(directory, name, user, group, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH));
+}
+
 std::int64_t file_system(int fd) noexcept {
   struct ::statfs out {};
   const int status = result(::fstatfs(fd, &out));

@@ -10,5 +10,6 @@
 #include "cgctl/numa_stat.hpp"   // IWYU pragma: export
 #include "cgctl/parse.hpp"       // IWYU pragma: export
 #include "cgctl/pressure.hpp"    // IWYU pragma: export
+#include "cgctl/settings.hpp"    // IWYU pragma: export
 #include "cgctl/unique_fd.hpp"   // IWYU pragma: export
 #include "cgctl/zombies.hpp"     // IWYU pragma: export

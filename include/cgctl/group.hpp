@@ -2,6 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +16,51 @@
 #include "cgctl/unique_fd.hpp"
 
 namespace cgctl {
+
+/// Who a cgroup is delegated to.
+struct Owner {
+  uid_t user;
+  gid_t group;
+};
+
+/// How a cgroup is made.
+struct Creation {
+  /// The controllers it is for: it is made in each hierarchy that has one of them, and on v2 they
+  /// are enabled for it. Empty: cpu, cpuacct and memory, as many as the host has.
+  std::vector<std::string> controllers;
+  /// Delegation: the owner of the cgroup's directory and of the files that hand it on
+  /// (`cgroup.procs`, `cgroup.threads`, `cgroup.subtree_control`, v1 `tasks`), not of its limits
+  /// (cgroup-v2.rst, "Model of Delegation"). Cgroups above it that had to be made are not
+  /// delegated.
+  std::optional<Owner> owner;
+};
+
+/// How a cgroup is removed.
+struct Removal {
+  enum class Below {
+    refuse,  ///< errc::busy when there are cgroups below
+    remove,  ///< those below too, the deepest first
+  };
+  enum class Tasks {
+    refuse,  ///< errc::busy when there are processes
+    kill,    ///< SIGKILL to them, see Group::kill()
+  };
+  enum class Pages {
+    leave,  ///< what is still charged pins a zombie
+    empty,  ///< written back and reclaimed first, see Removed::bytes_left
+  };
+  Below below = Below::refuse;
+  Tasks tasks = Tasks::refuse;
+  Pages pages = Pages::leave;
+  /// How long the kernel is given: a cgroup is busy for a moment after its last task has died.
+  std::chrono::milliseconds deadline = std::chrono::seconds(5);
+};
+
+struct Removed {
+  std::uint64_t directories = 0;  ///< of all hierarchies
+  std::uint64_t bytes_left =
+      0;  ///< pages still charged at the removal, where they were to be freed
+};
 
 /// One cgroup: the directories of one path in every hierarchy that has it, held open. A held
 /// descriptor goes invalid with its cgroup, so a new cgroup of the same name is never mistaken for
@@ -31,6 +81,24 @@ class Group {
   /// inside), errc::vanished (ENOENT) when no hierarchy has it.
   static Result<Group> open(const Host& host, std::string_view path);
 
+  /// Makes the cgroup, and those above it that are missing, in every hierarchy that has a wanted
+  /// controller; on v2 enables the controllers from the root down to its parent. One that exists
+  /// already is taken as it is. On failure everything made or enabled is undone.
+  /// errc::unsupported for a controller that the host lacks, errc::invalid_argument for the root;
+  /// else the kernel's errno with the rule it stands for: EBUSY (v2: a cgroup above has processes
+  /// of its own), EOPNOTSUPP (v2: threaded), EAGAIN (cgroup.max.descendants or cgroup.max.depth),
+  /// EINVAL (v2 cpu: real-time tasks outside the root), ENOSPC (too many cgroups).
+  static Result<Group> create(const Host& host, std::string_view path, const Creation& how = {});
+
+  /// Removes the cgroup from every hierarchy that this object has it in. errc::busy, with nothing
+  /// removed, when there are processes or cgroups below and `how` does not say what to do with
+  /// them; errc::vanished when it is gone, or another cgroup stands in its place. With
+  /// Pages::empty no zombie is left behind as far as the kernel can free the pages: dirty ones are
+  /// written back by sync(2), then `memory.force_empty` (v1) or `memory.reclaim` (v2, Linux 5.19)
+  /// is used until nothing is charged or it no longer helps. Sleeps between tries; errc::timed_out
+  /// at the deadline.
+  [[nodiscard]] Result<Removed> remove(const Removal& how = {}) const;
+
   /// "/" or "/a/b".
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
   [[nodiscard]] const std::vector<Place>& places() const noexcept { return places_; }
@@ -47,11 +115,33 @@ class Group {
   [[nodiscard]] Result<UniqueFd> open_file(std::string_view file, int flags) const;
   /// Reads one of this cgroup's files whole.
   [[nodiscard]] Result<std::string> read(std::string_view file) const;
+  /// Writes one of this cgroup's files in one write(2). For settings use settings::apply(), which
+  /// reads back what the kernel kept.
+  [[nodiscard]] Status write(std::string_view file, std::string_view value) const;
   /// The absolute path of one of its files, for messages.
   [[nodiscard]] std::string shown(std::string_view file) const;
 
   /// Names of the cgroups directly below, of all hierarchies together, sorted, each once.
   [[nodiscard]] Result<std::vector<std::string>> children() const;
+
+  /// The processes in this cgroup, of all hierarchies together, sorted; not those in cgroups below.
+  /// Processes of another PID namespace are left out. EOPNOTSUPP in a threaded cgroup of v2.
+  [[nodiscard]] Result<std::vector<pid_t>> processes() const;
+
+  /// Moves a process with all its threads into this cgroup, in every hierarchy that has it; 0 is
+  /// the caller. On failure it is moved back where it was. ESRCH: there is no such process; EINVAL
+  /// (v1 cpu): a real-time task, and cpu.rt_runtime_us is 0; ENOSPC (v1): cpuset.cpus or
+  /// cpuset.mems is empty; EBUSY (v2): controllers are enabled for cgroups below; EOPNOTSUPP (v2):
+  /// threaded.
+  [[nodiscard]] Status attach(pid_t process) const;
+  /// The same for one thread (v1 `tasks`, v2 `cgroup.threads`: only within a threaded subtree).
+  [[nodiscard]] Status attach_thread(pid_t thread) const;
+
+  /// Sends SIGKILL to every process in this cgroup and below, and waits until none is left:
+  /// `cgroup.kill` (v2, Linux 5.14); else the processes are frozen where the freezer has the
+  /// cgroup, killed one by one and thawed, again until there are none. errc::busy when the caller
+  /// itself is in it, errc::timed_out at the deadline.
+  [[nodiscard]] Status kill(std::chrono::milliseconds deadline) const;
 
  private:
   Group(Host host, std::string path, std::vector<Place> places) noexcept

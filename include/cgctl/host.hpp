@@ -81,6 +81,10 @@ struct MembershipRow {
 
 std::vector<MembershipRow> parse_membership(std::string_view text);
 
+/// The row for a hierarchy, or null.
+const MembershipRow* find_row(const std::vector<MembershipRow>& rows,
+                              const Hierarchy& hierarchy) noexcept;
+
 /// What the machine has: which controllers, which version each, where each is mounted. A snapshot:
 /// mounts made later are not seen. Movable; cheap to keep for the life of a process; safe to share
 /// between threads (all const).

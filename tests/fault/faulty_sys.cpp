@@ -237,6 +237,24 @@ int stat_at(int directory, const char* name, struct ::stat& out) noexcept {
   return result(::fstatat(directory, name, &out, AT_SYMLINK_NOFOLLOW));
 }
 
+int make_directory_at(int directory, const char* name, mode_t mode) noexcept {
+  const Engine engine(Call::make_directory_at, path_of(directory, name));
+  if (const auto answer = engine.answer()) return static_cast<int>(*answer);
+  return result(::mkdirat(directory, name, mode));
+}
+
+int remove_directory_at(int directory, const char* name) noexcept {
+  const Engine engine(Call::remove_directory_at, path_of(directory, name));
+  if (const auto answer = engine.answer()) return static_cast<int>(*answer);
+  return result(::unlinkat(directory, name, AT_REMOVEDIR));
+}
+
+int change_owner_at(int directory, const char* name, uid_t user, gid_t group) noexcept {
+  const Engine engine(Call::change_owner_at, path_of(directory, name));
+  if (const auto answer = engine.answer()) return static_cast<int>(*answer);
+  return result(::fchownat(directory, name, user, group, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH));
+}
+
 std::int64_t file_system(int fd) noexcept {
   const Engine engine(Call::file_system, path_of(fd));
   if (const auto answer = engine.answer()) return *answer;

@@ -12,7 +12,19 @@
 /// real system calls, save where a test says otherwise.
 namespace cgctl::fault {
 
-enum class Call { open_at, open_beneath, pread, write, getdents64, stat, stat_at, file_system };
+enum class Call {
+  open_at,
+  open_beneath,
+  pread,
+  write,
+  getdents64,
+  stat,
+  stat_at,
+  make_directory_at,
+  remove_directory_at,
+  change_owner_at,
+  file_system
+};
 
 /// What happens to calls of one kind on one file. The first rule that fits a call decides.
 class Rule {

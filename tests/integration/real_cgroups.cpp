@@ -95,7 +95,10 @@ void RealCgroups::SetUp() {
 
 void RealCgroups::TearDown() {
   if (!host_) return;
-  EXPECT_EQ(remove_tree(directory()), 0) << directory() << " stays behind";
+  for (const Hierarchy& hierarchy : host_->hierarchies()) {
+    const std::string own = fs::join(hierarchy.mount_point, path());
+    EXPECT_EQ(remove_tree(own), 0) << own << " stays behind";
+  }
   if (handed_memory_down_) write_to(memory().mount_point + "/cgroup.subtree_control", "-memory");
 }
 

@@ -20,7 +20,7 @@
 namespace cgctl::test {
 
 /// Tests on this host's memory cgroups. Each has a cgroup of its own, /cgctl-test-PID, removed at
-/// its end with all that is below; skipped where none can be made.
+/// its end with all that is below, from every hierarchy; skipped where none can be made.
 class RealCgroups : public ::testing::Test {
  protected:
   void SetUp() override;

@@ -45,6 +45,11 @@ using Run = std::function<Exit()>;
 /// command's own help.
 void add_info(CLI::App& app, const Globals& globals, Run& run);
 void add_ls(CLI::App& app, const Globals& globals, Run& run);
+void add_create(CLI::App& app, const Globals& globals, Run& run);
+void add_delete(CLI::App& app, const Globals& globals, Run& run);
+void add_move(CLI::App& app, const Globals& globals, Run& run);
+void add_get(CLI::App& app, const Globals& globals, Run& run);
+void add_set(CLI::App& app, const Globals& globals, Run& run);
 void add_numa_stat(CLI::App& app, const Globals& globals, Run& run);
 void add_zombies(CLI::App& app, const Globals& globals, Run& run);
 void add_drop_caches(CLI::App& app, const Globals& globals, Run& run);

@@ -40,16 +40,6 @@ struct Info {
   std::vector<Feature> features;
 };
 
-std::string own_cgroup(const std::vector<MembershipRow>& membership, const Hierarchy& hierarchy) {
-  for (const MembershipRow& row : membership) {
-    if (row.controllers.empty() != (hierarchy.version == Version::v2)) continue;
-    if (row.controllers.empty()) return row.path;
-    const std::string& first = row.controllers.front();
-    if (hierarchy.has(first) || first == "name=" + hierarchy.name) return row.path;
-  }
-  return {};
-}
-
 std::vector<Row> rows_of(const Host& host) {
   std::vector<MembershipRow> membership;
   if (const auto text = fs::read_trusted(fs::join(host.roots().proc, "self/cgroup"))) {
@@ -57,7 +47,8 @@ std::vector<Row> rows_of(const Host& host) {
   }
   std::vector<Row> rows;
   for (const Hierarchy& hierarchy : host.hierarchies()) {
-    const std::string own = own_cgroup(membership, hierarchy);
+    const MembershipRow* const own_row = find_row(membership, hierarchy);
+    const std::string own = own_row == nullptr ? "" : own_row->path;
     for (const std::string& controller : hierarchy.controllers) {
       rows.push_back({controller, &hierarchy, true, own});
     }

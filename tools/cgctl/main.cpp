@@ -60,6 +60,11 @@ int main(int argc, char** argv) try {
   describe(app, globals);
   add_info(app, globals, run);
   add_ls(app, globals, run);
+  add_create(app, globals, run);
+  add_delete(app, globals, run);
+  add_move(app, globals, run);
+  add_get(app, globals, run);
+  add_set(app, globals, run);
   add_numa_stat(app, globals, run);
   add_zombies(app, globals, run);
   add_doctor(app, globals, run);

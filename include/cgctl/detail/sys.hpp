@@ -25,6 +25,11 @@ ssize_t getdents64(int fd, void* buffer, std::size_t size) noexcept;
 int stat(int fd, struct ::stat& out) noexcept;
 /// Does not follow a final symbolic link.
 int stat_at(int directory, const char* name, struct ::stat& out) noexcept;
+int make_directory_at(int directory, const char* name, mode_t mode) noexcept;
+int remove_directory_at(int directory, const char* name) noexcept;
+/// fchownat(2), does not follow a final symbolic link; `name` "" is the directory itself, which may
+/// be an O_PATH descriptor.
+int change_owner_at(int directory, const char* name, uid_t user, gid_t group) noexcept;
 /// The file system's magic number (statfs(2) f_type), or a negated errno.
 std::int64_t file_system(int fd) noexcept;
 

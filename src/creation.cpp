@@ -1,0 +1,215 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fcntl.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "cgctl/detail/sys.hpp"
+#include "cgctl/filesystem.hpp"
+#include "cgctl/group.hpp"
+#include "cgctl/parse.hpp"
+
+namespace cgctl {
+namespace {
+
+constexpr const char* operation = "create";
+
+bool has_word(std::string_view text, std::string_view word) {
+  if (!text.empty() && text.back() == '\n') text.remove_suffix(1);
+  for (std::string_view found = parse::field(text); !found.empty(); found = parse::field(text)) {
+    if (found == word) return true;
+  }
+  return false;
+}
+
+Error mkdir_error(std::string shown, int os_errno) {
+  Error error = fs::system_error(operation, shown, os_errno);
+  if (os_errno == EAGAIN) {
+    error.reason = "cgroup.max.descendants or cgroup.max.depth of a cgroup above is reached";
+    error.hint = "raise it, or remove cgroups that are no longer needed";
+  } else if (os_errno == ENOSPC) {
+    error.reason = "the kernel has no room for another cgroup of this hierarchy";
+    error.hint = "removed memory cgroups count until they are freed: see `cgctl zombies`";
+  } else if (os_errno == EINVAL) {
+    error.reason = "the kernel does not take this name";
+  }
+  return error;
+}
+
+Error enable_error(const std::string& shown, const std::string& controller, int os_errno) {
+  Error error = fs::system_error(operation, shown, os_errno);
+  if (os_errno == EBUSY) {
+    error.reason = "it has processes of its own, so " + controller +
+                   " cannot be enabled for cgroups below it (cgroup v2)";
+    error.hint = "move them into a cgroup of their own below it first";
+  } else if (os_errno == EOPNOTSUPP) {
+    error.reason = controller + " cannot be enabled in a threaded cgroup (cgroup v2)";
+    error.hint = "only cpu, cpuset, perf_event and pids can be used there";
+  } else if (os_errno == ENOENT) {
+    error.reason = controller + " is not in its cgroup.controllers";
+    error.hint = "enable it in the cgroup above, or mount it on v2";
+  } else if (os_errno == EINVAL && controller == "cpu") {
+    error.reason = "cpu cannot be enabled while real-time tasks are outside the root cgroup";
+    error.hint = "move them to the root, or make them SCHED_OTHER";
+  }
+  return error;
+}
+
+/// Makes the directories of one path in one hierarchy, and undoes that at its end unless told to
+/// keep them.
+class Maker {
+ public:
+  Maker(const Hierarchy& hierarchy, std::vector<std::string> controllers)
+      : hierarchy_(hierarchy), controllers_(std::move(controllers)) {}
+  Maker(Maker&& other) noexcept = default;
+  Maker& operator=(Maker&&) = delete;
+  ~Maker() {
+    for (auto made = made_.rbegin(); made != made_.rend(); ++made) {
+      if (made->is_directory) {
+        sys::remove_directory_at(made->parent.get(), made->what.c_str());
+      } else {
+        (void)write_control(made->parent.get(), "-" + made->what);
+      }
+    }
+  }
+
+  Status make(std::string_view path) {
+    auto top = fs::open_beneath(hierarchy_.directory.get(), ".", O_PATH | O_DIRECTORY,
+                                hierarchy_.mount_point);
+    if (!top) return fail(top.error());
+    UniqueFd current = std::move(*top);
+    std::string shown = hierarchy_.mount_point;
+    while (!path.empty()) {
+      const std::size_t slash = std::min(path.find('/'), path.size());
+      const std::string name(path.substr(0, slash));
+      path.remove_prefix(std::min(slash + 1, path.size()));
+      if (auto status = enable(current.get(), shown); !status) return status;
+      shown = fs::join(shown, name);
+      const int status = sys::make_directory_at(current.get(), name.c_str(), 0755);
+      if (status < 0 && status != -EEXIST) return fail(mkdir_error(shown, -status));
+      auto child = fs::open_beneath(current.get(), name, O_PATH | O_DIRECTORY, shown);
+      if (status == 0) made_.push_back({std::move(current), name, true});
+      if (!child) return fail(child.error());
+      current = std::move(*child);
+    }
+    leaf_ = std::move(current);
+    shown_ = std::move(shown);
+    return {};
+  }
+
+  [[nodiscard]] Status delegate(const Owner& owner) const {
+    constexpr std::array<const char*, 5> files = {"", "cgroup.procs", "cgroup.threads",
+                                                  "cgroup.subtree_control", "tasks"};
+    for (const char* const file : files) {
+      const int status = sys::change_owner_at(leaf_.get(), file, owner.user, owner.group);
+      if (status < 0 && status != -ENOENT) {
+        return fail(fs::system_error("delegate", fs::join(shown_, file), -status));
+      }
+    }
+    return {};
+  }
+
+  void keep() noexcept { made_.clear(); }
+
+ private:
+  struct Made {
+    UniqueFd parent;
+    std::string what;  ///< a directory's name, or a controller
+    bool is_directory;
+  };
+
+  [[nodiscard]] static Status write_control(int directory, const std::string& value,
+                                            std::string_view shown = {}) {
+    const auto file = fs::open_beneath(directory, "cgroup.subtree_control", O_WRONLY, shown);
+    if (!file) return fail(file.error());
+    return fs::write_once(file->get(), value, shown);
+  }
+
+  /// On v2: the wanted controllers for the cgroups below `directory`.
+  Status enable(int directory, const std::string& shown) {
+    if (hierarchy_.version != Version::v2) return {};
+    const std::string control = fs::join(shown, "cgroup.subtree_control");
+    const auto enabled = fs::read_beneath(directory, "cgroup.subtree_control", control);
+    if (!enabled) return fail(enabled.error());
+    for (const std::string& controller : controllers_) {
+      if (has_word(*enabled, controller)) continue;
+      if (const auto status = write_control(directory, "+" + controller, control); !status) {
+        return fail(enable_error(shown, controller, status.error().os_errno));
+      }
+      auto held = fs::open_beneath(directory, ".", O_PATH | O_DIRECTORY, shown);
+      if (!held) return fail(held.error());
+      made_.push_back({std::move(*held), controller, false});
+    }
+    return {};
+  }
+
+  const Hierarchy& hierarchy_;
+  std::vector<std::string> controllers_;
+  std::vector<Made> made_;
+  UniqueFd leaf_;
+  std::string shown_;
+};
+
+/// The hierarchies to make it in, each with the controllers wanted there.
+Result<std::vector<Maker>> makers(const Host& host, const std::vector<std::string>& wanted) {
+  constexpr std::array<const char*, 3> usual = {"cpu", "cpuacct", "memory"};
+  std::vector<std::pair<const Hierarchy*, std::vector<std::string>>> chosen;
+  const auto add = [&](const Hierarchy* hierarchy, const std::string& controller) {
+    auto known = std::find_if(chosen.begin(), chosen.end(),
+                              [&](const auto& one) { return one.first == hierarchy; });
+    if (known == chosen.end()) known = chosen.insert(known, {hierarchy, {}});
+    auto& controllers = known->second;
+    if (std::find(controllers.begin(), controllers.end(), controller) == controllers.end()) {
+      controllers.push_back(controller);
+    }
+  };
+  for (const std::string& controller : wanted) {
+    const auto hierarchy = host.require(controller);
+    if (!hierarchy) return fail(hierarchy.error());
+    add(*hierarchy, controller);
+  }
+  if (wanted.empty()) {
+    for (const char* const controller : usual) {
+      if (const Hierarchy* const hierarchy = host.find(controller)) add(hierarchy, controller);
+    }
+  }
+  if (chosen.empty()) {
+    return fail(Error::make(errc::unsupported, operation, {},
+                            "this host has none of cpu, cpuacct and memory",
+                            "name controllers it has, see `cgctl info`"));
+  }
+  std::vector<Maker> found;
+  found.reserve(chosen.size());
+  for (auto& [hierarchy, controllers] : chosen) {
+    found.emplace_back(*hierarchy, std::move(controllers));
+  }
+  return found;
+}
+
+}  // namespace
+
+Result<Group> Group::create(const Host& host, std::string_view path, const Creation& how) {
+  const auto clean = fs::clean_relative_path(path);
+  if (!clean) return fail(clean.error());
+  if (*clean == ".") {
+    return fail(Error::make(errc::invalid_argument, operation, "/", "the root exists already",
+                            "name a cgroup below it"));
+  }
+  auto places = makers(host, how.controllers);
+  if (!places) return fail(places.error());
+  for (Maker& maker : *places) {
+    if (auto status = maker.make(*clean); !status) return fail(status.error());
+  }
+  for (const Maker& maker : *places) {
+    if (!how.owner) break;
+    if (auto status = maker.delegate(*how.owner); !status) return fail(status.error());
+  }
+  auto group = open(host, *clean);
+  if (!group) return group;
+  for (Maker& maker : *places) maker.keep();
+  return group;
+}
+
+}  // namespace cgctl

@@ -1,0 +1,234 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <thread>
+
+#include "cgctl/detail/sys.hpp"
+#include "cgctl/filesystem.hpp"
+#include "cgctl/group.hpp"
+#include "cgctl/parse.hpp"
+#include "tasks.hpp"
+
+namespace cgctl {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr const char* operation = "delete";
+
+/// More of the same frees nothing then.
+constexpr unsigned most_useless = 3;
+constexpr milliseconds longest_pause(50);
+
+Error gone(std::string shown) {
+  return {errc::vanished,
+          ENOENT,
+          operation,
+          std::move(shown),
+          "the cgroup does not exist",
+          "list what exists with `cgctl ls`"};
+}
+
+std::string counted(std::size_t count, const char* one, const char* many) {
+  return std::to_string(count) + " " + (count == 1 ? one : many);
+}
+
+/// One directory's memory files.
+class Memory {
+ public:
+  explicit Memory(int directory, Version version, const std::string& shown)
+      : directory_(directory), version_(version), shown_(shown) {}
+
+  /// What pages are charged and can pin it, kernel memory left out; nothing where the cgroup has
+  /// no memory controller. From the counters of charges: memory.stat may lag behind by as much as
+  /// 64 pages a CPU (memcg_rstat_updated() in mm/memcontrol.c), and says 0 of one dirty page.
+  [[nodiscard]] std::optional<std::uint64_t> pages() const {
+    const bool v1 = version_ == Version::v1;
+    const auto charged = number(v1 ? "memory.usage_in_bytes" : "memory.current");
+    if (!charged) return std::nullopt;
+    const auto kernel = v1 ? number("memory.kmem.usage_in_bytes")
+                           : parse::value_of(read("memory.stat").value_or(""), "kernel");
+    return *charged - std::min(*charged, kernel.value_or(0));
+  }
+
+  /// Asks the kernel to free what it can; false when it has no such means.
+  [[nodiscard]] bool reclaim(std::uint64_t bytes) const {
+    const bool v1 = version_ == Version::v1;
+    const char* const file = v1 ? "memory.force_empty" : "memory.reclaim";
+    const auto fd = fs::open_beneath(directory_, file, O_WRONLY, shown_);
+    if (!fd) return false;
+    // It fails when not all of it could be freed; what was shows in pages().
+    (void)fs::write_once(fd->get(), v1 ? "0" : std::to_string(bytes), shown_);
+    return true;
+  }
+
+ private:
+  [[nodiscard]] std::optional<std::string> read(const char* file) const {
+    auto text = fs::read_beneath(directory_, file, shown_);
+    if (!text) return std::nullopt;
+    return std::move(*text);
+  }
+
+  [[nodiscard]] std::optional<std::uint64_t> number(const char* file) const {
+    const auto text = read(file);
+    return text ? parse::whole_number(*text) : std::nullopt;
+  }
+
+  int directory_;
+  Version version_;
+  const std::string& shown_;
+};
+
+/// Removes one cgroup from one hierarchy.
+class Remover {
+ public:
+  Remover(const Group::Place& place, const Removal& how, steady_clock::time_point end, Removed& out)
+      : version_(place.hierarchy->version), how_(how), end_(end), out_(out) {}
+
+  /// Whether nothing stands in the way; what is to be killed or removed as well does not.
+  [[nodiscard]] Status check(int directory, const std::string& shown) const {
+    if (how_.below == Removal::Below::refuse) {
+      const auto names = child_directories(directory, shown);
+      if (!names) return fail(names.error());
+      if (!names->empty()) {
+        return fail(Error::make(
+            errc::busy, operation, shown,
+            "there are cgroups below it (" + names->front() + (names->size() > 1 ? ", ...)" : ")"),
+            "remove those first, or all of them with --recursive"));
+      }
+    }
+    if (how_.tasks == Removal::Tasks::kill) return {};
+    std::vector<pid_t> processes;
+    if (auto status = detail::add_processes_below(directory, shown, processes); !status) {
+      return status;
+    }
+    if (processes.empty()) return {};
+    return fail(Error::make(errc::busy, operation, shown,
+                            counted(processes.size(), "process is", "processes are") + " in it (" +
+                                std::to_string(processes.front()) +
+                                (processes.size() > 1 ? ", ...)" : ")"),
+                            "move them with `cgctl move`, or end them with --kill"));
+  }
+
+  /// `directory` is the cgroup, `name` its name inside `parent`.
+  // NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is.
+  Status remove(int parent, const std::string& name, int directory, const std::string& shown) {
+    if (how_.below == Removal::Below::remove) {
+      const auto names = child_directories(directory, shown);
+      if (!names) return fail(names.error());
+      for (const std::string& child_name : *names) {
+        const std::string child_shown = fs::join(shown, child_name);
+        const auto child =
+            fs::open_beneath(directory, child_name, O_PATH | O_DIRECTORY, child_shown);
+        if (!child && child.error().os_errno == ENOENT) continue;
+        if (!child) return fail(child.error());
+        if (auto status = remove(directory, child_name, child->get(), child_shown); !status) {
+          return status;
+        }
+      }
+    }
+    if (how_.pages == Removal::Pages::empty) empty(Memory(directory, version_, shown));
+    return remove_directory(parent, name, directory, shown);
+  }
+
+ private:
+  void empty(const Memory& memory) {
+    auto left = memory.pages();
+    if (!left) return;
+    bool written_back = false;
+    unsigned useless = 0;
+    while (*left != 0 && useless < most_useless && steady_clock::now() < end_) {
+      if (!memory.reclaim(*left)) break;
+      const auto now = memory.pages();
+      if (!now) return;
+      if (*now != 0 && !written_back) {
+        ::sync();
+        written_back = true;
+      } else if (*now >= *left) {
+        ++useless;
+        std::this_thread::sleep_for(milliseconds(1));
+      }
+      left = now;
+    }
+    out_.bytes_left += *left;
+  }
+
+  Status remove_directory(int parent, const std::string& name, int directory,
+                          const std::string& shown) {
+    struct ::stat held {};
+    struct ::stat found {};
+    if (sys::stat(directory, held) < 0 || sys::stat_at(parent, name.c_str(), found) < 0 ||
+        held.st_ino != found.st_ino) {
+      return fail(gone(shown));
+    }
+    for (milliseconds pause(1);; pause = std::min(pause * 2, longest_pause)) {
+      const int status = sys::remove_directory_at(parent, name.c_str());
+      if (status == 0) break;
+      if (status == -ENOENT) return fail(gone(shown));
+      if (status != -EBUSY) return fail(fs::system_error(operation, shown, -status));
+      if (steady_clock::now() >= end_) {
+        return fail({errc::timed_out, EBUSY, operation, shown,
+                     "the kernel still holds it busy: a process or a cgroup came into it, or its "
+                     "last process has not quite ended",
+                     "try again, with --kill if there are processes"});
+      }
+      std::this_thread::sleep_for(pause);
+    }
+    ++out_.directories;
+    return {};
+  }
+
+  Version version_;
+  const Removal& how_;
+  steady_clock::time_point end_;
+  Removed& out_;
+};
+
+}  // namespace
+
+Result<Removed> Group::remove(const Removal& how) const {
+  if (path_ == "/") {
+    return fail(Error::make(errc::invalid_argument, operation, "/", "the root cannot be removed",
+                            "name a cgroup below it"));
+  }
+  const auto end = steady_clock::now() + how.deadline;
+  Removed out;
+  const auto shown_in = [this](const Place& place) {
+    return fs::join(place.hierarchy->mount_point, path_);
+  };
+  for (const Place& place : places_) {
+    const Remover remover(place, how, end, out);
+    if (auto status = remover.check(place.directory.get(), shown_in(place)); !status) {
+      return fail(status.error());
+    }
+  }
+  if (how.tasks == Removal::Tasks::kill) {
+    if (auto status = kill(how.deadline); !status) return fail(status.error());
+  }
+  const std::size_t slash = path_.rfind('/');
+  for (const Place& place : places_) {
+    const std::string shown = shown_in(place);
+    const auto parent = fs::open_beneath(place.hierarchy->directory.get(), path_.substr(0, slash),
+                                         O_PATH | O_DIRECTORY, shown);
+    if (!parent) return fail(parent.error());
+    Remover remover(place, how, end, out);
+    auto status =
+        remover.remove(parent->get(), path_.substr(slash + 1), place.directory.get(), shown);
+    if (!status) {
+      if (out.directories != 0) {
+        status.error().hint += (status.error().hint.empty() ? "" : "; ") +
+                               counted(out.directories, "directory was", "directories were") +
+                               " removed before";
+      }
+      return fail(std::move(status.error()));
+    }
+  }
+  return out;
+}
+
+}  // namespace cgctl

@@ -1,0 +1,222 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "tasks.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <thread>
+
+#include "cgctl/detail/sys.hpp"
+#include "cgctl/filesystem.hpp"
+#include "cgctl/group.hpp"
+#include "cgctl/parse.hpp"
+
+namespace cgctl {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+Error attach_error(Error error, const std::string& task, Version version) {
+  error.operation = "attach";
+  const auto explain = [&](std::string reason, const char* hint) {
+    error.reason = std::move(reason);
+    error.hint = hint;
+  };
+  switch (error.os_errno) {
+    case ESRCH:
+      explain("there is no " + task, "it may have ended; see /proc");
+      break;
+    case EINVAL:
+      explain("the kernel does not take " + task + " here",
+              "a real-time task needs cpu.rt_runtime_us above 0 in this cgroup (v1 cpu); a kernel "
+              "thread cannot be moved");
+      break;
+    case ENOSPC:
+      explain("cpuset.cpus or cpuset.mems of this cgroup is empty",
+              "set both before anything is moved into it");
+      break;
+    case EBUSY:
+      if (version == Version::v2) {
+        explain("controllers are enabled for the cgroups below it, so it cannot have processes",
+                "move it into one of those below, or empty its cgroup.subtree_control");
+      }
+      break;
+    case EOPNOTSUPP:
+      explain("this cgroup is threaded, or below a threaded one", "see its cgroup.type");
+      break;
+    default:
+      break;
+  }
+  return error;
+}
+
+/// Where a task is now, to bring it back there.
+std::vector<MembershipRow> membership(const Host& host, pid_t task) {
+  const std::string who = task == 0 ? "self" : std::to_string(task);
+  const auto text = fs::read_trusted(fs::join(host.roots().proc, who + "/cgroup"));
+  return text ? parse_membership(*text) : std::vector<MembershipRow>{};
+}
+
+void bring_back(const Hierarchy& hierarchy, const std::vector<MembershipRow>& before,
+                const std::string& task, const char* file) {
+  const MembershipRow* const row = find_row(before, hierarchy);
+  if (row == nullptr || hierarchy.mount_root != "/") return;
+  const auto fd =
+      fs::open_beneath(hierarchy.directory.get(), fs::join(row->path, file), O_WRONLY, row->path);
+  if (fd) (void)fs::write_once(fd->get(), task, row->path);
+}
+
+Status attach_to(const Group& group, pid_t task, const char* kind, const char* v1_file,
+                 const char* v2_file) {
+  const std::string number = std::to_string(task);
+  if (task < 0) {
+    return fail(Error::make(errc::invalid_argument, "attach", group.path(),
+                            "'" + number + "' is no process"));
+  }
+  const std::vector<MembershipRow> before = membership(group.host(), task);
+  const auto file_of = [&](const Hierarchy& hierarchy) {
+    return hierarchy.version == Version::v2 ? v2_file : v1_file;
+  };
+  for (const Group::Place& place : group.places()) {
+    const Hierarchy& hierarchy = *place.hierarchy;
+    const char* const file = file_of(hierarchy);
+    const std::string shown = fs::join(fs::join(hierarchy.mount_point, group.path()), file);
+    Status status;
+    if (const auto fd = open_file_in(place, group.path(), file, O_WRONLY); !fd) {
+      status = fail(fd.error());
+    } else {
+      status = fs::write_once(fd->get(), number, shown);
+    }
+    if (status) continue;
+    for (const Group::Place& done : group.places()) {
+      if (&done == &place) break;
+      bring_back(*done.hierarchy, before, number, file_of(*done.hierarchy));
+    }
+    return fail(attach_error(std::move(status.error()), kind + (" " + number), hierarchy.version));
+  }
+  return {};
+}
+
+/// Freezes a cgroup of v1 or v2 until its end, where the host can.
+class Frozen {
+ public:
+  explicit Frozen(const Group& group) : group_(group) {
+    const bool v1 = group.place("freezer").has_value();
+    file_ = v1 ? "freezer.state" : "cgroup.freeze";
+    thaw_ = v1 ? "THAWED" : "0";
+    (void)group.write(file_, v1 ? "FROZEN" : "1");
+  }
+  Frozen(const Frozen&) = delete;
+  Frozen& operator=(const Frozen&) = delete;
+  ~Frozen() { (void)group_.write(file_, thaw_); }
+
+ private:
+  const Group& group_;
+  const char* file_;
+  const char* thaw_;
+};
+
+Error own_process(const Group& group) {
+  return Error::make(errc::busy, "kill", group.path(), "the calling process is in it",
+                     "move it elsewhere first");
+}
+
+}  // namespace
+
+namespace detail {
+
+Result<std::vector<pid_t>> processes_in(int directory, std::string_view shown) {
+  const auto text = fs::read_beneath(directory, "cgroup.procs", shown);
+  if (!text) return fail(text.error());
+  std::vector<pid_t> found;
+  for (std::string_view rest = *text; !rest.empty();) {
+    const auto number = parse::whole_number(parse::line(rest));
+    if (number && *number != 0) found.push_back(static_cast<pid_t>(*number));
+  }
+  return found;
+}
+
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is.
+Status add_processes_below(int directory, const std::string& shown, std::vector<pid_t>& out) {
+  const auto own = processes_in(directory, shown);
+  // ENOENT, ENODEV: removed meanwhile. EOPNOTSUPP: threaded, the processes are in its domain.
+  const auto passed_by = [](const Error& error) {
+    return error.kind == errc::vanished || error.os_errno == ENOENT || error.os_errno == EOPNOTSUPP;
+  };
+  if (!own && !passed_by(own.error())) return fail(own.error());
+  if (own) out.insert(out.end(), own->begin(), own->end());
+  const auto names = child_directories(directory, shown);
+  if (!names) return passed_by(names.error()) ? Status{} : fail(names.error());
+  for (const std::string& name : *names) {
+    const std::string child_shown = fs::join(shown, name);
+    const auto child = fs::open_beneath(directory, name, O_PATH | O_DIRECTORY, child_shown);
+    if (!child && passed_by(child.error())) continue;
+    if (!child) return fail(child.error());
+    if (auto status = add_processes_below(child->get(), child_shown, out); !status) return status;
+  }
+  return {};
+}
+
+}  // namespace detail
+
+Result<std::vector<pid_t>> Group::processes() const {
+  std::vector<pid_t> all;
+  for (const Place& place : places_) {
+    const auto found =
+        detail::processes_in(place.directory.get(), fs::join(place.hierarchy->mount_point, path_));
+    if (!found) return fail(found.error());
+    all.insert(all.end(), found->begin(), found->end());
+  }
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  return all;
+}
+
+Status Group::attach(pid_t process) const {
+  return attach_to(*this, process, "process", "cgroup.procs", "cgroup.procs");
+}
+
+Status Group::attach_thread(pid_t thread) const {
+  return attach_to(*this, thread, "thread", "tasks", "cgroup.threads");
+}
+
+Status Group::kill(milliseconds deadline) const {
+  const auto end = steady_clock::now() + deadline;
+  const auto all = [this]() -> Result<std::vector<pid_t>> {
+    std::vector<pid_t> found;
+    for (const Place& place : places_) {
+      const std::string shown = fs::join(place.hierarchy->mount_point, path_);
+      auto status = detail::add_processes_below(place.directory.get(), shown, found);
+      if (!status) return fail(status.error());
+    }
+    return found;
+  };
+  for (milliseconds pause(1);; pause = std::min(pause * 2, milliseconds(50))) {
+    auto found = all();
+    if (!found) return fail(found.error());
+    if (found->empty()) return {};
+    if (std::find(found->begin(), found->end(), ::getpid()) != found->end()) {
+      return fail(own_process(*this));
+    }
+    if (steady_clock::now() >= end) {
+      return fail(Error::make(errc::timed_out, "kill", path_,
+                              "process " + std::to_string(found->front()) + " is still there",
+                              "it may wait for a device (state D in ps), which no signal ends"));
+    }
+    const bool at_once = places_.size() == 1 && write("cgroup.kill", "1").has_value();
+    if (!at_once) {
+      const Frozen frozen(*this);
+      found = all();
+      if (!found) return fail(found.error());
+      for (const pid_t process : *found) ::kill(process, SIGKILL);
+    }
+    std::this_thread::sleep_for(pause);
+  }
+}
+
+}  // namespace cgctl
