@@ -120,7 +120,10 @@ Result<UniqueFd> Group::open_file(std::string_view file, int flags) const {
 Result<std::string> Group::read(std::string_view file) const {
   const auto fd = open_file(file, O_RDONLY);
   if (!fd) return fail(fd.error());
-  return fs::read_all(fd->get(), shown(file));
+  auto text = fs::read_all(fd->get(), shown(file));
+  // Root may open what the kernel has no read method for (kernfs says EINVAL).
+  if (!text && text.error().os_errno == EINVAL) text.error().reason = "it can only be written";
+  return text;
 }
 
 Status Group::write(std::string_view file, std::string_view value) const {

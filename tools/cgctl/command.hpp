@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <sys/types.h>
+
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdint>
@@ -71,6 +73,12 @@ CLI::Option* add_number(CLI::App& command, const std::string& name,
                         std::optional<std::uint64_t>& value, const std::string& description);
 /// The positional PATH of a cgroup.
 CLI::Option* add_path(CLI::App& command, std::string& path, const std::string& description);
+/// One or more of them, required.
+CLI::Option* add_paths(CLI::App& command, std::vector<std::string>& paths,
+                       const std::string& description);
+/// One or more PID of processes or threads, required.
+CLI::Option* add_tasks(CLI::App& command, std::vector<pid_t>& tasks,
+                       const std::string& description);
 /// A level of drop_caches, 1 to 3, as an option or a positional.
 CLI::Option* add_level(CLI::App& command, const std::string& name, unsigned& level,
                        const std::string& description);

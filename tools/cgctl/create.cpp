@@ -89,7 +89,7 @@ void add_create(CLI::App& app, const Globals& globals, Run& run) {
       "wanted controller, whichever version it has; on v2 the controllers are enabled from the "
       "root down. One that exists is left as it is. When something fails, what was made for that "
       "PATH is undone.");
-  command->add_option("PATH", options->paths, "the cgroups")->required();
+  add_paths(*command, options->paths, "the cgroups");
   command
       ->add_option_function<std::string>(
           "-c,--controllers",

@@ -54,7 +54,7 @@ void add_delete(CLI::App& app, const Globals& globals, Run& run) {
       "processes in it or cgroups below it, unless an option says what to do with them. A memory "
       "cgroup that is removed while pages are charged to it lives on in the kernel as a zombie; "
       "--empty-first has them freed before.");
-  command->add_option("PATH", options->paths, "the cgroups")->required();
+  add_paths(*command, options->paths, "the cgroups");
   command->add_flag_callback(
       "-r,--recursive", [options] { options->how.below = Removal::Below::remove; },
       "the cgroups below too");

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <limits>
 #include <optional>
 
 #include "cgctl/filesystem.hpp"
@@ -52,6 +53,15 @@ CLI::Option* add_checked(CLI::App& command, const std::string& name, const std::
   return command.add_option_function<std::string>(name, check, description)->type_name(type);
 }
 
+/// The reason why it is none, or empty.
+std::string take_path(const std::string& text, std::string& path) {
+  if (text.empty()) return "the path is empty; the root is /";
+  const auto clean = fs::clean_relative_path(text);
+  if (!clean) return fmt::format("not a path of a cgroup: {}", clean.error().reason);
+  path = *clean == "." ? "/" : "/" + *clean;
+  return {};
+}
+
 }  // namespace
 
 std::chrono::nanoseconds parse_time(const std::string& text) {
@@ -98,15 +108,34 @@ CLI::Option* add_number(CLI::App& command, const std::string& name, std::uint64_
 
 CLI::Option* add_path(CLI::App& command, std::string& path, const std::string& description) {
   return add_checked(command, "PATH", "", description,
-                     [&path](const std::string& text) -> std::string {
-                       if (text.empty()) return "the path is empty; the root is /";
-                       const auto clean = fs::clean_relative_path(text);
-                       if (!clean) {
-                         return fmt::format("not a path of a cgroup: {}", clean.error().reason);
-                       }
-                       path = *clean == "." ? "/" : "/" + *clean;
-                       return {};
-                     });
+                     [&path](const std::string& text) { return take_path(text, path); });
+}
+
+CLI::Option* add_paths(CLI::App& command, std::vector<std::string>& paths,
+                       const std::string& description) {
+  const auto take = [&paths](const std::vector<std::string>& texts) {
+    for (const std::string& text : texts) {
+      const std::string reason = take_path(text, paths.emplace_back());
+      if (!reason.empty()) throw CLI::ValidationError("'" + text + "': " + reason);
+    }
+  };
+  return command.add_option_function<std::vector<std::string>>("PATH", take, description)
+      ->required();
+}
+
+CLI::Option* add_tasks(CLI::App& command, std::vector<pid_t>& tasks,
+                       const std::string& description) {
+  const auto take = [&tasks](const std::vector<std::string>& texts) {
+    for (const std::string& text : texts) {
+      const auto number = parse::whole_number(text);
+      if (!number || *number == 0 || *number > std::numeric_limits<pid_t>::max()) {
+        throw CLI::ValidationError("'" + text + "': not the number of a process");
+      }
+      tasks.push_back(static_cast<pid_t>(*number));
+    }
+  };
+  return command.add_option_function<std::vector<std::string>>("PID", take, description)
+      ->required();
 }
 
 CLI::Option* add_level(CLI::App& command, const std::string& name, unsigned& level,
