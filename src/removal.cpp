@@ -34,6 +34,10 @@ Error gone(std::string shown) {
           "list what exists with `cgctl ls`"};
 }
 
+Error busy(std::string shown, std::string reason, std::string hint) {
+  return {errc::system, EBUSY, operation, std::move(shown), std::move(reason), std::move(hint)};
+}
+
 std::string counted(std::size_t count, const char* one, const char* many) {
   return std::to_string(count) + " " + (count == 1 ? one : many);
 }
@@ -96,8 +100,8 @@ class Remover {
       const auto names = child_directories(directory, shown);
       if (!names) return fail(names.error());
       if (!names->empty()) {
-        return fail(Error::make(
-            errc::busy, operation, shown,
+        return fail(busy(
+            shown,
             "there are cgroups below it (" + names->front() + (names->size() > 1 ? ", ...)" : ")"),
             "remove those first, or all of them with --recursive"));
       }
@@ -108,11 +112,11 @@ class Remover {
       return status;
     }
     if (processes.empty()) return {};
-    return fail(Error::make(errc::busy, operation, shown,
-                            counted(processes.size(), "process is", "processes are") + " in it (" +
-                                std::to_string(processes.front()) +
-                                (processes.size() > 1 ? ", ...)" : ")"),
-                            "move them with `cgctl move`, or end them with --kill"));
+    return fail(busy(shown,
+                     counted(processes.size(), "process is", "processes are") + " in it (" +
+                         std::to_string(processes.front()) +
+                         (processes.size() > 1 ? ", ...)" : ")"),
+                     "move them with `cgctl move`, or end them with --kill"));
   }
 
   /// `directory` is the cgroup, `name` its name inside `parent`.

@@ -122,8 +122,12 @@ class Frozen {
 };
 
 Error own_process(const Group& group) {
-  return Error::make(errc::busy, "kill", group.path(), "the calling process is in it",
-                     "move it elsewhere first");
+  return {errc::system,
+          EBUSY,
+          "kill",
+          group.path(),
+          "the calling process is in it",
+          "move it elsewhere first"};
 }
 
 }  // namespace

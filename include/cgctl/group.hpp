@@ -38,11 +38,11 @@ struct Creation {
 /// How a cgroup is removed.
 struct Removal {
   enum class Below {
-    refuse,  ///< errc::busy when there are cgroups below
+    refuse,  ///< EBUSY when there are cgroups below
     remove,  ///< those below too, the deepest first
   };
   enum class Tasks {
-    refuse,  ///< errc::busy when there are processes
+    refuse,  ///< EBUSY when there are processes
     kill,    ///< SIGKILL to them, see Group::kill()
   };
   enum class Pages {
@@ -90,7 +90,7 @@ class Group {
   /// EINVAL (v2 cpu: real-time tasks outside the root), ENOSPC (too many cgroups).
   static Result<Group> create(const Host& host, std::string_view path, const Creation& how = {});
 
-  /// Removes the cgroup from every hierarchy that this object has it in. errc::busy, with nothing
+  /// Removes the cgroup from every hierarchy that this object has it in. EBUSY, with nothing
   /// removed, when there are processes or cgroups below and `how` does not say what to do with
   /// them; errc::vanished when it is gone, or another cgroup stands in its place. With
   /// Pages::empty no zombie is left behind as far as the kernel can free the pages: dirty ones are
@@ -139,7 +139,7 @@ class Group {
 
   /// Sends SIGKILL to every process in this cgroup and below, and waits until none is left:
   /// `cgroup.kill` (v2, Linux 5.14); else the processes are frozen where the freezer has the
-  /// cgroup, killed one by one and thawed, again until there are none. errc::busy when the caller
+  /// cgroup, killed one by one and thawed, again until there are none. EBUSY when the caller
   /// itself is in it, errc::timed_out at the deadline.
   [[nodiscard]] Status kill(std::chrono::milliseconds deadline) const;
 

@@ -117,7 +117,7 @@ TEST_F(RealLifecycle, NothingIsRemovedWhileThereAreGroupsBelow) {
   const Group below = made("a/b");
   const auto removed = group.remove();
   ASSERT_FALSE(removed);
-  EXPECT_EQ(removed.error().kind, errc::busy);
+  EXPECT_EQ(removed.error().os_errno, EBUSY);
   EXPECT_THAT(removed.error().message(), HasSubstr("cgroups below it (b)"));
   for (const Group::Place& place : group.places()) {
     EXPECT_TRUE(exists(*place.hierarchy, path("a/b")));
@@ -134,7 +134,7 @@ TEST_F(RealLifecycle, NothingIsRemovedWhileThereAreProcesses) {
   const test::Tenant tenant(directory("a"), [] { return 0; });
   const auto removed = group.remove();
   ASSERT_FALSE(removed);
-  EXPECT_EQ(removed.error().kind, errc::busy);
+  EXPECT_EQ(removed.error().os_errno, EBUSY);
   EXPECT_THAT(removed.error().message(), HasSubstr("1 process is in it"));
   for (const Group::Place& place : group.places()) {
     EXPECT_TRUE(exists(*place.hierarchy, path("a"))) << place.hierarchy->mount_point;
@@ -239,7 +239,7 @@ TEST_F(RealLifecycle, KillNeverEndsItsCaller) {
   const Group group = made("a");
   const pid_t child = ::fork();
   if (child == 0) {
-    const bool refused = group.attach(0) && group.kill(1s).error().kind == errc::busy;
+    const bool refused = group.attach(0) && group.kill(1s).error().os_errno == EBUSY;
     ::_exit(refused ? 0 : 1);
   }
   int status = 0;
