@@ -134,12 +134,14 @@ int run(const Options& options) {
   return outcome.effect == Effect::effective ? 0 : 4;
 }
 
-/// SIGINT and SIGTERM wait until everything is cleaned up; a run takes seconds.
+/// SIGINT, SIGTERM, SIGHUP and SIGQUIT wait until everything is cleaned up; a run takes seconds.
 void hold_signals() {
   sigset_t held;
   sigemptyset(&held);
   sigaddset(&held, SIGINT);
   sigaddset(&held, SIGTERM);
+  sigaddset(&held, SIGHUP);
+  sigaddset(&held, SIGQUIT);
   ::sigprocmask(SIG_BLOCK, &held, nullptr);
 }
 

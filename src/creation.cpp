@@ -10,6 +10,7 @@
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/parse.hpp"
+#include "group_detail.hpp"
 
 namespace cgctl {
 namespace {
@@ -79,6 +80,10 @@ class Maker {
     auto top = fs::open_beneath(hierarchy_.directory.get(), ".", O_PATH | O_DIRECTORY,
                                 hierarchy_.mount_point);
     if (!top) return fail(top.error());
+    if (auto status = detail::require_cgroupfs(top->get(), operation, hierarchy_.mount_point);
+        !status) {
+      return status;
+    }
     UniqueFd current = std::move(*top);
     std::string shown = hierarchy_.mount_point;
     while (!path.empty()) {

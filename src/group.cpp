@@ -10,6 +10,7 @@
 #include "cgctl/detail/directory.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
+#include "group_detail.hpp"
 
 namespace cgctl {
 namespace {
@@ -32,7 +33,9 @@ bool is_core_file(std::string_view file) {
   return parse::starts_with(file, "cgroup.") || file.find('.') == std::string_view::npos;
 }
 
-Error gone(const char* operation, std::string shown) {
+}  // namespace
+
+Error detail::gone(const char* operation, std::string shown) {
   return {errc::vanished,
           ENOENT,
           operation,
@@ -41,7 +44,13 @@ Error gone(const char* operation, std::string shown) {
           "list what exists with `cgctl ls`"};
 }
 
-}  // namespace
+Status detail::require_cgroupfs(int directory, const char* operation, std::string_view shown) {
+  const std::int64_t magic = sys::file_system(directory);
+  if (magic == fs::cgroup_v1_magic || magic == fs::cgroup_v2_magic) return {};
+  return fail(Error::make(errc::outside, operation, std::string(shown),
+                          "not on a cgroup file system",
+                          "nothing was done; check the root directories given"));
+}
 
 Result<Group> Host::open(std::string_view path) const { return Group::open(*this, path); }
 
@@ -63,7 +72,7 @@ Result<Group> Group::open(const Host& host, std::string_view path) {
   std::string absolute = *clean == "." ? "/" : "/" + *clean;
   if (places.empty()) {
     if (!first_error.path.empty()) return fail(first_error);
-    return fail(gone("open", absolute));
+    return fail(detail::gone("open", absolute));
   }
   std::stable_partition(places.begin(), places.end(),
                         [](const Place& place) { return place.hierarchy->version == Version::v2; });
@@ -76,7 +85,7 @@ Result<const Group::Place*> Group::place(std::string_view controller) const {
   }
   const auto hierarchy = host_.require(controller);
   if (!hierarchy) return fail(hierarchy.error());
-  return fail(gone("open", fs::join((*hierarchy)->mount_point, path_)));
+  return fail(detail::gone("open", fs::join((*hierarchy)->mount_point, path_)));
 }
 
 Result<const Group::Place*> Group::place_of_file(std::string_view file) const {
@@ -97,7 +106,7 @@ Result<UniqueFd> open_file_in(const Group::Place& place, std::string_view path,
   if (fd || fd.error().os_errno != ENOENT) return fd;
   struct ::stat procs {};
   if (sys::stat_at(place.directory.get(), "cgroup.procs", procs) != 0)
-    return fail(gone("open", shown));
+    return fail(detail::gone("open", shown));
   Error error = Error::make(errc::unsupported, "open", shown, "this cgroup has no such file");
   error.os_errno = ENOENT;
   const std::string controller(file.substr(0, file.find('.')));
@@ -162,7 +171,7 @@ Result<std::vector<std::string>> Group::children() const {
   // A removed directory lists as an empty one.
   struct ::stat procs {};
   if (all.empty() && sys::stat_at(places_.front().directory.get(), "cgroup.procs", procs) != 0) {
-    return fail(gone("list", path_));
+    return fail(detail::gone("list", path_));
   }
   std::sort(all.begin(), all.end());
   all.erase(std::unique(all.begin(), all.end()), all.end());

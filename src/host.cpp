@@ -168,6 +168,11 @@ std::optional<std::uint64_t> captured_page_size(const Roots& roots) {
   return std::uint64_t{1} << *middle;
 }
 
+bool on_cgroupfs(const Hierarchy& hierarchy) {
+  const std::int64_t magic = sys::file_system(hierarchy.directory.get());
+  return magic == fs::cgroup_v1_magic || magic == fs::cgroup_v2_magic;
+}
+
 }  // namespace
 
 std::string_view to_string(Version version) noexcept {
@@ -305,7 +310,8 @@ Result<Host> Host::detect(Roots roots) {
 
   state->page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
   if (const auto proc = fs::open_trusted(roots.proc, O_PATH | O_DIRECTORY)) {
-    state->live = sys::file_system(proc->get()) == fs::proc_magic;
+    state->live = sys::file_system(proc->get()) == fs::proc_magic &&
+                  std::all_of(state->hierarchies.begin(), state->hierarchies.end(), on_cgroupfs);
   }
   if (!state->live) state->page_size = captured_page_size(roots).value_or(state->page_size);
   state->roots = std::move(roots);

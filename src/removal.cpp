@@ -11,7 +11,7 @@
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/parse.hpp"
-#include "tasks.hpp"
+#include "group_detail.hpp"
 
 namespace cgctl {
 namespace {
@@ -24,15 +24,6 @@ constexpr const char* operation = "delete";
 /// More of the same frees nothing then.
 constexpr unsigned most_useless = 3;
 constexpr milliseconds longest_pause(50);
-
-Error gone(std::string shown) {
-  return {errc::vanished,
-          ENOENT,
-          operation,
-          std::move(shown),
-          "the cgroup does not exist",
-          "list what exists with `cgctl ls`"};
-}
 
 Error busy(std::string shown, std::string reason, std::string hint) {
   return {errc::system, EBUSY, operation, std::move(shown), std::move(reason), std::move(hint)};
@@ -168,12 +159,12 @@ class Remover {
     struct ::stat found {};
     if (sys::stat(directory, held) < 0 || sys::stat_at(parent, name.c_str(), found) < 0 ||
         held.st_ino != found.st_ino) {
-      return fail(gone(shown));
+      return fail(detail::gone(operation, shown));
     }
     for (milliseconds pause(1);; pause = std::min(pause * 2, longest_pause)) {
       const int status = sys::remove_directory_at(parent, name.c_str());
       if (status == 0) break;
-      if (status == -ENOENT) return fail(gone(shown));
+      if (status == -ENOENT) return fail(detail::gone(operation, shown));
       if (status != -EBUSY) return fail(fs::system_error(operation, shown, -status));
       if (steady_clock::now() >= end_) {
         return fail({errc::timed_out, EBUSY, operation, shown,
@@ -206,8 +197,12 @@ Result<Removed> Group::remove(const Removal& how) const {
     return fs::join(place.hierarchy->mount_point, path_);
   };
   for (const Place& place : places_) {
+    const int directory = place.directory.get();
+    if (auto status = detail::require_cgroupfs(directory, operation, shown_in(place)); !status) {
+      return fail(status.error());
+    }
     const Remover remover(place, how, end, out);
-    if (auto status = remover.check(place.directory.get(), shown_in(place)); !status) {
+    if (auto status = remover.check(directory, shown_in(place)); !status) {
       return fail(status.error());
     }
   }

@@ -1,7 +1,5 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
-#include "tasks.hpp"
-
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
@@ -14,6 +12,7 @@
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/parse.hpp"
+#include "group_detail.hpp"
 
 namespace cgctl {
 namespace {
@@ -190,6 +189,11 @@ Status Group::attach_thread(pid_t thread) const {
 }
 
 Status Group::kill(milliseconds deadline) const {
+  // Elsewhere cgroup.procs names processes of another machine, or of another time.
+  if (!host_.live()) {
+    return fail(Error::make(errc::outside, "kill", path_, "not a cgroup of the running kernel",
+                            "nothing was done; check the root directories given"));
+  }
   const auto end = steady_clock::now() + deadline;
   const auto all = [this]() -> Result<std::vector<pid_t>> {
     std::vector<pid_t> found;

@@ -139,8 +139,8 @@ class Group {
 
   /// Sends SIGKILL to every process in this cgroup and below, and waits until none is left:
   /// `cgroup.kill` (v2, Linux 5.14); else the processes are frozen where the freezer has the
-  /// cgroup, killed one by one and thawed, again until there are none. EBUSY when the caller
-  /// itself is in it, errc::timed_out at the deadline.
+  /// cgroup, killed one by one and thawed, again until there are none. errc::outside when the host
+  /// is not live(); EBUSY when the caller itself is in it, errc::timed_out at the deadline.
   [[nodiscard]] Status kill(std::chrono::milliseconds deadline) const;
 
  private:

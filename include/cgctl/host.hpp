@@ -116,7 +116,8 @@ class Host {
   /// Page size in bytes of the machine looked at: sysconf for the running one, derived from the
   /// captured meminfo and vmstat where /proc is not the kernel's.
   [[nodiscard]] std::uint64_t page_size() const noexcept { return state_->page_size; }
-  /// True when `proc` is the running kernel's own procfs, so that its files can be acted on.
+  /// True when `proc` is the running kernel's own procfs and every hierarchy a cgroup file system,
+  /// so that what is read belongs together and can be acted on; false for a captured tree.
   [[nodiscard]] bool live() const noexcept { return state_->live; }
 
   /// Opens the cgroup `path` ("/kubepods/pod-a", relative to the hierarchies' roots) for reading.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <limits>
 #include <memory>
 #include <optional>
 
@@ -28,9 +29,15 @@ File open_list(const char* path) { return {std::fopen(path, "re"), std::fclose};
 
 // Not getpwnam(3) and getgrnam(3): the libraries they load are not there for the static command.
 
+/// The greatest number is chown(2)'s "as it is".
+std::optional<std::uint64_t> id_of(const std::string& text) {
+  const auto number = parse::whole_number(text);
+  return number && *number < std::numeric_limits<uid_t>::max() ? number : std::nullopt;
+}
+
 /// A name in /etc/passwd, or a number, whose group is the same number if /etc/passwd lacks it.
 std::optional<Owner> find_user(const std::string& name) {
-  const auto number = parse::whole_number(name);
+  const auto number = id_of(name);
   const File list = open_list("/etc/passwd");
   while (const passwd* const user = list ? ::fgetpwent(list.get()) : nullptr) {
     if (user->pw_name == name || (number && user->pw_uid == *number)) {
@@ -42,7 +49,7 @@ std::optional<Owner> find_user(const std::string& name) {
 }
 
 std::optional<gid_t> find_group(const std::string& name) {
-  if (const auto number = parse::whole_number(name)) return static_cast<gid_t>(*number);
+  if (const auto number = id_of(name)) return static_cast<gid_t>(*number);
   const File list = open_list("/etc/group");
   while (const group* const found = list ? ::fgetgrent(list.get()) : nullptr) {
     if (found->gr_name == name) return found->gr_gid;
@@ -95,6 +102,10 @@ void add_create(CLI::App& app, const Globals& globals, Run& run) {
           "-c,--controllers",
           [options](const std::string& text) {
             options->how.controllers = CLI::detail::split(text, ',');
+            for (const std::string& controller : options->how.controllers) {
+              if (!controller.empty()) continue;
+              throw CLI::ValidationError("--controllers '" + text + "': a name is empty");
+            }
           },
           "comma-separated (default: cpu, cpuacct, memory, as\nmany as the host has)")
       ->type_name("LIST");

@@ -13,6 +13,10 @@ namespace {
 
 using cgctl::tool::Exit;
 
+std::string not_empty(const std::string& text) {
+  return text.empty() ? "the directory is empty: is a variable not set?" : "";
+}
+
 void describe(CLI::App& app, cgctl::tool::Globals& globals) {
   app.description(
       "Sees, measures and cures what removed cgroups leave behind.\n\n"
@@ -26,6 +30,9 @@ void describe(CLI::App& app, cgctl::tool::Globals& globals) {
       ->type_name("DIR");
   app.add_option("--sys-root", globals.roots.sys, "where sysfs is (default /sys)")
       ->type_name("DIR");
+  for (CLI::Option* const root : app.get_options()) {
+    if (root->get_type_name() == "DIR") root->check(not_empty);
+  }
   app.add_flag_callback(
       "--json", [&globals] { globals.format = cgctl::tool::Format::json; },
       "print JSON for programs, one object a line");

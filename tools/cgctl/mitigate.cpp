@@ -235,7 +235,7 @@ Exit run_mitigate(const Globals& globals, const Options& options) {
   if (!host) return tool::report(host.error());
   if (!options.dry_run && !host->live()) {
     return tool::report(Error::make(errc::unsupported, "mitigate", globals.roots.proc,
-                                    "not the procfs of the running kernel",
+                                    "what the roots show is not the running kernel's alone",
                                     "--dry-run tells what would be done there"));
   }
   const auto report = options.dry_run ? rehearse(*host, options.policy, options.state_dir)

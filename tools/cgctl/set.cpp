@@ -24,7 +24,12 @@ settings::Setting setting_of(const std::string& assignment) {
     throw CLI::ValidationError("'" + assignment +
                                "': write FILE=VALUE, such as memory.limit_in_bytes=1G");
   }
-  return {assignment.substr(0, equals), assignment.substr(equals + 1)};
+  const std::string file = assignment.substr(0, equals);
+  if (file == "cgroup.procs" || file == "cgroup.threads" || file == "tasks") {
+    throw CLI::ValidationError("'" + assignment +
+                               "': no setting; to move processes use cgctl move");
+  }
+  return {file, assignment.substr(equals + 1)};
 }
 
 Exit run_set(const Globals& globals, const std::string& path,

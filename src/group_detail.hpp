@@ -10,7 +10,15 @@
 
 #include "cgctl/error.hpp"
 
+/// What the parts of Group share.
 namespace cgctl::detail {
+
+/// errc::vanished: there is no such cgroup.
+Error gone(const char* operation, std::string shown);
+
+/// errc::outside, with nothing done, when `directory` is not on a cgroup file system: a captured
+/// tree, say, where directories and numbers of processes mean others'.
+Status require_cgroupfs(int directory, const char* operation, std::string_view shown);
 
 /// The processes in the cgroup at `directory`.
 Result<std::vector<pid_t>> processes_in(int directory, std::string_view shown);
