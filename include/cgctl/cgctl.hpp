@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "cgctl/cpu.hpp"         // IWYU pragma: export
 #include "cgctl/error.hpp"       // IWYU pragma: export
 #include "cgctl/filesystem.hpp"  // IWYU pragma: export
 #include "cgctl/group.hpp"       // IWYU pragma: export

@@ -116,7 +116,7 @@ CLI::Option* add_paths(CLI::App& command, std::vector<std::string>& paths,
   const auto take = [&paths](const std::vector<std::string>& texts) {
     for (const std::string& text : texts) {
       const std::string reason = take_path(text, paths.emplace_back());
-      if (!reason.empty()) throw CLI::ValidationError("'" + text + "': " + reason);
+      if (!reason.empty()) throw CLI::ValidationError(fmt::format("'{}': {}", text, reason));
     }
   };
   return command.add_option_function<std::vector<std::string>>("PATH", take, description)
@@ -129,7 +129,7 @@ CLI::Option* add_tasks(CLI::App& command, std::vector<pid_t>& tasks,
     for (const std::string& text : texts) {
       const auto number = parse::whole_number(text);
       if (!number || *number == 0 || *number > std::numeric_limits<pid_t>::max()) {
-        throw CLI::ValidationError("'" + text + "': not the number of a process");
+        throw CLI::ValidationError(fmt::format("'{}': not the number of a process", text));
       }
       tasks.push_back(static_cast<pid_t>(*number));
     }

@@ -1,0 +1,301 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/cpu.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <string>
+
+#include "cgctl/filesystem.hpp"
+#include "cgctl/parse.hpp"
+#include "cpu_plan.hpp"
+
+namespace cgctl::cpu {
+namespace {
+
+tl::unexpected<Error> malformed(const Group& group, std::string_view file, std::string_view text) {
+  return fail(Error::make(errc::malformed, "parse", group.shown(file),
+                          "not what the kernel writes there: '" + std::string(text) + "'"));
+}
+
+std::optional<std::int64_t> signed_number(std::string_view text) {
+  const bool negative = parse::starts_with(text, "-");
+  if (negative) text.remove_prefix(1);
+  const auto number = parse::whole_number(text);
+  if (!number || *number > INT64_MAX) return std::nullopt;
+  const auto value = static_cast<std::int64_t>(*number);
+  return negative ? -value : value;
+}
+
+/// Nothing where the kernel has no such file.
+Result<std::optional<std::int64_t>> read_number(const Group& group, std::string_view file) {
+  const auto text = group.read(file);
+  if (!text && text.error().kind == errc::unsupported) return std::nullopt;
+  if (!text) return fail(text.error());
+  const auto number = signed_number(*text);
+  if (!number) return malformed(group, file, *text);
+  return number;
+}
+
+std::optional<microseconds> limit(std::int64_t quota) {
+  if (quota < 0) return std::nullopt;
+  return microseconds(quota);
+}
+
+/// Reads `file` into `out`, made of its number by `make`.
+template <class T, class Make>
+Status read_into(const Group& group, std::string_view file, std::optional<T>& out, Make make) {
+  const auto number = read_number(group, file);
+  if (!number) return fail(number.error());
+  if (*number) out = make(**number);
+  return {};
+}
+
+microseconds time_of(std::int64_t number) { return microseconds(number); }
+
+Status read_bandwidth_v1(const Group& group, std::optional<Bandwidth>& out) {
+  const auto quota = read_number(group, "cpu.cfs_quota_us");
+  if (!quota) return fail(quota.error());
+  const auto period = read_number(group, "cpu.cfs_period_us");
+  if (!period) return fail(period.error());
+  if (!*quota || !*period) return {};
+  if (**period == 0) return malformed(group, "cpu.cfs_period_us", "0");
+  out = Bandwidth{limit(**quota), microseconds(**period), std::nullopt};
+  return read_into(group, "cpu.cfs_burst_us", out->burst, time_of);
+}
+
+Status read_bandwidth_v2(const Group& group, std::optional<Bandwidth>& out) {
+  const auto text = group.read("cpu.max");
+  if (!text && text.error().kind == errc::unsupported) return {};
+  if (!text) return fail(text.error());
+  std::string_view rest = *text;
+  std::string_view row = parse::line(rest);
+  const std::string_view first = parse::field(row);
+  const auto quota = parse::whole_number(first);
+  const auto period = parse::whole_number(parse::field(row));
+  if ((!quota && first != "max") || !period || *period == 0) {
+    return malformed(group, "cpu.max", *text);
+  }
+  out = Bandwidth{};
+  if (quota) out->quota = microseconds(*quota);
+  out->period = microseconds(*period);
+  return read_into(group, "cpu.max.burst", out->burst, time_of);
+}
+
+Status read_real_time(const Group& group, std::optional<RealTime>& out) {
+  const auto runtime = read_number(group, "cpu.rt_runtime_us");
+  if (!runtime) return fail(runtime.error());
+  const auto period = read_number(group, "cpu.rt_period_us");
+  if (!period) return fail(period.error());
+  if (*runtime && *period) out = RealTime{microseconds(**runtime), microseconds(**period)};
+  return {};
+}
+
+Status read_share_v2(const Group& group, State& state) {
+  const auto weight = [](std::int64_t value) { return Weight{static_cast<std::uint64_t>(value)}; };
+  const auto nice = [](std::int64_t value) { return static_cast<int>(value); };
+  if (auto status = read_into(group, "cpu.weight", state.weight, weight); !status) return status;
+  return read_into(group, "cpu.weight.nice", state.nice, nice);
+}
+
+Status read_state(const Group& group, State& state) {
+  const auto shares = [](std::int64_t value) { return Shares{static_cast<std::uint64_t>(value)}; };
+  const auto on = [](std::int64_t value) { return value != 0; };
+  const bool v1 = state.version == Version::v1;
+  auto status =
+      v1 ? read_bandwidth_v1(group, state.bandwidth) : read_bandwidth_v2(group, state.bandwidth);
+  if (!status) return status;
+  status = v1 ? read_into(group, "cpu.shares", state.shares, shares) : read_share_v2(group, state);
+  if (!status) return status;
+  if (v1) status = read_real_time(group, state.real_time);
+  if (!status) return status;
+  return read_into(group, "cpu.idle", state.idle, on);
+}
+
+// ---- which rule an errno stands for ----
+
+std::string in_us(microseconds time) { return std::to_string(time.count()) + " us"; }
+
+std::string in_us(const Bandwidth& bandwidth) {
+  return in_us(*bandwidth.quota) + " of " + in_us(bandwidth.period);
+}
+
+/// As the kernel compares them (to_ratio() in kernel/sched/core.c).
+std::int64_t ratio(microseconds runtime, microseconds period) {
+  constexpr std::int64_t one = 1 << 20;
+  return static_cast<std::int64_t>(static_cast<double>(runtime.count()) /
+                                   static_cast<double>(period.count()) * one);
+}
+
+std::string parent_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
+}
+
+/// The nearest cgroup above that has a limit.
+std::string limited_above(const Group& group, Bandwidth& bandwidth) {
+  for (std::string path = parent_of(group.path()); path != "/"; path = parent_of(path)) {
+    const auto above = group.host().open(path);
+    std::optional<Bandwidth> found;
+    if (!above || !read_bandwidth_v1(*above, found) || !found || !found->quota) continue;
+    bandwidth = *found;
+    return path;
+  }
+  return {};
+}
+
+/// A cgroup below that has more than `most`.
+std::string more_below(const Group& group, std::int64_t most, Bandwidth& bandwidth) {
+  std::vector<std::string> paths{group.path()};
+  while (!paths.empty()) {
+    const std::string path = std::move(paths.back());
+    paths.pop_back();
+    const auto below = group.host().open(path);
+    if (!below) continue;
+    std::optional<Bandwidth> found;
+    const bool self = path == group.path();
+    if (!self && read_bandwidth_v1(*below, found) && found && found->quota &&
+        ratio(*found->quota, found->period) > most) {
+      bandwidth = *found;
+      return path;
+    }
+    const auto names = below->children();
+    if (!names) continue;
+    for (const std::string& name : *names) paths.push_back(fs::join(path, name));
+  }
+  return {};
+}
+
+struct Rule {
+  std::string reason;
+  std::string hint;
+};
+
+Rule bandwidth_rule(const Group& group, const Bandwidth& next, Version version) {
+  if (group.path() == "/") return {"the root cannot be limited", "limit the cgroups below it"};
+  if (next.period < detail::shortest_period || next.period > detail::longest_period) {
+    return {"a period of " + in_us(next.period) + " is out of range",
+            "1000 us (1 ms) to 1000000 us (1 s)"};
+  }
+  if (!next.quota) return {};
+  if (*next.quota < detail::least_quota) {
+    return {"a quota of " + in_us(*next.quota) + " is too small",
+            "at least 1000 us (1 ms); for less CPU time take a longer period"};
+  }
+  if (version == Version::v2) return {};
+  const std::int64_t wanted = ratio(*next.quota, next.period);
+  Bandwidth other;
+  if (const std::string above = limited_above(group, other);
+      !above.empty() && ratio(*other.quota, other.period) < wanted) {
+    return {in_us(next) + " is more than " + above + " above it has, " + in_us(other),
+            "raise that one first"};
+  }
+  if (const std::string below = more_below(group, wanted, other); !below.empty()) {
+    return {in_us(next) + " is less than " + below + " below it has, " + in_us(other),
+            "lower that one first"};
+  }
+  return {};
+}
+
+Rule real_time_rule(const Group& group, const RealTime& next) {
+  if (next.period <= microseconds(0)) return {"a period must be above 0", ""};
+  if (next.runtime < microseconds(0)) {
+    return {"a cgroup's real-time budget has to be a limit", "0 or more microseconds"};
+  }
+  if (next.runtime > next.period) {
+    return {
+        "a runtime of " + in_us(next.runtime) + " is more than its period of " + in_us(next.period),
+        ""};
+  }
+  const std::string path = parent_of(group.path());
+  const auto above = group.host().open(path);
+  std::optional<RealTime> budget;
+  if (above && read_real_time(*above, budget) && budget) {
+    return {"the budgets do not fit: cpu.rt_runtime_us of " + path + " above it is " +
+                in_us(budget->runtime) + " of " + in_us(budget->period),
+            "all cgroups of one level together can have at most what the one above has"};
+  }
+  return {};
+}
+
+std::string file_of(const Error& error) {
+  return error.path.substr(std::min(error.path.rfind('/') + 1, error.path.size()));
+}
+
+}  // namespace
+
+Result<State> Controller::state() const {
+  const auto place = group_->place("cpu");
+  if (!place) return fail(place.error());
+  State state;
+  state.version = (*place)->hierarchy->version;
+  if (auto status = read_state(*group_, state); !status) return fail(status.error());
+  const auto below = child_directories((*place)->directory.get(), group_->path());
+  if (!below) return fail(below.error());
+  state.has_children = !below->empty();
+  return state;
+}
+
+Result<std::vector<settings::Setting>> Controller::plan(const Change& wanted) const {
+  const auto now = state();
+  if (!now) return fail(now.error());
+  auto settings = cpu::plan(*now, wanted);
+  if (!settings) settings.error().path = group_->path();
+  return settings;
+}
+
+Result<std::vector<settings::Written>> Controller::set(const Change& wanted) const {
+  const auto settings = plan(wanted);
+  if (!settings) return fail(settings.error());
+  auto written = settings::apply(*group_, *settings);
+  if (!written) return fail(explain(std::move(written.error()), wanted));
+  return written;
+}
+
+Result<std::vector<settings::Written>> Controller::set_weight(Shares shares,
+                                                              Conversion conversion) const {
+  Change change;
+  change.weight = shares;
+  change.conversion = conversion;
+  return set(change);
+}
+
+Result<std::vector<settings::Written>> Controller::set_weight(Weight weight,
+                                                              Conversion conversion) const {
+  Change change;
+  change.weight = weight;
+  change.conversion = conversion;
+  return set(change);
+}
+
+Error Controller::explain(Error error, const Change& wanted) const {
+  const std::string file = file_of(error);
+  Rule rule;
+  const auto now = state();
+  if (!now || error.kind != errc::system) return error;
+  const bool bandwidth =
+      parse::starts_with(file, "cpu.cfs_") || parse::starts_with(file, "cpu.max");
+  if (bandwidth && error.os_errno == EINVAL) {
+    const auto next = detail::wanted_bandwidth(*now, wanted);
+    if (next) rule = bandwidth_rule(*group_, *next, now->version);
+  } else if (parse::starts_with(file, "cpu.rt_") && error.os_errno == EINVAL && now->real_time) {
+    rule = real_time_rule(*group_, {wanted.rt_runtime.value_or(now->real_time->runtime),
+                                    wanted.rt_period.value_or(now->real_time->period)});
+  } else if (parse::starts_with(file, "cpu.rt_") && error.os_errno == EBUSY) {
+    rule = {"there are real-time tasks in it, which cannot be left without cpu.rt_runtime_us",
+            "move them elsewhere or change their policy with chrt"};
+  } else if (file == "cpu.weight" && error.os_errno == ERANGE) {
+    rule = {"the weight is out of range", "1 to 10000"};
+  } else if (file == "cpu.weight.nice" && error.os_errno == ERANGE) {
+    rule = {"the nice value is out of range", "-20 to 19"};
+  } else if (group_->path() == "/" && error.os_errno == EINVAL) {
+    rule = {"the root has no share", "set those of the cgroups below it"};
+  }
+  if (rule.reason.empty()) return error;
+  error.reason = std::move(rule.reason);
+  if (!rule.hint.empty() && !error.hint.empty()) rule.hint += "; ";
+  error.hint = rule.hint + error.hint;
+  return error;
+}
+
+}  // namespace cgctl::cpu
