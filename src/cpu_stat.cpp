@@ -86,7 +86,7 @@ Status parse_rows(std::string_view text, const std::array<Key, N>& keys, std::in
 /// What /proc and cpuacct.stat count in; 100 on every Linux machine of the last twenty years.
 nanoseconds tick() {
   const long per_second = ::sysconf(_SC_CLK_TCK);
-  return std::chrono::seconds(1) / (per_second > 0 ? per_second : 100);
+  return nanoseconds(std::chrono::seconds(1)) / (per_second > 0 ? per_second : 100);
 }
 
 /// An invalid descriptor where the kernel has no such file.

@@ -52,6 +52,8 @@ void add_delete(CLI::App& app, const Globals& globals, Run& run);
 void add_move(CLI::App& app, const Globals& globals, Run& run);
 void add_get(CLI::App& app, const Globals& globals, Run& run);
 void add_set(CLI::App& app, const Globals& globals, Run& run);
+void add_cpu(CLI::App& app, const Globals& globals, Run& run);
+void add_stat(CLI::App& app, const Globals& globals, Run& run);
 void add_numa_stat(CLI::App& app, const Globals& globals, Run& run);
 void add_zombies(CLI::App& app, const Globals& globals, Run& run);
 void add_drop_caches(CLI::App& app, const Globals& globals, Run& run);

@@ -72,6 +72,7 @@ int main(int argc, char** argv) try {
   add_move(app, globals, run);
   add_get(app, globals, run);
   add_set(app, globals, run);
+  add_cpu(app, globals, run);
   add_numa_stat(app, globals, run);
   add_zombies(app, globals, run);
   add_doctor(app, globals, run);

@@ -1,13 +1,11 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
-#include <fmt/format.h>
-
 #include <memory>
 
 #include "cgctl/group.hpp"
 #include "cgctl/settings.hpp"
 #include "command.hpp"
-#include "json.hpp"
+#include "limits.hpp"
 
 namespace cgctl::tool {
 namespace {
@@ -40,17 +38,7 @@ Exit run_set(const Globals& globals, const std::string& path,
   if (!group) return report(group.error());
   const auto written = settings::apply(*group, wanted);
   if (!written) return report(written.error());
-  Json list = Json::array();
-  for (const settings::Written& one : *written) {
-    if (globals.format == Format::text && one.kept != one.asked) {
-      print(globals, fmt::format("{}: {} kept, {} asked\n", one.file, one.kept, one.asked));
-    }
-    list.push_back(
-        {{"file", one.file}, {"before", one.before}, {"asked", one.asked}, {"kept", one.kept}});
-  }
-  if (globals.format == Format::json) {
-    print(globals, Json{{"path", group->path()}, {"written", std::move(list)}});
-  }
+  print_written(globals, group->path(), *written);
   return Exit::done;
 }
 

@@ -1,0 +1,121 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstdlib>
+
+#include "limits.hpp"
+
+namespace cgctl::tool {
+namespace {
+
+using cpu::microseconds;
+
+bool means_none(const std::string& text) { return text == "max" || text == "none" || text == "-1"; }
+
+/// Whole microseconds, which is what the kernel counts in.
+microseconds parse_microseconds(const std::string& text) {
+  const auto time = parse_time(text);
+  const auto whole = std::chrono::duration_cast<microseconds>(time);
+  if (whole != time) {
+    throw CLI::ValidationError(fmt::format("'{}': the kernel counts in microseconds", text));
+  }
+  return whole;
+}
+
+double parse_cpus(const std::string& text) {
+  char* end = nullptr;
+  const double count = std::strtod(text.c_str(), &end);
+  const bool plain = text.find_first_not_of("0123456789.") == std::string::npos;
+  if (text.empty() || !plain || *end != '\0' || !(count > 0)) {
+    throw CLI::ValidationError(
+        fmt::format("'{}': not a number of CPUs: write one such as 0.5 or 2, or max", text));
+  }
+  return count;
+}
+
+std::uint64_t parse_count(const std::string& text) {
+  std::uint64_t value = 0;
+  if (text.empty() || text.find_first_not_of("0123456789") != std::string::npos ||
+      text.size() > 18) {
+    throw CLI::ValidationError(fmt::format("'{}': not a whole number", text));
+  }
+  for (const char digit : text) value = value * 10 + static_cast<std::uint64_t>(digit - '0');
+  return value;
+}
+
+int parse_nice(const std::string& text) {
+  const bool negative = !text.empty() && text.front() == '-';
+  const std::uint64_t value = parse_count(text.substr(negative ? 1 : 0));
+  if (value > 1000) throw CLI::ValidationError(fmt::format("'{}': -20 to 19", text));
+  return negative ? -static_cast<int>(value) : static_cast<int>(value);
+}
+
+bool parse_switch(const std::string& text) {
+  if (text == "on" || text == "1" || text == "yes") return true;
+  if (text == "off" || text == "0" || text == "no") return false;
+  throw CLI::ValidationError(fmt::format("'{}': on or off", text));
+}
+
+/// Adds an option that `take` is called for; what it throws gets the option's name in front.
+template <class Take>
+void add(CLI::App& command, const std::string& name, const char* type, const char* description,
+         Take take) {
+  const auto check = [name, take](const std::string& text) {
+    try {
+      take(text);
+    } catch (const CLI::ValidationError& error) {
+      throw CLI::ValidationError(fmt::format("{} {}", name, error.what()));
+    }
+  };
+  command.add_option_function<std::string>(name, check, description)->type_name(type)->group("CPU");
+}
+
+}  // namespace
+
+void add_cpu_options(CLI::App& command, cpu::Change& wanted) {
+  add(command, "--cpus", "N|max", "so many CPUs' worth of time, such as 0.5; max: no limit",
+      [&wanted](const std::string& text) {
+        wanted.cpus.reset();
+        if (means_none(text)) {
+          wanted.quota = cpu::Quota{};
+        } else {
+          wanted.cpus = parse_cpus(text);
+        }
+      });
+  add(command, "--quota", "TIME|max", "CPU time in each period, 1ms and up; max: no limit",
+      [&wanted](const std::string& text) {
+        wanted.quota = cpu::Quota{};
+        if (!means_none(text)) wanted.quota->limit = parse_microseconds(text);
+      });
+  add(command, "--period", "TIME", "1ms to 1s; 100ms in a new cgroup",
+      [&wanted](const std::string& text) { wanted.period = parse_microseconds(text); });
+  add(command, "--burst", "TIME", "unused time saved for later, at most the quota",
+      [&wanted](const std::string& text) { wanted.burst = parse_microseconds(text); });
+  add(command, "--shares", "N", "share as v1 counts, 2 to 262144, 1024 when new",
+      [&wanted](const std::string& text) { wanted.weight = cpu::Shares{parse_count(text)}; });
+  add(command, "--weight", "N", "share as v2 counts, 1 to 10000, 100 when new",
+      [&wanted](const std::string& text) { wanted.weight = cpu::Weight{parse_count(text)}; });
+  add(command, "--conversion", "NAME",
+      "of shares into weight and back where the other\nis what the kernel has: kernel (default), "
+      "systemd,\noci2020, oci2025",
+      [&wanted](const std::string& text) {
+        const auto conversion = cpu::conversion_named(text);
+        if (!conversion) {
+          throw CLI::ValidationError(
+              fmt::format("'{}': kernel, systemd, oci2020 or oci2025", text));
+        }
+        wanted.conversion = *conversion;
+      });
+  add(command, "--nice", "N", "share as a nice value, -20 to 19 (v2)",
+      [&wanted](const std::string& text) { wanted.nice = parse_nice(text); });
+  add(command, "--idle", "on|off", "run only where nothing else wants to",
+      [&wanted](const std::string& text) { wanted.idle = parse_switch(text); });
+  add(command, "--rt-runtime", "TIME", "for real-time tasks in each rt-period (v1)",
+      [&wanted](const std::string& text) { wanted.rt_runtime = parse_microseconds(text); });
+  add(command, "--rt-period", "TIME", "1s when new (v1)",
+      [&wanted](const std::string& text) { wanted.rt_period = parse_microseconds(text); });
+}
+
+}  // namespace cgctl::tool

@@ -1,0 +1,24 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cgctl/cpu.hpp"
+#include "cgctl/settings.hpp"
+#include "command.hpp"
+
+/// The limits that a command line can name, for the commands that set them.
+namespace cgctl::tool {
+
+/// --cpus, --quota, --period, --burst, --shares, --weight, --conversion, --nice, --idle,
+/// --rt-runtime, --rt-period.
+void add_cpu_options(CLI::App& command, cpu::Change& wanted);
+
+/// What was written and how it reads now: in JSON all of it, as text what the kernel keeps
+/// otherwise than asked.
+void print_written(const Globals& globals, const std::string& path,
+                   const std::vector<settings::Written>& written);
+
+}  // namespace cgctl::tool
