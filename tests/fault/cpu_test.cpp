@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 
@@ -50,7 +51,7 @@ TEST_F(CpuOnV2, TheStateIsWhatTheFilesSay) {
   EXPECT_EQ(state.bandwidth->quota, 50000us);
   EXPECT_EQ(state.bandwidth->period, 200000us);
   EXPECT_EQ(state.bandwidth->burst, 1000us);
-  EXPECT_EQ(state.weight->value, 100U);
+  EXPECT_EQ(state.weight->value, 50U);
   EXPECT_EQ(state.nice, -3);
   EXPECT_EQ(state.idle, false);
   EXPECT_FALSE(state.shares);
@@ -68,24 +69,34 @@ TEST_F(CpuOnV2, AFileOfAnotherFormIsSaid) {
 }
 
 TEST_F(CpuOnV2, ABadFifthValueLeavesTheFourBeforeItAsTheyWere) {
-  // As long as the old texts: a plain file is overwritten, not replaced.
   Change change;
-  change.quota = Quota{123us};
+  change.quota = Quota{20ms};
   change.weight = Weight{200};
   auto settings = must(Controller{group_}.plan(change));
-  settings.push_back({"memory.high", "123"});
-  settings.push_back({"memory.max", "456"});
+  settings.push_back({"memory.high", "1048576"});
+  settings.push_back({"memory.max", "2097152"});
   settings.push_back({"memory.low", "x"});
   ASSERT_EQ(settings.size(), 5U);
-  const auto all = [&] {
-    return text("cpu.max") + text("cpu.weight") + text("memory.high") + text("memory.max") +
-           text("memory.low");
-  };
-  const std::string before = all();
   faults_.on(Call::write, "memory.low").fails(EINVAL);
+  // A file of the kernel's takes the whole of each write for its text.
+  std::string before;
+  for (const auto& setting : settings) {
+    before += text(setting.file);
+    const auto emptied = [this, file = setting.file] {
+      test::put_file(machine_.cgroup("kubepods.slice/pod-a/" + file), "");
+    };
+    faults_.on(Call::write, setting.file).after(emptied).always();
+  }
   const auto written = settings::apply(group_, settings);
   ASSERT_FALSE(written);
-  EXPECT_EQ(all(), before);
+  std::string after;
+  for (const auto& setting : settings) {
+    after += text(setting.file);
+    // What a plain file has before the place where the second write went.
+    after.erase(std::remove(after.begin(), after.end(), '\0'), after.end());
+    if (after.back() != '\n') after += '\n';
+  }
+  EXPECT_EQ(after, before);
   EXPECT_THAT(written.error().message(), HasSubstr("the other values are as before"));
   EXPECT_EQ(faults_.calls(Call::write), 9U) << "four forth, one refused, four back";
 }
