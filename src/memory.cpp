@@ -1,0 +1,227 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/memory.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <string>
+
+#include "cgctl/parse.hpp"
+
+namespace cgctl::memory {
+namespace {
+
+/// v1 writes its largest number of whole pages for "no limit".
+constexpr std::uint64_t beyond_any_memory = (std::uint64_t{1} << 63) - (std::uint64_t{1} << 24);
+
+/// Nothing where the kernel has no such file.
+Result<std::optional<std::string>> read_text(const Group& group, std::string_view file) {
+  auto text = group.read(file);
+  if (text) return std::optional<std::string>(std::move(*text));
+  if (text.error().kind == errc::unsupported) return std::nullopt;
+  return fail(text.error());
+}
+
+tl::unexpected<Error> malformed(const Group& group, std::string_view file, std::string_view text) {
+  return fail(Error::make(errc::malformed, "parse", group.shown(file),
+                          "not what the kernel writes there: '" + std::string(text) + "'"));
+}
+
+Status read_number(const Group& group, std::string_view file, std::optional<std::uint64_t>& out) {
+  const auto text = read_text(group, file);
+  if (!text) return fail(text.error());
+  if (!*text) return {};
+  out = parse::whole_number(**text);
+  if (!out) return malformed(group, file, **text);
+  return {};
+}
+
+Status read_limit(const Group& group, std::string_view file, std::optional<Limit>& out) {
+  const auto text = read_text(group, file);
+  if (!text) return fail(text.error());
+  if (!*text) return {};
+  if (**text == "max\n") {
+    out = Limit{};
+    return {};
+  }
+  const auto number = parse::whole_number(**text);
+  if (!number) return malformed(group, file, **text);
+  out = *number >= beyond_any_memory ? Limit{} : Limit{*number};
+  return {};
+}
+
+struct Number {
+  const char* file;
+  std::optional<std::uint64_t> State::*member;
+};
+
+struct Bound {
+  const char* file;
+  std::optional<Limit> State::*member;
+};
+
+constexpr Number v1_numbers[] = {{"memory.usage_in_bytes", &State::usage},
+                                 {"memory.max_usage_in_bytes", &State::peak},
+                                 {"memory.memsw.usage_in_bytes", &State::memsw_usage},
+                                 {"memory.swappiness", &State::swappiness},
+                                 {"memory.failcnt", &State::failcnt}};
+constexpr Bound v1_bounds[] = {{"memory.limit_in_bytes", &State::max},
+                               {"memory.soft_limit_in_bytes", &State::soft_limit},
+                               {"memory.memsw.limit_in_bytes", &State::memsw_max}};
+constexpr Number v2_numbers[] = {{"memory.current", &State::usage},
+                                 {"memory.peak", &State::peak},
+                                 {"memory.swap.current", &State::swap_usage}};
+constexpr Bound v2_bounds[] = {
+    {"memory.max", &State::max},           {"memory.high", &State::high},
+    {"memory.low", &State::low},           {"memory.min", &State::min},
+    {"memory.swap.max", &State::swap_max}, {"memory.swap.high", &State::swap_high}};
+
+template <std::size_t N, std::size_t M>
+Status read_all(const Group& group, const Number (&numbers)[N], const Bound (&bounds)[M],
+                State& state) {
+  for (const Number& number : numbers) {
+    if (auto status = read_number(group, number.file, state.*number.member); !status) return status;
+  }
+  for (const Bound& bound : bounds) {
+    if (auto status = read_limit(group, bound.file, state.*bound.member); !status) return status;
+  }
+  return {};
+}
+
+Status read_oom_control(const Group& group, State& state) {
+  const auto text = read_text(group, "memory.oom_control");
+  if (!text) return fail(text.error());
+  if (!*text) return {};
+  const auto disabled = parse::value_of(**text, "oom_kill_disable");
+  const auto under = parse::value_of(**text, "under_oom");
+  if (!disabled) return malformed(group, "memory.oom_control", **text);
+  state.oom_kill = *disabled == 0;
+  if (under) state.under_oom = *under != 0;
+  return {};
+}
+
+Status read_oom_group(const Group& group, State& state) {
+  std::optional<std::uint64_t> number;
+  if (auto status = read_number(group, "memory.oom.group", number); !status) return status;
+  if (number) state.oom_group = *number != 0;
+  return {};
+}
+
+struct Rule {
+  std::string reason;
+  std::string hint;
+};
+
+std::string file_of(const Error& error) {
+  return error.path.substr(std::min(error.path.rfind('/') + 1, error.path.size()));
+}
+
+std::string bytes_text(const std::optional<std::uint64_t>& bytes) {
+  return bytes ? std::to_string(*bytes) + " bytes" : "unknown";
+}
+
+Rule limit_rule(const Group& group, const std::string& file, int reason, const State& now) {
+  const bool memsw = parse::starts_with(file, "memory.memsw.");
+  if (reason == EBUSY) {
+    return {"what is in use, " + bytes_text(memsw ? now.memsw_usage : now.usage) +
+                ", cannot be brought below that",
+            "anonymous memory without swap, tmpfs and locked pages cannot be reclaimed"};
+  }
+  if (reason == EINVAL && group.path() == "/") {
+    return {"the root cannot be limited", "limit the cgroups below it"};
+  }
+  if (reason == EINVAL && now.max && now.memsw_max) {
+    return {"the limit of memory (" + bytes_text(now.max->bytes) +
+                ") would be above that of memory and swap together (" +
+                bytes_text(now.memsw_max->bytes) + ")",
+            ""};
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<State> Controller::state() const {
+  const auto place = group_->place("memory");
+  if (!place) return fail(place.error());
+  State state;
+  state.version = (*place)->hierarchy->version;
+  const bool v1 = state.version == Version::v1;
+  auto status = v1 ? read_all(*group_, v1_numbers, v1_bounds, state)
+                   : read_all(*group_, v2_numbers, v2_bounds, state);
+  if (status) status = v1 ? read_oom_control(*group_, state) : read_oom_group(*group_, state);
+  if (!status) return fail(status.error());
+  return state;
+}
+
+Result<std::vector<settings::Setting>> Controller::plan(const Change& wanted) const {
+  const auto now = state();
+  if (!now) return fail(now.error());
+  auto settings = memory::plan(*now, wanted);
+  if (!settings) settings.error().path = group_->path();
+  return settings;
+}
+
+Result<std::vector<settings::Written>> Controller::set(const Change& wanted) const {
+  const auto settings = plan(wanted);
+  if (!settings) return fail(settings.error());
+  auto written = settings::apply(*group_, *settings);
+  if (!written) return fail(explain(std::move(written.error())));
+  return written;
+}
+
+Error Controller::explain(Error error) const {
+  const std::string file = file_of(error);
+  const auto now = state();
+  if (!now || error.kind != errc::system) return error;
+  Rule rule;
+  if (file == "memory.limit_in_bytes" || file == "memory.memsw.limit_in_bytes") {
+    rule = limit_rule(*group_, file, error.os_errno, *now);
+  } else if (file == "memory.swappiness" && error.os_errno == EINVAL) {
+    rule = {"the swappiness is out of range", "0 to 100, to 200 since Linux 5.8"};
+  } else if (group_->path() == "/" && error.os_errno == EINVAL) {
+    rule = {"the root cannot have that", "set it for the cgroups below it"};
+  }
+  if (rule.reason.empty()) return error;
+  error.reason = std::move(rule.reason);
+  if (!rule.hint.empty() && !error.hint.empty()) rule.hint += "; ";
+  error.hint = rule.hint + error.hint;
+  return error;
+}
+
+Result<std::uint64_t> Controller::usage() const {
+  const auto place = group_->place("memory");
+  if (!place) return fail(place.error());
+  const bool v1 = (*place)->hierarchy->version == Version::v1;
+  const char* const file = v1 ? "memory.usage_in_bytes" : "memory.current";
+  std::optional<std::uint64_t> bytes;
+  if (auto status = read_number(*group_, file, bytes); !status) return fail(status.error());
+  return bytes.value_or(0);
+}
+
+Result<Reclaimed> Controller::give_back(const char* file, const std::string& text,
+                                        const char* hint) const {
+  const auto before = usage();
+  if (!before) return fail(before.error());
+  auto status = group_->write(file, text);
+  if (!status && status.error().kind == errc::unsupported) status.error().hint = hint;
+  const bool partly = !status && status.error().os_errno == EAGAIN;
+  if (!status && !partly) return fail(status.error());
+  const auto after = usage();
+  if (!after) return fail(after.error());
+  return Reclaimed{*before, *after, !partly};
+}
+
+Result<Reclaimed> Controller::reclaim(std::uint64_t bytes) const {
+  return give_back("memory.reclaim", std::to_string(bytes),
+                   "it needs cgroup v2 and Linux 5.19; v1 has memory.force_empty");
+}
+
+Result<Reclaimed> Controller::force_empty() const {
+  return give_back("memory.force_empty", "0", "v2 has memory.reclaim instead");
+}
+
+Status Controller::reset_peak() const { return group_->write("memory.max_usage_in_bytes", "0"); }
+Status Controller::reset_failcnt() const { return group_->write("memory.failcnt", "0"); }
+
+}  // namespace cgctl::memory

@@ -1,0 +1,158 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/memory_stat.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "cgctl/detail/sys.hpp"
+#include "cgctl/filesystem.hpp"
+
+namespace cgctl::memory {
+namespace {
+
+struct Known {
+  std::string_view name;
+  Unit unit;
+};
+
+#define CGCTL_BYTES(name) Known{#name, Unit::bytes},
+#define CGCTL_EVENTS(name) Known{#name, Unit::events},
+constexpr std::array<Known, key_count> known = {{CGCTL_MEMORY_KEYS(CGCTL_BYTES, CGCTL_EVENTS)}};
+#undef CGCTL_BYTES
+#undef CGCTL_EVENTS
+
+constexpr std::size_t first_text = 4096;
+constexpr std::size_t largest_text = std::size_t{1} << 20;
+constexpr std::string_view total = "total_";
+
+Error refused(errc kind, std::string_view shown, const char* reason) {
+  return Error::make(kind, "parse", std::string(shown), reason);
+}
+
+}  // namespace
+
+std::string_view to_string(Key key) noexcept { return known[static_cast<std::size_t>(key)].name; }
+Unit unit_of(Key key) noexcept { return known[static_cast<std::size_t>(key)].unit; }
+
+std::optional<Key> key_named(std::string_view name) noexcept {
+  for (std::size_t i = 0; i < key_count; ++i) {
+    if (known[i].name == name) return static_cast<Key>(i);
+  }
+  return std::nullopt;
+}
+
+/// Finds out what each line of `text` is.
+void Stat::learn(std::string_view text, Version version) {
+  rows_.clear();
+  unknown_.clear();
+  names_.clear();
+  present_.reset();
+  while (!text.empty()) {
+    std::string_view row = parse::line(text);
+    const std::string_view name = row.substr(0, row.find(' '));
+    const bool whole = version == Version::v2 || parse::starts_with(name, total) ||
+                       parse::starts_with(name, "hierarchical_");
+    const auto key = key_named(version == Version::v1 && parse::starts_with(name, total)
+                                   ? name.substr(total.size())
+                                   : name);
+    std::size_t slot = unknown_slot;
+    if (key) slot = static_cast<std::size_t>(*key) + (whole ? 0 : key_count);
+    if (slot != unknown_slot && present_[slot]) slot = unknown_slot;
+    if (slot == unknown_slot) {
+      unknown_.push_back(rows_.size());
+    } else {
+      present_.set(slot);
+    }
+    rows_.push_back({static_cast<std::uint16_t>(slot), static_cast<std::uint16_t>(name.size()),
+                     static_cast<std::uint32_t>(names_.size())});
+    names_.append(name);
+  }
+  unknown_values_.resize(unknown_.size());
+}
+
+/// `text` lies inside text_, parse::padding bytes from its end.
+Status Stat::parse_rows(std::string_view text, Version version, std::string_view shown) {
+  if (text.empty() || text.back() != '\n') {
+    learn({}, version);
+    return fail(refused(errc::truncated, shown, "the text ends too early"));
+  }
+  const char* const end = text.data() + text.size();
+  for (bool learnt = false;; learnt = true) {
+    const char* at = text.data();
+    std::size_t next_unknown = 0;
+    std::size_t used = 0;
+    for (; used < rows_.size() && at < end; ++used) {
+      const Row& row = rows_[used];
+      // Behind the end of the text there is room for any name.
+      if (std::size_t{row.name_size} >= static_cast<std::size_t>(end - at)) break;
+      if (std::memcmp(at, names_.data() + row.name, row.name_size) != 0) break;
+      const char* const digits = at + row.name_size + 1;
+      const parse::Number number = parse::number(digits);
+      if (digits[-1] != ' ' || number.end == digits || *number.end != '\n') break;
+      if (row.slot == unknown_slot) {
+        unknown_values_[next_unknown++] = number.value;
+      } else {
+        values_[row.slot] = number.value;
+      }
+      at = number.end + 1;
+    }
+    if (used == rows_.size() && at == end) return {};
+    if (learnt) break;
+    learn(text, version);
+  }
+  learn({}, version);
+  return fail(refused(errc::malformed, shown, "a line is not of the form NAME NUMBER"));
+}
+
+Status parse(std::string_view text, Version version, Stat& out) {
+  if (out.text_.size() < text.size() + parse::padding) {
+    out.text_.resize(text.size() + parse::padding);
+  }
+  std::copy(text.begin(), text.end(), out.text_.begin());
+  return out.parse_rows(std::string_view(out.text_.data(), text.size()), version, "memory.stat");
+}
+
+Result<StatReader> StatReader::open(const Group& group) {
+  const auto place = group.place("memory");
+  if (!place) return fail(place.error());
+  auto fd = group.open_file("memory.stat", O_RDONLY);
+  if (!fd) return fail(fd.error());
+  return StatReader(std::move(*fd), (*place)->hierarchy->version, group.shown("memory.stat"));
+}
+
+Status StatReader::read(Stat& out) const {
+  for (;;) {
+    if (out.text_.size() < first_text) out.text_.resize(first_text);
+    const std::size_t room = out.text_.size() - parse::padding;
+    const ssize_t got = sys::pread(fd_.get(), out.text_.data(), room, 0);
+    if (got >= 0 && static_cast<std::size_t>(got) < room) {
+      const std::string_view text(out.text_.data(), static_cast<std::size_t>(got));
+      return out.parse_rows(text, version_, path_);
+    }
+    if (got == -EINTR) continue;
+    if (got < 0) return fail(fs::system_error("read", path_, static_cast<int>(-got)));
+    if (out.text_.size() >= largest_text) {
+      return fail(Error::make(errc::malformed, "read", path_, "larger than 1 MiB"));
+    }
+    out.text_.resize(out.text_.size() * 4);
+  }
+}
+
+Result<Stat> stat(const Group& group) {
+  const auto reader = StatReader::open(group);
+  if (!reader) return fail(reader.error());
+  Stat stat;
+  if (auto status = reader->read(stat); !status) return fail(status.error());
+  return stat;
+}
+
+std::uint64_t working_set(std::uint64_t usage, const Stat& stat) noexcept {
+  const std::uint64_t inactive = stat[Key::inactive_file].value_or(0);
+  return usage > inactive ? usage - inactive : 0;
+}
+
+}  // namespace cgctl::memory
