@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cgctl/error.hpp"
+#include "cgctl/host.hpp"
 
 /// What the parts of Group share.
 namespace cgctl::detail {
@@ -19,6 +20,9 @@ Error gone(const char* operation, std::string shown);
 /// errc::outside, with nothing done, when `directory` is not on a cgroup file system: a captured
 /// tree, say, where directories and numbers of processes mean others'.
 Status require_cgroupfs(int directory, const char* operation, std::string_view shown);
+
+/// The rule behind a failed write of `task` ("process 12") to a cgroup.procs, or to a file like it.
+Error attach_error(Error error, const std::string& task, Version version);
 
 /// The processes in the cgroup at `directory`.
 Result<std::vector<pid_t>> processes_in(int directory, std::string_view shown);

@@ -20,40 +20,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-Error attach_error(Error error, const std::string& task, Version version) {
-  error.operation = "attach";
-  const auto explain = [&](std::string reason, const char* hint) {
-    error.reason = std::move(reason);
-    error.hint = hint;
-  };
-  switch (error.os_errno) {
-    case ESRCH:
-      explain("there is no " + task, "it may have ended; see /proc");
-      break;
-    case EINVAL:
-      explain("the kernel does not take " + task + " here",
-              "a real-time task needs cpu.rt_runtime_us above 0 in this cgroup (v1 cpu); a kernel "
-              "thread cannot be moved");
-      break;
-    case ENOSPC:
-      explain("cpuset.cpus or cpuset.mems of this cgroup is empty",
-              "set both before anything is moved into it");
-      break;
-    case EBUSY:
-      if (version == Version::v2) {
-        explain("controllers are enabled for the cgroups below it, so it cannot have processes",
-                "move it into one of those below, or empty its cgroup.subtree_control");
-      }
-      break;
-    case EOPNOTSUPP:
-      explain("this cgroup is threaded, or below a threaded one", "see its cgroup.type");
-      break;
-    default:
-      break;
-  }
-  return error;
-}
-
 /// Where a task is now, to bring it back there.
 std::vector<MembershipRow> membership(const Host& host, pid_t task) {
   const std::string who = task == 0 ? "self" : std::to_string(task);
@@ -96,7 +62,8 @@ Status attach_to(const Group& group, pid_t task, const char* kind, const char* v
       if (&done == &place) break;
       bring_back(*done.hierarchy, before, number, file_of(*done.hierarchy));
     }
-    return fail(attach_error(std::move(status.error()), kind + (" " + number), hierarchy.version));
+    return fail(
+        detail::attach_error(std::move(status.error()), kind + (" " + number), hierarchy.version));
   }
   return {};
 }
@@ -130,6 +97,40 @@ Error own_process(const Group& group) {
 }
 
 }  // namespace
+
+Error detail::attach_error(Error error, const std::string& task, Version version) {
+  error.operation = "attach";
+  const auto explain = [&](std::string reason, const char* hint) {
+    error.reason = std::move(reason);
+    error.hint = hint;
+  };
+  switch (error.os_errno) {
+    case ESRCH:
+      explain("there is no " + task, "it may have ended; see /proc");
+      break;
+    case EINVAL:
+      explain("the kernel does not take " + task + " here",
+              "a real-time task needs cpu.rt_runtime_us above 0 in this cgroup (v1 cpu); a kernel "
+              "thread cannot be moved");
+      break;
+    case ENOSPC:
+      explain("cpuset.cpus or cpuset.mems of this cgroup is empty",
+              "set both before anything is moved into it");
+      break;
+    case EBUSY:
+      if (version == Version::v2) {
+        explain("controllers are enabled for the cgroups below it, so it cannot have processes",
+                "move it into one of those below, or empty its cgroup.subtree_control");
+      }
+      break;
+    case EOPNOTSUPP:
+      explain("this cgroup is threaded, or below a threaded one", "see its cgroup.type");
+      break;
+    default:
+      break;
+  }
+  return error;
+}
 
 namespace detail {
 

@@ -12,7 +12,9 @@
 
 #include "../support/captures.hpp"
 #include "../support/result.hpp"
+#include "cgctl/cpu.hpp"
 #include "cgctl/group.hpp"
+#include "cgctl/memory_stat.hpp"
 #include "cgctl/numa_stat.hpp"
 
 namespace {
@@ -117,6 +119,28 @@ TEST(Allocations, AreNoneWhenOneResultServesManyReaders) {
   round();
   EXPECT_EQ(allocations_of(round), 0U);
   EXPECT_TRUE(read);
+}
+
+TEST(Allocations, AreNoneInSteadyReadersOfCpuAndMemoryFigures) {
+  for (const char* tree : {"linux-6.18-hybrid/1-fresh", "linux-6.12-v2-numa2/2-zombies"}) {
+    const Host host = test::captured(tree);
+    const Group group = must(host.open("/"));
+    const auto memory = must(memory::StatReader::open(group));
+    const auto cpu = must(cpu::StatReader::open(group));
+    memory::Stat memory_stat;
+    cpu::Stat cpu_stat;
+    bool read = false;
+    EXPECT_GT(allocations_of([&]() { read = memory.read(memory_stat).has_value(); }), 0U);
+    ASSERT_TRUE(read);
+    for (int again = 0; again < 3; ++again) {
+      EXPECT_EQ(allocations_of([&]() {
+                  read = memory.read(memory_stat).has_value() && cpu.read(cpu_stat).has_value();
+                }),
+                0U)
+          << tree;
+      EXPECT_TRUE(read);
+    }
+  }
 }
 
 }  // namespace

@@ -34,6 +34,7 @@ struct Globals {
   Roots roots;
   Format format = Format::text;
   bool quiet = false;
+  std::vector<std::string> command;  ///< what stands behind the -- of `run`
 
   /// Detects the host below the roots given.
   [[nodiscard]] Result<Host> host() const { return Host::detect(roots); }
@@ -53,6 +54,8 @@ void add_move(CLI::App& app, const Globals& globals, Run& run);
 void add_get(CLI::App& app, const Globals& globals, Run& run);
 void add_set(CLI::App& app, const Globals& globals, Run& run);
 void add_cpu(CLI::App& app, const Globals& globals, Run& run);
+void add_memory(CLI::App& app, const Globals& globals, Run& run);
+void add_run(CLI::App& app, const Globals& globals, Run& run);
 void add_stat(CLI::App& app, const Globals& globals, Run& run);
 void add_numa_stat(CLI::App& app, const Globals& globals, Run& run);
 void add_zombies(CLI::App& app, const Globals& globals, Run& run);
@@ -75,6 +78,11 @@ CLI::Option* add_number(CLI::App& command, const std::string& name,
                         std::optional<std::uint64_t>& value, const std::string& description);
 /// The positional PATH of a cgroup.
 CLI::Option* add_path(CLI::App& command, std::string& path, const std::string& description);
+/// The same as an option, such as --below PATH.
+CLI::Option* add_path_option(CLI::App& command, const std::string& name, std::string& path,
+                             const std::string& description);
+/// -c,--controllers: those a cgroup is made with.
+CLI::Option* add_controllers(CLI::App& command, std::vector<std::string>& controllers);
 /// One or more of them, required.
 CLI::Option* add_paths(CLI::App& command, std::vector<std::string>& paths,
                        const std::string& description);

@@ -2,17 +2,15 @@
 // SPDX-License-Identifier: MIT
 #include <fmt/format.h>
 
-#include <cmath>
 #include <cstdlib>
 
 #include "limits.hpp"
+#include "setting_options.hpp"
 
 namespace cgctl::tool {
 namespace {
 
 using cpu::microseconds;
-
-bool means_none(const std::string& text) { return text == "max" || text == "none" || text == "-1"; }
 
 /// Whole microseconds, which is what the kernel counts in.
 microseconds parse_microseconds(const std::string& text) {
@@ -35,16 +33,6 @@ double parse_cpus(const std::string& text) {
   return count;
 }
 
-std::uint64_t parse_count(const std::string& text) {
-  std::uint64_t value = 0;
-  if (text.empty() || text.find_first_not_of("0123456789") != std::string::npos ||
-      text.size() > 18) {
-    throw CLI::ValidationError(fmt::format("'{}': not a whole number", text));
-  }
-  for (const char digit : text) value = value * 10 + static_cast<std::uint64_t>(digit - '0');
-  return value;
-}
-
 int parse_nice(const std::string& text) {
   const bool negative = !text.empty() && text.front() == '-';
   const std::uint64_t value = parse_count(text.substr(negative ? 1 : 0));
@@ -52,24 +40,11 @@ int parse_nice(const std::string& text) {
   return negative ? -static_cast<int>(value) : static_cast<int>(value);
 }
 
-bool parse_switch(const std::string& text) {
-  if (text == "on" || text == "1" || text == "yes") return true;
-  if (text == "off" || text == "0" || text == "no") return false;
-  throw CLI::ValidationError(fmt::format("'{}': on or off", text));
-}
-
-/// Adds an option that `take` is called for; what it throws gets the option's name in front.
+/// Adds an option of the group "CPU".
 template <class Take>
-void add(CLI::App& command, const std::string& name, const char* type, const char* description,
+void add(CLI::App& command, const char* name, const char* type, const char* description,
          Take take) {
-  const auto check = [name, take](const std::string& text) {
-    try {
-      take(text);
-    } catch (const CLI::ValidationError& error) {
-      throw CLI::ValidationError(fmt::format("{} {}", name, error.what()));
-    }
-  };
-  command.add_option_function<std::string>(name, check, description)->type_name(type)->group("CPU");
+  add_setting(command, "CPU", name, type, description, take);
 }
 
 }  // namespace

@@ -97,18 +97,7 @@ void add_create(CLI::App& app, const Globals& globals, Run& run) {
       "root down. One that exists is left as it is. When something fails, what was made for that "
       "PATH is undone.");
   add_paths(*command, options->paths, "the cgroups");
-  command
-      ->add_option_function<std::string>(
-          "-c,--controllers",
-          [options](const std::string& text) {
-            options->how.controllers = CLI::detail::split(text, ',');
-            for (const std::string& controller : options->how.controllers) {
-              if (!controller.empty()) continue;
-              throw CLI::ValidationError("--controllers '" + text + "': a name is empty");
-            }
-          },
-          "comma-separated (default: cpu, cpuacct, memory, as\nmany as the host has)")
-      ->type_name("LIST");
+  add_controllers(*command, options->how.controllers);
   command
       ->add_option_function<std::string>(
           "--owner", [options](const std::string& text) { options->how.owner = owner_of(text); },

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cgctl/cpu.hpp"
+#include "cgctl/memory.hpp"
 #include "cgctl/settings.hpp"
 #include "command.hpp"
 
@@ -15,6 +16,10 @@ namespace cgctl::tool {
 /// --cpus, --quota, --period, --burst, --shares, --weight, --conversion, --nice, --idle,
 /// --rt-runtime, --rt-period.
 void add_cpu_options(CLI::App& command, cpu::Change& wanted);
+
+/// --max, --high, --low, --min, --soft-limit, --swap-max, --memsw-max, --swap-high, --swappiness,
+/// --oom-group, --oom-kill.
+void add_memory_options(CLI::App& command, memory::Change& wanted);
 
 /// What was written and how it reads now: in JSON all of it, as text what the kernel keeps
 /// otherwise than asked.

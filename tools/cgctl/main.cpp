@@ -72,14 +72,16 @@ int main(int argc, char** argv) try {
   add_move(app, globals, run);
   add_get(app, globals, run);
   add_set(app, globals, run);
+  add_run(app, globals, run);
   add_cpu(app, globals, run);
+  add_memory(app, globals, run);
   add_numa_stat(app, globals, run);
   add_zombies(app, globals, run);
   add_doctor(app, globals, run);
   add_mitigate(app, globals, run);
   add_drop_caches(app, globals, run);
   try {
-    app.parse(argc, argv);
+    app.parse(take_command(argc, argv, globals.command), argv);
   } catch (const CLI::Success& asked_for) {
     print({}, answer(app, asked_for));
     return finish(Exit::done);

@@ -111,6 +111,24 @@ CLI::Option* add_path(CLI::App& command, std::string& path, const std::string& d
                      [&path](const std::string& text) { return take_path(text, path); });
 }
 
+CLI::Option* add_path_option(CLI::App& command, const std::string& name, std::string& path,
+                             const std::string& description) {
+  return add_checked(command, name, "PATH", description,
+                     [&path](const std::string& text) { return take_path(text, path); });
+}
+
+CLI::Option* add_controllers(CLI::App& command, std::vector<std::string>& controllers) {
+  return add_checked(command, "-c,--controllers", "LIST",
+                     "comma-separated (default: cpu, cpuacct, memory, as\nmany as the host has)",
+                     [&controllers](const std::string& text) -> std::string {
+                       controllers = CLI::detail::split(text, ',');
+                       for (const std::string& controller : controllers) {
+                         if (controller.empty()) return "a name is empty";
+                       }
+                       return {};
+                     });
+}
+
 CLI::Option* add_paths(CLI::App& command, std::vector<std::string>& paths,
                        const std::string& description) {
   const auto take = [&paths](const std::vector<std::string>& texts) {

@@ -53,7 +53,9 @@ class HelpForm : public CLI::Formatter {
   std::string make_usage(const CLI::App* app, std::string name) const override {
     const bool commands = !app->get_subcommands({}).empty();
     if (commands) return fmt::format("\nUsage: {} [OPTIONS] COMMAND\n", name);
-    return "\n" + CLI::Formatter::make_usage(app, std::move(name));
+    const std::string usage = CLI::Formatter::make_usage(app, std::move(name));
+    if (app->get_name() != "run") return "\n" + usage;
+    return "\n" + usage.substr(0, usage.find('\n')) + " -- COMMAND [ARG]...\n";
   }
   std::string make_subcommand(const CLI::App* command) const override {
     const std::string text = command->get_description();
@@ -144,6 +146,19 @@ void set_help_form(CLI::App& app) {
   app.fallthrough();
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.set_help_flag("-h,--help", "print this help and exit");
+}
+
+int take_command(int argc, char** argv, std::vector<std::string>& command) {
+  const auto is = [argv](int i, const char* word) { return std::string_view(argv[i]) == word; };
+  int i = 1;
+  while (i < argc && argv[i][0] == '-' && !is(i, "--")) {
+    const bool has_value = is(i, "--cgroup-root") || is(i, "--proc-root") || is(i, "--sys-root");
+    i += has_value ? 2 : 1;
+  }
+  if (i >= argc || !is(i, "run")) return argc;
+  while (i < argc && !is(i, "--")) ++i;
+  for (int word = i + 1; word < argc; ++word) command.emplace_back(argv[word]);
+  return i;
 }
 
 std::string answer(const CLI::App& app, const CLI::Success& asked_for) {

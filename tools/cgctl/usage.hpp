@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <string>
+#include <vector>
 
 /// How the command line explains itself: help, and what is wrong with a line that cannot be
 /// understood.
@@ -14,6 +15,10 @@ extern const char* const short_help;
 
 /// Gives `app`, before anything is added to it, the form of help that its commands inherit.
 void set_help_form(CLI::App& app);
+
+/// Takes what stands behind the first "--" of `run` off the command line, untouched; returns the
+/// number of words left. The parser would drop the "--".
+int take_command(int argc, char** argv, std::vector<std::string>& command);
 
 /// The text for --help and --version.
 std::string answer(const CLI::App& app, const CLI::Success& asked_for);

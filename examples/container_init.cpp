@@ -1,0 +1,78 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+//
+// A container's PID 1: container_init COMMAND [ARG]...
+//
+// Runs the command in a cgroup of its own below this process's root, with half a CPU and 256 MiB,
+// passes signals on to it, reaps every orphan, and ends with the command's status; the kernel ends
+// what is left in the PID namespace. Try it with
+//   unshare --pid --fork --mount-proc container_init sh -c 'sleep 60 & sleep 1'
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cgctl/cgctl.hpp>
+#include <csignal>
+#include <cstdio>
+
+namespace {
+
+cgctl::Result<cgctl::Group> make_group() {
+  const auto host = cgctl::Host::detect();
+  if (!host) return cgctl::fail(host.error());
+  auto group = cgctl::Group::create(*host, "/container-" + std::to_string(::getpid()));
+  if (!group) return group;
+  const auto bandwidth = cgctl::cpu::Bandwidth::cpus(0.5);
+  if (auto set = cgctl::cpu::Controller{*group}.set(bandwidth); !set) return fail(set.error());
+  cgctl::memory::Change memory;
+  memory.max = cgctl::memory::Limit{256 << 20};
+  if (auto set = cgctl::memory::Controller{*group}.set(memory); !set) return fail(set.error());
+  return group;
+}
+
+/// Waits for signals: SIGCHLD means that somebody has ended, all others are the command's.
+int supervise(pid_t command, const sigset_t& signals) {
+  for (;;) {
+    siginfo_t info{};
+    const int signal = ::sigwaitinfo(&signals, &info);
+    if (signal > 0 && signal != SIGCHLD) ::kill(command, signal);
+    int status = 0;
+    for (pid_t ended = 0; (ended = ::waitpid(-1, &status, WNOHANG)) > 0;) {
+      if (ended != command) continue;
+      return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    }
+  }
+}
+
+int complain(const cgctl::Error& error) {
+  std::fprintf(stderr, "container_init: %s\n", error.message().c_str());
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    std::fprintf(stderr, "usage: container_init COMMAND [ARG]...\n");
+    return 2;
+  }
+  // Orphans come to PID 1 by themselves, to another process only so.
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  for (const int signal : {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2}) {
+    ::sigaddset(&signals, signal);
+  }
+  sigset_t before;
+  ::sigprocmask(SIG_BLOCK, &signals, &before);
+
+  const auto group = make_group();
+  if (!group) return complain(group.error());
+  const auto child = cgctl::process::start(*group, {{argv + 1, argv + argc}, before});
+  const int status = child ? supervise(child->pid, signals) : complain(child.error());
+
+  const auto removed = group->remove(
+      {cgctl::Removal::Below::remove, cgctl::Removal::Tasks::kill, cgctl::Removal::Pages::empty});
+  if (!removed) complain(removed.error());
+  return status;
+}

@@ -1,0 +1,352 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/memory.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <thread>
+
+#include "../support/result.hpp"
+#include "../support/skip.hpp"
+#include "cgctl/group.hpp"
+#include "cgctl/memory_events.hpp"
+#include "cgctl/memory_stat.hpp"
+#include "real_cgroups.hpp"
+
+namespace {
+
+using namespace cgctl;
+using namespace cgctl::memory;
+using namespace std::chrono_literals;
+using cgctl::test::fails;
+using cgctl::test::must;
+using cgctl::test::ok;
+using ::testing::HasSubstr;
+
+constexpr std::uint64_t MiB = 1 << 20;
+
+/// Memory that nothing but the end of its process gives back.
+int use(std::uint64_t bytes) {
+  void* const memory =
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return errno;
+  std::memset(memory, 1, bytes);
+  return ::mlock(memory, bytes) == 0 ? 0 : errno;
+}
+
+class RealMemory : public test::RealCgroups {
+ protected:
+  [[nodiscard]] Group made(std::string_view below) const {
+    return must(Group::create(host(), path(below), {{"memory"}, std::nullopt}));
+  }
+  static Change max(std::uint64_t bytes) {
+    Change change;
+    change.max = Limit{bytes};
+    return change;
+  }
+  static std::string error_of(const Group& group, const Change& change) {
+    const auto written = Controller{group}.set(change);
+    return written ? "was written" : written.error().message();
+  }
+  [[nodiscard]] bool needs_v1() const {
+    if (v2()) [] { GTEST_SKIP() << "of the v1 memory controller"; }();
+    return v2();
+  }
+};
+
+// ---- limits ----
+
+TEST_F(RealMemory, ALimitIsRoundedDownToPages) {
+  const Group group = made("limit");
+  const auto written = must(Controller{group}.set(max(10'000'000)));
+  ASSERT_EQ(written.size(), 1U);
+  EXPECT_EQ(written.front().asked, "10000000");
+  EXPECT_EQ(written.front().kept, std::to_string(10'000'000 / 4096 * 4096));
+  EXPECT_EQ(must(Controller{group}.state()).max, Limit{9'998'336});
+}
+
+TEST_F(RealMemory, NoLimitReadsAsNone) {
+  const Group group = made("limit");
+  EXPECT_EQ(must(Controller{group}.state()).max, Limit{});
+  ASSERT_TRUE(ok(Controller{group}.set(max(16 * MiB))));
+  Change none;
+  none.max = Limit{};
+  const auto written = must(Controller{group}.set(none));
+  EXPECT_EQ(written.front().kept, v2() ? "max" : "9223372036854771712");
+  EXPECT_EQ(must(Controller{group}.state()).max, Limit{});
+}
+
+TEST_F(RealMemory, OnV1ALimitBelowWhatIsInUseIsBusyAndNamesTheUsage) {
+  if (needs_v1()) return;
+  const Group group = made("used");
+  const test::Tenant tenant(directory("used"), [] { return use(8 * MiB); });
+  ASSERT_TRUE(ok(Controller{group}.set(max(64 * MiB))));
+  const std::string error = error_of(group, max(4 * MiB));
+  EXPECT_THAT(error, HasSubstr("memory.limit_in_bytes: what is in use, "));
+  EXPECT_THAT(error, HasSubstr(" bytes, cannot be brought below that"));
+  const auto from = error.find("in use, ") + 8;
+  EXPECT_GE(std::stoull(error.substr(from)), 8 * MiB);
+  EXPECT_EQ(must(Controller{group}.state()).max, Limit{64 * MiB});
+}
+
+TEST_F(RealMemory, OnV1TheLimitWithSwapIsChangedInTheRightOrder) {
+  if (needs_v1()) return;
+  const Group group = made("swap");
+  if (!must(Controller{group}.state()).memsw_max) {
+    test::skip("no swap accounting");
+    return;
+  }
+  const auto both = [&](std::uint64_t memory, std::uint64_t together) {
+    Change change = max(memory);
+    change.memsw_max = Limit{together};
+    return Controller{group}.set(change);
+  };
+  ASSERT_TRUE(ok(both(64 * MiB, 96 * MiB))) << "from none: the limit first";
+  EXPECT_FALSE(group.write("memory.limit_in_bytes", std::to_string(128 * MiB)))
+      << "the kernel's trap";
+  ASSERT_TRUE(ok(both(128 * MiB, 128 * MiB)));
+  ASSERT_TRUE(ok(both(32 * MiB, 48 * MiB)));
+  EXPECT_THAT(error_of(group, max(64 * MiB)), HasSubstr("is above that of memory and swap"));
+  Change none = max(0);
+  none.max = Limit{};
+  EXPECT_THAT(error_of(group, none), HasSubstr("a memory limit of none is above"));
+  none.memsw_max = Limit{};
+  ASSERT_TRUE(ok(Controller{group}.set(none)));
+  const State state = must(Controller{group}.state());
+  EXPECT_EQ(state.max, Limit{});
+  EXPECT_EQ(state.memsw_max, Limit{});
+}
+
+TEST_F(RealMemory, OnV1EverySettingHasItsRange) {
+  if (needs_v1()) return;
+  const Group group = made("settings");
+  Change change;
+  change.soft_limit = Limit{32 * MiB};
+  change.swappiness = 0;
+  change.oom_kill = false;
+  ASSERT_TRUE(ok(Controller{group}.set(change)));
+  State state = must(Controller{group}.state());
+  EXPECT_EQ(state.soft_limit, Limit{32 * MiB});
+  EXPECT_EQ(state.swappiness, 0U);
+  EXPECT_EQ(state.oom_kill, false);
+  EXPECT_EQ(state.under_oom, false);
+  Change swappiness;
+  swappiness.swappiness = 100;
+  EXPECT_TRUE(ok(Controller{group}.set(swappiness)));
+  swappiness.swappiness = 201;
+  EXPECT_THAT(error_of(group, swappiness), HasSubstr("the swappiness is out of range"));
+  EXPECT_EQ(must(Controller{group}.state()).swappiness, 100U);
+}
+
+TEST_F(RealMemory, OnV1ABadFifthValueLeavesTheFourBeforeItAsTheyWere) {
+  if (needs_v1()) return;
+  const Group group = made("transaction");
+  Change first = max(64 * MiB);
+  first.soft_limit = Limit{48 * MiB};
+  first.swappiness = 30;
+  ASSERT_TRUE(ok(Controller{group}.set(first)));
+  const auto text = [&group] {
+    return group.read("memory.limit_in_bytes").value() +
+           group.read("memory.soft_limit_in_bytes").value() +
+           group.read("memory.swappiness").value() + group.read("memory.oom_control").value();
+  };
+  const std::string before = text();
+  Change change = max(32 * MiB);
+  change.soft_limit = Limit{16 * MiB};
+  change.swappiness = 40;
+  change.oom_kill = false;
+  auto settings = must(Controller{group}.plan(change));
+  ASSERT_EQ(settings.size(), 4U);
+  settings.push_back({"memory.swappiness", "1000"});
+  const auto written = settings::apply(group, settings);
+  ASSERT_FALSE(written);
+  EXPECT_THAT(written.error().message(), HasSubstr("the other values are as before"));
+  EXPECT_EQ(text(), before);
+}
+
+TEST_F(RealMemory, TheRootCannotBeLimited) {
+  const Group root = must(host().open("/"));
+  EXPECT_THAT(error_of(root, max(std::uint64_t{1} << 50)), HasSubstr("the root cannot be limited"));
+}
+
+// ---- figures ----
+
+TEST_F(RealMemory, TheFiguresAreThoseOfTheProcessesInIt) {
+  const Group group = made("figures");
+  const test::Tenant tenant(directory("figures"), [] { return use(8 * MiB); });
+  const State state = must(Controller{group}.state());
+  EXPECT_GE(state.usage.value(), 8 * MiB);
+  if (state.peak) {
+    EXPECT_GE(*state.peak, 8 * MiB);
+  }
+  // The kernel counts in batches and gathers them every two seconds.
+  EXPECT_TRUE(test::eventually([&group] {
+    const Stat stat = must(memory::stat(group));
+    return stat[stat[Key::rss] ? Key::rss : Key::anon].value() >= 6 * MiB;
+  }));
+}
+
+TEST_F(RealMemory, AKeptReaderSeesThatItsCgroupIsGone) {
+  const Group group = made("gone");
+  const StatReader reader = must(StatReader::open(group));
+  const Peak peak = must(Peak::open(group));
+  Stat stat;
+  ASSERT_TRUE(ok(reader.read(stat)));
+  ASSERT_TRUE(ok(peak.read()));
+  ASSERT_TRUE(ok(group.remove()));
+  EXPECT_TRUE(fails(reader.read(stat), errc::vanished));
+  EXPECT_TRUE(fails(peak.read(), errc::vanished));
+}
+
+TEST_F(RealMemory, ThePeakCanBeginAnew) {
+  const Group group = made("peak");
+  const Peak peak = must(Peak::open(group));
+  {
+    const test::Tenant tenant(directory("peak"), [] { return use(16 * MiB); });
+  }
+  EXPECT_GE(must(peak.read()), 16 * MiB);
+  if (const auto reset = peak.reset(); !reset) {
+    EXPECT_TRUE(fails(reset, errc::unsupported)) << "v2 before Linux 6.12";
+    return;
+  }
+  EXPECT_LT(must(peak.read()), 16 * MiB);
+}
+
+TEST_F(RealMemory, OnV1HittingTheLimitIsCountedUntilTheCountIsReset) {
+  if (needs_v1()) return;
+  const Group group = made("failcnt");
+  ASSERT_TRUE(ok(Controller{group}.set(max(4 * MiB))));
+  const auto files = folder(lab::Pin::page_cache);
+  ASSERT_TRUE(files);
+  const std::string file = *files / "file";
+  const test::Tenant tenant(directory("failcnt"), [&file] {
+    const std::string text(8 * MiB, 'x');
+    std::FILE* const out = std::fopen(file.c_str(), "w");
+    const bool written =
+        out != nullptr && std::fwrite(text.data(), 1, text.size(), out) == text.size();
+    return out != nullptr && std::fclose(out) == 0 && written ? 0 : EIO;
+  });
+  EXPECT_GT(must(memory::events(group)).max.value(), 0U);
+  ASSERT_TRUE(ok(Controller{group}.reset_failcnt()));
+  EXPECT_LT(must(memory::events(group)).max.value(), 10U);
+}
+
+TEST_F(RealMemory, MemoryIsGivenBackOnRequest) {
+  const Group group = made("back");
+  const auto files = folder(lab::Pin::page_cache);
+  ASSERT_TRUE(files);
+  const std::string file = *files / "file";
+  {
+    const test::Tenant tenant(directory("back"), [&file] {
+      const std::string text(8 * MiB, 'x');
+      std::FILE* const out = std::fopen(file.c_str(), "w");
+      if (out == nullptr || std::fwrite(text.data(), 1, text.size(), out) != text.size())
+        return EIO;
+      const bool synced = std::fflush(out) == 0 && ::fsync(::fileno(out)) == 0;
+      return std::fclose(out) == 0 && synced ? 0 : EIO;
+    });
+  }
+  const Controller controller{group};
+  const auto given = v2() ? controller.reclaim(64 * MiB) : controller.force_empty();
+  ASSERT_TRUE(ok(given));
+  EXPECT_GE(given->before, 8 * MiB);
+  EXPECT_LT(given->after, 2 * MiB);
+  EXPECT_TRUE(fails(v2() ? controller.force_empty() : controller.reclaim(MiB), errc::unsupported));
+}
+
+// ---- waiting ----
+
+bool readable(const Watch& watch, std::chrono::milliseconds time) {
+  pollfd poll{watch.descriptor(), POLLIN, 0};
+  return ::poll(&poll, 1, static_cast<int>(time.count())) == 1;
+}
+
+TEST_F(RealMemory, OnV1PassingAThresholdWakesTheLoop) {
+  if (needs_v1()) return;
+  const Group group = made("threshold");
+  const Watch watch = must(Watch::threshold(group, 8 * MiB));
+  EXPECT_FALSE(readable(watch, 0ms));
+  EXPECT_EQ(must(watch.take()), 0U) << "does not block";
+  {
+    const test::Tenant tenant(directory("threshold"), [] { return use(16 * MiB); });
+    EXPECT_TRUE(readable(watch, 5s)) << "upwards";
+    EXPECT_GE(must(watch.take()), 1U);
+    EXPECT_FALSE(readable(watch, 0ms)) << "taken";
+  }
+  EXPECT_TRUE(readable(watch, 5s)) << "downwards";
+}
+
+TEST_F(RealMemory, AnOomKillWakesTheLoopAndIsCounted) {
+  const Group group = made("oom");
+  const Watch watch = must(Watch::oom(group));
+  const Events before = must(memory::events(group));
+  Change change = max(8 * MiB);
+  if (must(Controller{group}.state()).memsw_max) change.memsw_max = Limit{8 * MiB};
+  if (v2() && must(Controller{group}.state()).swap_max) change.swap_max = Limit{0};
+  ASSERT_TRUE(ok(Controller{group}.set(change)));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::_exit(test::enter(directory("oom")) == 0 ? use(64 * MiB) : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+  EXPECT_TRUE(readable(watch, 5s));
+  EXPECT_GE(must(watch.take()), 1U);
+  EXPECT_EQ(must(memory::events(group)).oom_kill.value(), before.oom_kill.value() + 1);
+}
+
+TEST_F(RealMemory, OnV1WithoutOomKillsATaskWaitsAtTheLimit) {
+  if (needs_v1()) return;
+  const Group group = made("wait");
+  const Watch watch = must(Watch::oom(group));
+  Change change = max(8 * MiB);
+  if (must(Controller{group}.state()).memsw_max) change.memsw_max = Limit{8 * MiB};
+  change.oom_kill = false;
+  ASSERT_TRUE(ok(Controller{group}.set(change)));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::_exit(test::enter(directory("wait")) == 0 ? use(64 * MiB) : 1);
+  }
+  EXPECT_TRUE(readable(watch, 5s));
+  EXPECT_TRUE(
+      test::eventually([&group] { return must(Controller{group}.state()).under_oom == true; }));
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, WNOHANG), 0) << "it waits";
+  ::kill(child, SIGKILL);
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+}
+
+TEST_F(RealMemory, OnV1TheEndOfTheCgroupWakesTheLoop) {
+  if (needs_v1()) return;
+  const Group group = made("ends");
+  const Watch oom = must(Watch::oom(group));
+  const Watch pressure = must(Watch::pressure(group, Level::critical));
+  ASSERT_TRUE(ok(group.remove()));
+  EXPECT_TRUE(readable(oom, 5s));
+  EXPECT_TRUE(fails(oom.take(), errc::vanished));
+  EXPECT_TRUE(readable(pressure, 5s));
+  EXPECT_TRUE(fails(pressure.take(), errc::vanished));
+}
+
+TEST_F(RealMemory, OnV2ThereAreNeitherThresholdsNorLevels) {
+  if (!v2()) {
+    GTEST_SKIP() << "of the v2 memory controller";
+  }
+  const Group group = made("v1-only");
+  EXPECT_TRUE(fails(Watch::threshold(group, MiB), errc::unsupported));
+  EXPECT_TRUE(fails(Watch::pressure(group, Level::low), errc::unsupported));
+}
+
+}  // namespace

@@ -1,0 +1,41 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
+
+/// What the options of single settings have in common. The parsers throw CLI::ValidationError.
+namespace cgctl::tool {
+
+/// "max", "none" and "-1", which is what the two versions and people call no limit.
+inline bool means_none(const std::string& text) {
+  return text == "max" || text == "none" || text == "-1";
+}
+
+std::uint64_t parse_count(const std::string& text);
+/// "on" or "off".
+bool parse_switch(const std::string& text);
+/// Bytes: "512M", "1.5G", "64KiB", "4096". Every suffix is a power of 1024, as the kernel has it.
+std::uint64_t parse_size(const std::string& text);
+
+/// Adds an option that `take` gets the text of; what it throws gets the option's name in front.
+template <class Take>
+CLI::Option* add_setting(CLI::App& command, const char* group, const std::string& name,
+                         const char* type, const char* description, Take take) {
+  const auto check = [name, take](const std::string& text) {
+    try {
+      take(text);
+    } catch (const CLI::ValidationError& error) {
+      throw CLI::ValidationError(fmt::format("{} {}", name, error.what()));
+    }
+  };
+  return command.add_option_function<std::string>(name, check, description)
+      ->type_name(type)
+      ->group(group);
+}
+
+}  // namespace cgctl::tool
