@@ -71,7 +71,8 @@ Status parse_rows(std::string_view text, const std::array<Key, N>& keys, std::in
     for (const Key& key : keys) {
       if (name != key.name) continue;
       const auto number = parse::whole_number(parse::field(row));
-      if (!number) return fail(Error::make(errc::malformed, "parse", "cpu.stat", "not a number"));
+      const bool fits = number && *number <= static_cast<std::uint64_t>(INT64_MAX / unit);
+      if (!fits) return fail(Error::make(errc::malformed, "parse", "cpu.stat", "not a number"));
       if (key.count != nullptr) {
         out.*key.count = *number;
       } else {

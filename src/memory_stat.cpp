@@ -92,7 +92,8 @@ Status Stat::parse_rows(std::string_view text, Version version, std::string_view
       if (std::memcmp(at, names_.data() + row.name, row.name_size) != 0) break;
       const char* const digits = at + row.name_size + 1;
       const parse::Number number = parse::number(digits);
-      if (digits[-1] != ' ' || number.end == digits || *number.end != '\n') break;
+      if (row.name_size == 0 || digits[-1] != ' ' || number.end == digits || *number.end != '\n')
+        break;
       if (row.slot == unknown_slot) {
         unknown_values_[next_unknown++] = number.value;
       } else {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include "cgctl/memory.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -12,7 +13,6 @@
 
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <cstring>
 #include <string>
 #include <thread>
@@ -43,6 +43,17 @@ int use(std::uint64_t bytes) {
   if (memory == MAP_FAILED) return errno;
   std::memset(memory, 1, bytes);
   return ::mlock(memory, bytes) == 0 ? 0 : errno;
+}
+
+/// Page cache of 8 MiB, written back.
+int fill(const std::string& file) {
+  const std::string text(64 << 10, 'x');
+  const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return errno;
+  for (std::uint64_t written = 0; written < 8 * MiB; written += text.size()) {
+    if (::write(fd, text.data(), text.size()) < 0) return errno;
+  }
+  return ::fsync(fd) == 0 && ::close(fd) == 0 ? 0 : errno;
 }
 
 class RealMemory : public test::RealCgroups {
@@ -230,13 +241,7 @@ TEST_F(RealMemory, OnV1HittingTheLimitIsCountedUntilTheCountIsReset) {
   const auto files = folder(lab::Pin::page_cache);
   ASSERT_TRUE(files);
   const std::string file = *files / "file";
-  const test::Tenant tenant(directory("failcnt"), [&file] {
-    const std::string text(8 * MiB, 'x');
-    std::FILE* const out = std::fopen(file.c_str(), "w");
-    const bool written =
-        out != nullptr && std::fwrite(text.data(), 1, text.size(), out) == text.size();
-    return out != nullptr && std::fclose(out) == 0 && written ? 0 : EIO;
-  });
+  const test::Tenant tenant(directory("failcnt"), [&file] { return fill(file); });
   EXPECT_GT(must(memory::events(group)).max.value(), 0U);
   ASSERT_TRUE(ok(Controller{group}.reset_failcnt()));
   EXPECT_LT(must(memory::events(group)).max.value(), 10U);
@@ -248,14 +253,7 @@ TEST_F(RealMemory, MemoryIsGivenBackOnRequest) {
   ASSERT_TRUE(files);
   const std::string file = *files / "file";
   {
-    const test::Tenant tenant(directory("back"), [&file] {
-      const std::string text(8 * MiB, 'x');
-      std::FILE* const out = std::fopen(file.c_str(), "w");
-      if (out == nullptr || std::fwrite(text.data(), 1, text.size(), out) != text.size())
-        return EIO;
-      const bool synced = std::fflush(out) == 0 && ::fsync(::fileno(out)) == 0;
-      return std::fclose(out) == 0 && synced ? 0 : EIO;
-    });
+    const test::Tenant tenant(directory("back"), [&file] { return fill(file); });
   }
   const Controller controller{group};
   const auto given = v2() ? controller.reclaim(64 * MiB) : controller.force_empty();

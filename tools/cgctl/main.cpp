@@ -75,6 +75,7 @@ int main(int argc, char** argv) try {
   add_run(app, globals, run);
   add_cpu(app, globals, run);
   add_memory(app, globals, run);
+  add_stat(app, globals, run);
   add_numa_stat(app, globals, run);
   add_zombies(app, globals, run);
   add_doctor(app, globals, run);
