@@ -51,14 +51,18 @@ class Memory {
     return *charged - std::min(*charged, kernel.value_or(0));
   }
 
-  /// Asks the kernel to free what it can; false when it has no such means.
-  [[nodiscard]] bool reclaim(std::uint64_t bytes) const {
+  /// Asks the kernel to free what it can; false when it has no such means. v2 has it in a limit of
+  /// 0, which reclaims and, unlike memory.reclaim, gives back what is charged in advance
+  /// (memory_high_write() in mm/memcontrol.c: drain_all_stock()).
+  [[nodiscard]] bool reclaim() const {
     const bool v1 = version_ == Version::v1;
-    const char* const file = v1 ? "memory.force_empty" : "memory.reclaim";
+    const char* const file = v1 ? "memory.force_empty" : "memory.high";
     const auto fd = fs::open_beneath(directory_, file, O_WRONLY, shown_);
-    if (!fd) return false;
+    const auto before = v1 ? std::nullopt : read(file);
+    if (!fd || (!v1 && !before)) return false;
     // It fails when not all of it could be freed; what was shows in pages().
-    (void)fs::write_once(fd->get(), v1 ? "0" : std::to_string(bytes), shown_);
+    (void)fs::write_once(fd->get(), "0", shown_);
+    if (before) (void)fs::write_once(fd->get(), *before, shown_);
     return true;
   }
 
@@ -138,7 +142,7 @@ class Remover {
     bool written_back = false;
     unsigned useless = 0;
     while (*left != 0 && useless < most_useless && steady_clock::now() < end_) {
-      if (!memory.reclaim(*left)) break;
+      if (!memory.reclaim()) break;
       const auto now = memory.pages();
       if (!now) return;
       if (*now != 0 && !written_back) {

@@ -94,9 +94,9 @@ class Group {
   /// removed, when there are processes or cgroups below and `how` does not say what to do with
   /// them; errc::vanished when it is gone, or another cgroup stands in its place. With
   /// Pages::empty no zombie is left behind as far as the kernel can free the pages: dirty ones are
-  /// written back by sync(2), then `memory.force_empty` (v1) or `memory.reclaim` (v2, Linux 5.19)
-  /// is used until nothing is charged or it no longer helps. Sleeps between tries; errc::timed_out
-  /// at the deadline.
+  /// written back by sync(2), then `memory.force_empty` (v1) or a `memory.high` of 0 (v2, taken
+  /// back at once) is used until nothing is charged or it no longer helps. Sleeps between tries;
+  /// errc::timed_out at the deadline.
   [[nodiscard]] Result<Removed> remove(const Removal& how = {}) const;
 
   /// "/" or "/a/b".

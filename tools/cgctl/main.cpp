@@ -22,7 +22,8 @@ void describe(CLI::App& app, cgctl::tool::Globals& globals) {
       "Sees, measures and cures what removed cgroups leave behind.\n\n"
       "cgctl finds the memory cgroups that were removed and that the kernel still holds (zombies), "
       "reads memory.numa_stat without stalling a CPU, and frees zombies by the mildest means that "
-      "works, with the count before and after as proof.");
+      "works, with the count before and after as proof. It also limits CPU time and memory, shows "
+      "what is used, and runs commands inside cgroups, on v1, v2 and hybrid hosts alike.");
   app.add_option("--cgroup-root", globals.roots.cgroup,
                  "where the cgroup mounts are (default /sys/fs/cgroup)")
       ->type_name("DIR");
@@ -46,9 +47,12 @@ void describe(CLI::App& app, cgctl::tool::Globals& globals) {
       "Examples:\n"
       "  cgctl doctor                     examine this host in one screen\n"
       "  cgctl zombies                    how many there are, and where they hang\n"
-      "  cgctl mitigate --once --dry-run  what would be done about them, and why\n\n"
+      "  cgctl mitigate --once --dry-run  what would be done about them, and why\n"
+      "  cgctl run --cpus 0.5 -- make     a build with half a CPU\n"
+      "  cgctl stat /batch                what a cgroup uses now\n\n"
       "Exit status: 0 done or nothing to do, 1 failed, 2 usage, 3 refused by a guard,\n"
-      "4 acted without effect, 75 another instance is at work.  Manual: man 8 cgctl");
+      "4 acted without effect, 75 another instance is at work; of run: the command's.\n"
+      "Manual: man 8 cgctl");
 }
 
 int finish(Exit status) {

@@ -136,6 +136,7 @@ const char* const short_help =
     "  cgctl doctor                     what is wrong on this host, and what to do\n"
     "  cgctl zombies                    removed memory cgroups that the kernel still holds\n"
     "  cgctl mitigate --once --dry-run  what would be done about them\n"
+    "  cgctl run --cpus 0.5 -- make     run a command with half a CPU\n"
     "\n"
     "All commands and options: cgctl --help\n";
 

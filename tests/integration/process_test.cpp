@@ -1,0 +1,198 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/process.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "../support/child.hpp"
+#include "../support/result.hpp"
+#include "../support/skip.hpp"
+#include "cgctl/group.hpp"
+#include "real_cgroups.hpp"
+
+namespace {
+
+using namespace cgctl;
+using process::Command;
+using test::must;
+using test::ok;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class RealProcess : public test::RealCgroups {
+ protected:
+  [[nodiscard]] Group made(std::string_view below,
+                           std::vector<std::string> controllers = {}) const {
+    return must(Group::create(host(), path(below), {std::move(controllers), std::nullopt}));
+  }
+  static int status_of(const process::Child& child) {
+    int status = 0;
+    EXPECT_EQ(::waitpid(child.pid, &status, 0), child.pid);
+    return status;
+  }
+  /// What `script` prints, run by a shell inside `group`.
+  [[nodiscard]] std::string output(const Group& group, const std::string& script) const {
+    const std::string file = files_ / "output";
+    const auto child =
+        process::start(group, Command{{"sh", "-c", "exec >" + file + "; " + script}, std::nullopt});
+    if (!child) return child.error().message();
+    EXPECT_EQ(status_of(*child), 0);
+    return test::file_text(file);
+  }
+
+  test::TempDirectory files_;
+};
+
+TEST_F(RealProcess, TheFirstInstructionIsInTheCgroupInEveryHierarchyThatHasIt) {
+  const Group group = made("run");
+  const std::string text = output(group, "cat /proc/self/cgroup");
+  for (const auto& place : group.places()) {
+    const auto rows = parse_membership(text);
+    const MembershipRow* const row = find_row(rows, *place.hierarchy);
+    ASSERT_NE(row, nullptr);
+    EXPECT_EQ(row->path, group.path()) << place.hierarchy->mount_point;
+  }
+}
+
+TEST_F(RealProcess, OnV2ItIsBornThere) {
+  const Hierarchy* const unified = host().unified();
+  if (unified == nullptr) return test::skip("no v2 hierarchy");
+  ASSERT_EQ(::mkdir((unified->mount_point + path("born")).c_str(), 0755), 0);
+  const Group group = must(host().open(path("born")));
+  const auto child = process::start(group, Command{{"sleep", "60"}, std::nullopt});
+  ASSERT_TRUE(ok(child));
+  EXPECT_EQ(must(group.processes()), std::vector<pid_t>{child->pid});
+  ASSERT_TRUE(ok(group.kill(std::chrono::seconds(10)))) << "while nobody waits for it";
+  EXPECT_EQ(WTERMSIG(status_of(*child)), SIGKILL);
+}
+
+TEST_F(RealProcess, ThePidfdIsReadableOnceItHasEnded) {
+  const Group group = made("run");
+  const auto child = process::start(group, Command{{"true"}, std::nullopt});
+  ASSERT_TRUE(ok(child));
+  if (!child->pidfd) {
+    EXPECT_EQ(status_of(*child), 0);
+    return test::skip("no pidfd before Linux 5.3");
+  }
+  pollfd poll{child->pidfd.get(), POLLIN, 0};
+  EXPECT_EQ(::poll(&poll, 1, 10'000), 1);
+  EXPECT_EQ(status_of(*child), 0);
+}
+
+TEST_F(RealProcess, WhatCannotBeExecutedLeavesNoChild) {
+  const Group group = made("run");
+  const auto missing = process::start(group, Command{{"no-such-program"}, std::nullopt});
+  ASSERT_FALSE(missing);
+  EXPECT_STREQ(missing.error().operation, "execute");
+  EXPECT_EQ(missing.error().os_errno, ENOENT);
+  const auto denied = process::start(group, Command{{"/etc/passwd"}, std::nullopt});
+  ASSERT_FALSE(denied);
+  EXPECT_EQ(denied.error().os_errno, EACCES);
+  EXPECT_TRUE(test::fails(process::start(group, Command{}), errc::invalid_argument));
+  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "there is none to wait for";
+  EXPECT_EQ(errno, ECHILD);
+  EXPECT_TRUE(must(group.processes()).empty());
+}
+
+TEST_F(RealProcess, ARemovedCgroupTakesNone) {
+  const Group group = made("run");
+  ASSERT_TRUE(ok(group.remove()));
+  EXPECT_TRUE(test::fails(process::start(group, Command{{"true"}, std::nullopt}), errc::vanished));
+}
+
+TEST_F(RealProcess, ARealTimeCallerIsToldOfTheBudget) {
+  const Hierarchy* const cpu = host().find("cpu");
+  if (cpu == nullptr || cpu->version == Version::v2) {
+    GTEST_SKIP() << "real-time budgets are of v1";
+  }
+  const Group group = made("run", {"cpu"});
+  if (!group.read("cpu.rt_runtime_us")) return test::skip("the kernel lacks CONFIG_RT_GROUP_SCHED");
+  EXPECT_EQ(test::in_child([&group]() -> std::string {
+              sched_param parameter{};
+              parameter.sched_priority = 1;
+              if (::sched_setscheduler(0, SCHED_FIFO, &parameter) != 0) return "sched_setscheduler";
+              const auto child = process::start(group, Command{{"true"}, std::nullopt});
+              if (child) return "was started";
+              const std::string message = child.error().message();
+              return message.find("cpu.rt_runtime_us") == std::string::npos ? message : "";
+            }),
+            "");
+}
+
+TEST_F(RealProcess, AnEmptyCpusetIsSaid) {
+  const Hierarchy* const cpuset = host().find("cpuset");
+  if (cpuset == nullptr || cpuset->version == Version::v2) {
+    GTEST_SKIP() << "on v2 a cpuset without CPUs has those above it";
+  }
+  const Group group = made("run", {"memory", "cpuset"});
+  const auto child = process::start(group, Command{{"true"}, std::nullopt});
+  ASSERT_FALSE(child);
+  EXPECT_THAT(child.error().message(), HasSubstr("cpuset.cpus or cpuset.mems"));
+  EXPECT_TRUE(must(group.processes()).empty());
+}
+
+TEST_F(RealProcess, NoDescriptorOfTheLibraryReachesTheProgram) {
+  const Group group = made("run");
+  const std::string inside = output(group, "ls -l /proc/self/fd");
+  for (const auto& place : group.places()) {
+    EXPECT_THAT(inside, Not(HasSubstr(place.hierarchy->mount_point)));
+  }
+  EXPECT_THAT(inside, Not(HasSubstr("pipe:"))) << "standard output is a file";
+}
+
+TEST_F(RealProcess, HandledSignalsAreDefaultAndTheMaskIsTheOneAsked) {
+  const Group group = made("run");
+  EXPECT_EQ(
+      test::in_child([this, &group]() -> std::string {
+        ::signal(SIGUSR1, [](int) {});
+        ::signal(SIGUSR2, SIG_IGN);
+        sigset_t blocked;
+        ::sigemptyset(&blocked);
+        ::sigaddset(&blocked, SIGHUP);
+        const std::string file = files_ / "status";
+        const auto child = process::start(
+            group,
+            Command{{"sh", "-c", "exec grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status >" + file},
+                    blocked});
+        if (!child) return child.error().message();
+        ::waitpid(child->pid, nullptr, 0);
+        const std::string text = test::file_text(file);
+        const std::string wanted =
+            "SigBlk:\t0000000000000001\nSigIgn:\t0000000000000800\nSigCgt:\t0000000000000000\n";
+        return text == wanted ? "" : text;
+      }),
+      "");
+}
+
+TEST_F(RealProcess, ManyThreadsStartAtTheSameTime) {
+  const Group group = made("run");
+  std::atomic<unsigned> right = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&group, &right] {
+      for (int round = 0; round < 25; ++round) {
+        const auto child = process::start(group, Command{{"sh", "-c", "exit 7"}, std::nullopt});
+        int status = 0;
+        if (child && ::waitpid(child->pid, &status, 0) == child->pid && WEXITSTATUS(status) == 7) {
+          ++right;
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(right, 100U);
+}
+
+}  // namespace
