@@ -39,34 +39,38 @@ class Memory {
   explicit Memory(int directory, Version version, const std::string& shown)
       : directory_(directory), version_(version), shown_(shown) {}
 
-  /// What pages are charged and can pin it, kernel memory left out; nothing where the cgroup has
-  /// no memory controller. From the counters of charges: memory.stat may lag behind by as much as
-  /// 64 pages a CPU (memcg_rstat_updated() in mm/memcontrol.c), and says 0 of one dirty page.
+  /// What is charged and can pin it; nothing where the cgroup has no memory controller. From the
+  /// counters of charges: memory.stat may lag behind by as much as 64 pages a CPU
+  /// (memcg_rstat_updated() in mm/memcontrol.c), and says 0 of one dirty page. Kernel memory is
+  /// left out where its counter does not lag.
   [[nodiscard]] std::optional<std::uint64_t> pages() const {
     const bool v1 = version_ == Version::v1;
     const auto charged = number(v1 ? "memory.usage_in_bytes" : "memory.current");
-    if (!charged) return std::nullopt;
-    const auto kernel = v1 ? number("memory.kmem.usage_in_bytes")
-                           : parse::value_of(read("memory.stat").value_or(""), "kernel");
-    return *charged - std::min(*charged, kernel.value_or(0));
+    if (!charged || !v1) return charged;
+    return *charged - std::min(*charged, number("memory.kmem.usage_in_bytes").value_or(0));
   }
 
-  /// Asks the kernel to free what it can; false when it has no such means. v2 has it in a limit of
-  /// 0, which reclaims and, unlike memory.reclaim, gives back what is charged in advance
-  /// (memory_high_write() in mm/memcontrol.c: drain_all_stock()).
-  [[nodiscard]] bool reclaim() const {
-    const bool v1 = version_ == Version::v1;
-    const char* const file = v1 ? "memory.force_empty" : "memory.high";
-    const auto fd = fs::open_beneath(directory_, file, O_WRONLY, shown_);
-    const auto before = v1 ? std::nullopt : read(file);
-    if (!fd || (!v1 && !before)) return false;
+  /// Asks the kernel to free what it can; false when it has no such means.
+  [[nodiscard]] bool reclaim(std::uint64_t bytes) const {
     // It fails when not all of it could be freed; what was shows in pages().
-    (void)fs::write_once(fd->get(), "0", shown_);
-    if (before) (void)fs::write_once(fd->get(), *before, shown_);
-    return true;
+    if (version_ == Version::v1) return write("memory.force_empty", "0");
+    // Pages on their way to the LRU lists only this one waits for (since Linux 5.19).
+    const bool reclaimed = write("memory.reclaim", std::to_string(bytes));
+    // Only a limit gives back what is charged in advance (drain_all_stock()).
+    const auto before = read("memory.high");
+    const bool limited = before && write("memory.high", "0");
+    if (limited) (void)write("memory.high", *before);
+    return reclaimed || limited;
   }
 
  private:
+  /// Whether there is such a file.
+  [[nodiscard]] bool write(const char* file, const std::string& text) const {
+    const auto fd = fs::open_beneath(directory_, file, O_WRONLY, shown_);
+    if (fd) (void)fs::write_once(fd->get(), text, shown_);
+    return fd.has_value();
+  }
+
   [[nodiscard]] std::optional<std::string> read(const char* file) const {
     auto text = fs::read_beneath(directory_, file, shown_);
     if (!text) return std::nullopt;
@@ -142,7 +146,7 @@ class Remover {
     bool written_back = false;
     unsigned useless = 0;
     while (*left != 0 && useless < most_useless && steady_clock::now() < end_) {
-      if (!memory.reclaim()) break;
+      if (!memory.reclaim(*left)) break;
       const auto now = memory.pages();
       if (!now) return;
       if (*now != 0 && !written_back) {
