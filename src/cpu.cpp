@@ -2,21 +2,19 @@
 // SPDX-License-Identifier: MIT
 #include "cgctl/cpu.hpp"
 
-#include <algorithm>
 #include <cerrno>
 #include <string>
 
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
 #include "cpu_plan.hpp"
+#include "value_files.hpp"
 
 namespace cgctl::cpu {
 namespace {
 
-tl::unexpected<Error> malformed(const Group& group, std::string_view file, std::string_view text) {
-  return fail(Error::make(errc::malformed, "parse", group.shown(file),
-                          "not what the kernel writes there: '" + std::string(text) + "'"));
-}
+using cgctl::detail::malformed;
+using cgctl::detail::Rule;
 
 std::optional<std::int64_t> signed_number(std::string_view text) {
   const bool negative = parse::starts_with(text, "-");
@@ -29,11 +27,11 @@ std::optional<std::int64_t> signed_number(std::string_view text) {
 
 /// Nothing where the kernel has no such file.
 Result<std::optional<std::int64_t>> read_number(const Group& group, std::string_view file) {
-  const auto text = group.read(file);
-  if (!text && text.error().kind == errc::unsupported) return std::nullopt;
+  const auto text = cgctl::detail::read_if_there(group, file);
   if (!text) return fail(text.error());
-  const auto number = signed_number(*text);
-  if (!number) return malformed(group, file, *text);
+  if (!*text) return std::nullopt;
+  const auto number = signed_number(**text);
+  if (!number) return malformed(group, file, **text);
   return number;
 }
 
@@ -65,16 +63,16 @@ Status read_bandwidth_v1(const Group& group, std::optional<Bandwidth>& out) {
 }
 
 Status read_bandwidth_v2(const Group& group, std::optional<Bandwidth>& out) {
-  const auto text = group.read("cpu.max");
-  if (!text && text.error().kind == errc::unsupported) return {};
+  const auto text = cgctl::detail::read_if_there(group, "cpu.max");
   if (!text) return fail(text.error());
-  std::string_view rest = *text;
+  if (!*text) return {};
+  std::string_view rest = **text;
   std::string_view row = parse::line(rest);
   const std::string_view first = parse::field(row);
   const auto quota = parse::whole_number(first);
   const auto period = parse::whole_number(parse::field(row));
   if ((!quota && first != "max") || !period || *period == 0) {
-    return malformed(group, "cpu.max", *text);
+    return malformed(group, "cpu.max", **text);
   }
   out = Bandwidth{};
   if (quota) out->quota = microseconds(*quota);
@@ -166,11 +164,6 @@ std::string more_below(const Group& group, std::int64_t most, Bandwidth& bandwid
   return {};
 }
 
-struct Rule {
-  std::string reason;
-  std::string hint;
-};
-
 Rule bandwidth_rule(const Group& group, const Bandwidth& next, Version version) {
   if (group.path() == "/") return {"the root cannot be limited", "limit the cgroups below it"};
   if (next.period < detail::shortest_period || next.period > detail::longest_period) {
@@ -216,10 +209,6 @@ Rule real_time_rule(const Group& group, const RealTime& next) {
             "all cgroups of one level together can have at most what the one above has"};
   }
   return {};
-}
-
-std::string file_of(const Error& error) {
-  return error.path.substr(std::min(error.path.rfind('/') + 1, error.path.size()));
 }
 
 }  // namespace
@@ -269,7 +258,7 @@ Result<std::vector<settings::Written>> Controller::set_weight(Weight weight,
 }
 
 Error Controller::explain(Error error, const Change& wanted) const {
-  const std::string file = file_of(error);
+  const std::string file = cgctl::detail::file_of(error);
   Rule rule;
   const auto now = state();
   if (!now || error.kind != errc::system) return error;
@@ -291,11 +280,7 @@ Error Controller::explain(Error error, const Change& wanted) const {
   } else if (group_->path() == "/" && error.os_errno == EINVAL) {
     rule = {"the root has no share", "set those of the cgroups below it"};
   }
-  if (rule.reason.empty()) return error;
-  error.reason = std::move(rule.reason);
-  if (!rule.hint.empty() && !error.hint.empty()) rule.hint += "; ";
-  error.hint = rule.hint + error.hint;
-  return error;
+  return cgctl::detail::explained(std::move(error), std::move(rule));
 }
 
 }  // namespace cgctl::cpu

@@ -2,11 +2,11 @@
 // SPDX-License-Identifier: MIT
 #include "cgctl/memory.hpp"
 
-#include <algorithm>
 #include <cerrno>
 #include <string>
 
 #include "cgctl/parse.hpp"
+#include "value_files.hpp"
 
 namespace cgctl::memory {
 namespace {
@@ -14,21 +14,12 @@ namespace {
 /// v1 writes its largest number of whole pages for "no limit".
 constexpr std::uint64_t beyond_any_memory = (std::uint64_t{1} << 63) - (std::uint64_t{1} << 24);
 
-/// Nothing where the kernel has no such file.
-Result<std::optional<std::string>> read_text(const Group& group, std::string_view file) {
-  auto text = group.read(file);
-  if (text) return std::optional<std::string>(std::move(*text));
-  if (text.error().kind == errc::unsupported) return std::nullopt;
-  return fail(text.error());
-}
-
-tl::unexpected<Error> malformed(const Group& group, std::string_view file, std::string_view text) {
-  return fail(Error::make(errc::malformed, "parse", group.shown(file),
-                          "not what the kernel writes there: '" + std::string(text) + "'"));
-}
+using detail::malformed;
+using detail::read_if_there;
+using detail::Rule;
 
 Status read_number(const Group& group, std::string_view file, std::optional<std::uint64_t>& out) {
-  const auto text = read_text(group, file);
+  const auto text = read_if_there(group, file);
   if (!text) return fail(text.error());
   if (!*text) return {};
   out = parse::whole_number(**text);
@@ -37,7 +28,7 @@ Status read_number(const Group& group, std::string_view file, std::optional<std:
 }
 
 Status read_limit(const Group& group, std::string_view file, std::optional<Limit>& out) {
-  const auto text = read_text(group, file);
+  const auto text = read_if_there(group, file);
   if (!text) return fail(text.error());
   if (!*text) return {};
   if (**text == "max\n") {
@@ -89,7 +80,7 @@ Status read_all(const Group& group, const Number (&numbers)[N], const Bound (&bo
 }
 
 Status read_oom_control(const Group& group, State& state) {
-  const auto text = read_text(group, "memory.oom_control");
+  const auto text = read_if_there(group, "memory.oom_control");
   if (!text) return fail(text.error());
   if (!*text) return {};
   const auto disabled = parse::value_of(**text, "oom_kill_disable");
@@ -105,15 +96,6 @@ Status read_oom_group(const Group& group, State& state) {
   if (auto status = read_number(group, "memory.oom.group", number); !status) return status;
   if (number) state.oom_group = *number != 0;
   return {};
-}
-
-struct Rule {
-  std::string reason;
-  std::string hint;
-};
-
-std::string file_of(const Error& error) {
-  return error.path.substr(std::min(error.path.rfind('/') + 1, error.path.size()));
 }
 
 std::string bytes_text(const std::optional<std::uint64_t>& bytes) {
@@ -171,7 +153,7 @@ Result<std::vector<settings::Written>> Controller::set(const Change& wanted) con
 }
 
 Error Controller::explain(Error error) const {
-  const std::string file = file_of(error);
+  const std::string file = detail::file_of(error);
   const auto now = state();
   if (!now || error.kind != errc::system) return error;
   Rule rule;
@@ -182,11 +164,7 @@ Error Controller::explain(Error error) const {
   } else if (group_->path() == "/" && error.os_errno == EINVAL) {
     rule = {"the root cannot have that", "set it for the cgroups below it"};
   }
-  if (rule.reason.empty()) return error;
-  error.reason = std::move(rule.reason);
-  if (!rule.hint.empty() && !error.hint.empty()) rule.hint += "; ";
-  error.hint = rule.hint + error.hint;
-  return error;
+  return detail::explained(std::move(error), std::move(rule));
 }
 
 Result<std::uint64_t> Controller::usage() const {

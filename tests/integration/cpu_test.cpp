@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <optional>
@@ -285,6 +286,40 @@ TEST_F(RealCpu, ABurstIsAtMostTheQuota) {
   ASSERT_TRUE(ok(Controller{group}.set(Bandwidth::none())));
 }
 
+TEST_F(RealCpu, OnV2TheWeightHasANiceValue) {
+  if (v1()) {
+    GTEST_SKIP() << "cgroup v1 has no cpu.weight.nice";
+  }
+  const Group group = made("nice");
+  Change change;
+  change.nice = -20;
+  ASSERT_TRUE(ok(Controller{group}.set(change)));
+  EXPECT_EQ(must(Controller{group}.state()).nice, -20);
+  EXPECT_GT(must(Controller{group}.state()).weight->value, 1000U);
+  change.nice = 19;
+  ASSERT_TRUE(ok(Controller{group}.set(change)));
+  EXPECT_LT(must(Controller{group}.state()).weight->value, 10U);
+  change.nice = 20;
+  EXPECT_THAT(error_of(group, change), HasSubstr("-20 to 19"));
+}
+
+TEST_F(RealCpu, OnV2AQuotaAndAPeriodAloneKeepTheOther) {
+  if (v1()) {
+    GTEST_SKIP() << "two files on v1";
+  }
+  const Group group = made("parts");
+  EXPECT_FALSE(group.write("cpu.max", "-1")) << "the kernel's trap";
+  ASSERT_TRUE(ok(Controller{group}.set(bandwidth(50ms, 200ms))));
+  Change quota;
+  quota.quota = Quota{20ms};
+  ASSERT_TRUE(ok(Controller{group}.set(quota)));
+  EXPECT_EQ(files(group), "20000/200000/0");
+  Change period;
+  period.period = 100ms;
+  ASSERT_TRUE(ok(Controller{group}.set(period)));
+  EXPECT_EQ(files(group), "20000/100000/0");
+}
+
 // ---- the order of writes ----
 
 TEST_F(RealCpu, UnderACappedParentThePeriodCanShrinkAndGrow) {
@@ -359,6 +394,9 @@ TEST_F(RealCpu, IdleComesAndGoesAndTakesTheSharesAlong) {
   idle.idle = true;
   ASSERT_TRUE(ok(controller.set(idle)));
   EXPECT_EQ(must(controller.state()).idle, true);
+  const std::string file = v1() ? "cpu.shares" : "cpu.weight";
+  EXPECT_EQ(group.read(file), v1() ? "3\n" : "0\n");
+  EXPECT_EQ(group.write(file, "512").error().os_errno, EINVAL) << "the kernel's trap";
   const auto written = controller.set_weight(Shares{512});
   ASSERT_FALSE(written);
   EXPECT_THAT(written.error().message(), HasSubstr("an idle cgroup has no share"));

@@ -186,6 +186,37 @@ TEST_F(RealMemory, OnV1ABadFifthValueLeavesTheFourBeforeItAsTheyWere) {
   EXPECT_EQ(text(), before);
 }
 
+TEST_F(RealMemory, OnV2EveryLimitHasItsFile) {
+  if (!v2()) {
+    GTEST_SKIP() << "of the v2 memory controller";
+  }
+  const Group group = made("limits");
+  Change change = max(64 * MiB);
+  change.high = Limit{48 * MiB};
+  change.low = Limit{16 * MiB};
+  change.min = Limit{8 * MiB};
+  change.memsw_max = Limit{96 * MiB};
+  change.swap_high = Limit{16 * MiB};
+  change.oom_group = true;
+  ASSERT_TRUE(ok(Controller{group}.set(change)));
+  State state = must(Controller{group}.state());
+  EXPECT_EQ(state.max, Limit{64 * MiB});
+  EXPECT_EQ(state.high, Limit{48 * MiB});
+  EXPECT_EQ(state.low, Limit{16 * MiB});
+  EXPECT_EQ(state.min, Limit{8 * MiB});
+  EXPECT_EQ(state.swap_max, Limit{32 * MiB}) << "without the memory limit";
+  EXPECT_EQ(state.swap_high, Limit{16 * MiB});
+  EXPECT_EQ(state.oom_group, true);
+  Change none;
+  none.max = none.high = none.low = none.min = none.swap_max = none.swap_high = Limit{};
+  none.oom_group = false;
+  ASSERT_TRUE(ok(Controller{group}.set(none)));
+  state = must(Controller{group}.state());
+  EXPECT_EQ(state.max, Limit{});
+  EXPECT_EQ(state.min, Limit{});
+  EXPECT_EQ(state.swap_max, Limit{});
+}
+
 TEST_F(RealMemory, TheRootCannotBeLimited) {
   const Group root = must(host().open("/"));
   EXPECT_THAT(error_of(root, max(std::uint64_t{1} << 50)), HasSubstr("the root cannot be limited"));

@@ -18,6 +18,9 @@ namespace {
 constexpr int passed_on[] = {SIGTERM, SIGINT,   SIGHUP,  SIGQUIT, SIGUSR1,
                              SIGUSR2, SIGWINCH, SIGTSTP, SIGCONT};
 
+/// What SIGKILL does not end within this time waits for a device.
+constexpr std::chrono::seconds longest_death(5);
+
 bool is_ignored(int signal) {
   struct sigaction action {};
   return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
@@ -73,6 +76,7 @@ void Supervisor::end(const Others& others) {
     reap();
     const std::vector<pid_t> left = others.list();
     if (left.empty()) return;
+    if (Clock::now() >= grace_ends_ + longest_death) return;
     if (Clock::now() >= grace_ends_) {
       others.kill();
     } else {

@@ -37,7 +37,7 @@ class Supervisor {
   int wait_for(pid_t child, const std::function<void()>& kill);
 
   /// After the child's end: asks the others with SIGTERM, calls `kill` after the time of grace, and
-  /// returns when there are none.
+  /// returns when there are none, or when even that has not helped for some seconds.
   void end(const Others& others);
 
  private:
