@@ -146,7 +146,7 @@ std::string limited_above(const Group& group, Bandwidth& bandwidth) {
 std::string more_below(const Group& group, std::int64_t most, Bandwidth& bandwidth) {
   std::vector<std::string> paths{group.path()};
   while (!paths.empty()) {
-    const std::string path = std::move(paths.back());
+    std::string path = std::move(paths.back());
     paths.pop_back();
     const auto below = group.host().open(path);
     if (!below) continue;

@@ -20,55 +20,38 @@
 /// `memory.stat` of a cgroup (cgroup-v1/memory.rst section 5.2, cgroup-v2.rst "memory.stat").
 namespace cgctl::memory {
 
-/// Every key of memory.stat that Linux 3.10 to 6.18 has, on v1 or v2 or both; v1's without
-/// "total_".
-#define CGCTL_MEMORY_KEYS(bytes, events)                                                           \
-  bytes(cache) bytes(rss) bytes(rss_huge) bytes(mapped_file) bytes(dirty) bytes(writeback) bytes(  \
-      swap) bytes(hierarchical_memory_limit) bytes(hierarchical_memsw_limit) bytes(anon)           \
-      bytes(file) bytes(kernel) bytes(kernel_stack) bytes(pagetables) bytes(sec_pagetables) bytes( \
-          percpu) bytes(sock) bytes(vmalloc) bytes(shmem) bytes(zswap) bytes(zswapped)             \
-          bytes(file_mapped) bytes(file_dirty) bytes(file_writeback) bytes(swapcached) bytes(      \
-              anon_thp) bytes(file_thp) bytes(shmem_thp) bytes(inactive_anon) bytes(active_anon)   \
-              bytes(inactive_file) bytes(active_file) bytes(unevictable) bytes(slab_reclaimable)   \
-                  bytes(slab_unreclaimable) bytes(slab) bytes(hugetlb) events(pgpgin) events(      \
-                      pgpgout) events(pgfault) events(pgmajfault) events(workingset_refault)       \
-                      events(workingset_refault_anon) events(workingset_refault_file) events(      \
-                          workingset_activate) events(workingset_activate_anon)                    \
-                          events(workingset_activate_file) events(workingset_restore) events(      \
-                              workingset_restore_anon) events(workingset_restore_file)             \
-                              events(workingset_nodereclaim) events(pgscan) events(                \
-                                  pgsteal) events(pgscan_kswapd) events(pgscan_direct)             \
-                                  events(pgscan_khugepaged) events(pgscan_proactive) events(       \
-                                      pgsteal_kswapd) events(pgsteal_direct)                       \
-                                      events(pgsteal_khugepaged) events(pgsteal_proactive) events( \
-                                          pgrefill) events(pgactivate) events(pgdeactivate)        \
-                                          events(pglazyfree) events(pglazyfreed) events(           \
-                                              pswpin) events(pswpout) events(swpin_zero)           \
-                                              events(swpout_zero) events(zswpin) events(           \
-                                                  zswpout) events(zswpwb) events(thp_fault_alloc)  \
-                                                  events(thp_collapse_alloc) events(               \
-                                                      thp_swpout) events(thp_swpout_fallback)      \
-                                                      events(numa_pages_migrated) events(          \
-                                                          numa_pte_updates)                        \
-                                                          events(numa_hint_faults) events(         \
-                                                              numa_task_migrated)                  \
-                                                              events(numa_task_swapped) events(    \
-                                                                  pgdemote_kswapd)                 \
-                                                                  events(pgdemote_direct) events(  \
-                                                                      pgdemote_khugepaged)         \
-                                                                      events(pgdemote_proactive)   \
-                                                                          events(                  \
-                                                                              pgpromote_success)
-
+/// The keys of memory.stat, v1's without "total_", each with its unit. Not every kernel has each;
+/// what is not among them is kept as unknown.
 // clang-format off
+#define CGCTL_MEMORY_KEYS(bytes, events) \
+  bytes(cache) bytes(rss) bytes(rss_huge) bytes(mapped_file) bytes(dirty) bytes(writeback) \
+  bytes(swap) bytes(hierarchical_memory_limit) bytes(hierarchical_memsw_limit) bytes(anon) \
+  bytes(file) bytes(kernel) bytes(kernel_stack) bytes(pagetables) bytes(sec_pagetables) \
+  bytes(percpu) bytes(sock) bytes(vmalloc) bytes(shmem) bytes(zswap) bytes(zswapped) \
+  bytes(file_mapped) bytes(file_dirty) bytes(file_writeback) bytes(swapcached) bytes(anon_thp) \
+  bytes(file_thp) bytes(shmem_thp) bytes(inactive_anon) bytes(active_anon) bytes(inactive_file) \
+  bytes(active_file) bytes(unevictable) bytes(slab_reclaimable) bytes(slab_unreclaimable) \
+  bytes(slab) bytes(hugetlb) events(pgpgin) events(pgpgout) events(pgfault) events(pgmajfault) \
+  events(workingset_refault) events(workingset_refault_anon) events(workingset_refault_file) \
+  events(workingset_activate) events(workingset_activate_anon) events(workingset_activate_file) \
+  events(workingset_restore) events(workingset_restore_anon) events(workingset_restore_file) \
+  events(workingset_nodereclaim) events(pgscan) events(pgsteal) events(pgscan_kswapd) \
+  events(pgscan_direct) events(pgscan_khugepaged) events(pgscan_proactive) \
+  events(pgsteal_kswapd) events(pgsteal_direct) events(pgsteal_khugepaged) \
+  events(pgsteal_proactive) events(pgrefill) events(pgactivate) events(pgdeactivate) \
+  events(pglazyfree) events(pglazyfreed) events(pswpin) events(pswpout) events(swpin_zero) \
+  events(swpout_zero) events(zswpin) events(zswpout) events(zswpwb) events(thp_fault_alloc) \
+  events(thp_collapse_alloc) events(thp_swpout) events(thp_swpout_fallback) \
+  events(numa_pages_migrated) events(numa_pte_updates) events(numa_hint_faults) \
+  events(numa_task_migrated) events(numa_task_swapped) events(pgdemote_kswapd) \
+  events(pgdemote_direct) events(pgdemote_khugepaged) events(pgdemote_proactive) \
+  events(pgpromote_success)
+
 #define CGCTL_MEMORY_KEY_NAME(name) name,
 enum class Key : std::uint8_t { CGCTL_MEMORY_KEYS(CGCTL_MEMORY_KEY_NAME, CGCTL_MEMORY_KEY_NAME) };
 #undef CGCTL_MEMORY_KEY_NAME
-
-#define CGCTL_MEMORY_KEY_COUNT(name) +1
-inline constexpr std::size_t key_count = 0 CGCTL_MEMORY_KEYS(CGCTL_MEMORY_KEY_COUNT, CGCTL_MEMORY_KEY_COUNT);
-#undef CGCTL_MEMORY_KEY_COUNT
 // clang-format on
+inline constexpr std::size_t key_count = static_cast<std::size_t>(Key::pgpromote_success) + 1;
 
 enum class Unit {
   bytes,   ///< of memory, now
