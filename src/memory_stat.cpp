@@ -47,6 +47,7 @@ std::optional<Key> key_named(std::string_view name) noexcept {
 
 /// Finds out what each line of `text` is.
 void Stat::learn(std::string_view text, Version version) {
+  version_ = version;
   rows_.clear();
   unknown_.clear();
   names_.clear();
@@ -80,6 +81,7 @@ Status Stat::parse_rows(std::string_view text, Version version, std::string_view
     learn({}, version);
     return fail(refused(errc::truncated, shown, "the text ends too early"));
   }
+  if (version != version_) learn(text, version);
   const char* const end = text.data() + text.size();
   for (bool learnt = false;; learnt = true) {
     const char* at = text.data();

@@ -127,6 +127,7 @@ class Stat {
   std::vector<char> text_;  // parse::padding bytes longer than any text in it
   std::array<std::uint64_t, slots> values_{};
   std::bitset<slots> present_;
+  Version version_ = Version::v1;  // of rows_
   std::vector<Row> rows_;
   std::string names_;
   std::vector<std::size_t> unknown_;  // rows

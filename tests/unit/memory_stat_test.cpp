@@ -76,6 +76,18 @@ TEST(MemoryStat, WhatALaterFileDoesNotHaveIsAbsent) {
   EXPECT_EQ(stat.unknown_count(), 0U);
 }
 
+TEST(MemoryStat, TheSameLinesAreOthersOnTheOtherVersion) {
+  Stat stat;
+  const std::string_view text = "swap 1\ntotal_swap 2\n";
+  ASSERT_TRUE(ok(memory::parse(text, Version::v1, stat)));
+  EXPECT_EQ(stat[Key::swap], 2U);
+  EXPECT_EQ(stat.local(Key::swap), 1U);
+  ASSERT_TRUE(ok(memory::parse(text, Version::v2, stat)));
+  EXPECT_EQ(stat[Key::swap], 1U);
+  EXPECT_FALSE(stat.local(Key::swap));
+  EXPECT_EQ(stat.unknown_count(), 1U);
+}
+
 TEST(MemoryStat, TheLargestNumberFits) {
   Stat stat;
   ASSERT_TRUE(ok(memory::parse("anon 18446744073709551615\n", Version::v2, stat)));
