@@ -47,7 +47,8 @@ cgctl::Status find_new(const cgctl::Host& host, const std::string& path, All& al
   if (!names) return cgctl::fail(names.error());
   for (const std::string& name : *names) {
     if (all.count(name) != 0) continue;
-    if (auto watched = watch(host, cgctl::fs::join(path, name))) all.emplace(name, std::move(*watched));
+    if (auto watched = watch(host, cgctl::fs::join(path, name)))
+      all.emplace(name, std::move(*watched));
   }
   return {};
 }
