@@ -209,7 +209,7 @@ void parser(benchmark::State& state, std::int64_t nodes) {
                                          Counter::kIsIterationInvariantRate | Counter::kInvert);
 }
 
-const bool registered = [] {
+const bool numa_stat_registered = [] {
   const auto add = [](const std::string& name, auto function) {
     benchmark::RegisterBenchmark(name.c_str(), function)
         ->MinTime(0.1)

@@ -156,7 +156,7 @@ void find_host(benchmark::State& state) {
   });
 }
 
-const bool registered = [] {
+const bool zombies_registered = [] {
   const auto add = [](const std::string& name, auto function) {
     benchmark::RegisterBenchmark(name.c_str(), function)
         ->Unit(benchmark::kMillisecond)

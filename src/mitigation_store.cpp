@@ -44,9 +44,9 @@ std::optional<History> parse_history(std::string_view text, std::string_view boo
   if (!useless || *useless > sane) return std::nullopt;
   History history{std::nullopt, static_cast<unsigned>(*useless)};
   if (*last != never) {
-    const auto seconds = parse::whole_number(*last);
-    if (!seconds || *seconds > sane) return std::nullopt;
-    history.last_action = std::chrono::seconds(*seconds);
+    const auto uptime = parse::whole_number(*last);
+    if (!uptime || *uptime > sane) return std::nullopt;
+    history.last_action = std::chrono::seconds(*uptime);
   }
   return *boot == boot_id ? history : History{};
 }

@@ -14,7 +14,7 @@
 #include "cgctl/zombies.hpp"
 #include "faulty_sys.hpp"
 
-namespace {
+namespace attribution_test {
 
 using namespace cgctl;
 using namespace std::chrono_literals;
@@ -220,4 +220,4 @@ TEST_F(AttributionFaultsOnV2, AnUnreadableCountLeavesTheParentsUnknown) {
   EXPECT_EQ(out.skipped, 1);
 }
 
-}  // namespace
+}  // namespace attribution_test

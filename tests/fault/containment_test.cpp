@@ -19,7 +19,7 @@
 #include "cgctl/filesystem.hpp"
 #include "faulty_sys.hpp"
 
-namespace {
+namespace containment_test {
 
 using namespace cgctl;
 using fault::Call;
@@ -236,4 +236,4 @@ TEST(ContainmentFallback, AnUnknownFileSystemIsNotTrusted) {
   }
 }
 
-}  // namespace
+}  // namespace containment_test

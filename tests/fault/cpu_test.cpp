@@ -15,7 +15,7 @@
 #include "cgctl/group.hpp"
 #include "faulty_sys.hpp"
 
-namespace {
+namespace cpu_test {
 
 using namespace cgctl;
 using namespace cgctl::cpu;
@@ -154,4 +154,4 @@ TEST_F(CpuOnV2, ATextThatEndsEarlyIsTruncated) {
   EXPECT_TRUE(fails(reader.read(stat), errc::truncated));
 }
 
-}  // namespace
+}  // namespace cpu_test

@@ -13,7 +13,7 @@
 #include "cgctl/zombies.hpp"
 #include "faulty_sys.hpp"
 
-namespace {
+namespace filesystem_test {
 
 using namespace cgctl;
 using fault::Call;
@@ -233,4 +233,4 @@ INSTANTIATE_TEST_SUITE_P(ForEachReason, AnOpenThatFails,
                          ::testing::Values(Hint{EMFILE, "ulimit -n"}, Hint{EACCES, "root"},
                                            Hint{EPERM, "root"}, Hint{EROFS, "read-only"}));
 
-}  // namespace
+}  // namespace filesystem_test

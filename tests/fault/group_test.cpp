@@ -10,7 +10,7 @@
 #include "../support/captured.hpp"
 #include "faulty_sys.hpp"
 
-namespace {
+namespace group_test {
 
 using namespace cgctl;
 using fault::Call;
@@ -134,4 +134,4 @@ TEST_F(GroupFaults, AListingThatFailsIsAnErrorAndNotAnEmptyList) {
   EXPECT_EQ(children.error().os_errno, EIO);
 }
 
-}  // namespace
+}  // namespace group_test

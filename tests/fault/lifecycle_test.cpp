@@ -14,7 +14,7 @@
 #include "cgctl/settings.hpp"
 #include "faulty_sys.hpp"
 
-namespace {
+namespace lifecycle_test {
 
 using namespace cgctl;
 using namespace std::chrono_literals;
@@ -151,4 +151,4 @@ TEST_F(LifecycleFaults, AValueThatCannotBeReadBackIsBroughtBackAsWell) {
   EXPECT_EQ(faults_.calls(Call::write, "a/cpu.weight"), 2U);
 }
 
-}  // namespace
+}  // namespace lifecycle_test

@@ -16,7 +16,7 @@
 #include "cgctl/memory_stat.hpp"
 #include "faulty_sys.hpp"
 
-namespace {
+namespace memory_test {
 
 using namespace cgctl;
 using namespace cgctl::memory;
@@ -146,4 +146,4 @@ TEST(MemoryOnV1, ARefusalIsExplainedByTheRule) {
   EXPECT_THAT(above.error().message(), HasSubstr("would be above that of memory and swap"));
 }
 
-}  // namespace
+}  // namespace memory_test

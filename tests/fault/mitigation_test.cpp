@@ -16,7 +16,7 @@
 #include "cgctl/filesystem.hpp"
 #include "faulty_sys.hpp"
 
-namespace {
+namespace mitigation_test {
 
 using namespace cgctl;
 using namespace std::chrono_literals;
@@ -198,4 +198,4 @@ TEST_F(StoreFaults, WithoutABootIdThereIsNoStore) {
   EXPECT_FALSE(std::filesystem::exists(directory_)) << "nothing is made before the boot is known";
 }
 
-}  // namespace
+}  // namespace mitigation_test

@@ -11,7 +11,7 @@
 #include "../support/captured.hpp"
 #include "faulty_sys.hpp"
 
-namespace {
+namespace numa_stat_test {
 
 using namespace cgctl;
 using fault::Call;
@@ -178,4 +178,4 @@ TEST_F(NumaStat, TheRootReaderNamesTheNodeItCannotOpen) {
   EXPECT_NE(nodes.error().path.find("node1/vmstat"), std::string::npos);
 }
 
-}  // namespace
+}  // namespace numa_stat_test

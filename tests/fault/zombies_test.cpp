@@ -13,7 +13,7 @@
 #include "../support/skip.hpp"
 #include "faulty_sys.hpp"
 
-namespace {
+namespace zombies_test {
 
 using namespace cgctl;
 using fault::Call;
@@ -271,4 +271,4 @@ TEST_F(CountOnV2, IsUnsupportedBeforeThereWasSuchAFile) {
   EXPECT_NE(counter.error().hint.find("4.14"), std::string::npos);
 }
 
-}  // namespace
+}  // namespace zombies_test

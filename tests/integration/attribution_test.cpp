@@ -16,7 +16,7 @@
 #include "cgctl/zombies.hpp"
 #include "real_cgroups.hpp"
 
-namespace {
+namespace attribution_test {
 
 using namespace cgctl;
 using namespace std::chrono_literals;
@@ -228,4 +228,4 @@ TEST_F(RealAttribution, StopsWhenItsTimeIsUpAndSaysHowManyItSkipped) {
   EXPECT_FALSE(where->residual);
 }
 
-}  // namespace
+}  // namespace attribution_test

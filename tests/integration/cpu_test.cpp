@@ -24,7 +24,7 @@
 #include "cgctl/group.hpp"
 #include "real_cgroups.hpp"
 
-namespace {
+namespace cpu_test {
 
 using namespace cgctl;
 using namespace cgctl::cpu;
@@ -552,4 +552,4 @@ TEST_F(RealCpu, AKeptReaderSeesThatItsCgroupIsGone) {
   EXPECT_TRUE(test::fails(reader.read(stat), errc::vanished));
 }
 
-}  // namespace
+}  // namespace cpu_test

@@ -18,7 +18,7 @@
 #include "cgctl/zombies.hpp"
 #include "real_cgroups.hpp"
 
-namespace {
+namespace group_test {
 
 using namespace cgctl;
 
@@ -236,4 +236,4 @@ TEST_F(RealNames, MayNestDeeply) {
   EXPECT_EQ(zombies::count_directories((*place)->directory.get(), "mine").value_or(0), 41);
 }
 
-}  // namespace
+}  // namespace group_test

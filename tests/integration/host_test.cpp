@@ -17,7 +17,7 @@
 #include "../support/skip.hpp"
 #include "../support/temp_directory.hpp"
 
-namespace {
+namespace host_test {
 
 using namespace cgctl;
 
@@ -190,4 +190,4 @@ TEST_F(ThisHost, HasNothingBelowARootWithoutMounts) {
   EXPECT_NE(host.error().hint.find("--cgroup-root"), std::string::npos);
 }
 
-}  // namespace
+}  // namespace host_test

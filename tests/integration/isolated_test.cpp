@@ -15,7 +15,7 @@
 
 #include "../support/child.hpp"
 
-namespace {
+namespace isolated_test {
 
 using namespace cgctl;
 using namespace std::chrono_literals;
@@ -165,4 +165,4 @@ TEST(RunIsolated, SurvivesSignalsWhileItWaits) {
             "");
 }
 
-}  // namespace
+}  // namespace isolated_test

@@ -21,7 +21,7 @@
 #include "cgctl/settings.hpp"
 #include "real_cgroups.hpp"
 
-namespace {
+namespace lifecycle_test {
 
 using namespace cgctl;
 using namespace std::chrono_literals;
@@ -366,4 +366,4 @@ TEST_F(RealSettings, WhatCannotBeTakenBackIsWrittenLastOrAlone) {
   EXPECT_EQ(value(group, "memory.swappiness"), "10\n");
 }
 
-}  // namespace
+}  // namespace lifecycle_test

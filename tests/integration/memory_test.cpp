@@ -24,7 +24,7 @@
 #include "cgctl/memory_stat.hpp"
 #include "real_cgroups.hpp"
 
-namespace {
+namespace memory_test {
 
 using namespace cgctl;
 using namespace cgctl::memory;
@@ -378,4 +378,4 @@ TEST_F(RealMemory, OnV2ThereAreNeitherThresholdsNorLevels) {
   EXPECT_TRUE(fails(Watch::pressure(group, Level::low), errc::unsupported));
 }
 
-}  // namespace
+}  // namespace memory_test

@@ -17,7 +17,7 @@
 #include "cgctl/parse.hpp"
 #include "real_cgroups.hpp"
 
-namespace {
+namespace mitigation_test {
 
 using namespace cgctl;
 using namespace std::chrono_literals;
@@ -236,4 +236,4 @@ TEST(RealDropCaches, OnAFileThatIsNotOfProcfsIsRefusedAndWritesNothing) {
   EXPECT_EQ(test::file_text(control), "untouched");
 }
 
-}  // namespace
+}  // namespace mitigation_test

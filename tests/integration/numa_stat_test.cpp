@@ -22,7 +22,7 @@
 #include "cgctl/group.hpp"
 #include "real_cgroups.hpp"
 
-namespace {
+namespace numa_stat_test {
 
 using namespace cgctl;
 
@@ -216,4 +216,4 @@ TEST_F(RealNumaStat, OfAnIdleGroupTeachesTheGuardWhatAReadCosts) {
   EXPECT_NE(guard.predict(1), before);
 }
 
-}  // namespace
+}  // namespace numa_stat_test

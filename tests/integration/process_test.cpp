@@ -24,7 +24,7 @@
 #include "cgctl/group.hpp"
 #include "real_cgroups.hpp"
 
-namespace {
+namespace process_test {
 
 using namespace cgctl;
 using process::Command;
@@ -201,4 +201,4 @@ TEST_F(RealProcess, ManyThreadsStartAtTheSameTime) {
   EXPECT_EQ(right, 100U);
 }
 
-}  // namespace
+}  // namespace process_test

@@ -9,7 +9,7 @@
 #include <optional>
 #include <string>
 
-namespace {
+namespace skip_test {
 
 /// Sets CGCTL_REQUIRE_ALL until its end.
 class RequireAll {
@@ -51,4 +51,4 @@ TEST(Skip, IsASkipWithItsReasonElsewhere) {
   EXPECT_NE(std::string(results.GetTestPartResult(0).message()).find("no moon"), std::string::npos);
 }
 
-}  // namespace
+}  // namespace skip_test

@@ -18,7 +18,7 @@
 #include "../support/temp_directory.hpp"
 #include "cgctl/mitigation.hpp"
 
-namespace {
+namespace store_test {
 
 using namespace cgctl;
 using namespace std::chrono_literals;
@@ -203,4 +203,4 @@ TEST_F(RealStore, DoesNotFollowALinkLaidInItsWay) {
   EXPECT_EQ(test::file_text(temp_ / "victim"), "precious");
 }
 
-}  // namespace
+}  // namespace store_test

@@ -19,7 +19,7 @@
 #include "../support/skip.hpp"
 #include "real_cgroups.hpp"
 
-namespace {
+namespace zombies_test {
 
 using namespace cgctl;
 
@@ -222,4 +222,4 @@ TEST_F(RealZombies, AreCountedThroughTheWholeMountWhereAPartIsMountedAsWell) {
             "");
 }
 
-}  // namespace
+}  // namespace zombies_test

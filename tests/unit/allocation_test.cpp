@@ -47,7 +47,7 @@ void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); 
 void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
 void operator delete[](void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
 
-namespace {
+namespace allocation_test {
 
 using namespace cgctl;
 using test::must;
@@ -143,4 +143,4 @@ TEST(Allocations, AreNoneInSteadyReadersOfCpuAndMemoryFigures) {
   }
 }
 
-}  // namespace
+}  // namespace allocation_test

@@ -11,7 +11,7 @@
 #include "../support/result.hpp"
 #include "cgctl/numa_stat.hpp"
 
-namespace {
+namespace cost_guard_test {
 
 using namespace cgctl;
 using namespace std::chrono_literals;
@@ -305,4 +305,4 @@ TEST(Calibrate, RecordsNothingWhenTheLeafCannotBeRead) {
   EXPECT_EQ(guard.predict(1), guard.config().prior);
 }
 
-}  // namespace
+}  // namespace cost_guard_test

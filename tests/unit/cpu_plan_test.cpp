@@ -11,7 +11,7 @@
 #include "../support/result.hpp"
 #include "cgctl/cpu.hpp"
 
-namespace {
+namespace cpu_plan_test {
 
 using namespace cgctl;
 using namespace cgctl::cpu;
@@ -363,4 +363,4 @@ TEST(CpuPlan, EveryAllowedTransitionIsAllowedAtEachOfItsSteps) {
   EXPECT_GT(tried, 10000U);
 }
 
-}  // namespace
+}  // namespace cpu_plan_test

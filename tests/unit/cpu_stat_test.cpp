@@ -8,11 +8,12 @@
 #include "../support/result.hpp"
 #include "cgctl/cpu.hpp"
 
-namespace {
+namespace cpu_stat_test {
 
 using namespace cgctl;
 using namespace cgctl::cpu;
 using namespace std::chrono_literals;
+using cgctl::cpu::parse;
 using cgctl::test::fails;
 using cgctl::test::must;
 using cgctl::test::ok;
@@ -117,4 +118,4 @@ TEST(CpuRates, AreAbsentWhereTheyMeanNothing) {
   EXPECT_FALSE(rates(stat, less, 1s, Bandwidth::cpus(1)).cpus) << "another cgroup's figures";
 }
 
-}  // namespace
+}  // namespace cpu_stat_test

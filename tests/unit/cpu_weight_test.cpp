@@ -8,7 +8,7 @@
 
 #include "cgctl/cpu.hpp"
 
-namespace {
+namespace cpu_weight_test {
 
 using namespace cgctl::cpu;
 
@@ -99,4 +99,4 @@ TEST(CpuWeight, EachConversionHasItsName) {
   EXPECT_FALSE(conversion_named(""));
 }
 
-}  // namespace
+}  // namespace cpu_weight_test

@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <string>
 
-namespace {
+namespace error_test {
 
 using cgctl::errc;
 using cgctl::Error;
@@ -78,4 +78,4 @@ TEST(Fail, IsAnErrorOfAnyResult) {
   EXPECT_EQ(status.error().message(), number.error().message());
 }
 
-}  // namespace
+}  // namespace error_test

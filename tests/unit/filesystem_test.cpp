@@ -17,7 +17,7 @@
 #include "../support/skip.hpp"
 #include "../support/temp_directory.hpp"
 
-namespace {
+namespace filesystem_test {
 
 using namespace cgctl;
 using test::fails;
@@ -316,4 +316,4 @@ TEST(SystemError, HasAHintWhereSomethingCanBeDone) {
   EXPECT_TRUE(fs::system_error("open", "/f", EIO).hint.empty());
 }
 
-}  // namespace
+}  // namespace filesystem_test

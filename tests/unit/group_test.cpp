@@ -18,7 +18,7 @@
 #include "../support/skip.hpp"
 #include "cgctl/parse.hpp"
 
-namespace {
+namespace group_test {
 
 using namespace cgctl;
 using test::fails;
@@ -214,4 +214,4 @@ TEST_F(MadeGroups, OutliveTheHostTheyWereOpenedThrough) {
   EXPECT_EQ(kept->host().mode(), Mode::hybrid);
 }
 
-}  // namespace
+}  // namespace group_test

@@ -13,7 +13,7 @@
 #include "../support/made.hpp"
 #include "../support/result.hpp"
 
-namespace {
+namespace host_test {
 
 using namespace cgctl;
 using test::fails;
@@ -455,4 +455,4 @@ TEST(Names, OfVersionsAndModesAreThoseOfTheCommandLine) {
   EXPECT_EQ(to_string(Mode::hybrid), "hybrid");
 }
 
-}  // namespace
+}  // namespace host_test

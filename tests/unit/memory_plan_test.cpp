@@ -10,7 +10,7 @@
 #include "../support/result.hpp"
 #include "cgctl/memory.hpp"
 
-namespace {
+namespace memory_plan_test {
 
 using namespace cgctl;
 using namespace cgctl::memory;
@@ -202,4 +202,4 @@ TEST(MemoryPlan, SwapIsNamedInOneWayOnly) {
   EXPECT_TRUE(fails(plan(v1(none, none), change), errc::invalid_argument));
 }
 
-}  // namespace
+}  // namespace memory_plan_test

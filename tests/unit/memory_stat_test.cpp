@@ -14,7 +14,7 @@
 #include "cgctl/group.hpp"
 #include "cgctl/parse.hpp"
 
-namespace {
+namespace memory_stat_test {
 
 using namespace cgctl;
 using namespace cgctl::memory;
@@ -182,4 +182,4 @@ TEST(MemoryStat, TheWorkingSetIsWithoutInactiveFilePages) {
   EXPECT_EQ(working_set(20, stat), 0U);
 }
 
-}  // namespace
+}  // namespace memory_stat_test

@@ -9,7 +9,7 @@
 
 #include "cgctl/mitigation.hpp"
 
-namespace {
+namespace mitigation_policy_test {
 
 using namespace std::chrono_literals;
 using namespace cgctl::mitigation;
@@ -344,4 +344,4 @@ TEST(Ladder, BeginsWithReclaimWhereTheKernelHasIt) {
             (std::vector<Rung>{Rung::reclaim, Rung::drop_page_cache, Rung::drop_slab}));
 }
 
-}  // namespace
+}  // namespace mitigation_policy_test

@@ -15,7 +15,7 @@
 #include "../support/made.hpp"
 #include "../support/result.hpp"
 
-namespace {
+namespace numa_stat_test {
 
 using namespace cgctl;
 using numa::NodeValue;
@@ -668,4 +668,4 @@ TEST_F(MadeNodes, AreInPagesOfTheirMachine) {
   EXPECT_EQ(out_.bytes(on(out_, "hierarchical_file", 0)), 7U * 65536);
 }
 
-}  // namespace
+}  // namespace numa_stat_test

@@ -11,7 +11,7 @@
 
 #include "../support/captures.hpp"
 
-namespace {
+namespace parse_test {
 
 using namespace cgctl;
 using ::testing::ElementsAre;
@@ -210,4 +210,4 @@ TEST(NameEnd, IsTheFirstSpaceEqualsSignOrNewline) {
   }
 }
 
-}  // namespace
+}  // namespace parse_test

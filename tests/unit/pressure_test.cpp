@@ -12,7 +12,7 @@
 #include "../support/made.hpp"
 #include "../support/result.hpp"
 
-namespace {
+namespace pressure_test {
 
 using namespace cgctl;
 using namespace std::chrono_literals;
@@ -155,4 +155,4 @@ TEST(PressureResource, HasTheNameOfItsFile) {
   EXPECT_EQ(to_string(Resource{99}), "unknown");
 }
 
-}  // namespace
+}  // namespace pressure_test

@@ -8,7 +8,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace {
+namespace unique_fd_test {
 
 using cgctl::UniqueFd;
 
@@ -89,4 +89,4 @@ TEST(UniqueFd, ResetClosesTheOldAndHoldsTheNew) {
   EXPECT_FALSE(fd);
 }
 
-}  // namespace
+}  // namespace unique_fd_test

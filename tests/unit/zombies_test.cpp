@@ -15,7 +15,7 @@
 #include "../support/result.hpp"
 #include "cgctl/filesystem.hpp"
 
-namespace {
+namespace zombies_test {
 
 using namespace cgctl;
 using namespace std::chrono_literals;
@@ -476,4 +476,4 @@ TEST(Residual, NeverFreesLessThanNothing) {
   EXPECT_EQ(left.freeable(), 10U) << "less mapped than shmem: no file need be";
 }
 
-}  // namespace
+}  // namespace zombies_test

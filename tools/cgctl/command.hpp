@@ -46,22 +46,54 @@ using Run = std::function<Exit()>;
 
 /// The first line of a command's description stands in the list of commands, all of it in the
 /// command's own help.
-void add_info(CLI::App& app, const Globals& globals, Run& run);
-void add_ls(CLI::App& app, const Globals& globals, Run& run);
-void add_create(CLI::App& app, const Globals& globals, Run& run);
-void add_delete(CLI::App& app, const Globals& globals, Run& run);
-void add_move(CLI::App& app, const Globals& globals, Run& run);
-void add_get(CLI::App& app, const Globals& globals, Run& run);
-void add_set(CLI::App& app, const Globals& globals, Run& run);
-void add_cpu(CLI::App& app, const Globals& globals, Run& run);
-void add_memory(CLI::App& app, const Globals& globals, Run& run);
-void add_run(CLI::App& app, const Globals& globals, Run& run);
-void add_stat(CLI::App& app, const Globals& globals, Run& run);
-void add_numa_stat(CLI::App& app, const Globals& globals, Run& run);
-void add_zombies(CLI::App& app, const Globals& globals, Run& run);
-void add_drop_caches(CLI::App& app, const Globals& globals, Run& run);
-void add_mitigate(CLI::App& app, const Globals& globals, Run& run);
-void add_doctor(CLI::App& app, const Globals& globals, Run& run);
+namespace info_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
+namespace ls_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
+namespace create_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
+namespace delete_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
+namespace move_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
+namespace get_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
+namespace set_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
+namespace cpu_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
+namespace memory_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
+namespace run_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
+namespace stat_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
+namespace numa_stat_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
+namespace zombies_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
+namespace drop_caches_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
+namespace mitigate_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
+namespace doctor_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
 
 // ---- options (options.cpp) ----
 

@@ -11,7 +11,7 @@
 #include "json.hpp"
 #include "limits.hpp"
 
-namespace cgctl::tool {
+namespace cgctl::tool::cpu_command {
 namespace {
 
 using std::chrono::nanoseconds;
@@ -178,7 +178,7 @@ Exit run_cpu(const Globals& globals, const Options& options) {
 
 }  // namespace
 
-void add_cpu(CLI::App& app, const Globals& globals, Run& run) {
+void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "cpu",
@@ -199,4 +199,4 @@ void add_cpu(CLI::App& app, const Globals& globals, Run& run) {
   });
 }
 
-}  // namespace cgctl::tool
+}  // namespace cgctl::tool::cpu_command

@@ -15,7 +15,7 @@
 #include "json.hpp"
 #include "label.hpp"
 
-namespace cgctl::tool {
+namespace cgctl::tool::create_command {
 namespace {
 
 struct Options {
@@ -87,7 +87,7 @@ Exit run_create(const Globals& globals, const Options& options) {
 
 }  // namespace
 
-void add_create(CLI::App& app, const Globals& globals, Run& run) {
+void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "create",
@@ -112,4 +112,4 @@ void add_create(CLI::App& app, const Globals& globals, Run& run) {
   });
 }
 
-}  // namespace cgctl::tool
+}  // namespace cgctl::tool::create_command

@@ -8,7 +8,7 @@
 #include "command.hpp"
 #include "json.hpp"
 
-namespace cgctl::tool {
+namespace cgctl::tool::delete_command {
 namespace {
 
 struct Options {
@@ -45,7 +45,7 @@ Exit run_delete(const Globals& globals, const Options& options) {
 
 }  // namespace
 
-void add_delete(CLI::App& app, const Globals& globals, Run& run) {
+void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "delete",
@@ -75,4 +75,4 @@ void add_delete(CLI::App& app, const Globals& globals, Run& run) {
   });
 }
 
-}  // namespace cgctl::tool
+}  // namespace cgctl::tool::delete_command

@@ -21,10 +21,9 @@
 #include "command.hpp"
 #include "doctor_report.hpp"
 
-namespace cgctl::tool {
+namespace cgctl::tool::doctor_command {
 namespace {
 
-using namespace doctor;
 using Clock = std::chrono::steady_clock;
 
 struct Options {
@@ -438,7 +437,7 @@ Exit run_doctor(const Globals& globals, const Options& options) {
 
 }  // namespace
 
-void add_doctor(CLI::App& app, const Globals& globals, Run& run) {
+void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "doctor",
@@ -463,4 +462,4 @@ void add_doctor(CLI::App& app, const Globals& globals, Run& run) {
   });
 }
 
-}  // namespace cgctl::tool
+}  // namespace cgctl::tool::doctor_command

@@ -10,7 +10,7 @@
 #include "command.hpp"
 #include "json.hpp"
 
-namespace cgctl::tool::doctor {
+namespace cgctl::tool::doctor_command {
 namespace {
 
 constexpr std::uint64_t fewest_to_judge = 64;
@@ -348,4 +348,4 @@ nlohmann::ordered_json json_of(const Diagnosis& found) {
   return one;
 }
 
-}  // namespace cgctl::tool::doctor
+}  // namespace cgctl::tool::doctor_command

@@ -15,7 +15,7 @@
 #include "sentinel.hpp"
 
 /// What `cgctl doctor` found out about a machine, and how it tells it.
-namespace cgctl::tool::doctor {
+namespace cgctl::tool::doctor_command {
 
 using std::chrono::nanoseconds;
 
@@ -118,4 +118,4 @@ std::vector<std::string> advise(const Diagnosis& found);
 std::string text_of(const Diagnosis& found);
 nlohmann::ordered_json json_of(const Diagnosis& found);
 
-}  // namespace cgctl::tool::doctor
+}  // namespace cgctl::tool::doctor_command

@@ -8,7 +8,7 @@
 #include "cgctl/mitigation.hpp"
 #include "command.hpp"
 
-namespace cgctl::tool {
+namespace cgctl::tool::drop_caches_command {
 namespace {
 
 struct Options {
@@ -71,7 +71,7 @@ Exit run_drop_caches(const Globals& globals, const Options& options) {
 
 }  // namespace
 
-void add_drop_caches(CLI::App& app, const Globals& globals, Run& run) {
+void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "drop-caches",
@@ -94,4 +94,4 @@ void add_drop_caches(CLI::App& app, const Globals& globals, Run& run) {
   });
 }
 
-}  // namespace cgctl::tool
+}  // namespace cgctl::tool::drop_caches_command

@@ -8,7 +8,7 @@
 #include "command.hpp"
 #include "json.hpp"
 
-namespace cgctl::tool {
+namespace cgctl::tool::get_command {
 namespace {
 
 struct Options {
@@ -53,7 +53,7 @@ Exit run_get(const Globals& globals, const Options& options) {
 
 }  // namespace
 
-void add_get(CLI::App& app, const Globals& globals, Run& run) {
+void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "get",
@@ -72,4 +72,4 @@ void add_get(CLI::App& app, const Globals& globals, Run& run) {
   });
 }
 
-}  // namespace cgctl::tool
+}  // namespace cgctl::tool::get_command

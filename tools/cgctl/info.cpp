@@ -15,7 +15,7 @@
 #include "command.hpp"
 #include "label.hpp"
 
-namespace cgctl::tool {
+namespace cgctl::tool::info_command {
 namespace {
 
 /// One controller, or one hierarchy without any.
@@ -213,7 +213,7 @@ Exit run_info(const Globals& globals) {
 
 }  // namespace
 
-void add_info(CLI::App& app, const Globals& globals, Run& run) {
+void add(CLI::App& app, const Globals& globals, Run& run) {
   CLI::App* const command = app.add_subcommand(
       "info",
       "how this host uses cgroups\n\n"
@@ -227,4 +227,4 @@ void add_info(CLI::App& app, const Globals& globals, Run& run) {
   command->callback([&globals, &run] { run = [&globals] { return run_info(globals); }; });
 }
 
-}  // namespace cgctl::tool
+}  // namespace cgctl::tool::info_command

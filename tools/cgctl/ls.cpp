@@ -16,7 +16,7 @@
 #include "command.hpp"
 #include "label.hpp"
 
-namespace cgctl::tool {
+namespace cgctl::tool::ls_command {
 namespace {
 
 struct Options {
@@ -137,7 +137,7 @@ Exit run_ls(const Globals& globals, const Options& options) {
 
 }  // namespace
 
-void add_ls(CLI::App& app, const Globals& globals, Run& run) {
+void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "ls",
@@ -157,4 +157,4 @@ void add_ls(CLI::App& app, const Globals& globals, Run& run) {
   });
 }
 
-}  // namespace cgctl::tool
+}  // namespace cgctl::tool::ls_command

@@ -69,22 +69,22 @@ int main(int argc, char** argv) try {
   Run run;
   set_help_form(app);
   describe(app, globals);
-  add_info(app, globals, run);
-  add_ls(app, globals, run);
-  add_create(app, globals, run);
-  add_delete(app, globals, run);
-  add_move(app, globals, run);
-  add_get(app, globals, run);
-  add_set(app, globals, run);
-  add_run(app, globals, run);
-  add_cpu(app, globals, run);
-  add_memory(app, globals, run);
-  add_stat(app, globals, run);
-  add_numa_stat(app, globals, run);
-  add_zombies(app, globals, run);
-  add_doctor(app, globals, run);
-  add_mitigate(app, globals, run);
-  add_drop_caches(app, globals, run);
+  info_command::add(app, globals, run);
+  ls_command::add(app, globals, run);
+  create_command::add(app, globals, run);
+  delete_command::add(app, globals, run);
+  move_command::add(app, globals, run);
+  get_command::add(app, globals, run);
+  set_command::add(app, globals, run);
+  run_command::add(app, globals, run);
+  cpu_command::add(app, globals, run);
+  memory_command::add(app, globals, run);
+  stat_command::add(app, globals, run);
+  numa_stat_command::add(app, globals, run);
+  zombies_command::add(app, globals, run);
+  doctor_command::add(app, globals, run);
+  mitigate_command::add(app, globals, run);
+  drop_caches_command::add(app, globals, run);
   try {
     app.parse(take_command(argc, argv, globals.command), argv);
   } catch (const CLI::Success& asked_for) {

@@ -16,7 +16,7 @@
 #include "limits.hpp"
 #include "setting_options.hpp"
 
-namespace cgctl::tool {
+namespace cgctl::tool::memory_command {
 namespace {
 
 struct Options {
@@ -238,7 +238,7 @@ Exit run_memory(const Globals& globals, const Options& options) {
 
 }  // namespace
 
-void add_memory(CLI::App& app, const Globals& globals, Run& run) {
+void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "memory",
@@ -274,4 +274,4 @@ void add_memory(CLI::App& app, const Globals& globals, Run& run) {
   });
 }
 
-}  // namespace cgctl::tool
+}  // namespace cgctl::tool::memory_command

@@ -11,7 +11,7 @@
 #include "command.hpp"
 #include "json.hpp"
 
-namespace cgctl::tool {
+namespace cgctl::tool::mitigate_command {
 namespace {
 
 using mitigation::Action;
@@ -288,7 +288,7 @@ void complete(Options& options) {
 
 }  // namespace
 
-void add_mitigate(CLI::App& app, const Globals& globals, Run& run) {
+void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "mitigate",
@@ -310,4 +310,4 @@ void add_mitigate(CLI::App& app, const Globals& globals, Run& run) {
   });
 }
 
-}  // namespace cgctl::tool
+}  // namespace cgctl::tool::mitigate_command

@@ -5,7 +5,7 @@
 #include "cgctl/group.hpp"
 #include "command.hpp"
 
-namespace cgctl::tool {
+namespace cgctl::tool::move_command {
 namespace {
 
 struct Options {
@@ -29,7 +29,7 @@ Exit run_move(const Globals& globals, const Options& options) {
 
 }  // namespace
 
-void add_move(CLI::App& app, const Globals& globals, Run& run) {
+void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "move",
@@ -50,4 +50,4 @@ void add_move(CLI::App& app, const Globals& globals, Run& run) {
   });
 }
 
-}  // namespace cgctl::tool
+}  // namespace cgctl::tool::move_command

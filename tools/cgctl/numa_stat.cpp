@@ -16,7 +16,7 @@
 #include "cgctl/zombies.hpp"
 #include "command.hpp"
 
-namespace cgctl::tool {
+namespace cgctl::tool::numa_stat_command {
 namespace {
 
 enum class From { automatic, file, nodes };
@@ -254,7 +254,7 @@ Exit run_numa_stat(const Globals& globals, const Options& options) {
 
 }  // namespace
 
-void add_numa_stat(CLI::App& app, const Globals& globals, Run& run) {
+void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "numa-stat",
@@ -293,4 +293,4 @@ void add_numa_stat(CLI::App& app, const Globals& globals, Run& run) {
   });
 }
 
-}  // namespace cgctl::tool
+}  // namespace cgctl::tool::numa_stat_command

@@ -18,7 +18,7 @@
 #include "limits.hpp"
 #include "supervisor.hpp"
 
-namespace cgctl::tool {
+namespace cgctl::tool::run_command {
 namespace {
 
 using Clock = Supervisor::Clock;
@@ -253,7 +253,7 @@ Exit run_run(const Globals& globals, const Options& options) {
 
 }  // namespace
 
-void add_run(CLI::App& app, const Globals& globals, Run& run) {
+void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "run",
@@ -288,4 +288,4 @@ void add_run(CLI::App& app, const Globals& globals, Run& run) {
   });
 }
 
-}  // namespace cgctl::tool
+}  // namespace cgctl::tool::run_command

@@ -7,7 +7,7 @@
 #include "command.hpp"
 #include "limits.hpp"
 
-namespace cgctl::tool {
+namespace cgctl::tool::set_command {
 namespace {
 
 struct Options {
@@ -44,7 +44,7 @@ Exit run_set(const Globals& globals, const std::string& path,
 
 }  // namespace
 
-void add_set(CLI::App& app, const Globals& globals, Run& run) {
+void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "set",
@@ -67,4 +67,4 @@ void add_set(CLI::App& app, const Globals& globals, Run& run) {
   });
 }
 
-}  // namespace cgctl::tool
+}  // namespace cgctl::tool::set_command

@@ -16,7 +16,7 @@
 #include "figures.hpp"
 #include "json.hpp"
 
-namespace cgctl::tool {
+namespace cgctl::tool::stat_command {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -196,7 +196,7 @@ Exit run_stat(const Globals& globals, const Options& options) {
 
 }  // namespace
 
-void add_stat(CLI::App& app, const Globals& globals, Run& run) {
+void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "stat",
@@ -226,4 +226,4 @@ void add_stat(CLI::App& app, const Globals& globals, Run& run) {
   });
 }
 
-}  // namespace cgctl::tool
+}  // namespace cgctl::tool::stat_command

@@ -13,7 +13,7 @@
 #include "command.hpp"
 #include "json.hpp"
 
-namespace cgctl::tool {
+namespace cgctl::tool::zombies_command {
 namespace {
 
 struct Options {
@@ -179,7 +179,7 @@ Exit run_zombies(const Globals& globals, const Options& options) {
 
 }  // namespace
 
-void add_zombies(CLI::App& app, const Globals& globals, Run& run) {
+void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "zombies",
@@ -200,4 +200,4 @@ void add_zombies(CLI::App& app, const Globals& globals, Run& run) {
   });
 }
 
-}  // namespace cgctl::tool
+}  // namespace cgctl::tool::zombies_command
