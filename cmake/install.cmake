@@ -4,7 +4,7 @@ include(CMakePackageConfigHelpers)
 
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/cgctl")
 
-if(CGCTL_STATIC_TOOL)
+if(CGCTL_STATIC)
   install(CODE "set(CMAKE_INSTALL_DO_STRIP TRUE)")
 endif()
 
