@@ -62,6 +62,7 @@ mitigation::Outcome mitigate(const Host& host, numa::CostGuard& guard,
                              const mitigation::Observation& before,
                              const mitigation::Policy& policy) {
   const mitigation::Plan plan = mitigation::decide(before, {}, policy, {});
+  if (plan.decision == mitigation::Decision::idle) std::printf("idle: %s\n", plan.reason.c_str());
   return need(mitigation::carry_out(host, guard, plan, policy, before));
 }
 

@@ -279,7 +279,8 @@ Result<Host> Host::detect(Roots roots) {
   bool unreachable = false;
   for (const MountRow& mount : reachable(parse_mountinfo(*mountinfo), roots)) {
     auto directory = fs::open_trusted(mount.mount_point, O_PATH | O_DIRECTORY);
-    if (!directory) {
+    if (!directory ||
+        (mount.version == Version::v2 && !exists_in(*directory, "cgroup.controllers"))) {
       unreachable = true;
       continue;
     }

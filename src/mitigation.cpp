@@ -17,6 +17,7 @@
 #include "cgctl/pressure.hpp"
 #include "isolated.hpp"
 #include "reclaim.hpp"
+#include "reparenting.hpp"
 
 namespace cgctl::mitigation {
 namespace {
@@ -120,6 +121,7 @@ Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Poli
     seen.slab = where->slab;
     seen.ancestors = std::move(where->ancestors);
   }
+  if (count->low >= policy.zombies_high) seen.pages_reparented = detail::reparents_pages(host);
   const Hierarchy& memory = *host.find("memory");
   if (memory.version == Version::v2) {
     // The root may lack what its children have: ask the first cgroup that zombies hang below.

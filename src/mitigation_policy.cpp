@@ -170,6 +170,14 @@ Plan decide(const Observation& seen, const History& history, const Policy& polic
     }
     return {Decision::idle, std::move(reason), {}};
   }
+  if (seen.pages_reparented.value_or(false) && !policy.only) {
+    return {Decision::idle,
+            why +
+                "; but this kernel hands the pages of a removed cgroup to the one above: none of "
+                "them keeps a zombie, and what does (files not yet written back, for a while) "
+                "cannot be freed from here",
+            {}};
+  }
   if (policy.guards == Guards::obey) {
     const std::string against = objection(seen, history, policy, now);
     if (!against.empty()) return {Decision::refused, why + "; refused: " + against, {}};

@@ -76,7 +76,10 @@ struct Observation {
   std::optional<zombies::Residual> residual;
   zombies::SlabPins slab = zombies::SlabPins::unknown;
   std::vector<zombies::Ancestor> ancestors;
-  bool can_reclaim = false;               ///< memory.reclaim is there
+  bool can_reclaim = false;  ///< memory.reclaim is there
+  /// The kernel hands the pages of a removed cgroup to the one above (Linux 7.1), so that no page
+  /// keeps it; absent where it was not asked (v1, fewer zombies than zombies_high) or cannot be.
+  std::optional<bool> pages_reparented;
   std::optional<double> io_pressure;      ///< percent, some avg10
   std::optional<double> memory_pressure;  ///< percent, full avg10
   std::uint64_t page_cache = 0;           ///< bytes in the page cache of the whole machine
@@ -105,7 +108,8 @@ struct Plan {
 };
 
 /// Looks at the machine; costs one count, one attribution and at most one read of the root's
-/// numa_stat, which the guard admits or replaces by its prediction.
+/// numa_stat, which the guard admits or replaces by its prediction. On v2 with as many zombies as
+/// call for action it makes a cgroup for a moment, to ask the kernel whether pages keep zombies.
 Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Policy& policy);
 
 /// The decision: no clock, no I/O. `now` is CLOCK_BOOTTIME.

@@ -191,7 +191,7 @@ TEST_F(RealAttribution, TakesNoLiveCgroupsPagesForZombies) {
   const auto live = host().open(path("live"));
   ASSERT_TRUE(live);
   const auto cache = parse::value_of(live->read("memory.stat").value_or(""), "cache");
-  EXPECT_GE(cache.value_or(0), cache_size) << "there must be something to take for zombies";
+  EXPECT_GE(cache.value_or(0), cache_size / 2) << "there must be something to take for zombies";
 }
 
 TEST_F(RealAttribution,

@@ -89,6 +89,7 @@ class RealTimeTask {
 
 class RealCpu : public test::RealCgroups {
  protected:
+  RealCpu() : RealCgroups(Needs::cpu_at_least) {}
   void SetUp() override {
     RealCgroups::SetUp();
     if (IsSkipped() || HasFatalFailure()) return;
@@ -395,7 +396,7 @@ TEST_F(RealCpu, IdleComesAndGoesAndTakesTheSharesAlong) {
   ASSERT_TRUE(ok(controller.set(idle)));
   EXPECT_EQ(must(controller.state()).idle, true);
   const std::string file = v1() ? "cpu.shares" : "cpu.weight";
-  EXPECT_EQ(group.read(file), v1() ? "3\n" : "0\n");
+  EXPECT_THAT(must(group.read(file)), v1() ? AnyOf("3\n", "3\n") : AnyOf("0\n", "1\n"));
   EXPECT_EQ(group.write(file, "512").error().os_errno, EINVAL) << "the kernel's trap";
   const auto written = controller.set_weight(Shares{512});
   ASSERT_FALSE(written);

@@ -10,6 +10,8 @@
 
 #include <cerrno>
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -31,6 +33,7 @@ using ::testing::IsEmpty;
 
 class RealLifecycle : public test::RealCgroups {
  protected:
+  RealLifecycle() : RealCgroups(Needs::cpu_at_least) {}
   static bool exists(const Hierarchy& hierarchy, const std::string& path) {
     struct ::stat found {};
     return ::stat((hierarchy.mount_point + path).c_str(), &found) == 0;
@@ -67,11 +70,11 @@ TEST_F(RealLifecycle, OneCallRemovesItFromEachHierarchyThatHasIt) {
 
 TEST_F(RealLifecycle, AControllerThatTheHostLacksMakesNothing) {
   Creation how;
-  how.controllers = {"memory", "none-such"};
+  how.controllers = {has_memory() ? "memory" : "cpu", "none-such"};
   const auto group = Group::create(host(), path("a"), how);
   ASSERT_FALSE(group);
   EXPECT_THAT(group.error().message(), HasSubstr("none-such"));
-  EXPECT_FALSE(exists(memory(), path("a")));
+  EXPECT_FALSE(exists(hierarchy(), path("a")));
 }
 
 TEST_F(RealLifecycle, WhatCannotBeMadeWholeIsUndone) {
@@ -107,7 +110,9 @@ TEST_F(RealLifecycle, DelegationGivesTheDirectoryAndItsProcsAway) {
     ASSERT_EQ(::stat((place.hierarchy->mount_point + path("a")).c_str(), &found), 0);
     EXPECT_EQ(found.st_uid, 0U) << "the one above was made, not delegated";
   }
-  const std::string limit = directory("a/b") + (v2() ? "/memory.max" : "/memory.limit_in_bytes");
+  const std::string limit = directory("a/b") + (!has_memory() ? "/cpu.shares"
+                                                : v2()        ? "/memory.max"
+                                                              : "/memory.limit_in_bytes");
   struct ::stat found {};
   ASSERT_EQ(::stat(limit.c_str(), &found), 0);
   EXPECT_EQ(found.st_uid, 0U) << "its limits are not its own to raise";
@@ -147,7 +152,7 @@ TEST_F(RealLifecycle, AGroupOfTheSameNameIsNotMistakenForTheOneThatWasOpened) {
   ASSERT_TRUE(first.remove());
   const Group second = made("a");
   EXPECT_EQ(first.remove().error().kind, errc::vanished);
-  EXPECT_TRUE(exists(memory(), path("a")));
+  EXPECT_TRUE(exists(hierarchy(), path("a")));
 }
 
 /// A child process that waits to be killed.
@@ -205,7 +210,7 @@ TEST_F(RealLifecycle, AProcessThatOneHierarchyRefusesStaysWhereItWasInAll) {
     return test::skip("needs the cpuset controller on v1");
   }
   Creation how;
-  how.controllers = {"memory", "cpuset", "pids"};
+  how.controllers = {has_memory() ? "memory" : "cpu", "cpuset", "pids"};
   if (host().find("pids") == nullptr) how.controllers.pop_back();
   const Group group = made("a", how);
   const Child child;
@@ -278,16 +283,21 @@ std::uint64_t zombies_after(const Host& host, const std::string& path, const std
 }
 
 TEST_F(RealLifecycle, RemovedEmptyAGroupLeavesNoZombie) {
+  if (!has_memory()) return test::skip("no memory controller");
   const auto files = folder(lab::Pin::page_cache);
   if (!files) return test::skip("no folder on a disk");
-  constexpr unsigned rounds = 100;
+  constexpr unsigned rounds = 50;
+  // Who first reads a block of a file system's inode table is charged for it, and the journal keeps
+  // it: done here, outside of the cgroups.
+  for (unsigned i = 0; i < rounds; ++i) std::ofstream(*files / std::to_string(i)) << i;
+  for (unsigned i = 0; i < rounds; ++i) std::filesystem::remove(*files / std::to_string(i));
   EXPECT_EQ(test::persist(3,
                           [&]() -> std::string {
                             const std::uint64_t before = settled();
                             zombies_after(host(), path("z"), files->path(), rounds,
                                           Removal::Pages::empty);
                             const std::uint64_t after = settled();
-                            return after <= before + rounds / 50
+                            return after <= before + rounds / 25
                                        ? ""
                                        : std::to_string(after - before) + " zombies more";
                           }),
@@ -304,7 +314,7 @@ class RealSettings : public RealLifecycle {
   void SetUp() override {
     RealLifecycle::SetUp();
     if (IsSkipped()) return;
-    if (v2()) return test::skip("the values are those of v1");
+    if (v2() || !has_memory()) return test::skip("the values are those of v1's memory controller");
   }
   [[nodiscard]] std::string value(const Group& group, const char* file) const {
     return group.read(file).value_or("unreadable");

@@ -42,14 +42,20 @@ class RealMitigation : public test::RealCgroups {
     EXPECT_TRUE(plan.decision == Decision::act || before.zombies.low == 0) << plan.reason;
     return carry_out(host(), guard_, plan, policy, before);
   }
-  /// Frees what others left behind and can be freed. Returns how many stay.
+  /// Frees what others left behind and can be freed. Returns how many stay. One action may not be
+  /// enough: before Linux 6.6 pages in per-CPU lists escape it.
   std::uint64_t clear_the_host() {
     const Policy policy = act_until(0);
-    const auto before = look(policy);
-    EXPECT_TRUE(before) << before.error().message();
-    if (before && before->zombies.low != 0) {
+    std::uint64_t left = settled();
+    for (int action = 0; action < 5 && left != 0; ++action) {
+      const auto before = look(policy);
+      EXPECT_TRUE(before) << before.error().message();
+      if (!before || before->zombies.low == 0 || before->pages_reparented.value_or(false)) break;
       const auto outcome = act(*before, policy);
       EXPECT_TRUE(outcome) << outcome.error().message();
+      const std::uint64_t now = settled();
+      if (now >= left) break;
+      left = now;
     }
     return settled();
   }
@@ -88,6 +94,10 @@ TEST_F(RealMitigation, DropsCachesAndLeavesAtMostFiveOfAHundredPageCacheZombies)
   const Policy policy = act_until(others + number / 50);
   const auto before = look(policy);
   ASSERT_TRUE(before) << before.error().message();
+  if (before->pages_reparented.value_or(false)) {
+    EXPECT_EQ(decide(*before, {}, policy, 0s).decision, Decision::idle);
+    return;
+  }
   ASSERT_GE(before->zombies.low + 20, others + number);
   const std::uint64_t drops = test::cache_drops();
   const auto outcome = act(*before, policy);
@@ -134,6 +144,10 @@ TEST_P(RealPins, DropsCachesWithoutEffectAndNamesWhatPinsTheZombies) {
   const Policy policy = act_until(others);
   const auto before = look(policy);
   ASSERT_TRUE(before) << before.error().message();
+  if (before->pages_reparented.value_or(before->zombies.low == 0)) {
+    EXPECT_EQ(decide(*before, {}, policy, 0s).decision, Decision::idle);
+    return;
+  }
   const auto outcome = act(*before, policy);
   ASSERT_TRUE(outcome) << outcome.error().message();
   EXPECT_EQ(outcome->effect, Effect::ineffective);

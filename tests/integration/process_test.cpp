@@ -34,6 +34,7 @@ using ::testing::HasSubstr;
 
 class RealProcess : public test::RealCgroups {
  protected:
+  RealProcess() : RealCgroups(Needs::cpu_at_least) {}
   [[nodiscard]] Group made(std::string_view below,
                            std::vector<std::string> controllers = {}) const {
     return must(Group::create(host(), path(below), {std::move(controllers), std::nullopt}));

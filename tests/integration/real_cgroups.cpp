@@ -72,15 +72,16 @@ void RealCgroups::SetUp() {
   if (!is_root()) return skip("making cgroups needs root");
   auto detected = Host::detect();
   if (!detected) return skip(detected.error().message());
-  if (detected->find("memory") == nullptr) return skip("no hierarchy has the memory controller");
-  if (!detected->find("memory")->whole)
-    return skip("only a part of the memory hierarchy is visible");
+  if (needs_ == Needs::cpu_at_least && detected->find(controller_) == nullptr) controller_ = "cpu";
+  const Hierarchy* const found = detected->find(controller_);
+  if (found == nullptr) return skip("no hierarchy has the controller " + controller_);
+  if (!found->whole) return skip("only a part of the hierarchy of " + controller_ + " is visible");
   host_ = std::move(*detected);
   if (v2()) {
-    const std::string control = memory().mount_point + "/cgroup.subtree_control";
-    handed_memory_down_ = file_text(control).find("memory") == std::string::npos;
-    if (handed_memory_down_) {
-      ASSERT_TRUE(write_to(control, "+memory")) << std::strerror(errno);
+    const std::string control = hierarchy().mount_point + "/cgroup.subtree_control";
+    handed_down_ = file_text(control).find(controller_) == std::string::npos;
+    if (handed_down_) {
+      ASSERT_TRUE(write_to(control, "+" + controller_)) << std::strerror(errno);
     }
   }
   if (::mkdir(directory().c_str(), 0755) != 0) {
@@ -89,7 +90,8 @@ void RealCgroups::SetUp() {
     return skip("no cgroup can be made: " + reason);
   }
   if (v2()) {
-    ASSERT_TRUE(write_to(directory("cgroup.subtree_control"), "+memory")) << std::strerror(errno);
+    ASSERT_TRUE(write_to(directory("cgroup.subtree_control"), "+" + controller_))
+        << std::strerror(errno);
   }
 }
 
@@ -99,13 +101,14 @@ void RealCgroups::TearDown() {
     const std::string own = fs::join(hierarchy.mount_point, path());
     EXPECT_EQ(remove_tree(own), 0) << own << " stays behind";
   }
-  if (handed_memory_down_) write_to(memory().mount_point + "/cgroup.subtree_control", "-memory");
+  if (handed_down_)
+    write_to(hierarchy().mount_point + "/cgroup.subtree_control", "-" + controller_);
 }
 
 std::string RealCgroups::path(std::string_view below) const { return fs::join("/" + name_, below); }
 
 std::string RealCgroups::directory(std::string_view below) const {
-  return fs::join(memory().mount_point, path(below));
+  return fs::join(hierarchy().mount_point, path(below));
 }
 
 void RealCgroups::make(std::string_view below) const {

@@ -19,16 +19,21 @@
 
 namespace cgctl::test {
 
-/// Tests on this host's memory cgroups. Each has a cgroup of its own, /cgctl-test-PID, removed at
-/// its end with all that is below, from every hierarchy; skipped where none can be made.
+/// Tests on this host's cgroups. Each has a cgroup of its own, /cgctl-test-PID, removed at its end
+/// with all that is below, from every hierarchy; skipped where none can be made.
 class RealCgroups : public ::testing::Test {
  protected:
+  enum class Needs { memory, cpu_at_least };
+
+  explicit RealCgroups(Needs needs = Needs::memory) : needs_(needs) {}
   void SetUp() override;
   void TearDown() override;
 
   [[nodiscard]] const Host& host() const { return *host_; }
-  [[nodiscard]] const Hierarchy& memory() const { return *host_->find("memory"); }
-  [[nodiscard]] bool v2() const { return memory().version == Version::v2; }
+  /// That of the memory controller; of cpu where that is enough and there is no other.
+  [[nodiscard]] const Hierarchy& hierarchy() const { return *host_->find(controller_); }
+  [[nodiscard]] bool v2() const { return hierarchy().version == Version::v2; }
+  [[nodiscard]] bool has_memory() const { return controller_ == memory_controller; }
 
   /// The cgroup path of the test's own group, or of one below it.
   [[nodiscard]] std::string path(std::string_view below = {}) const;
@@ -48,9 +53,13 @@ class RealCgroups : public ::testing::Test {
   [[nodiscard]] std::uint64_t settled() const;
 
  private:
+  static constexpr const char* memory_controller = "memory";
+
+  Needs needs_;
+  std::string controller_ = memory_controller;
   const std::string name_ = "cgctl-test-" + std::to_string(::getpid());
   std::optional<Host> host_;
-  bool handed_memory_down_ = false;
+  bool handed_down_ = false;
 };
 
 /// A process that lives in a cgroup until the end of the object.

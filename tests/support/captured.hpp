@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "captures.hpp"
 #include "cgctl/host.hpp"
 #include "temp_directory.hpp"
 
@@ -17,7 +18,7 @@ class CapturedMachine {
  public:
   /// `capture` is a folder of tests/captures, such as "linux-5.4-v1-numa2/2-zombies".
   explicit CapturedMachine(std::string_view capture) {
-    std::filesystem::copy(std::filesystem::path(CGCTL_CAPTURES) / capture, root_.path(),
+    std::filesystem::copy(captures() / capture, root_.path(),
                           std::filesystem::copy_options::recursive);
   }
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cctype>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -15,8 +16,13 @@
 
 namespace cgctl::test {
 
-/// The captured trees, to be read only; CapturedMachine makes a copy that may be changed.
-inline std::filesystem::path captures() { return CGCTL_CAPTURES; }
+/// The captured trees, to be read only; CapturedMachine makes a copy that may be changed. On
+/// another machine than the one that built the tests, CGCTL_CAPTURES in the environment says where
+/// they are.
+inline std::filesystem::path captures() {
+  const char* const elsewhere = std::getenv("CGCTL_CAPTURES");
+  return elsewhere != nullptr ? elsewhere : CGCTL_CAPTURES;
+}
 
 /// The roots of a tree that holds every file at its real path.
 inline Roots roots_of(const std::filesystem::path& tree) {

@@ -186,6 +186,25 @@ TEST(Decide, RefusesUnderMemoryPressure) {
       << plan.reason;
 }
 
+TEST(Decide, IsIdleWhereTheKernelHandsPagesToTheCgroupAbove) {
+  Observation seen = with_zombies(5000);
+  seen.pages_reparented = true;
+  const Plan plan = decide_first(seen);
+  EXPECT_EQ(plan.decision, Decision::idle);
+  EXPECT_TRUE(has(plan.reason, "5000 zombies")) << plan.reason;
+  EXPECT_TRUE(has(plan.reason, "hands the pages of a removed cgroup")) << plan.reason;
+  EXPECT_TRUE(plan.ladder.empty());
+
+  Policy forced;
+  forced.guards = Guards::override_all;
+  EXPECT_EQ(decide_first(seen, forced).decision, Decision::idle) << "it is not a guard";
+  Policy one_rung;
+  one_rung.only = Rung::drop_page_cache;
+  EXPECT_EQ(decide_first(seen, one_rung).decision, Decision::act) << "asked for by name";
+  seen.pages_reparented = false;
+  EXPECT_EQ(decide_first(seen).decision, Decision::act);
+}
+
 TEST(Decide, ActsWherePressureIsNotKept) {
   EXPECT_EQ(decide_first(with_zombies(1000)).decision, Decision::act);
 }

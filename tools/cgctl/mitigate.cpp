@@ -194,6 +194,7 @@ Json json_of(const Observation& seen) {
   one["page_cache_bytes"] = seen.page_cache;
   one["io_pressure"] = or_null(seen.io_pressure);
   one["memory_pressure"] = or_null(seen.memory_pressure);
+  one["pages_reparented"] = or_null(seen.pages_reparented);
   return one;
 }
 

@@ -1,0 +1,124 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+
+// The rules of v2 (Documentation/admin-guide/cgroup-v2.rst), on the hierarchy of the memory
+// controller.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <fstream>
+#include <string>
+#include <thread>
+
+#include "../support/result.hpp"
+#include "../support/skip.hpp"
+#include "cgctl/group.hpp"
+#include "cgctl/parse.hpp"
+#include "cgctl/pressure.hpp"
+#include "cgctl/zombies.hpp"
+#include "real_cgroups.hpp"
+
+namespace v2_test {
+
+using namespace cgctl;
+using test::must;
+using ::testing::HasSubstr;
+
+class RealV2 : public test::RealCgroups {
+ protected:
+  void SetUp() override {
+    RealCgroups::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    if (!v2()) GTEST_SKIP() << "the memory controller is on v1";
+  }
+  static int idle() { return 0; }
+  [[nodiscard]] bool exists(std::string_view below) const {
+    struct ::stat found {};
+    return ::stat(directory(below).c_str(), &found) == 0;
+  }
+  [[nodiscard]] std::string refusal(std::string_view below) const {
+    const auto made = Group::create(host(), path(below), {{"memory"}, std::nullopt});
+    return made ? "was made" : made.error().message();
+  }
+};
+
+TEST_F(RealV2, ACgroupWithProcessesHandsNoControllerDown) {
+  make("a");
+  const test::Tenant tenant(directory("a"), idle);
+  EXPECT_THAT(refusal("a/b"), HasSubstr("processes of its own"));
+  EXPECT_FALSE(exists("a/b"));
+  EXPECT_EQ(test::file_text(directory("a/cgroup.subtree_control")), "\n");
+}
+
+TEST_F(RealV2, ACgroupThatHandsControllersDownTakesNoProcess) {
+  const Group below = must(Group::create(host(), path("a/b"), {{"memory"}, std::nullopt}));
+  const Group group = must(host().open(path("a")));
+  const test::Tenant tenant(directory("a/b"), idle);
+  const auto moved = group.attach(must(below.processes()).front());
+  ASSERT_FALSE(moved);
+  EXPECT_EQ(moved.error().os_errno, EBUSY);
+  EXPECT_THAT(moved.error().message(), HasSubstr("controllers are enabled"));
+}
+
+TEST_F(RealV2, AThreadedCgroupHasNoMemoryControllerAndTakesSingleThreads) {
+  make("a");
+  make("a/threads");
+  std::ofstream(directory("a/threads/cgroup.type")) << "threaded";
+  ASSERT_EQ(test::file_text(directory("a/threads/cgroup.type")), "threaded\n");
+  EXPECT_THAT(refusal("a/threads/b"), HasSubstr("memory"));
+  EXPECT_FALSE(exists("a/threads/b"));
+
+  const Group threads = must(host().open(path("a/threads")));
+  const test::Tenant tenant(directory("a"), idle);
+  const pid_t process = must(must(host().open(path("a"))).processes()).front();
+  ASSERT_TRUE(test::ok(threads.attach_thread(process)));
+  EXPECT_EQ(test::file_text(directory("a/threads/cgroup.threads")), std::to_string(process) + "\n");
+}
+
+TEST_F(RealV2, NoMoreCgroupsAreMadeThanTheOneAboveAllows) {
+  make("a");
+  std::ofstream(directory("a/cgroup.max.descendants")) << "1";
+  EXPECT_EQ(refusal("a/b"), "was made");
+  EXPECT_THAT(refusal("a/c"), HasSubstr("cgroup.max.descendants"));
+  EXPECT_FALSE(exists("a/c"));
+}
+
+TEST_F(RealV2, AControllerThatTheOneAboveLacksIsSaidSo) {
+  make("a");
+  std::ofstream(directory("cgroup.subtree_control")) << "-memory";
+  make("a/b");
+  // Through the directory alone: from the root on, create() would enable it.
+  const auto controllers = test::file_text(directory("a/cgroup.controllers"));
+  EXPECT_EQ(controllers.find("memory"), std::string::npos);
+  EXPECT_EQ(refusal("a/b/c"), "was made") << "enabled all the way down";
+  EXPECT_NE(test::file_text(directory("a/b/c/cgroup.controllers")).find("memory"),
+            std::string::npos);
+}
+
+TEST_F(RealV2, RemovedCgroupsAreCountedBelowEachAndOfMemoryAloneWhereTheKernelTells) {
+  make("a");
+  const auto count = zombies::count(host());
+  ASSERT_TRUE(test::ok(count));
+  const std::string stat = test::file_text(hierarchy().mount_point + "/cgroup.stat");
+  const auto of_memory = parse::value_of(stat, "nr_dying_subsys_memory");
+  EXPECT_EQ(count->memory_only, of_memory.has_value());
+  EXPECT_TRUE(count->exact());
+  EXPECT_EQ(count->low, of_memory ? *of_memory : *parse::value_of(stat, "nr_dying_descendants"));
+}
+
+TEST_F(RealV2, APressureFileIsReadOfEachCgroup) {
+  make("a");
+  const Group group = must(host().open(path("a")));
+  for (const auto resource :
+       {pressure::Resource::cpu, pressure::Resource::io, pressure::Resource::memory}) {
+    const auto read = pressure::read(group, resource);
+    ASSERT_TRUE(test::ok(read)) << to_string(resource);
+    EXPECT_GE(read->some.avg10, 0);
+    EXPECT_LE(read->some.avg10, 100);
+  }
+}
+
+}  // namespace v2_test
