@@ -2,11 +2,13 @@
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <filesystem>
 #include <string>
 
@@ -33,6 +35,17 @@ const zombies::Ancestor* find(const zombies::Attribution& where, std::string_vie
 class RealAttribution : public test::RealCgroups {
  protected:
   static constexpr std::uint64_t number = 1000;
+
+  /// Before Linux 5.13 a cgroup's figures reach those above in steps of 32 pages a CPU, and the
+  /// rest of a removed one's when it is freed (memcg_flush_percpu_vmstats()).
+  [[nodiscard]] bool few_pages_show() const {
+    unsigned version = 0;
+    unsigned patch = 0;
+    struct ::utsname name {};
+    ::uname(&name);
+    return v2() || std::sscanf(name.release, "%u.%u", &version, &patch) != 2 || version > 5 ||
+           (version == 5 && patch >= 13);
+  }
 
   [[nodiscard]] zombies::Attribution attribute() const {
     auto where = zombies::attribute(host(), patient);
@@ -68,6 +81,7 @@ int fill_cache(const std::string& file) {
 }
 
 TEST_F(RealAttribution, NamesTheGroupThatZombiesHangBelowBeforeAllThatHaveLess) {
+  if (!few_pages_show()) return test::skip("few pages do not show above before Linux 5.13");
   const auto files = folder(lab::Pin::page_cache);
   if (!files) return test::skip("no folder on a disk");
   make("live");
@@ -104,6 +118,7 @@ TEST_F(RealAttribution, NamesTheGroupThatZombiesHangBelowBeforeAllThatHaveLess) 
 }
 
 TEST_F(RealAttribution, KnowsGroupsByTheirNamesAsTheyAre) {
+  if (!few_pages_show()) return test::skip("few pages do not show above before Linux 5.13");
   const auto files = folder(lab::Pin::page_cache);
   if (!files) return test::skip("no folder on a disk");
   auto maker = zombies(lab::Pin::page_cache, *files, "two  spaces, \"quotes\" and a \\");

@@ -286,21 +286,23 @@ TEST_F(RealLifecycle, RemovedEmptyAGroupLeavesNoZombie) {
   if (!has_memory()) return test::skip("no memory controller");
   const auto files = folder(lab::Pin::page_cache);
   if (!files) return test::skip("no folder on a disk");
-  constexpr unsigned rounds = 50;
+  constexpr unsigned rounds = 25;
+  // Nothing else makes v2 look into the lists of pages that each CPU keeps (Linux 5.19).
+  const bool thorough = !v2() || made("probe").open_file("memory.reclaim", O_WRONLY).has_value();
+  const unsigned left = thorough ? rounds / 25 : rounds / 2;
   // Who first reads a block of a file system's inode table is charged for it, and the journal keeps
   // it: done here, outside of the cgroups.
   for (unsigned i = 0; i < rounds; ++i) std::ofstream(*files / std::to_string(i)) << i;
   for (unsigned i = 0; i < rounds; ++i) std::filesystem::remove(*files / std::to_string(i));
-  EXPECT_EQ(test::persist(3,
-                          [&]() -> std::string {
-                            const std::uint64_t before = settled();
-                            zombies_after(host(), path("z"), files->path(), rounds,
-                                          Removal::Pages::empty);
-                            const std::uint64_t after = settled();
-                            return after <= before + rounds / 25
-                                       ? ""
-                                       : std::to_string(after - before) + " zombies more";
-                          }),
+  EXPECT_EQ(test::persist(
+                3,
+                [&]() -> std::string {
+                  const std::uint64_t before = settled();
+                  zombies_after(host(), path("z"), files->path(), rounds, Removal::Pages::empty);
+                  const std::uint64_t after = settled();
+                  return after <= before + left ? ""
+                                                : std::to_string(after - before) + " zombies more";
+                }),
             "");
   const std::uint64_t before = settled();
   zombies_after(host(), path("z"), files->path(), rounds, Removal::Pages::leave);

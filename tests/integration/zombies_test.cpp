@@ -157,7 +157,7 @@ TEST_F(RealZombies, AreBracketedWhileCgroupsComeAndGo) {
   }
   churn.stop();
   EXPECT_EQ(churn.error(), 0) << std::strerror(churn.error());
-  EXPECT_GT(churn.made(), 100);
+  EXPECT_GE(churn.made(), 100);
   EXPECT_TRUE(near(settled(), quiet));
 }
 

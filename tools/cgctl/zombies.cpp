@@ -98,7 +98,9 @@ std::string remarks_on(const Findings& found) {
   } else if (where.skipped != 0) {
     text += fmt::format("{} cgroups could not be read\n", where.skipped);
   } else if (where.ancestors.empty()) {
-    text += "no memory is charged to them any more\n";
+    text +=
+        "no cgroup above them shows memory of theirs (before Linux 5.13, as long as it is "
+        "little)\n";
   }
   return text;
 }
