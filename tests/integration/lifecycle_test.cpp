@@ -290,10 +290,7 @@ TEST_F(RealLifecycle, RemovedEmptyAGroupLeavesNoZombie) {
   // Nothing else makes v2 look into the lists of pages that each CPU keeps (Linux 5.19).
   const bool thorough = !v2() || made("probe").open_file("memory.reclaim", O_WRONLY).has_value();
   const unsigned left = thorough ? rounds / 25 : rounds / 2;
-  // Who first reads a block of a file system's inode table is charged for it, and the journal keeps
-  // it: done here, outside of the cgroups.
-  for (unsigned i = 0; i < rounds; ++i) std::ofstream(*files / std::to_string(i)) << i;
-  for (unsigned i = 0; i < rounds; ++i) std::filesystem::remove(*files / std::to_string(i));
+  read_inode_tables(*files, rounds);
   EXPECT_EQ(test::persist(
                 3,
                 [&]() -> std::string {

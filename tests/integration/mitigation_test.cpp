@@ -118,6 +118,7 @@ TEST_F(RealMitigation, DropsCachesAndLeavesAtMostFiveOfAHundredPageCacheZombies)
   auto maker = zombies(lab::Pin::page_cache, *files);
   ASSERT_TRUE(maker) << maker.error().message();
   const std::uint64_t others = clear_the_host();
+  read_inode_tables(*files, number);
   const auto made = maker->make(number);
   ASSERT_TRUE(made) << made.error().message();
   (void)settled();

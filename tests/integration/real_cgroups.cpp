@@ -16,6 +16,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 #include <vector>
 
@@ -133,6 +134,11 @@ std::unique_ptr<TempDirectory> RealCgroups::folder(lab::Pin pin) const {
     return made;
   }
   return nullptr;
+}
+
+void RealCgroups::read_inode_tables(const TempDirectory& files, unsigned number) {
+  for (unsigned i = 0; i < number; ++i) std::ofstream(files / std::to_string(i)) << i;
+  for (unsigned i = 0; i < number; ++i) std::filesystem::remove(files / std::to_string(i));
 }
 
 Result<lab::ZombieMaker> RealCgroups::zombies(lab::Pin pin, const TempDirectory& files,

@@ -44,6 +44,10 @@ class RealCgroups : public ::testing::Test {
 
   /// A fresh folder on a disk, or on tmpfs; nothing where there is no such file system.
   [[nodiscard]] std::unique_ptr<TempDirectory> folder(lab::Pin pin) const;
+  /// Makes and removes `number` files in a folder on a disk. Who first reads a block of ext4's
+  /// inode table is charged for it, and the journal keeps it: one in 16 new files of a fresh file
+  /// system.
+  static void read_inode_tables(const TempDirectory& files, unsigned number);
   /// Makes zombies below `below`, which it makes first. Their files are in `files`, which must
   /// outlive them.
   [[nodiscard]] Result<lab::ZombieMaker> zombies(lab::Pin pin, const TempDirectory& files,

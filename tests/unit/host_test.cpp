@@ -70,6 +70,14 @@ TEST(Host, IsHybridWithAnEmptyUnifiedHierarchyBesideV1) {
   EXPECT_THAT(host.unified()->controllers, IsEmpty());
 }
 
+TEST(Host, HasNoMemoryControllerWhereTheKernelHasItOnV2AloneAndV2IsNotMounted) {
+  const Host host = test::captured("linux-7.2-v1-numa2/1-fresh");
+  EXPECT_EQ(host.mode(), Mode::v1);
+  EXPECT_NE(host.find("cpu"), nullptr);
+  EXPECT_EQ(host.find("memory"), nullptr);
+  EXPECT_TRUE(fails(host.require("memory"), errc::unsupported));
+}
+
 TEST(Host, CanBeCopiedAndKeepsItsHierarchies) {
   const Host host = test::captured("linux-5.4-v1-numa2/2-zombies");
   const Host copy = host;  // NOLINT(performance-unnecessary-copy-initialization): it is the subject

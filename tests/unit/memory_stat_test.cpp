@@ -161,7 +161,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Tree{"linux-5.4-v1-numa2/2-zombies"}, Tree{"linux-5.10-v1-numa2/2-zombies"},
                       Tree{"linux-5.10-v2-numa2/2-zombies"}, Tree{"linux-6.1-v1-numa2/2-zombies"},
                       Tree{"linux-6.1-v2-numa2/2-zombies"}, Tree{"linux-6.12-v2-numa2/2-zombies"},
-                      Tree{"linux-6.18-hybrid/1-fresh"}),
+                      Tree{"linux-6.18-hybrid/1-fresh"}, Tree{"linux-7.2-v2-numa2/2-zombies"}),
     test::ByTree());
 
 TEST(MemoryStat, AReaderReadsAgainAndAgain) {

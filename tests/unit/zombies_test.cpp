@@ -69,6 +69,8 @@ INSTANTIATE_TEST_SUITE_P(EveryKernel, ZombiesOf,
                                            Noted{"linux-6.12-v2-numa2/1-fresh", 4, 4, 0},
                                            Noted{"linux-6.12-v2-numa2/2-zombies", 204, 4, 200},
                                            Noted{"linux-6.12-v2-numa2/3-after-reclaim", 14, 4, 10},
+                                           Noted{"linux-7.2-v2-numa2/1-fresh", 4, 4, 0},
+                                           Noted{"linux-7.2-v2-numa2/2-zombies", 73, 4, 69},
                                            // Nine live cgroups were left out of these trees.
                                            Noted{"linux-6.18-hybrid/1-fresh", 16, 5, 11},
                                            Noted{"linux-6.18-hybrid/2-zombies", 66, 5, 61}),
