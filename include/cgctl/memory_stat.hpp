@@ -28,11 +28,11 @@ namespace cgctl::memory {
   bytes(swap) bytes(hierarchical_memory_limit) bytes(hierarchical_memsw_limit) bytes(anon) \
   bytes(file) bytes(kernel) bytes(kernel_stack) bytes(pagetables) bytes(sec_pagetables) \
   bytes(percpu) bytes(sock) bytes(vmalloc) bytes(shmem) bytes(zswap) bytes(zswapped) \
-  bytes(file_mapped) bytes(file_dirty) bytes(file_writeback) bytes(swapcached) bytes(anon_thp) \
-  bytes(file_thp) bytes(shmem_thp) bytes(inactive_anon) bytes(active_anon) bytes(inactive_file) \
-  bytes(active_file) bytes(unevictable) bytes(slab_reclaimable) bytes(slab_unreclaimable) \
-  bytes(slab) bytes(hugetlb) events(pgpgin) events(pgpgout) events(pgfault) events(pgmajfault) \
-  events(workingset_refault) events(workingset_refault_anon) events(workingset_refault_file) \
+  bytes(zswap_incomp) bytes(file_mapped) bytes(file_dirty) bytes(file_writeback) \
+  bytes(swapcached) bytes(anon_thp) bytes(file_thp) bytes(shmem_thp) bytes(inactive_anon) \
+  bytes(active_anon) bytes(inactive_file) bytes(active_file) bytes(unevictable) \
+  bytes(slab_reclaimable) bytes(slab_unreclaimable) bytes(slab) bytes(hugetlb) events(pgpgin) \
+  events(pgpgout) events(pgfault) events(pgmajfault) events(workingset_refault) events(workingset_refault_anon) events(workingset_refault_file) \
   events(workingset_activate) events(workingset_activate_anon) events(workingset_activate_file) \
   events(workingset_restore) events(workingset_restore_anon) events(workingset_restore_file) \
   events(workingset_nodereclaim) events(pgscan) events(pgsteal) events(pgscan_kswapd) \
