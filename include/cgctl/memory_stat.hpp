@@ -32,20 +32,20 @@ namespace cgctl::memory {
   bytes(swapcached) bytes(anon_thp) bytes(file_thp) bytes(shmem_thp) bytes(inactive_anon) \
   bytes(active_anon) bytes(inactive_file) bytes(active_file) bytes(unevictable) \
   bytes(slab_reclaimable) bytes(slab_unreclaimable) bytes(slab) bytes(hugetlb) events(pgpgin) \
-  events(pgpgout) events(pgfault) events(pgmajfault) events(workingset_refault) events(workingset_refault_anon) events(workingset_refault_file) \
-  events(workingset_activate) events(workingset_activate_anon) events(workingset_activate_file) \
-  events(workingset_restore) events(workingset_restore_anon) events(workingset_restore_file) \
-  events(workingset_nodereclaim) events(pgscan) events(pgsteal) events(pgscan_kswapd) \
-  events(pgscan_direct) events(pgscan_khugepaged) events(pgscan_proactive) \
-  events(pgsteal_kswapd) events(pgsteal_direct) events(pgsteal_khugepaged) \
-  events(pgsteal_proactive) events(pgrefill) events(pgactivate) events(pgdeactivate) \
-  events(pglazyfree) events(pglazyfreed) events(pswpin) events(pswpout) events(swpin_zero) \
-  events(swpout_zero) events(zswpin) events(zswpout) events(zswpwb) events(thp_fault_alloc) \
-  events(thp_collapse_alloc) events(thp_swpout) events(thp_swpout_fallback) \
-  events(numa_pages_migrated) events(numa_pte_updates) events(numa_hint_faults) \
-  events(numa_task_migrated) events(numa_task_swapped) events(pgdemote_kswapd) \
-  events(pgdemote_direct) events(pgdemote_khugepaged) events(pgdemote_proactive) \
-  events(pgpromote_success)
+  events(pgpgout) events(pgfault) events(pgmajfault) events(workingset_refault) \
+  events(workingset_refault_anon) events(workingset_refault_file) events(workingset_activate) \
+  events(workingset_activate_anon) events(workingset_activate_file) events(workingset_restore) \
+  events(workingset_restore_anon) events(workingset_restore_file) events(workingset_nodereclaim) \
+  events(pgscan) events(pgsteal) events(pgscan_kswapd) events(pgscan_direct) \
+  events(pgscan_khugepaged) events(pgscan_proactive) events(pgsteal_kswapd) \
+  events(pgsteal_direct) events(pgsteal_khugepaged) events(pgsteal_proactive) events(pgrefill) \
+  events(pgactivate) events(pgdeactivate) events(pglazyfree) events(pglazyfreed) events(pswpin) \
+  events(pswpout) events(swpin_zero) events(swpout_zero) events(zswpin) events(zswpout) \
+  events(zswpwb) events(thp_fault_alloc) events(thp_collapse_alloc) events(thp_swpout) \
+  events(thp_swpout_fallback) events(numa_pages_migrated) events(numa_pte_updates) \
+  events(numa_hint_faults) events(numa_task_migrated) events(numa_task_swapped) \
+  events(pgdemote_kswapd) events(pgdemote_direct) events(pgdemote_khugepaged) \
+  events(pgdemote_proactive) events(pgpromote_success)
 
 #define CGCTL_MEMORY_KEY_NAME(name) name,
 enum class Key : std::uint8_t { CGCTL_MEMORY_KEYS(CGCTL_MEMORY_KEY_NAME, CGCTL_MEMORY_KEY_NAME) };
