@@ -164,8 +164,6 @@ class RealPins : public RealMitigation, public ::testing::WithParamInterface<Sta
 
 TEST_P(RealPins, DropsCachesWithoutEffectAndNamesWhatPinsTheZombies) {
   constexpr std::uint64_t number = 500;
-  if (v2() && GetParam().pin == lab::Pin::mapped_file)
-    return test::skip("memory.reclaim of v2 frees mapped files");
   const auto files = folder(GetParam().pin);
   if (!files) return test::skip("no folder on such a file system");
   auto maker = zombies(GetParam().pin, *files);
