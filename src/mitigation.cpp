@@ -16,6 +16,7 @@
 #include "cgctl/parse.hpp"
 #include "cgctl/pressure.hpp"
 #include "isolated.hpp"
+#include "page_lists.hpp"
 #include "reclaim.hpp"
 #include "reparenting.hpp"
 
@@ -192,7 +193,10 @@ Result<std::chrono::nanoseconds> drop_caches(const Host& host, Rung rung,
   const int control = fd->get();
   const auto work = [control, level, rung]() noexcept {
     // Dirty pages are not dropped: written back first.
-    if (rung != Rung::drop_slab) ::sync();
+    if (rung != Rung::drop_slab) {
+      ::sync();
+      detail::drain_page_lists();
+    }
     for (;;) {
       const ssize_t done = sys::write(control, level, 1);
       if (done != -EINTR) return done < 0 ? static_cast<int>(-done) : 0;

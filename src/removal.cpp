@@ -12,6 +12,7 @@
 #include "cgctl/group.hpp"
 #include "cgctl/parse.hpp"
 #include "group_detail.hpp"
+#include "page_lists.hpp"
 
 namespace cgctl {
 namespace {
@@ -54,8 +55,8 @@ class Memory {
   [[nodiscard]] bool reclaim(std::uint64_t bytes) const {
     // It fails when not all of it could be freed; what was shows in pages().
     if (version_ == Version::v1) return write("memory.force_empty", "0");
-    // Pages on their way to the LRU lists only this one waits for (since Linux 5.19).
     const bool reclaimed = write("memory.reclaim", std::to_string(bytes));
+    if (!reclaimed) detail::drain_page_lists();
     // Only a limit gives back what is charged in advance (drain_all_stock()).
     const auto before = read("memory.high");
     const bool limited = before && write("memory.high", "0");

@@ -287,9 +287,7 @@ TEST_F(RealLifecycle, RemovedEmptyAGroupLeavesNoZombie) {
   const auto files = folder(lab::Pin::page_cache);
   if (!files) return test::skip("no folder on a disk");
   constexpr unsigned rounds = 25;
-  // Nothing else makes v2 look into the lists of pages that each CPU keeps (Linux 5.19).
-  const bool thorough = !v2() || made("probe").open_file("memory.reclaim", O_WRONLY).has_value();
-  const unsigned left = thorough ? rounds / 25 : rounds / 2;
+  constexpr unsigned left = rounds / 25;
   read_inode_tables(*files, rounds);
   EXPECT_EQ(test::persist(
                 3,

@@ -43,17 +43,8 @@ class RealMitigation : public test::RealCgroups {
     EXPECT_TRUE(plan.decision == Decision::act || before.zombies.low == 0) << plan.reason;
     return carry_out(host(), guard_, plan, policy, before);
   }
-  /// Puts pages that wait in per-CPU lists where drop_caches finds them; since Linux 6.6 it does so
-  /// itself (lru_add_drain_all()). On v1 emptying a cgroup, even an empty one, does; on v2
-  /// memory.reclaim does, and before Linux 5.19 nothing.
-  void drain_page_lists() {
-    if (v2()) return;
-    if (!std::filesystem::exists(directory("drain"))) make("drain");
-    std::ofstream(directory("drain/memory.force_empty")) << "0";
-  }
   /// Frees what others left behind and can be freed. Returns how many stay.
   std::uint64_t clear_the_host() {
-    drain_page_lists();
     const Policy policy = act_until(0);
     std::uint64_t left = settled();
     for (int action = 0; action < 5 && left != 0; ++action) {
@@ -122,7 +113,6 @@ TEST_F(RealMitigation, DropsCachesAndLeavesAtMostFiveOfAHundredPageCacheZombies)
   const auto made = maker->make(number);
   ASSERT_TRUE(made) << made.error().message();
   (void)settled();
-  drain_page_lists();
 
   const Policy policy = act_until(others + number / 50);
   const auto before = look(policy);
@@ -136,8 +126,7 @@ TEST_F(RealMitigation, DropsCachesAndLeavesAtMostFiveOfAHundredPageCacheZombies)
   const auto outcome = act(*before, policy);
   ASSERT_TRUE(outcome) << outcome.error().message();
 
-  const std::uint64_t in_lists = v2() && !before->can_reclaim ? number / 10 : 0;
-  EXPECT_LE(outcome->after.zombies.low, others + number / 20 + in_lists);
+  EXPECT_LE(outcome->after.zombies.low, others + number / 20);
   EXPECT_EQ(outcome->effect, Effect::effective);
   EXPECT_EQ(outcome->explanation, "");
   ASSERT_FALSE(outcome->actions.empty());
