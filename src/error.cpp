@@ -30,6 +30,8 @@ std::string_view to_string(errc kind) noexcept {
       return "busy";
     case errc::timed_out:
       return "timed_out";
+    case errc::cancelled:
+      return "cancelled";
   }
   return "unknown";
 }

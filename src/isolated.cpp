@@ -5,9 +5,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <string>
@@ -20,22 +22,24 @@ namespace cgctl::detail {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
 
 /// The child's verdict, or nothing when the deadline comes first. A child that dies without one
 /// closes the pipe.
-enum class Verdict { delivered, none, late };
+enum class Verdict { delivered, none, late, cancelled };
 
-Verdict wait_for(int fd, Clock::time_point deadline, int& verdict) {
+Verdict wait_for(int fd, int stop, Clock::time_point deadline, int& verdict) {
   for (;;) {
-    const auto left =
-        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+    const auto left = std::chrono::duration_cast<milliseconds>(deadline - Clock::now());
     if (left.count() <= 0) return Verdict::late;
-    pollfd watched{fd, POLLIN, 0};
-    constexpr auto longest = std::chrono::milliseconds(1'000'000);
-    const int ready = ::poll(&watched, 1, static_cast<int>(std::min(left, longest).count()));
+    std::array<pollfd, 2> watched{{{fd, POLLIN, 0}, {stop, POLLIN, 0}}};
+    constexpr auto longest = milliseconds(1'000'000);
+    const int ready =
+        ::poll(watched.data(), watched.size(), static_cast<int>(std::min(left, longest).count()));
     if (ready < 0 && errno == EINTR) continue;
     if (ready < 0) return Verdict::none;
     if (ready == 0) continue;
+    if (watched[0].revents == 0) return Verdict::cancelled;
     const ssize_t got = ::read(fd, &verdict, sizeof verdict);
     if (got < 0 && errno == EINTR) continue;
     return got == sizeof verdict ? Verdict::delivered : Verdict::none;
@@ -47,7 +51,7 @@ std::string in_words(std::chrono::nanoseconds time) {
   if (time >= std::chrono::seconds(10)) {
     return std::to_string(duration_cast<std::chrono::seconds>(time).count()) + " s";
   }
-  if (time >= std::chrono::milliseconds(10)) {
+  if (time >= milliseconds(10)) {
     return std::to_string(duration_cast<std::chrono::milliseconds>(time).count()) + " ms";
   }
   return std::to_string(duration_cast<std::chrono::microseconds>(time).count()) + " us";
@@ -55,48 +59,57 @@ std::string in_words(std::chrono::nanoseconds time) {
 
 /// Reaps the child; gives up after a while, since a child inside an uninterruptible call cannot be
 /// waited for. ECHILD (somebody else reaped it) is as good.
-void reap(pid_t child) {
-  for (int attempt = 0; attempt < 100; ++attempt) {
+void reap(pid_t child, milliseconds patience) {
+  const auto give_up = Clock::now() + patience;
+  for (;;) {
     const pid_t done = ::waitpid(child, nullptr, WNOHANG);
-    if (done == child || (done < 0 && errno != EINTR)) return;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    if (done == child || (done < 0 && errno != EINTR) || Clock::now() >= give_up) return;
+    std::this_thread::sleep_for(milliseconds(10));
   }
 }
 
 }  // namespace
 
 Result<std::chrono::nanoseconds> run_isolated(const std::function<int()>& work,
-                                              std::chrono::nanoseconds deadline,
-                                              const char* operation, const std::string& path) {
+                                              const Isolation& how) {
   std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail(fs::system_error(operation, path, errno));
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
+    return fail(fs::system_error(how.operation, how.path, errno));
+  }
   const UniqueFd reading(ends[0]);
   UniqueFd writing(ends[1]);
   const auto start = Clock::now();
+  const pid_t parent = ::getpid();
   const pid_t child = ::fork();
-  if (child < 0) return fail(fs::system_error(operation, path, errno));
+  if (child < 0) return fail(fs::system_error(how.operation, how.path, errno));
   if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(1);
     const int verdict = work();
     const ssize_t told = ::write(writing.get(), &verdict, sizeof verdict);
     ::_exit(told == sizeof verdict ? 0 : 1);
   }
   writing.reset();
   int verdict = 0;
-  const Verdict how = wait_for(reading.get(), start + deadline, verdict);
+  const Verdict outcome = wait_for(reading.get(), how.stop, start + how.deadline, verdict);
   const auto took = Clock::now() - start;
-  if (how == Verdict::late) ::kill(child, SIGKILL);
-  reap(child);
-  if (how == Verdict::late) {
-    return fail(Error::make(
-        errc::timed_out, operation, path,
-        "the kernel was not done within " + in_words(deadline) + "; the writer was killed",
-        "raise the deadline, or leave it be: this rung is too heavy here"));
+  if (outcome == Verdict::late || outcome == Verdict::cancelled) ::kill(child, SIGKILL);
+  reap(child, outcome == Verdict::cancelled ? milliseconds(200) : milliseconds(1000));
+  switch (outcome) {
+    case Verdict::late:
+      return fail(Error::make(
+          errc::timed_out, how.operation, how.path,
+          "the kernel was not done within " + in_words(how.deadline) + "; the writer was killed",
+          "raise the deadline, or leave it be: this rung is too heavy here"));
+    case Verdict::cancelled:
+      return fail(Error::make(errc::cancelled, how.operation, how.path, "given up half-way"));
+    case Verdict::none:
+      return fail(Error::make(errc::system, how.operation, how.path,
+                              "the process that did it died without an answer"));
+    case Verdict::delivered:
+      break;
   }
-  if (how == Verdict::none) {
-    return fail(Error::make(errc::system, operation, path,
-                            "the process that did it died without an answer"));
-  }
-  if (verdict != 0) return fail(fs::system_error(operation, path, verdict));
+  if (verdict != 0) return fail(fs::system_error(how.operation, how.path, verdict));
   return took;
 }
 

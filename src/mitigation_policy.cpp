@@ -1,10 +1,10 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
+#include "cgctl/mitigation_policy.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
-
-#include "cgctl/mitigation.hpp"
 
 namespace cgctl::mitigation {
 namespace {
@@ -12,9 +12,7 @@ namespace {
 using std::chrono::duration;
 using std::chrono::seconds;
 
-double milliseconds(std::chrono::nanoseconds time) {
-  return duration<double, std::milli>(time).count();
-}
+double in_ms(std::chrono::nanoseconds time) { return duration<double, std::milli>(time).count(); }
 
 std::string in_words(std::uint64_t bytes) {
   if (bytes < std::uint64_t{1} << 20) return fmt::format("{} KiB", bytes >> 10);
@@ -30,21 +28,53 @@ bool could_hold(std::uint64_t bytes, const Observation& seen) {
   return bytes / seen.page_size * 20 >= std::max<std::uint64_t>(seen.zombies.low, 1);
 }
 
+/// What a read will cost when cgroups go on dying as they do, until the next action may come.
+std::optional<std::chrono::nanoseconds> cost_to_come(const Observation& seen,
+                                                     const History& history, const Policy& policy) {
+  if (!seen.read_cost || history.growth <= 0 || seen.zombies.kernel == 0) return std::nullopt;
+  const double more = history.growth * duration<double>(policy.min_interval).count();
+  const double times = 1 + more / static_cast<double>(seen.zombies.kernel);
+  const double cost = std::min(duration<double>(*seen.read_cost).count() * times, 1e6);
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(duration<double>(cost));
+}
+
+/// Whether a read would be noticeably cheaper without the zombies.
+bool to_blame(const Observation& seen, const Policy& policy) {
+  const std::uint64_t zombies = seen.zombies.low;
+  if (zombies > policy.zombies_low || zombies > seen.zombies.live) return true;
+  if (!seen.read_cost || zombies * 10 < seen.zombies.kernel) return false;
+  const double live =
+      static_cast<double>(seen.zombies.live) / static_cast<double>(seen.zombies.kernel);
+  return in_ms(*seen.read_cost) * live <= in_ms(policy.read_cost_limit);
+}
+
 /// Why to act at all; empty when there is no need.
-std::string need(const Observation& seen, const Policy& policy) {
+std::string need(const Observation& seen, const History& history, const Policy& policy) {
   const std::uint64_t zombies = seen.zombies.low;
   if (zombies == 0) return {};
   if (policy.only) return fmt::format("{} asked for, {} zombies", to_string(*policy.only), zombies);
   if (zombies >= policy.zombies_high) {
     return fmt::format("{} zombies, {} or more call for action", zombies, policy.zombies_high);
   }
-  const bool blame = zombies > policy.zombies_low || zombies > seen.zombies.live;
-  if (blame && seen.read_cost && *seen.read_cost > policy.read_cost_limit) {
+  if (history.alarmed && zombies > policy.zombies_low) {
+    return fmt::format("{} zombies, still more than {} after there were {}", zombies,
+                       policy.zombies_low, policy.zombies_high);
+  }
+  if (!to_blame(seen, policy)) return {};
+  if (seen.read_cost && *seen.read_cost > policy.read_cost_limit) {
     return fmt::format(
         "a read of the root's numa_stat {} {:.1f} ms, above the limit of {:.1f} ms, with {} "
         "zombies",
-        seen.read_cost_measured ? "takes" : "may take", milliseconds(*seen.read_cost),
-        milliseconds(policy.read_cost_limit), zombies);
+        seen.read_cost_measured ? "takes" : "may take", in_ms(*seen.read_cost),
+        in_ms(policy.read_cost_limit), zombies);
+  }
+  const auto later = cost_to_come(seen, history, policy);
+  if (later && *later > policy.read_cost_limit) {
+    return fmt::format(
+        "{} zombies, {:.0f} more an hour: a read of the root's numa_stat may take {:.1f} ms in {} "
+        "s, above the limit of {:.1f} ms",
+        zombies, history.growth * 3600, in_ms(*later), policy.min_interval.count(),
+        in_ms(policy.read_cost_limit));
   }
   return {};
 }
@@ -62,9 +92,7 @@ bool nothing_freeable(const Observation& seen) {
          !could_hold(seen.residual->freeable(), seen);
 }
 
-/// Why not to act now; empty when nothing speaks against it.
-std::string objection(const Observation& seen, const History& history, const Policy& policy,
-                      seconds now) {
+std::string too_recent(const History& history, const Policy& policy, seconds now) {
   if (history.last_action && now >= *history.last_action) {
     const seconds since = now - *history.last_action;
     const seconds wait = interval(history, policy);
@@ -76,6 +104,25 @@ std::string objection(const Observation& seen, const History& history, const Pol
                              : fmt::format(", doubled for {} without effect", history.ineffective));
     }
   }
+  const auto today = std::count_if(history.actions.begin(), history.actions.end(),
+                                   [now](seconds at) { return now - at < accounted; });
+  if (today >= static_cast<std::ptrdiff_t>(policy.actions_a_day)) {
+    return fmt::format("there were {} actions in the last 24 hours, of {} at most", today,
+                       policy.actions_a_day);
+  }
+  return {};
+}
+
+std::string out_of_hours(const Observation& seen, const Policy& policy) {
+  if (policy.windows.empty() || !seen.local_time) return {};
+  const bool inside =
+      std::any_of(policy.windows.begin(), policy.windows.end(),
+                  [&seen](const Window& window) { return window.contains(*seen.local_time); });
+  return inside ? std::string() : "it is not within a maintenance window";
+}
+
+/// What the machine is busy with.
+std::string too_busy(const Observation& seen, const Policy& policy) {
   if (seen.io_pressure && *seen.io_pressure > policy.io_pressure_limit) {
     return fmt::format(
         "I/O pressure is {:.1f} % (some avg10), above {:.1f} %: refilling the cache would add to "
@@ -88,6 +135,48 @@ std::string objection(const Observation& seen, const History& history, const Pol
         "use",
         *seen.memory_pressure, policy.memory_pressure_limit);
   }
+  if (seen.disk_busy && *seen.disk_busy > policy.disk_busy_limit) {
+    return fmt::format("a disk is busy {:.0f} % of the time, above {:.0f} %", *seen.disk_busy,
+                       policy.disk_busy_limit);
+  }
+  if (seen.dirty > policy.dirty_limit) {
+    return fmt::format("{} are to be written back first, more than {}", in_words(seen.dirty),
+                       in_words(policy.dirty_limit));
+  }
+  return {};
+}
+
+bool has(const Observation& seen, const Policy& policy, Rung rung) {
+  if (rung == Rung::reap) return seen.can_reap;
+  if (rung == Rung::advise) return !policy.files.empty();
+  if (rung == Rung::reclaim) return seen.can_reclaim;
+  return true;
+}
+
+bool useless(const RungHistory& rung, const Policy& policy, seconds now) {
+  return rung.useless >= policy.useless_limit && rung.last && now >= *rung.last &&
+         now - *rung.last < policy.max_interval;
+}
+
+std::vector<Rung> ladder(const Observation& seen, const History& history, const Policy& policy,
+                         seconds now) {
+  if (policy.only) return {*policy.only};
+  std::vector<Rung> rungs;
+  for (const Rung rung : policy.ladder) {
+    if (!has(seen, policy, rung)) continue;
+    if (policy.guards == Guards::obey && useless(history.of(rung), policy, now)) continue;
+    rungs.push_back(rung);
+  }
+  return rungs;
+}
+
+/// Why not to act now; empty when nothing speaks against it.
+std::string objection(const Observation& seen, const History& history, const Policy& policy,
+                      seconds now) {
+  for (std::string against :
+       {too_recent(history, policy, now), out_of_hours(seen, policy), too_busy(seen, policy)}) {
+    if (!against.empty()) return against;
+  }
   if (nothing_freeable(seen)) {
     std::string why = "nothing that could be freed holds them";
     const std::string pins = explain_pins(seen);
@@ -96,19 +185,19 @@ std::string objection(const Observation& seen, const History& history, const Pol
   return {};
 }
 
-std::vector<Rung> ladder(const Observation& seen, const Policy& policy) {
-  if (policy.only) return {*policy.only};
-  std::vector<Rung> rungs;
-  if (seen.can_reclaim) rungs.push_back(Rung::reclaim);
-  rungs.push_back(Rung::drop_page_cache);
-  rungs.push_back(Rung::drop_slab);
-  return rungs;
+Plan idle(std::string reason) { return {Decision::idle, std::move(reason), {}}; }
+Plan refused(const std::string& why, const std::string& against) {
+  return {Decision::refused, why + "; refused: " + against, {}};
 }
 
 }  // namespace
 
 std::string_view to_string(Rung rung) noexcept {
   switch (rung) {
+    case Rung::reap:
+      return "memcg_reaper";
+    case Rung::advise:
+      return "fadvise";
     case Rung::reclaim:
       return "memory.reclaim";
     case Rung::drop_page_cache:
@@ -119,6 +208,20 @@ std::string_view to_string(Rung rung) noexcept {
       return "drop_caches=3";
   }
   return "unknown";
+}
+
+std::optional<Rung> rung_named(std::string_view name) noexcept {
+  for (std::size_t i = 0; i < rung_count; ++i) {
+    const auto rung = static_cast<Rung>(i);
+    if (to_string(rung) == name) return rung;
+  }
+  return std::nullopt;
+}
+
+bool Window::contains(LocalTime time) const noexcept {
+  const unsigned yesterday = (time.weekday + 6) % 7;
+  if (from < to) return days[time.weekday] && from <= time.minute && time.minute < to;
+  return (days[time.weekday] && from <= time.minute) || (days[yesterday] && time.minute < to);
 }
 
 std::string_view to_string(Decision decision) noexcept {
@@ -141,6 +244,8 @@ std::string_view to_string(End end) noexcept {
       return "timed_out";
     case End::failed:
       return "failed";
+    case End::cancelled:
+      return "cancelled";
   }
   return "unknown";
 }
@@ -158,31 +263,45 @@ std::string_view to_string(Effect effect) noexcept {
 }
 
 Plan decide(const Observation& seen, const History& history, const Policy& policy, seconds now) {
-  const std::string why = need(seen, policy);
+  const std::string why = need(seen, history, policy);
   if (why.empty()) {
     std::string reason =
         fmt::format("{} zombies, fewer than {}", seen.zombies.low, policy.zombies_high);
     if (seen.zombies.low == 0) reason = "no zombies";
     if (seen.read_cost && *seen.read_cost > policy.read_cost_limit) {
-      reason += fmt::format(
-          "; a read of the root's numa_stat {} {:.1f} ms, but not because of zombies",
-          seen.read_cost_measured ? "takes" : "may take", milliseconds(*seen.read_cost));
+      reason +=
+          fmt::format("; a read of the root's numa_stat {} {:.1f} ms, but not because of zombies",
+                      seen.read_cost_measured ? "takes" : "may take", in_ms(*seen.read_cost));
     }
-    return {Decision::idle, std::move(reason), {}};
+    return idle(std::move(reason));
   }
   if (seen.pages_reparented.value_or(false) && !policy.only) {
-    return {Decision::idle,
-            why +
+    return idle(why +
                 "; but this kernel hands the pages of a removed cgroup to the one above: none of "
                 "them keeps a zombie, and what does (files not yet written back, for a while) "
-                "cannot be freed from here",
-            {}};
+                "cannot be freed from here");
   }
   if (policy.guards == Guards::obey) {
     const std::string against = objection(seen, history, policy, now);
-    if (!against.empty()) return {Decision::refused, why + "; refused: " + against, {}};
+    if (!against.empty()) return refused(why, against);
   }
-  return {Decision::act, why, ladder(seen, policy)};
+  auto rungs = ladder(seen, history, policy, now);
+  if (rungs.empty()) {
+    return refused(why, "of the means configured there is none here that was not useless lately");
+  }
+  return {Decision::act, why, std::move(rungs)};
+}
+
+bool climb_on(const Observation& before, const std::vector<Action>& done, Rung next,
+              const Policy& policy) {
+  if (done.empty()) return true;
+  const Action& last = done.back();
+  if (last.zombies_after <= policy.zombies_low) return false;
+  // Slab goes only where the page cache was not it.
+  const bool slab = next == Rung::drop_slab || next == Rung::drop_all;
+  if (!slab || last.rung != Rung::drop_page_cache) return true;
+  return before.slab != zombies::SlabPins::no &&
+         share_freed(last.zombies_before, last.zombies_after) < policy.min_effect;
 }
 
 std::string explain_pins(const Observation& seen) {

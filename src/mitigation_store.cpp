@@ -9,13 +9,10 @@
 
 #include "cgctl/filesystem.hpp"
 #include "cgctl/mitigation.hpp"
-#include "cgctl/parse.hpp"
+#include "history_text.hpp"
 
 namespace cgctl::mitigation {
 namespace {
-
-constexpr std::string_view header = "cgctl mitigation history 1\n";
-constexpr std::string_view never = "never";
 
 Result<std::string> boot_id_of(const Host& host) {
   auto id = fs::read_trusted(fs::join(host.roots().proc, "sys/kernel/random/boot_id"));
@@ -25,40 +22,14 @@ Result<std::string> boot_id_of(const Host& host) {
 
 std::string history_path(const std::string& directory) { return fs::join(directory, "history"); }
 
-/// The rest of the next line behind `key` and a space.
-std::optional<std::string_view> next(std::string_view& text, std::string_view key) {
-  std::string_view line = parse::line(text);
-  if (parse::field(line) != key || line.empty()) return std::nullopt;
-  return line.substr(1);
-}
-
-std::optional<History> parse_history(std::string_view text, std::string_view boot_id) {
-  if (!parse::starts_with(text, header)) return std::nullopt;
-  text.remove_prefix(header.size());
-  const auto boot = next(text, "boot_id");
-  const auto last = next(text, "last_action");
-  const auto ineffective = next(text, "ineffective");
-  if (!boot || !last || !ineffective) return std::nullopt;
-  const auto useless = parse::whole_number(*ineffective);
-  constexpr std::uint64_t sane = 1'000'000'000;
-  if (!useless || *useless > sane) return std::nullopt;
-  History history{std::nullopt, static_cast<unsigned>(*useless)};
-  if (*last != never) {
-    const auto uptime = parse::whole_number(*last);
-    if (!uptime || *uptime > sane) return std::nullopt;
-    history.last_action = std::chrono::seconds(*uptime);
-  }
-  return *boot == boot_id ? history : History{};
-}
-
 Result<std::optional<History>> read_history(const std::string& directory,
-                                            std::string_view boot_id) {
+                                            const std::string& boot_id) {
   const auto text = fs::read_trusted(history_path(directory));
   if (!text) {
     if (text.error().os_errno == ENOENT) return History{};
     return fail(text.error());
   }
-  return parse_history(*text, boot_id);
+  return detail::history_from_text(*text, detail::moment(boot_id));
 }
 
 Error directory_error(const char* operation, const std::string& path, int os_errno) {
@@ -127,12 +98,7 @@ Status Store::save(const History& history) const {
       sys::open_at(AT_FDCWD, fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644);
   if (fd < 0) return fail(directory_error("open", fresh, -fd));
   const UniqueFd file(fd);
-  std::string text(header);
-  text.append("boot_id ").append(boot_id_);
-  text.append("\nlast_action ");
-  text.append(history.last_action ? std::to_string(history.last_action->count())
-                                  : std::string(never));
-  text.append("\nineffective ").append(std::to_string(history.ineffective)).append("\n");
+  const std::string text = detail::to_text(history, detail::moment(boot_id_));
   auto status = write_all(fd, text, fresh);
   if (status && ::rename(fresh.c_str(), path.c_str()) != 0) {
     status = fail(directory_error("rename", fresh, errno));

@@ -13,7 +13,6 @@
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/parse.hpp"
-#include "isolated.hpp"
 
 namespace cgctl::detail {
 namespace {
@@ -77,7 +76,7 @@ class Reclaimer {
 };
 
 std::vector<Reclaimer> reclaimers(const Host& host, const std::vector<zombies::Ancestor>& ancestors,
-                                  const mitigation::Policy& policy) {
+                                  std::uint64_t largest_chunk) {
   std::vector<Reclaimer> found;
   for (const zombies::Ancestor& ancestor : ancestors) {
     if (found.size() == most_ancestors || ancestor.count.value_or(0) == 0) break;
@@ -87,7 +86,7 @@ std::vector<Reclaimer> reclaimers(const Host& host, const std::vector<zombies::A
     auto stat = group->open_file("cgroup.stat", O_RDONLY);
     if (!control || !stat || sys::file_system(control->get()) != fs::cgroup_v2_magic) continue;
     const std::uint64_t bytes = ancestor.bytes.value_or(*ancestor.count * smallest_chunk);
-    found.emplace_back(std::move(*control), std::move(*stat), bytes, policy.reclaim_chunk);
+    found.emplace_back(std::move(*control), std::move(*stat), bytes, largest_chunk);
   }
   return found;
 }
@@ -96,13 +95,13 @@ std::vector<Reclaimer> reclaimers(const Host& host, const std::vector<zombies::A
 
 Result<std::chrono::nanoseconds> reclaim(const Host& host,
                                          const std::vector<zombies::Ancestor>& ancestors,
-                                         const mitigation::Policy& policy) {
-  const std::vector<Reclaimer> chosen = reclaimers(host, ancestors, policy);
+                                         std::uint64_t chunk, Isolation how) {
+  const std::vector<Reclaimer> chosen = reclaimers(host, ancestors, chunk);
   const Hierarchy* const memory = host.find("memory");
-  const std::string shown =
-      fs::join(memory == nullptr ? "" : memory->mount_point, "memory.reclaim");
+  how.operation = "reclaim";
+  how.path = fs::join(memory == nullptr ? "" : memory->mount_point, "memory.reclaim");
   if (chosen.empty()) {
-    return fail(Error::make(errc::unsupported, "reclaim", shown,
+    return fail(Error::make(errc::unsupported, how.operation, how.path,
                             "no cgroup with zombies below it offers memory.reclaim"));
   }
   const auto work = [&chosen]() noexcept {
@@ -113,7 +112,7 @@ Result<std::chrono::nanoseconds> reclaim(const Host& host,
     }
     return first_error;
   };
-  return run_isolated(work, policy.deadline, "reclaim", shown);
+  return run_isolated(work, how);
 }
 
 }  // namespace cgctl::detail

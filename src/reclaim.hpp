@@ -7,17 +7,17 @@
 
 #include "cgctl/error.hpp"
 #include "cgctl/host.hpp"
-#include "cgctl/mitigation.hpp"
 #include "cgctl/zombies.hpp"
+#include "isolated.hpp"
 
 namespace cgctl::detail {
 
 /// Frees pages of zombies through v2's memory.reclaim (since Linux 5.19, cgroup-v2.rst) of the
 /// cgroups most of them hang directly below; reclaim of a cgroup reaches its dying descendants. It
 /// reaches live ones too, so no more is asked for than a few times the bytes that can be the
-/// zombies'. Runs isolated, within policy.deadline.
+/// zombies'. `chunk`: bytes a write.
 Result<std::chrono::nanoseconds> reclaim(const Host& host,
                                          const std::vector<zombies::Ancestor>& ancestors,
-                                         const mitigation::Policy& policy);
+                                         std::uint64_t chunk, Isolation how);
 
 }  // namespace cgctl::detail

@@ -30,7 +30,7 @@ Status charge_page(const Group& group, int file) {
     if (sys::write(control, "0", 1) != 1) return EIO;
     return sys::write(file, page, sizeof page) == sizeof page ? 0 : EIO;
   };
-  const auto done = run_isolated(work, 5s, "probe", group.path());
+  const auto done = run_isolated(work, {5s, -1, "probe", group.path()});
   if (!done) return fail(done.error());
   return {};
 }

@@ -2,19 +2,20 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "cgctl/cpu.hpp"            // IWYU pragma: export
-#include "cgctl/error.hpp"          // IWYU pragma: export
-#include "cgctl/filesystem.hpp"     // IWYU pragma: export
-#include "cgctl/group.hpp"          // IWYU pragma: export
-#include "cgctl/host.hpp"           // IWYU pragma: export
-#include "cgctl/memory.hpp"         // IWYU pragma: export
-#include "cgctl/memory_events.hpp"  // IWYU pragma: export
-#include "cgctl/memory_stat.hpp"    // IWYU pragma: export
-#include "cgctl/mitigation.hpp"     // IWYU pragma: export
-#include "cgctl/numa_stat.hpp"      // IWYU pragma: export
-#include "cgctl/parse.hpp"          // IWYU pragma: export
-#include "cgctl/pressure.hpp"       // IWYU pragma: export
-#include "cgctl/process.hpp"        // IWYU pragma: export
-#include "cgctl/settings.hpp"       // IWYU pragma: export
-#include "cgctl/unique_fd.hpp"      // IWYU pragma: export
-#include "cgctl/zombies.hpp"        // IWYU pragma: export
+#include "cgctl/cpu.hpp"                // IWYU pragma: export
+#include "cgctl/error.hpp"              // IWYU pragma: export
+#include "cgctl/filesystem.hpp"         // IWYU pragma: export
+#include "cgctl/group.hpp"              // IWYU pragma: export
+#include "cgctl/host.hpp"               // IWYU pragma: export
+#include "cgctl/memory.hpp"             // IWYU pragma: export
+#include "cgctl/memory_events.hpp"      // IWYU pragma: export
+#include "cgctl/memory_stat.hpp"        // IWYU pragma: export
+#include "cgctl/mitigation.hpp"         // IWYU pragma: export
+#include "cgctl/mitigation_policy.hpp"  // IWYU pragma: export
+#include "cgctl/numa_stat.hpp"          // IWYU pragma: export
+#include "cgctl/parse.hpp"              // IWYU pragma: export
+#include "cgctl/pressure.hpp"           // IWYU pragma: export
+#include "cgctl/process.hpp"            // IWYU pragma: export
+#include "cgctl/settings.hpp"           // IWYU pragma: export
+#include "cgctl/unique_fd.hpp"          // IWYU pragma: export
+#include "cgctl/zombies.hpp"            // IWYU pragma: export

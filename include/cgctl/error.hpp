@@ -24,6 +24,7 @@ enum class errc {
   over_budget,       ///< the predicted cost exceeds the caller's budget
   busy,              ///< another instance is at it
   timed_out,         ///< the deadline passed
+  cancelled,         ///< the caller gave it up
 };
 
 /// The name of an error kind, for logs: "vanished", "over_budget", ...

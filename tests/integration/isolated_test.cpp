@@ -2,18 +2,23 @@
 // SPDX-License-Identifier: MIT
 #include "../../src/isolated.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <new>
+#include <string>
+#include <thread>
 
 #include "../support/child.hpp"
+#include "../support/temp_directory.hpp"
 
 namespace isolated_test {
 
@@ -51,7 +56,7 @@ TEST(RunIsolated, GivesTheTimeThatTheWorkTook) {
         ::usleep(20'000);
         return 0;
       },
-      60s, "try", "/path");
+      {60s, -1, "try", "/path"});
   ASSERT_TRUE(took) << took.error().message();
   EXPECT_GE(*took, 20ms);
   EXPECT_NE(*pid, 0);
@@ -60,7 +65,7 @@ TEST(RunIsolated, GivesTheTimeThatTheWorkTook) {
 }
 
 TEST(RunIsolated, MakesTheWorksErrnoItsError) {
-  const auto took = run_isolated([] { return EBUSY; }, 60s, "try", "/path");
+  const auto took = run_isolated([] { return EBUSY; }, {60s, -1, "try", "/path"});
   ASSERT_FALSE(took);
   EXPECT_EQ(took.error().kind, errc::system);
   EXPECT_EQ(took.error().os_errno, EBUSY);
@@ -76,7 +81,7 @@ TEST(RunIsolated, KillsTheWorkAtTheDeadline) {
         for (;;) ::pause();
         return 0;
       },
-      300ms, "try", "/path");
+      {300ms, -1, "try", "/path"});
   ASSERT_FALSE(took);
   EXPECT_EQ(took.error().kind, errc::timed_out);
   EXPECT_NE(took.error().message().find("300 ms"), std::string::npos) << took.error().message();
@@ -97,11 +102,61 @@ TEST(RunIsolated, KillsAlsoWhatDoesNotMindSignals) {
         for (;;) ::pause();
         return 0;
       },
-      300ms, "try", "/path");
+      {300ms, -1, "try", "/path"});
   ASSERT_FALSE(took);
   EXPECT_EQ(took.error().kind, errc::timed_out);
   EXPECT_EQ(::kill(*pid, 0), -1);
   expect_no_child();
+}
+
+TEST(RunIsolated, GivesTheWorkUpWhenToldToStop) {
+  const SharedPid pid;
+  std::array<int, 2> stop{};
+  ASSERT_EQ(::pipe2(stop.data(), O_CLOEXEC), 0);
+  std::thread teller([&] {
+    std::this_thread::sleep_for(100ms);
+    EXPECT_EQ(::write(stop[1], "", 1), 1);
+  });
+  const auto took = run_isolated(
+      [&] {
+        *pid = ::getpid();
+        for (;;) ::pause();
+        return 0;
+      },
+      {60s, stop[0], "try", "/path"});
+  teller.join();
+  ASSERT_FALSE(took);
+  EXPECT_EQ(took.error().kind, errc::cancelled);
+  EXPECT_EQ(::kill(*pid, 0), -1);
+  expect_no_child();
+  ::close(stop[0]);
+  ::close(stop[1]);
+}
+
+TEST(RunIsolated, TheWorkDoesNotOutliveAKilledCaller) {
+  const SharedPid pid;
+  const pid_t caller = ::fork();
+  if (caller == 0) {
+    (void)run_isolated(
+        [&] {
+          *pid = ::getpid();
+          for (;;) ::pause();
+          return 0;
+        },
+        {60s, -1, "try", "/path"});
+    ::_exit(0);
+  }
+  while (*pid == 0) std::this_thread::sleep_for(1ms);
+  ASSERT_EQ(::kill(caller, SIGKILL), 0);
+  ASSERT_EQ(::waitpid(caller, nullptr, 0), caller);
+  // Whoever reaps orphans here may take a moment.
+  const auto give_up = std::chrono::steady_clock::now() + 10s;
+  const auto gone = [&] {
+    const std::string state = test::file_text("/proc/" + std::to_string(*pid) + "/stat");
+    return state.empty() || state.find(") Z ") != std::string::npos;
+  };
+  while (!gone() && std::chrono::steady_clock::now() < give_up) std::this_thread::sleep_for(1ms);
+  EXPECT_TRUE(gone());
 }
 
 TEST(RunIsolated, SaysThatTheChildDiedWithoutAnAnswer) {
@@ -112,7 +167,7 @@ TEST(RunIsolated, SaysThatTheChildDiedWithoutAnAnswer) {
           ::_exit(0);
           return 0;
         },
-        60s, "try", "/path");
+        {60s, -1, "try", "/path"});
     ASSERT_FALSE(took);
     EXPECT_EQ(took.error().kind, errc::system);
     EXPECT_NE(took.error().message().find("died without an answer"), std::string::npos);
@@ -123,7 +178,7 @@ TEST(RunIsolated, SaysThatTheChildDiedWithoutAnAnswer) {
 TEST(RunIsolated, LeavesOtherChildrenOfTheCallerAlone) {
   const pid_t other = ::fork();
   if (other == 0) ::_exit(7);
-  EXPECT_TRUE(run_isolated([] { return 0; }, 60s, "try", "/path"));
+  EXPECT_TRUE(run_isolated([] { return 0; }, {60s, -1, "try", "/path"}));
   int status = 0;
   ASSERT_EQ(::waitpid(other, &status, 0), other);
   EXPECT_EQ(WEXITSTATUS(status), 7);
@@ -132,14 +187,14 @@ TEST(RunIsolated, LeavesOtherChildrenOfTheCallerAlone) {
 TEST(RunIsolated, WorksForACallerWhoIgnoresItsChildren) {
   EXPECT_EQ(test::in_child([]() -> std::string {
               ::signal(SIGCHLD, SIG_IGN);
-              const auto failed = run_isolated([] { return EBUSY; }, 60s, "try", "/path");
+              const auto failed = run_isolated([] { return EBUSY; }, {60s, -1, "try", "/path"});
               if (failed || failed.error().os_errno != EBUSY) return "the errno is lost";
               const auto late = run_isolated(
                   [] {
                     for (;;) ::pause();
                     return 0;
                   },
-                  200ms, "try", "/path");
+                  {200ms, -1, "try", "/path"});
               return !late && late.error().kind == errc::timed_out ? "" : "the deadline is lost";
             }),
             "");
@@ -159,7 +214,7 @@ TEST(RunIsolated, SurvivesSignalsWhileItWaits) {
                     }
                     return 0;
                   },
-                  60s, "try", "/path");
+                  {60s, -1, "try", "/path"});
               return took ? "" : took.error().message();
             }),
             "");

@@ -53,6 +53,8 @@ class RealCgroups : public ::testing::Test {
   [[nodiscard]] Result<lab::ZombieMaker> zombies(lab::Pin pin, const TempDirectory& files,
                                                  std::string_view below = "zombies") const;
 
+  /// The number of zombies when it has fallen to the limit, or after a while.
+  [[nodiscard]] std::uint64_t falls_to(std::uint64_t limit) const;
   /// How many zombies there are once the number stands still.
   [[nodiscard]] std::uint64_t settled() const;
 

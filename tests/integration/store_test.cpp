@@ -88,10 +88,14 @@ TEST_F(RealStore, IsFreeAgainWhenTheFirstInstanceEndsHoweverItEnds) {
   EXPECT_TRUE(open());
 }
 
-TEST_F(RealStore, CountsTheHistoryOfAnotherBootAsEmpty) {
+TEST_F(RealStore, KeepsTheActionsOfAnotherBootAndForgetsWhatDependsOnItsKernel) {
   const auto store = open();
   ASSERT_TRUE(store);
-  ASSERT_TRUE(store->save({100s, 3}));
+  const auto then = mitigation::uptime();
+  History history{then, 3};
+  history.actions = {then - 1h, then};
+  history.of(mitigation::Rung::drop_page_cache) = {then, 2, 5, 6, 7};
+  ASSERT_TRUE(store->save(history));
   std::string text = test::file_text(history_);
   std::string boot_id = test::file_text("/proc/sys/kernel/random/boot_id");
   boot_id.pop_back();
@@ -99,10 +103,15 @@ TEST_F(RealStore, CountsTheHistoryOfAnotherBootAsEmpty) {
   ASSERT_NE(at, std::string::npos) << text;
   test::put_file(history_,
                  text.replace(at, boot_id.size(), "00000000-0000-0000-0000-000000000000"));
-  const auto history = store->load();
-  ASSERT_TRUE(history) << history.error().message();
-  EXPECT_FALSE(history->last_action);
-  EXPECT_EQ(history->ineffective, 0);
+  const auto back = store->load();
+  ASSERT_TRUE(back) << back.error().message();
+  ASSERT_EQ(back->actions.size(), 2U);
+  EXPECT_EQ(back->actions[1] - back->actions[0], 1h);
+  EXPECT_NEAR(static_cast<double>((*back->last_action - then).count()), 0, 2);
+  EXPECT_EQ(back->ineffective, 0);
+  const auto& rung = back->of(mitigation::Rung::drop_page_cache);
+  EXPECT_EQ(rung.useless, 0);
+  EXPECT_EQ(rung.effective, 5);
   EXPECT_EQ(store->warning(), "") << "a reboot is nothing to warn about";
 }
 
@@ -115,7 +124,7 @@ TEST_F(RealStore, SetsAFileThatItDoesNotUnderstandAsideAndSaysSo) {
   for (const std::string& corrupt :
        {std::string(), std::string("nonsense\n"), std::string(5000, '\0'),
         whole.substr(0, whole.size() / 2),
-        "cgctl mitigation history 2\n" + whole.substr(whole.find('\n') + 1)}) {
+        "cgctl mitigation history 1\n" + whole.substr(whole.find('\n') + 1)}) {
     test::put_file(history_, corrupt);
     const auto store = open();
     ASSERT_TRUE(store);

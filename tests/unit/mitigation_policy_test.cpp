@@ -363,4 +363,218 @@ TEST(Ladder, BeginsWithReclaimWhereTheKernelHasIt) {
             (std::vector<Rung>{Rung::reclaim, Rung::drop_page_cache, Rung::drop_slab}));
 }
 
+// ---- the alarm, growth, budgets and windows ----
+
+TEST(Decide, GoesOnUntilTheLowMarkOnceItWasAboveTheHighOne) {
+  History history;
+  const Policy policy;
+  note(history, with_zombies(1000), policy, now - 1h);
+  EXPECT_TRUE(history.alarmed);
+  note(history, with_zombies(700), policy, now);
+  EXPECT_EQ(decide(with_zombies(700), history, policy, now).decision, Decision::act);
+  EXPECT_TRUE(has(decide(with_zombies(700), history, policy, now).reason, "still more than 500"));
+  EXPECT_EQ(decide(with_zombies(700), {}, policy, now).decision, Decision::idle);
+  note(history, with_zombies(500), policy, now);
+  EXPECT_FALSE(history.alarmed);
+}
+
+TEST(Note, SmoothsGrowthAndCountsAFallAsNone) {
+  History history;
+  const Policy policy;
+  for (unsigned minute = 0; minute <= 60; ++minute) {
+    note(history, with_zombies(100 + 6 * minute), policy, std::chrono::minutes(minute));
+  }
+  EXPECT_NEAR(history.growth, 0.1, 0.001);
+  const double before = history.growth;
+  note(history, with_zombies(5), policy, 61min);
+  EXPECT_LT(history.growth, before);
+  EXPECT_GE(history.growth, 0);
+  note(history, with_zombies(5000), policy, 61min);
+  EXPECT_LT(history.growth, before) << "no time has passed";
+}
+
+TEST(Decide, ActsBeforeTheReadPassesItsLimit) {
+  Observation seen = with_zombies(600);
+  seen.read_cost = 9ms;
+  History history;
+  EXPECT_EQ(decide(seen, history, {}, now).decision, Decision::idle);
+  history.growth = 0.2;  // 120 more in ten minutes, on 650: 10.7 ms
+  const Plan plan = decide(seen, history, {}, now);
+  EXPECT_EQ(plan.decision, Decision::act);
+  EXPECT_TRUE(has(plan.reason, "720 more an hour")) << plan.reason;
+  EXPECT_TRUE(has(plan.reason, "may take 10.7 ms in 600 s")) << plan.reason;
+  history.growth = 0.01;
+  EXPECT_EQ(decide(seen, history, {}, now).decision, Decision::idle);
+}
+
+TEST(Decide, BlamesFewZombiesWithoutWhichAReadWouldBeWithinTheLimit) {
+  Observation seen = with_zombies(20);
+  seen.zombies.live = 130;
+  seen.zombies.kernel = 150;
+  seen.read_cost = 10500us;
+  EXPECT_EQ(decide_first(seen).decision, Decision::act);
+  seen.zombies.low = 10;
+  seen.zombies.kernel = 140;
+  EXPECT_EQ(decide_first(seen).decision, Decision::idle) << "a tenth is not worth it";
+}
+
+TEST(Decide, KeepsToTheActionsOfADay) {
+  Policy policy;
+  policy.actions_a_day = 3;
+  History history;
+  history.actions = {now - 25h, now - 23h, now - 2h};
+  EXPECT_EQ(decide(with_zombies(1000), history, policy, now).decision, Decision::act);
+  history.actions.push_back(now - 1h);
+  const Plan plan = decide(with_zombies(1000), history, policy, now);
+  EXPECT_EQ(plan.decision, Decision::refused);
+  EXPECT_TRUE(has(plan.reason, "3 actions in the last 24 hours, of 3 at most")) << plan.reason;
+  policy.actions_a_day = 0;
+  EXPECT_EQ(decide(with_zombies(1000), {}, policy, now).decision, Decision::refused);
+}
+
+TEST(Decide, RefusesWhileADiskIsBusyOrMuchIsDirty) {
+  Observation seen = with_zombies(1000);
+  seen.disk_busy = 91;
+  EXPECT_TRUE(has(decide_first(seen).reason, "a disk is busy 91 % of the time, above 90 %"));
+  seen.disk_busy = 90;
+  EXPECT_EQ(decide_first(seen).decision, Decision::act);
+  seen.dirty = (std::uint64_t{1} << 30) + mebibyte;
+  EXPECT_TRUE(has(decide_first(seen).reason, "1025.0 MiB are to be written back first"))
+      << decide_first(seen).reason;
+  Policy policy;
+  policy.guards = Guards::override_all;
+  EXPECT_EQ(decide_first(seen, policy).decision, Decision::act);
+}
+
+TEST(Decide, ActsWithinAWindowOnly) {
+  Policy policy;
+  Window nights;
+  nights.days = {true, true, true, true, true, false, false};
+  nights.from = 22 * 60;
+  nights.to = 6 * 60;
+  policy.windows = {nights};
+  Observation seen = with_zombies(1000);
+  const auto at = [&](unsigned weekday, unsigned minute) {
+    seen.local_time = LocalTime{weekday, minute};
+    return decide_first(seen, policy).decision;
+  };
+  EXPECT_EQ(at(0, 22 * 60 - 1), Decision::refused);
+  EXPECT_EQ(at(0, 22 * 60), Decision::act);
+  EXPECT_EQ(at(1, 6 * 60 - 1), Decision::act);
+  EXPECT_EQ(at(1, 6 * 60), Decision::refused);
+  EXPECT_EQ(at(0, 60), Decision::refused) << "Sunday's night is none";
+  EXPECT_EQ(at(5, 60), Decision::act) << "Friday's night ends on Saturday";
+  EXPECT_EQ(at(5, 23 * 60), Decision::refused);
+}
+
+// ---- the ladder ----
+
+TEST(Ladder, HasWhatTheMachineHas) {
+  Observation seen = with_zombies(1000);
+  using Rungs = std::vector<Rung>;
+  EXPECT_EQ(decide_first(seen).ladder, (Rungs{Rung::drop_page_cache, Rung::drop_slab}));
+  seen.can_reap = true;
+  seen.can_reclaim = true;
+  Policy policy;
+  policy.files = {"/var/log/*.1"};
+  EXPECT_EQ(decide_first(seen, policy).ladder, (Rungs{Rung::reap, Rung::advise, Rung::reclaim,
+                                                      Rung::drop_page_cache, Rung::drop_slab}));
+  policy.ladder = {Rung::reclaim};
+  EXPECT_EQ(decide_first(seen, policy).ladder, Rungs{Rung::reclaim});
+}
+
+TEST(Ladder, LeavesOutWhatWasUselessLately) {
+  History history;
+  history.of(Rung::drop_page_cache) = {now - 1h, 2};
+  EXPECT_EQ(decide(with_zombies(1000), history, {}, now).ladder,
+            std::vector<Rung>{Rung::drop_slab});
+  history.of(Rung::drop_slab) = {now - 2h, 5};
+  const Plan none = decide(with_zombies(1000), history, {}, now);
+  EXPECT_EQ(none.decision, Decision::refused);
+  EXPECT_TRUE(has(none.reason, "none here that was not useless lately")) << none.reason;
+  history.of(Rung::drop_slab).last = now - 24h;
+  EXPECT_EQ(decide(with_zombies(1000), history, {}, now).decision, Decision::act);
+  history.of(Rung::drop_page_cache).useless = 1;
+  EXPECT_EQ(decide(with_zombies(1000), history, {}, now).ladder.size(), 2U);
+}
+
+TEST(Ladder, IsClimbedOnWhileTooManyAreLeft) {
+  const Observation before = with_zombies(1000);
+  const Policy policy;
+  EXPECT_TRUE(climb_on(before, {}, Rung::drop_page_cache, policy));
+  EXPECT_TRUE(
+      climb_on(before, {{Rung::reclaim, End::done, 1s, 1000, 501}}, Rung::drop_page_cache, policy));
+  EXPECT_FALSE(
+      climb_on(before, {{Rung::reclaim, End::done, 1s, 1000, 500}}, Rung::drop_page_cache, policy));
+}
+
+TEST(Ladder, DropsSlabOnlyAfterPageCacheFreedLittleAndWhereSlabCanPin) {
+  Observation before = with_zombies(1000);
+  const Policy policy;
+  const auto after = [&](std::uint64_t left) {
+    return climb_on(before, {{Rung::drop_page_cache, End::done, 1s, 1000, left}}, Rung::drop_slab,
+                    policy);
+  };
+  EXPECT_TRUE(after(901));
+  EXPECT_FALSE(after(900));
+  before.slab = SlabPins::no;
+  EXPECT_FALSE(after(1000));
+  before.slab = SlabPins::yes;
+  EXPECT_TRUE(after(1000));
+}
+
+// ---- what is remembered of an action ----
+
+TEST(End, CountsByRungAndResult) {
+  const Policy policy;
+  History history;
+  begin(history, now);
+  EXPECT_EQ(history.actions, std::vector<std::chrono::seconds>{now});
+  end(history,
+      {{Rung::reclaim, End::failed, {}, 1000, 1000},
+       {Rung::drop_page_cache, End::done, 1s, 1000, 950},
+       {Rung::drop_slab, End::timed_out, 1s, 950, 10}},
+      Effect::effective, policy, now + 5s);
+  EXPECT_EQ(history.last_action, now + 5s);
+  EXPECT_EQ(history.of(Rung::reclaim).failed, 1);
+  EXPECT_EQ(history.of(Rung::reclaim).useless, 1);
+  EXPECT_EQ(history.of(Rung::drop_page_cache).ineffective, 1);
+  EXPECT_EQ(history.of(Rung::drop_page_cache).useless, 1);
+  EXPECT_EQ(history.of(Rung::drop_slab).effective, 1);
+  EXPECT_EQ(history.of(Rung::drop_slab).useless, 0);
+  EXPECT_EQ(history.of(Rung::drop_slab).last, now + 5s);
+  EXPECT_EQ(history.sample->zombies, 10);
+}
+
+TEST(End, DoublesTheIntervalUntilAnActionHelps) {
+  const Policy policy;
+  History history;
+  for (unsigned useless = 1; useless <= 12; ++useless) {
+    end(history, {{Rung::drop_page_cache, End::done, 1s, 1000, 1000}}, Effect::ineffective, policy,
+        now);
+    EXPECT_EQ(history.ineffective, useless);
+  }
+  end(history, {{Rung::drop_page_cache, End::cancelled, {}, 1000, 1000}}, Effect::none, policy,
+      now);
+  EXPECT_EQ(history.ineffective, 12) << "given up half-way tells nothing";
+  EXPECT_EQ(history.of(Rung::drop_page_cache).ineffective, 12);
+  end(history, {{Rung::drop_page_cache, End::done, 1s, 1000, 0}}, Effect::effective, policy, now);
+  EXPECT_EQ(history.ineffective, 0);
+}
+
+TEST(Begin, ForgetsActionsThatNoLongerCount) {
+  History history;
+  history.actions = {now - 24h, now - 23h};
+  begin(history, now);
+  EXPECT_EQ(history.actions, (std::vector<std::chrono::seconds>{now - 23h, now}));
+}
+
+TEST(Rungs, AreFoundByTheirNames) {
+  for (std::size_t i = 0; i < rung_count; ++i) {
+    const auto rung = static_cast<Rung>(i);
+    EXPECT_EQ(rung_named(to_string(rung)), rung);
+  }
+  EXPECT_FALSE(rung_named("drop_caches=4"));
+}
+
 }  // namespace mitigation_policy_test

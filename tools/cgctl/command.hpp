@@ -88,6 +88,9 @@ void add(CLI::App& app, const Globals& globals, Run& run);
 namespace drop_caches_command {
 void add(CLI::App& app, const Globals& globals, Run& run);
 }
+namespace metrics_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
 namespace mitigate_command {
 void add(CLI::App& app, const Globals& globals, Run& run);
 }
@@ -103,6 +106,9 @@ std::chrono::nanoseconds parse_time(const std::string& text);
 /// Options with one form everywhere; what is wrong with a value is said with the option's name and
 /// the value.
 CLI::Option* add_time(CLI::App& command, const std::string& name, std::chrono::nanoseconds& value,
+                      const std::string& description);
+CLI::Option* add_time(CLI::App& command, const std::string& name,
+                      std::optional<std::chrono::nanoseconds>& value,
                       const std::string& description);
 CLI::Option* add_number(CLI::App& command, const std::string& name, std::uint64_t& value,
                         const std::string& description);

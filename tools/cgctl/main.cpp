@@ -84,6 +84,7 @@ int main(int argc, char** argv) try {
   zombies_command::add(app, globals, run);
   doctor_command::add(app, globals, run);
   mitigate_command::add(app, globals, run);
+  metrics_command::add(app, globals, run);
   drop_caches_command::add(app, globals, run);
   try {
     app.parse(take_command(argc, argv, globals.command), argv);

@@ -53,6 +53,20 @@ CLI::Option* add_checked(CLI::App& command, const std::string& name, const std::
   return command.add_option_function<std::string>(name, check, description)->type_name(type);
 }
 
+/// `value` is a time or an optional one.
+template <class Value>
+CLI::Option* add_time_option(CLI::App& command, const std::string& name, Value& value,
+                             const std::string& description) {
+  const auto take = [&value, name](const std::string& text) {
+    try {
+      value = parse_time(text);
+    } catch (const CLI::ValidationError& error) {
+      throw CLI::ValidationError(name + " " + error.what());
+    }
+  };
+  return command.add_option_function<std::string>(name, take, description)->type_name("TIME");
+}
+
 /// The reason why it is none, or empty.
 std::string take_path(const std::string& text, std::string& path) {
   if (text.empty()) return "the path is empty; the root is /";
@@ -77,14 +91,13 @@ std::chrono::nanoseconds parse_time(const std::string& text) {
 
 CLI::Option* add_time(CLI::App& command, const std::string& name, std::chrono::nanoseconds& value,
                       const std::string& description) {
-  const auto take = [&value, name](const std::string& text) {
-    try {
-      value = parse_time(text);
-    } catch (const CLI::ValidationError& error) {
-      throw CLI::ValidationError(name + " " + error.what());
-    }
-  };
-  return command.add_option_function<std::string>(name, take, description)->type_name("TIME");
+  return add_time_option(command, name, value, description);
+}
+
+CLI::Option* add_time(CLI::App& command, const std::string& name,
+                      std::optional<std::chrono::nanoseconds>& value,
+                      const std::string& description) {
+  return add_time_option(command, name, value, description);
 }
 
 CLI::Option* add_number(CLI::App& command, const std::string& name,

@@ -1,0 +1,222 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cgctl/error.hpp"
+#include "cgctl/zombies.hpp"
+
+/// When and how to free zombies: the decision as a pure function of what is seen, what was done
+/// before and what is configured. Nothing here reads a clock or a file.
+namespace cgctl::mitigation {
+
+/// The steps of the ladder, mildest first.
+enum class Rung {
+  reap,     ///< 1 > /sys/kernel/mm/memcg_reaper/reap (Alibaba Cloud Linux; memcg_zombie_reaper.rst)
+  advise,   ///< posix_fadvise(2) POSIX_FADV_DONTNEED on the files configured
+  reclaim,  ///< v2 memory.reclaim (Linux 5.19) of the cgroups the zombies hang below
+  drop_page_cache,  ///< sync, then 1 > /proc/sys/vm/drop_caches (admin-guide/sysctl/vm.rst)
+  drop_slab,        ///< 2 > drop_caches: dentries and inodes
+  drop_all,         ///< sync, then 3 > drop_caches: both
+};
+inline constexpr std::size_t rung_count = 6;
+
+/// "memcg_reaper", "fadvise", "memory.reclaim", "drop_caches=1", "drop_caches=2", "drop_caches=3".
+std::string_view to_string(Rung rung) noexcept;
+/// The rung of that name.
+std::optional<Rung> rung_named(std::string_view name) noexcept;
+
+enum class Guards { obey, override_all };
+
+/// A point in the week, local time.
+struct LocalTime {
+  unsigned weekday = 0;  ///< 0 is Monday
+  unsigned minute = 0;   ///< of the day, 0..1439
+};
+
+/// A span of the day on some days of the week, local time. With `to` not after `from` it ends on
+/// the next day.
+struct Window {
+  std::array<bool, 7> days{};  ///< on which it begins, Monday first
+  unsigned from = 0;           ///< minute of the day, 0..1439
+  unsigned to = 0;             ///< minute of the day, 0..1440, not included
+
+  [[nodiscard]] bool contains(LocalTime time) const noexcept;
+};
+
+/// When to act, and within which limits.
+struct Policy {
+  std::uint64_t zombies_high = 1000;  ///< act from this many on
+  std::uint64_t zombies_low = 500;    ///< once above zombies_high, until this few are left
+  /// Act when one read of the root's memory.numa_stat costs more than this, or will before the next
+  /// action may come, and there are zombies to blame.
+  std::chrono::nanoseconds read_cost_limit = std::chrono::milliseconds(10);
+  /// That read is measured at most this often, and once after an action; between, it is predicted.
+  std::chrono::seconds probe_interval = std::chrono::minutes(10);
+
+  /// What may be used; of these, what the machine has and what was not found useless here.
+  std::vector<Rung> ladder = {Rung::reap, Rung::advise, Rung::reclaim, Rung::drop_page_cache,
+                              Rung::drop_slab};
+  std::vector<std::string> files;  ///< glob(7) patterns of the files whose page cache may go
+  /// Mount points to write back before the page cache is dropped; all when empty.
+  std::vector<std::string> sync;
+  std::chrono::nanoseconds deadline = std::chrono::seconds(60);  ///< of one rung
+  std::uint64_t reclaim_chunk = std::uint64_t{32} << 20;  ///< bytes a write to memory.reclaim
+  /// The share of the zombies that must go for an action, or a rung, to count as effective.
+  double min_effect = 0.1;
+  /// A rung that was useless so many times in a row is left out for max_interval.
+  unsigned useless_limit = 2;
+
+  std::chrono::seconds min_interval = std::chrono::minutes(10);  ///< between two actions
+  std::chrono::seconds max_interval =
+      std::chrono::hours(24);     ///< what doubling after useless actions ends at
+  unsigned actions_a_day = 24;    ///< in any 24 hours
+  double io_pressure_limit = 40;  ///< percent, "some avg10" of io; above it an action is refused
+  double memory_pressure_limit = 20;  ///< percent, "full avg10" of memory
+  double disk_busy_limit = 90;        ///< percent of the time the busiest disk was busy
+  std::uint64_t dirty_limit = std::uint64_t{1} << 30;  ///< bytes to be written back by a sync
+  std::vector<Window> windows;  ///< act in these only; at any time when empty
+
+  std::chrono::nanoseconds still_for =
+      std::chrono::seconds(2);  ///< the count stands still when unchanged so long
+  std::chrono::nanoseconds settle_limit = std::chrono::seconds(30);  ///< no longer wait for it to
+
+  std::optional<Rung> only;  ///< one rung instead of the ladder, whatever the thresholds say
+  Guards guards = Guards::obey;
+};
+
+/// What the machine looks like.
+struct Observation {
+  zombies::Count zombies;
+  std::optional<std::chrono::nanoseconds> read_cost;  ///< of the root's memory.numa_stat
+  bool read_cost_measured = false;  ///< false: an upper bound, predicted from another read
+  /// What the zombies' pages are; absent on v2, or when it would have taken too long to find out.
+  std::optional<zombies::Residual> residual;
+  zombies::SlabPins slab = zombies::SlabPins::unknown;
+  std::vector<zombies::Ancestor> ancestors;
+  bool can_reap = false;     ///< the kernel has a reaper of zombies
+  bool can_reclaim = false;  ///< memory.reclaim is there
+  /// The kernel hands the pages of a removed cgroup to the one above (Linux 7.1), so that no page
+  /// keeps it; absent where it was not asked (v1, fewer zombies than zombies_high) or cannot be.
+  std::optional<bool> pages_reparented;
+  std::optional<double> io_pressure;      ///< percent, some avg10
+  std::optional<double> memory_pressure;  ///< percent, full avg10
+  std::optional<double> disk_busy;        ///< percent, the busiest disk, in the moment of looking
+  std::uint64_t dirty = 0;                ///< bytes that are dirty or under writeback
+  std::optional<LocalTime> local_time;
+  std::uint64_t page_cache = 0;  ///< bytes in the page cache of the whole machine
+  std::uint64_t page_size = 4096;
+};
+
+/// What is remembered of one rung.
+struct RungHistory {
+  std::optional<std::chrono::seconds> last;  ///< CLOCK_BOOTTIME of its end
+  unsigned useless = 0;                      ///< times in a row that it freed next to nothing
+  /// For good: how often it freed enough, did not, or could not be done.
+  std::uint64_t effective = 0;
+  std::uint64_t ineffective = 0;
+  std::uint64_t failed = 0;
+};
+
+/// A measured read of the root's numa_stat.
+struct Probe {
+  std::chrono::seconds at{};  ///< CLOCK_BOOTTIME
+  std::chrono::nanoseconds cost{};
+  std::uint64_t memcgs = 0;  ///< memory cgroups there were, removed ones included
+};
+
+struct Sample {
+  std::chrono::seconds at{};  ///< CLOCK_BOOTTIME
+  std::uint64_t zombies = 0;
+};
+
+/// Actions count against actions_a_day so long.
+inline constexpr std::chrono::seconds accounted = std::chrono::hours(24);
+
+/// What earlier looks and actions left behind. Times are CLOCK_BOOTTIME; of an earlier boot they
+/// are negative.
+struct History {
+  std::optional<std::chrono::seconds> last_action;  ///< its end
+  unsigned ineffective = 0;                         ///< actions in a row that freed next to nothing
+  std::vector<std::chrono::seconds> actions = {};   ///< when those accounted began
+  bool alarmed = false;               ///< above zombies_high, and not below zombies_low since
+  std::optional<Sample> sample = {};  ///< the last look
+  double growth = 0;                  ///< zombies a second, smoothed over ten minutes
+  std::optional<Probe> probe = {};
+  std::array<RungHistory, rung_count> rungs = {};
+
+  [[nodiscard]] RungHistory& of(Rung rung) noexcept {
+    return rungs[static_cast<std::size_t>(rung)];
+  }
+  [[nodiscard]] const RungHistory& of(Rung rung) const noexcept {
+    return rungs[static_cast<std::size_t>(rung)];
+  }
+};
+
+enum class Decision { idle, act, refused };
+
+/// "idle", "act", "refused".
+std::string_view to_string(Decision decision) noexcept;
+
+struct Plan {
+  Decision decision = Decision::idle;
+  std::string reason;  ///< one sentence with the figures it rests on
+  std::vector<Rung> ladder;
+};
+
+enum class End { done, timed_out, failed, cancelled };
+
+/// "done", "timed_out", "failed", "cancelled".
+std::string_view to_string(End end) noexcept;
+
+/// One rung that was tried.
+struct Action {
+  Rung rung = Rung::drop_page_cache;
+  End end = End::done;
+  std::chrono::nanoseconds
+      duration{};  ///< until the kernel was done, without the waiting for the count to settle
+  std::uint64_t zombies_before = 0;
+  std::uint64_t zombies_after = 0;
+  std::optional<Error> error = {};  ///< unless End::done
+};
+
+enum class Effect { none, effective, ineffective };
+
+/// "none", "effective", "ineffective".
+std::string_view to_string(Effect effect) noexcept;
+
+/// The share of the zombies that went, 0..1.
+double share_freed(std::uint64_t before, std::uint64_t after) noexcept;
+
+/// Takes a look into account: growth, the alarm, the probe. To be called once a look, before
+/// decide().
+void note(History& history, const Observation& seen, const Policy& policy,
+          std::chrono::seconds now);
+
+/// The decision. `now` is CLOCK_BOOTTIME.
+Plan decide(const Observation& seen, const History& history, const Policy& policy,
+            std::chrono::seconds now);
+
+/// Whether the ladder is to be climbed on to `next`, after `done`.
+bool climb_on(const Observation& before, const std::vector<Action>& done, Rung next,
+              const Policy& policy);
+
+/// An action begins. To be saved before it does, so that one that is killed half-way counts.
+void begin(History& history, std::chrono::seconds now);
+
+/// An action ended.
+void end(History& history, const std::vector<Action>& actions, Effect effect, const Policy& policy,
+         std::chrono::seconds now);
+
+/// What holds the zombies, as far as the observation tells, and what would free them: sentences for
+/// a person. Empty when it tells nothing.
+std::string explain_pins(const Observation& seen);
+
+}  // namespace cgctl::mitigation

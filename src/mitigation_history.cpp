@@ -1,0 +1,77 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <cmath>
+
+#include "cgctl/mitigation_policy.hpp"
+
+namespace cgctl::mitigation {
+namespace {
+
+using std::chrono::duration;
+using std::chrono::seconds;
+
+constexpr seconds smoothing = std::chrono::minutes(10);
+
+/// Zombies that went are no growth.
+void note_growth(History& history, std::uint64_t zombies, seconds now) {
+  const auto last = history.sample;
+  history.sample = Sample{now, zombies};
+  if (!last || now <= last->at) return;
+  const double passed = duration<double>(now - last->at).count();
+  const double rate =
+      zombies > last->zombies ? static_cast<double>(zombies - last->zombies) / passed : 0;
+  const double weight = 1 - std::exp(-passed / duration<double>(smoothing).count());
+  history.growth += weight * (rate - history.growth);
+}
+
+void end_rung(RungHistory& rung, const Action& action, const Policy& policy, seconds now) {
+  if (action.end == End::cancelled) return;
+  rung.last = now;
+  if (action.end == End::failed) {
+    ++rung.failed;
+    ++rung.useless;
+  } else if (share_freed(action.zombies_before, action.zombies_after) >= policy.min_effect) {
+    ++rung.effective;
+    rung.useless = 0;
+  } else {
+    ++rung.ineffective;
+    ++rung.useless;
+  }
+}
+
+}  // namespace
+
+double share_freed(std::uint64_t before, std::uint64_t after) noexcept {
+  if (before == 0 || after >= before) return 0;
+  return static_cast<double>(before - after) / static_cast<double>(before);
+}
+
+void note(History& history, const Observation& seen, const Policy& policy, seconds now) {
+  note_growth(history, seen.zombies.low, now);
+  if (seen.zombies.low >= policy.zombies_high) history.alarmed = true;
+  if (seen.zombies.low <= policy.zombies_low) history.alarmed = false;
+  if (seen.read_cost && seen.read_cost_measured) {
+    history.probe = Probe{now, *seen.read_cost, seen.zombies.kernel};
+  }
+}
+
+void begin(History& history, seconds now) {
+  history.last_action = now;
+  auto& actions = history.actions;
+  actions.erase(std::remove_if(actions.begin(), actions.end(),
+                               [now](seconds at) { return now - at >= accounted; }),
+                actions.end());
+  actions.push_back(now);
+}
+
+void end(History& history, const std::vector<Action>& actions, Effect effect, const Policy& policy,
+         seconds now) {
+  history.last_action = now;
+  if (effect == Effect::ineffective) ++history.ineffective;
+  if (effect == Effect::effective) history.ineffective = 0;
+  for (const Action& action : actions) end_rung(history.of(action.rung), action, policy, now);
+  if (!actions.empty()) history.sample = Sample{now, actions.back().zombies_after};
+}
+
+}  // namespace cgctl::mitigation

@@ -1,0 +1,143 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "cgctl/filesystem.hpp"
+#include "cgctl/group.hpp"
+#include "cgctl/mitigation.hpp"
+#include "cgctl/parse.hpp"
+#include "cgctl/pressure.hpp"
+#include "disk_load.hpp"
+#include "reparenting.hpp"
+#include "rungs.hpp"
+
+namespace cgctl::mitigation {
+namespace {
+
+using std::chrono::seconds;
+
+/// The figure of /proc/vmstat by the first of the names that is there.
+std::optional<std::uint64_t> vmstat(const Host& host, std::initializer_list<const char*> names) {
+  const auto text = fs::read_trusted(fs::join(host.roots().proc, "vmstat"));
+  if (!text) return std::nullopt;
+  for (const char* const name : names) {
+    if (const auto value = parse::value_of(*text, name)) return value;
+  }
+  return std::nullopt;
+}
+
+/// By the one property every kernel has: the cost is at most linear in the number of cgroups.
+std::optional<std::chrono::nanoseconds> predicted(const History& history, const Policy& policy,
+                                                  std::uint64_t memcgs, seconds now) {
+  const auto& probe = history.probe;
+  if (!probe || probe->at > now || now - probe->at >= policy.probe_interval) return std::nullopt;
+  const double times = static_cast<double>(std::max(memcgs, probe->memcgs)) /
+                       static_cast<double>(std::max<std::uint64_t>(probe->memcgs, 1));
+  return std::chrono::nanoseconds(
+      static_cast<std::int64_t>(static_cast<double>(probe->cost.count()) * times));
+}
+
+/// Reads the root's numa_stat once, unless even that is predicted to be ten times what the policy
+/// calls too much: then the prediction has to do, which is an upper bound.
+void observe_read_cost(const Host& host, numa::CostGuard& guard, const Policy& policy,
+                       const History& history, Observation& seen) {
+  seen.read_cost = predicted(history, policy, seen.zombies.kernel, uptime());
+  if (seen.read_cost) return;
+  const numa::CostGuard::Time now = std::chrono::steady_clock::now().time_since_epoch();
+  const auto calibrated = numa::calibrate(host, guard, now);
+  if (!calibrated && calibrated.error().kind == errc::unsupported && seen.zombies.kernel > 1)
+    return;
+  const auto root = host.open("/");
+  if (!root) return;
+  const auto reader = numa::Reader::open(*root);
+  if (!reader) return;
+  seen.read_cost = guard.predict(seen.zombies.kernel);
+  if (*seen.read_cost > 10 * policy.read_cost_limit) return;
+  numa::NumaStat out;
+  if (const auto cost = numa::measured_read(*reader, out)) {
+    guard.record(*cost, seen.zombies.kernel, now);
+    seen.read_cost = cost->wall;
+    seen.read_cost_measured = true;
+  }
+}
+
+void observe_load(const Host& host, Observation& seen) {
+  if (const auto io = pressure::read(host, pressure::Resource::io))
+    seen.io_pressure = io->some.avg10;
+  if (const auto memory = pressure::read(host, pressure::Resource::memory);
+      memory && memory->full) {
+    seen.memory_pressure = memory->full->avg10;
+  }
+  const std::uint64_t dirty = vmstat(host, {"nr_dirty"}).value_or(0);
+  const std::uint64_t writeback = vmstat(host, {"nr_writeback"}).value_or(0);
+  seen.dirty = (dirty + writeback) * host.page_size();
+}
+
+std::optional<LocalTime> local_time() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  if (::localtime_r(&now, &parts) == nullptr) return std::nullopt;
+  return LocalTime{static_cast<unsigned>((parts.tm_wday + 6) % 7),
+                   static_cast<unsigned>(parts.tm_hour * 60 + parts.tm_min)};
+}
+
+/// The root may lack what its children have: ask a cgroup that zombies hang below.
+bool can_reclaim(const Host& host, const std::vector<zombies::Ancestor>& ancestors) {
+  if (host.find("memory")->version != Version::v2) return false;
+  return std::any_of(ancestors.begin(), ancestors.end(), [&host](const auto& ancestor) {
+    const auto group = host.open(ancestor.path);
+    return group && group->open_file("memory.reclaim", O_WRONLY);
+  });
+}
+
+}  // namespace
+
+seconds uptime() noexcept {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return seconds(now.tv_sec);
+}
+
+std::uint64_t page_cache(const Host& host) {
+  const std::uint64_t file = vmstat(host, {"nr_file_pages"}).value_or(0);
+  const std::uint64_t shmem = vmstat(host, {"nr_shmem"}).value_or(0);
+  return (file > shmem ? file - shmem : 0) * host.page_size();
+}
+
+std::optional<std::uint64_t> refaults(const Host& host) {
+  return vmstat(host, {"workingset_refault_file", "workingset_refault"});
+}
+
+Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Policy& policy,
+                            const History& history) {
+  Observation seen;
+  const auto count = zombies::count(host);
+  if (!count) return fail(count.error());
+  seen.zombies = *count;
+  seen.page_size = host.page_size();
+  seen.page_cache = page_cache(host);
+  seen.local_time = local_time();
+  observe_load(host, seen);
+  const detail::DiskLoad disks(host);
+  observe_read_cost(host, guard, policy, history, seen);
+  if (count->low != 0) {
+    auto where = zombies::attribute(host);
+    if (!where) return fail(where.error());
+    seen.residual = where->residual;
+    seen.slab = where->slab;
+    seen.ancestors = std::move(where->ancestors);
+  }
+  if (count->low >= policy.zombies_high) seen.pages_reparented = detail::reparents_pages(host);
+  seen.can_reap = ::access(detail::reaper_path(host).c_str(), F_OK) == 0;
+  seen.can_reclaim = can_reclaim(host, seen.ancestors);
+  seen.disk_busy = disks.busiest();
+  return seen;
+}
+
+}  // namespace cgctl::mitigation

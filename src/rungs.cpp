@@ -1,0 +1,188 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "rungs.hpp"
+
+#include <fcntl.h>
+#include <glob.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+#include <vector>
+
+#include "cgctl/filesystem.hpp"
+#include "cgctl/mitigation.hpp"
+#include "isolated.hpp"
+#include "page_lists.hpp"
+#include "reclaim.hpp"
+
+namespace cgctl {
+namespace {
+
+using mitigation::Policy;
+using mitigation::Rung;
+using std::chrono::nanoseconds;
+
+constexpr std::int64_t sysfs_magic = 0x62656572;
+
+int write_to(int control, const char* text) noexcept {
+  for (;;) {
+    const ssize_t done = sys::write(control, text, 1);
+    if (done != -EINTR) return done < 0 ? static_cast<int>(-done) : 0;
+  }
+}
+
+/// The control file `path`, which must be of the file system `magic`.
+Result<UniqueFd> open_control(const char* what, const std::string& path, std::int64_t magic,
+                              const char* root_option) {
+  auto fd = fs::open_trusted(path, O_WRONLY);
+  if (!fd) return fd;
+  if (sys::file_system(fd->get()) == magic) return fd;
+  return fail(Error::make(errc::outside, what, path,
+                          magic == fs::proc_magic ? "not a file of procfs" : "not a file of sysfs",
+                          std::string("nothing was written; check ") + root_option));
+}
+
+// ---- drop_caches ----
+
+const char* level_of(Rung rung) {
+  if (rung == Rung::drop_page_cache) return "1";
+  if (rung == Rung::drop_slab) return "2";
+  return rung == Rung::drop_all ? "3" : nullptr;
+}
+
+Result<UniqueFd> open_drop_caches(const std::string& path) {
+  auto fd = open_control("drop caches", path, fs::proc_magic, "--proc-root");
+  if (fd || fd.error().kind == errc::outside) return fd;
+  Error error = fd.error();
+  if (error.os_errno == ENOENT)
+    error.hint = "the procfs given has no sysctls; name the host's with --proc-root";
+  if (error.os_errno == EROFS || error.os_errno == EACCES || error.os_errno == EPERM) {
+    error.hint = "only root may write it, in a container only with /proc/sys writable (privileged)";
+  }
+  return fail(std::move(error));
+}
+
+/// The file systems to write back; none for all.
+Result<std::vector<UniqueFd>> open_mounts(const std::vector<std::string>& paths) {
+  std::vector<UniqueFd> mounts;
+  for (const std::string& path : paths) {
+    auto fd = fs::open_trusted(path, O_RDONLY | O_DIRECTORY);
+    if (!fd) return fail(fd.error());
+    mounts.push_back(std::move(*fd));
+  }
+  return mounts;
+}
+
+Result<nanoseconds> drop(const Host& host, Rung rung, const std::vector<std::string>& to_sync,
+                         detail::Isolation how) {
+  how.operation = "drop caches";
+  how.path = fs::join(host.roots().proc, "sys/vm/drop_caches");
+  const char* const level = level_of(rung);
+  if (level == nullptr) {
+    return fail(Error::make(errc::invalid_argument, how.operation, how.path,
+                            std::string(to_string(rung)) + " is no level of drop_caches"));
+  }
+  const auto control = open_drop_caches(how.path);
+  if (!control) return fail(control.error());
+  const auto mounts = open_mounts(to_sync);
+  if (!mounts) return fail(mounts.error());
+  const auto work = [&]() noexcept {
+    // Dirty pages are not dropped: written back first.
+    if (rung != Rung::drop_slab) {
+      if (mounts->empty()) ::sync();
+      for (const UniqueFd& mount : *mounts) ::syncfs(mount.get());
+      detail::drain_page_lists();
+    }
+    return write_to(control->get(), level);
+  };
+  return detail::run_isolated(work, how);
+}
+
+// ---- a vendor's reaper ----
+
+Result<nanoseconds> reap(const Host& host, detail::Isolation how) {
+  how.operation = "reap";
+  how.path = detail::reaper_path(host);
+  const auto control = open_control(how.operation, how.path, sysfs_magic, "--sys-root");
+  if (!control) return fail(control.error());
+  const auto work = [&control]() noexcept {
+    // One round promises nothing; a few are advised (memcg_zombie_reaper.rst).
+    constexpr int rounds = 4;
+    int error = 0;
+    for (int round = 0; round < rounds && error == 0; ++round) {
+      error = write_to(control->get(), "1");
+    }
+    return error;
+  };
+  return detail::run_isolated(work, how);
+}
+
+// ---- files whose cache may go ----
+
+constexpr std::size_t most_files = 1024;
+
+/// Regular files alone: opening a FIFO or a device does things.
+void add_file(const char* path, std::vector<UniqueFd>& files) {
+  const int fd = sys::open_at(AT_FDCWD, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  if (fd < 0) return;
+  UniqueFd file(fd);
+  struct ::stat about {};
+  if (sys::stat(fd, about) == 0 && S_ISREG(about.st_mode)) files.push_back(std::move(file));
+}
+
+std::vector<UniqueFd> open_files(const std::vector<std::string>& patterns) {
+  std::vector<UniqueFd> files;
+  for (const std::string& pattern : patterns) {
+    ::glob_t found{};
+    if (::glob(pattern.c_str(), GLOB_NOSORT, nullptr, &found) == 0) {
+      for (std::size_t i = 0; i < found.gl_pathc && files.size() < most_files; ++i) {
+        add_file(found.gl_pathv[i], files);
+      }
+    }
+    ::globfree(&found);
+  }
+  return files;
+}
+
+Result<nanoseconds> advise(const Policy& policy, detail::Isolation how) {
+  how.operation = "fadvise";
+  for (const std::string& pattern : policy.files)
+    how.path += (how.path.empty() ? "" : " ") + pattern;
+  const std::vector<UniqueFd> files = open_files(policy.files);
+  if (files.empty()) {
+    return fail(
+        Error::make(errc::unsupported, how.operation, how.path, "no regular file has such a name"));
+  }
+  const auto work = [&files]() noexcept {
+    for (const UniqueFd& file : files) {
+      // Dirty pages stay otherwise.
+      ::fdatasync(file.get());
+      ::posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED);
+    }
+    return 0;
+  };
+  return detail::run_isolated(work, how);
+}
+
+}  // namespace
+
+std::string detail::reaper_path(const Host& host) {
+  return fs::join(host.roots().sys, "kernel/mm/memcg_reaper/reap");
+}
+
+Result<nanoseconds> detail::take(const Host& host, Rung rung, const mitigation::Observation& seen,
+                                 const Policy& policy, int stop) {
+  const Isolation how{policy.deadline, stop, "", {}};
+  if (rung == Rung::reap) return reap(host, how);
+  if (rung == Rung::advise) return advise(policy, how);
+  if (rung == Rung::reclaim) return reclaim(host, seen.ancestors, policy.reclaim_chunk, how);
+  return drop(host, rung, policy.sync, how);
+}
+
+Result<nanoseconds> mitigation::drop_caches(const Host& host, Rung rung, nanoseconds deadline) {
+  return drop(host, rung, {}, {deadline, -1, "", {}});
+}
+
+}  // namespace cgctl

@@ -1,0 +1,111 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "../../src/history_text.hpp"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <string>
+
+namespace history_text_test {
+
+using namespace cgctl::mitigation;
+using namespace std::chrono_literals;
+using cgctl::detail::history_from_text;
+using cgctl::detail::Moment;
+using cgctl::detail::to_text;
+
+const Moment now{"this-boot", 1000s, 1'800'000'000s};
+
+History full() {
+  History history{900s, 3};
+  history.actions = {-500s, 100s, 880s};
+  history.alarmed = true;
+  history.sample = Sample{990s, 1234};
+  history.growth = 0.25;
+  history.probe = Probe{950s, 12345ns, 678};
+  history.of(Rung::reclaim) = {700s, 2, 3, 4, 5};
+  history.of(Rung::drop_all).failed = 9;
+  return history;
+}
+
+TEST(HistoryText, GivesBackAllOfIt) {
+  const auto back = history_from_text(to_text(full(), now), now);
+  ASSERT_TRUE(back);
+  EXPECT_EQ(to_text(*back, now), to_text(full(), now));
+  EXPECT_EQ(back->last_action, 900s);
+  EXPECT_EQ(back->ineffective, 3);
+  EXPECT_EQ(back->actions, full().actions);
+  EXPECT_TRUE(back->alarmed);
+  ASSERT_TRUE(back->sample);
+  EXPECT_EQ(back->sample->at, 990s);
+  EXPECT_EQ(back->sample->zombies, 1234);
+  EXPECT_DOUBLE_EQ(back->growth, 0.25);
+  ASSERT_TRUE(back->probe);
+  EXPECT_EQ(back->probe->cost, 12345ns);
+  EXPECT_EQ(back->probe->memcgs, 678);
+  const RungHistory& rung = back->of(Rung::reclaim);
+  EXPECT_EQ(rung.last, 700s);
+  EXPECT_EQ(rung.useless, 2);
+  EXPECT_EQ(rung.effective, 3);
+  EXPECT_EQ(rung.ineffective, 4);
+  EXPECT_EQ(rung.failed, 5);
+  EXPECT_EQ(back->of(Rung::drop_all).failed, 9);
+}
+
+TEST(HistoryText, OfNothingIsNothing) {
+  const auto back = history_from_text(to_text({}, now), now);
+  ASSERT_TRUE(back);
+  EXPECT_FALSE(back->last_action);
+  EXPECT_FALSE(back->sample);
+  EXPECT_FALSE(back->probe);
+  EXPECT_TRUE(back->actions.empty());
+}
+
+TEST(HistoryText, CutOffAnywhereIsNotUnderstood) {
+  const std::string text = to_text(full(), now);
+  for (std::size_t size = 0; size < text.size(); ++size) {
+    EXPECT_FALSE(history_from_text(text.substr(0, size), now)) << size;
+  }
+  EXPECT_FALSE(history_from_text(text + "x", now));
+}
+
+TEST(HistoryText, AnyLineMissingOrChangedIsNotUnderstood) {
+  const std::string text = to_text(full(), now);
+  for (std::size_t start = 0; start < text.size();) {
+    const std::size_t end = text.find('\n', start) + 1;
+    std::string without = text;
+    without.erase(start, end - start);
+    EXPECT_FALSE(history_from_text(without, now)) << without;
+    std::string other = text;
+    other[start] = '#';
+    EXPECT_FALSE(history_from_text(other, now)) << other;
+    start = end;
+  }
+}
+
+TEST(HistoryText, OfAnotherBootKeepsItsDistanceByTheWallClock) {
+  const Moment later{"next-boot", 50s, now.since_1970 + 3600s};
+  const auto back = history_from_text(to_text(full(), now), later);
+  ASSERT_TRUE(back);
+  // Written at 1000 s of uptime, 3600 s ago; now it is 50 s after the boot.
+  EXPECT_EQ(back->last_action, 900s - 1000s - 3600s + 50s);
+  EXPECT_EQ(back->actions.back(), 880s - 1000s - 3600s + 50s);
+  EXPECT_EQ(back->ineffective, 0);
+  EXPECT_FALSE(back->alarmed);
+  EXPECT_FALSE(back->sample);
+  EXPECT_FALSE(back->probe);
+  EXPECT_EQ(back->growth, 0);
+  EXPECT_EQ(back->of(Rung::reclaim).useless, 0);
+  EXPECT_FALSE(back->of(Rung::reclaim).last);
+  EXPECT_EQ(back->of(Rung::reclaim).effective, 3) << "counters go on";
+}
+
+TEST(HistoryText, OfAnotherBootAndALaterClockCountsAsJustWritten) {
+  const Moment earlier{"next-boot", 50s, now.since_1970 - 86400s};
+  const auto back = history_from_text(to_text(full(), now), earlier);
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->last_action, 900s - 1000s + 50s);
+}
+
+}  // namespace history_text_test

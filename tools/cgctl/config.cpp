@@ -1,0 +1,388 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "config.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/stat.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "cgctl/filesystem.hpp"
+#include "command.hpp"
+#include "config_values.hpp"
+#include "setting_options.hpp"
+
+namespace cgctl::tool {
+namespace {
+
+using mitigation::Rung;
+using mitigation::Window;
+
+/// A key: how its value is read from TOML, and written. Why a value cannot be is thrown as
+/// CLI::ValidationError, as by the parsers of options.
+struct Key {
+  const char* table;
+  const char* name;
+  const char* comment;
+  std::function<void(const toml::node&, Configuration&)> read;
+  std::function<std::string(const Configuration&)> show;
+};
+
+std::string text_of(const toml::node& node) {
+  const auto text = node.value_exact<std::string>();
+  if (!text) throw CLI::ValidationError("not a string in quotes");
+  return *text;
+}
+
+std::vector<std::string> texts_of(const toml::node& node) {
+  const toml::array* const array = node.as_array();
+  if (array == nullptr) throw CLI::ValidationError("not an array of strings: [\"...\"]");
+  std::vector<std::string> texts;
+  for (const toml::node& element : *array) texts.push_back(text_of(element));
+  return texts;
+}
+
+std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (static_cast<unsigned char>(c) < 0x20) {
+      out += fmt::format("\\u{:04x}", c);
+    } else {
+      out += c;
+    }
+  }
+  return out += '"';
+}
+
+std::string quoted(const std::vector<std::string>& texts) {
+  std::vector<std::string> all;
+  std::transform(texts.begin(), texts.end(), std::back_inserter(all),
+                 [](const std::string& text) { return quoted(text); });
+  return fmt::format("[{}]", fmt::join(all, ", "));
+}
+
+// ---- kinds of keys; `member` gives the place in a Configuration ----
+
+template <class Member>
+Key time(const char* table, const char* name, const char* comment, std::chrono::nanoseconds least,
+         Member member) {
+  const auto read = [member, least](const toml::node& node, Configuration& out) {
+    auto& place = member(out);
+    using Duration = std::decay_t<decltype(place)>;
+    const auto value = parse_time(text_of(node));
+    if (value < least) {
+      throw CLI::ValidationError(fmt::format("less than {}", time_text(least)));
+    }
+    place = std::chrono::ceil<Duration>(value);
+  };
+  return {table, name, comment, read,
+          [member](const Configuration& from) { return quoted(time_text(member(from))); }};
+}
+
+template <class Member>
+Key number(const char* table, const char* name, const char* comment, double least, double most,
+           Member member) {
+  const auto read = [member, least, most](const toml::node& node, Configuration& out) {
+    auto& place = member(out);
+    using Number = std::decay_t<decltype(place)>;
+    if (std::is_integral_v<Number> && !node.is_integer()) {
+      throw CLI::ValidationError("not a whole number");
+    }
+    const auto value = node.value<double>();
+    if (!value || node.is_boolean()) throw CLI::ValidationError("not a number");
+    if (!(*value >= least && *value <= most)) {
+      throw CLI::ValidationError(fmt::format("not within {} and {}", least, most));
+    }
+    place = static_cast<Number>(*value);
+  };
+  return {table, name, comment, read,
+          [member](const Configuration& from) { return fmt::format("{}", member(from)); }};
+}
+
+template <class Member>
+Key size(const char* table, const char* name, const char* comment, Member member) {
+  return {table, name, comment,
+          [member](const toml::node& node, Configuration& out) {
+            member(out) = parse_size(text_of(node));
+          },
+          [member](const Configuration& from) { return quoted(size_text(member(from))); }};
+}
+
+/// A text, or several.
+template <class Member>
+Key text(const char* table, const char* name, const char* comment, Member member) {
+  return {table, name, comment,
+          [member](const toml::node& node, Configuration& out) {
+            auto& place = member(out);
+            if constexpr (std::is_same_v<std::decay_t<decltype(place)>, std::string>) {
+              place = text_of(node);
+            } else {
+              place = texts_of(node);
+            }
+          },
+          [member](const Configuration& from) { return quoted(member(from)); }};
+}
+
+/// Several of what `parse` makes of a text, and `show` a text of.
+template <class Member, class Parse, class Show>
+Key list(const char* table, const char* name, const char* comment, Member member, Parse parse,
+         Show show) {
+  return {table, name, comment,
+          [member, parse](const toml::node& node, Configuration& out) {
+            auto& place = member(out);
+            place.clear();
+            for (const std::string& one : texts_of(node)) place.push_back(parse(one));
+          },
+          [member, show](const Configuration& from) {
+            std::vector<std::string> texts;
+            for (const auto& one : member(from)) texts.emplace_back(show(one));
+            return quoted(texts);
+          }};
+}
+
+Rung parse_rung(const std::string& name) {
+  const auto rung = mitigation::rung_named(name);
+  if (!rung) throw CLI::ValidationError(fmt::format("'{}' is none of the rungs", name));
+  return *rung;
+}
+
+#define MEMBER(name) \
+  [](auto& from) -> auto& { return from.name; }
+
+const std::vector<Key>& keys() {
+  using namespace std::chrono_literals;
+  static const std::vector<Key> all = {
+      number("trigger", "zombies_high", "act from this many zombies on", 1, 1e12,
+             MEMBER(policy.zombies_high)),
+      number("trigger", "zombies_low",
+             "once above, until so few are left; half of zombies_high where it is not given", 0,
+             1e12, MEMBER(policy.zombies_low)),
+      time(
+          "trigger", "read_cost_limit",
+          "act when a read of the root's memory.numa_stat takes longer, or soon will, and zombies\n"
+          "are to blame",
+          1us, MEMBER(policy.read_cost_limit)),
+      time("trigger", "probe_interval", "that read is measured at most this often", 1s,
+           MEMBER(policy.probe_interval)),
+      list("action", "ladder",
+           "what may be done, tried in this order until enough zombies are gone; what the kernel\n"
+           "has not, and what was useless lately, is left out. memcg_reaper: Alibaba's kernels;\n"
+           "fadvise: gives up the cache of `files`; memory.reclaim: v2, Linux 5.19;\n"
+           "drop_caches=2 comes only after drop_caches=1 freed next to nothing",
+           MEMBER(policy.ladder), parse_rung, [](Rung rung) { return to_string(rung); }),
+      text("action", "files",
+           "glob(7) patterns of files that are read no more, such as rotated logs",
+           MEMBER(policy.files)),
+      text("action", "sync", "mount points to write back before drop_caches=1; all when empty",
+           MEMBER(policy.sync)),
+      time("action", "deadline", "of each of them", 1ms, MEMBER(policy.deadline)),
+      size("action", "reclaim_chunk", "a write to memory.reclaim", MEMBER(policy.reclaim_chunk)),
+      number("action", "min_effect", "the share of the zombies that must go to call it effective",
+             0.001, 1, MEMBER(policy.min_effect)),
+      number("action", "useless_limit",
+             "what was useless so many times in a row is left out for guard.max_interval", 1, 1e6,
+             MEMBER(policy.useless_limit)),
+      time("action", "refaults_after",
+           "how long after an action to tell what had to be read again; 0s: do not", 0s,
+           MEMBER(refaults_after)),
+      time("guard", "min_interval", "between two actions", 0s, MEMBER(policy.min_interval)),
+      time("guard", "max_interval", "what doubling it after each useless action ends at", 0s,
+           MEMBER(policy.max_interval)),
+      number("guard", "actions_a_day", "in any 24 hours", 0, 10000, MEMBER(policy.actions_a_day)),
+      number("guard", "io_pressure", "percent, some avg10; refuses above", 0, 100,
+             MEMBER(policy.io_pressure_limit)),
+      number("guard", "memory_pressure", "percent, full avg10; refuses above", 0, 100,
+             MEMBER(policy.memory_pressure_limit)),
+      number("guard", "disk_busy", "percent of the time, the busiest disk; refuses above", 0, 100,
+             MEMBER(policy.disk_busy_limit)),
+      size("guard", "dirty", "bytes to be written back; refuses above", MEMBER(policy.dirty_limit)),
+      list(
+          "guard", "windows",
+          "when it may act, local time, such as \"Mon-Fri 02:00-05:00\", \"Sat,Sun 00:00-24:00\";\n"
+          "at any time when empty",
+          MEMBER(policy.windows), parse_window, window_text),
+      time("daemon", "interval", "between two looks", 1s, MEMBER(interval)),
+      time("daemon", "jitter", "added to it, at random up to this, so that nodes do not act as one",
+           0s, MEMBER(jitter)),
+      text("daemon", "state_dir", "lock and history; also of --once", MEMBER(state_dir)),
+      text("daemon", "metrics_file",
+           "written after each look, for node_exporter's textfile collector; none when empty",
+           MEMBER(metrics_file)),
+      text("daemon", "listen", "unix:/PATH of a socket that answers HTTP with the metrics",
+           MEMBER(listen)),
+  };
+  return all;
+}
+
+#undef MEMBER
+
+Error at(const std::string& path, const toml::source_position& where, std::string reason) {
+  return Error::make(errc::malformed, "configure",
+                     fmt::format("{}:{}:{}", path, where.line, where.column), std::move(reason),
+                     "`cgctl mitigate --print-config` prints a file with every key");
+}
+
+const Key* find(std::string_view table, std::string_view name) {
+  const auto found = std::find_if(keys().begin(), keys().end(), [&](const Key& key) {
+    return key.table == table && key.name == name;
+  });
+  return found == keys().end() ? nullptr : &*found;
+}
+
+bool is_table(std::string_view name) {
+  return std::any_of(keys().begin(), keys().end(),
+                     [name](const Key& key) { return key.table == name; });
+}
+
+/// Rules between values; the reason why they do not go together, and the key to name.
+std::optional<std::pair<const char*, std::string>> contradiction(const Configuration& all) {
+  const mitigation::Policy& policy = all.policy;
+  if (policy.zombies_low > policy.zombies_high) {
+    return std::pair("zombies_low", fmt::format("zombies_low {} is above zombies_high {}",
+                                                policy.zombies_low, policy.zombies_high));
+  }
+  if (policy.min_interval > policy.max_interval) {
+    return std::pair("min_interval",
+                     fmt::format("min_interval {} is longer than max_interval {}",
+                                 time_text(policy.min_interval), time_text(policy.max_interval)));
+  }
+  if (!all.listen.empty() && !is_unix_address(all.listen)) {
+    return std::pair("listen", fmt::format("'{}' is not unix:/PATH", all.listen));
+  }
+  return std::nullopt;
+}
+
+/// `place` becomes what the command line says, if anything.
+template <class Place, class Value>
+void override(Place& place, const std::optional<Value>& value) {
+  if (!value) return;
+  if constexpr (std::is_same_v<Place, std::chrono::seconds>) {
+    place = std::chrono::ceil<std::chrono::seconds>(*value);
+  } else {
+    place = *value;
+  }
+}
+
+Result<Configuration> configuration_of(const toml::table& file, const std::string& path) {
+  Configuration out;
+  bool has_low = false;
+  for (const auto& [table_name, node] : file) {
+    const toml::table* const table = node.as_table();
+    if (table == nullptr || !is_table(table_name.str())) {
+      return fail(
+          at(path, table_name.source().begin, fmt::format("unknown key '{}'", table_name.str())));
+    }
+    for (const auto& [name, value] : *table) {
+      const Key* const key = find(table_name.str(), name.str());
+      if (key == nullptr) {
+        return fail(at(path, name.source().begin,
+                       fmt::format("unknown key '{}' in [{}]", name.str(), table_name.str())));
+      }
+      try {
+        key->read(value, out);
+      } catch (const CLI::ValidationError& error) {
+        return fail(at(path, value.source().begin, fmt::format("{}: {}", key->name, error.what())));
+      }
+      has_low = has_low || key->name == std::string_view("zombies_low");
+    }
+  }
+  if (!has_low) out.policy.zombies_low = out.policy.zombies_high / 2;
+  if (const auto wrong = contradiction(out)) {
+    toml::source_position where{1, 1};
+    for (const auto& [table_name, node] : file) {
+      const auto* const value = node.as_table()->get(wrong->first);
+      if (value != nullptr) where = value->source().begin;
+    }
+    return fail(at(path, where, wrong->second));
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<Configuration> read_config(const std::string& path) {
+  const auto text = fs::read_trusted(path);
+  if (!text) return fail(text.error());
+  const toml::parse_result parsed = toml::parse(*text, path);
+  if (!parsed) {
+    return fail(at(path, parsed.error().source().begin, std::string(parsed.error().description())));
+  }
+  return configuration_of(parsed.table(), path);
+}
+
+Result<Configuration> find_config() {
+  struct ::stat about {};
+  if (::stat(default_config, &about) != 0) return Configuration{};
+  return read_config(default_config);
+}
+
+Result<Configuration> configure(const Overrides& overrides, Use use) {
+  auto found = overrides.file.empty() ? find_config() : read_config(overrides.file);
+  if (!found) return found;
+  mitigation::Policy& policy = found->policy;
+  override(policy.zombies_high, overrides.high);
+  if (overrides.high) policy.zombies_low = *overrides.high / 2;
+  override(policy.zombies_low, overrides.low);
+  override(policy.read_cost_limit, overrides.read_cost_limit);
+  override(policy.min_interval, overrides.min_interval);
+  policy.max_interval = std::max(policy.max_interval, policy.min_interval);
+  override(policy.deadline, overrides.deadline);
+  override(found->interval, overrides.interval);
+  found->interval = std::max(found->interval, std::chrono::seconds(1));
+  if (use == Use::once) found->refaults_after = std::chrono::seconds(0);
+  override(found->refaults_after, overrides.refaults_after);
+  override(found->state_dir, overrides.state_dir);
+  override(found->metrics_file, overrides.metrics_file);
+  override(found->listen, overrides.listen);
+  if (overrides.level != 0) policy.only = rung_of(overrides.level);
+  if (overrides.force) policy.guards = mitigation::Guards::override_all;
+  if (const auto wrong = contradiction(*found)) {
+    return fail(Error::make(errc::invalid_argument, "configure",
+                            overrides.file.empty() ? "" : overrides.file, wrong->second));
+  }
+  return found;
+}
+
+void check(const Overrides& overrides) {
+  if (overrides.high && overrides.low && *overrides.low > *overrides.high) {
+    throw CLI::ValidationError(
+        fmt::format("--low {}: above --high {}", *overrides.low, *overrides.high));
+  }
+  if (overrides.listen && !is_unix_address(*overrides.listen)) {
+    throw CLI::ValidationError(fmt::format("--listen '{}': not unix:/PATH", *overrides.listen));
+  }
+}
+
+std::string to_toml(const Configuration& configuration) {
+  std::string text = "# cgctl mitigate: when and how to free zombies. See cgctl(8).\n";
+  std::string_view table;
+  for (const Key& key : keys()) {
+    if (table != key.table) text += fmt::format("\n[{}]\n", key.table);
+    table = key.table;
+    std::string comment = key.comment;
+    for (std::size_t end = 0; (end = comment.find('\n', end)) != std::string::npos;) {
+      comment.replace(end, 1, "\n# ");
+      end += 3;
+    }
+    text += fmt::format("# {}\n{} = {}\n", comment, key.name, key.show(configuration));
+  }
+  return text;
+}
+
+std::string hash_of(const Configuration& configuration) {
+  // FNV-1a: it is to tell configurations apart, not to withstand an attacker.
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : to_toml(configuration)) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  }
+  return fmt::format("{:016x}", hash);
+}
+
+}  // namespace cgctl::tool

@@ -1,0 +1,376 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "daemon.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <optional>
+#include <random>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "json.hpp"
+#include "metrics.hpp"
+#include "metrics_server.hpp"
+#include "mitigation_run.hpp"
+#include "notify.hpp"
+
+namespace cgctl::tool {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+
+/// CLOCK_BOOTTIME.
+nanoseconds boottime() {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return seconds(now.tv_sec) + nanoseconds(now.tv_nsec);
+}
+
+/// Something a thread can wait for, and another can make happen.
+class Event {
+ public:
+  Event() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+  [[nodiscard]] int descriptor() const noexcept { return fd_.get(); }
+  void raise() const {
+    const std::uint64_t one = 1;
+    (void)!::write(fd_.get(), &one, sizeof one);
+  }
+  void clear() const {
+    std::uint64_t count = 0;
+    (void)!::read(fd_.get(), &count, sizeof count);
+  }
+
+ private:
+  UniqueFd fd_;
+};
+
+/// Rings at a point in CLOCK_BOOTTIME, after a suspend at once when that has passed.
+class Alarm {
+ public:
+  Alarm() : fd_(::timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)) {}
+  [[nodiscard]] int descriptor() const noexcept { return fd_.get(); }
+  void set(nanoseconds at) const {
+    const auto whole = std::chrono::duration_cast<seconds>(at);
+    const itimerspec when{{0, 0}, {whole.count(), (at - whole).count()}};
+    ::timerfd_settime(fd_.get(), TFD_TIMER_ABSTIME, &when, nullptr);
+  }
+  void clear() const {
+    std::uint64_t count = 0;
+    (void)!::read(fd_.get(), &count, sizeof count);
+  }
+
+ private:
+  UniqueFd fd_;
+};
+
+/// One look at a time, in a thread of its own.
+class Worker {
+ public:
+  explicit Worker(Mitigator mitigator) : mitigator_(std::move(mitigator)) {}
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+  ~Worker() {
+    stop_.raise();
+    if (thread_.joinable()) thread_.join();
+  }
+
+  [[nodiscard]] bool busy() const noexcept { return thread_.joinable(); }
+  [[nodiscard]] int done_descriptor() const noexcept { return done_.descriptor(); }
+  [[nodiscard]] nanoseconds started() const noexcept { return started_; }
+
+  void start(const mitigation::Policy& policy) {
+    started_ = boottime();
+    thread_ = std::thread([this, policy] {
+      result_ = mitigator_.run(policy, stop_.descriptor());
+      done_.raise();
+    });
+  }
+  /// Once done_descriptor() is readable.
+  Result<Report> finish() {
+    thread_.join();
+    done_.clear();
+    return std::move(*std::exchange(result_, std::nullopt));
+  }
+  /// Gives the work up; false when it does not end within the time.
+  [[nodiscard]] bool stop_within(milliseconds patience) {
+    stop_.raise();
+    if (!busy()) return true;
+    pollfd done{done_.descriptor(), POLLIN, 0};
+    return ::poll(&done, 1, static_cast<int>(patience.count())) == 1;
+  }
+
+  /// Only while it is not busy.
+  [[nodiscard]] Mitigator& mitigator() noexcept { return mitigator_; }
+
+ private:
+  Mitigator mitigator_;
+  Event stop_;
+  Event done_;
+  nanoseconds started_{};
+  std::optional<Result<Report>> result_;
+  std::thread thread_;
+};
+
+class Daemon {
+ public:
+  Daemon(const Globals& globals, Overrides overrides, Configuration configuration,
+         Mitigator mitigator, std::optional<MetricsServer> server, int signals)
+      : globals_(globals),
+        overrides_(std::move(overrides)),
+        configuration_(std::move(configuration)),
+        worker_(std::move(mitigator)),
+        server_(std::move(server)),
+        signals_(signals) {}
+
+  Exit run();
+
+ private:
+  enum Source { signalled, ticked, verifying, done, asked, sources };
+
+  void handle_signal();
+  void look(const mitigation::Policy& policy);
+  void look_again();
+  void take_result();
+  void verify();
+  void log(const Report& report);
+  void log_change(const Report& report);
+  void reload();
+  void serve_at(const std::string& address);
+  void show_metrics(const Report& report);
+  [[nodiscard]] nanoseconds next_look();
+  [[nodiscard]] int poll_time() const;
+  void feed_watchdog();
+  Exit leave();
+
+  const Globals& globals_;
+  Overrides overrides_;
+  Configuration configuration_;
+  Worker worker_;
+  std::optional<MetricsServer> server_;
+  int signals_;
+  Alarm tick_;
+  Alarm verification_;
+  std::minstd_rand random_{std::random_device{}()};
+  std::optional<Report> to_verify_;  ///< its refaults are waited for
+  std::string metrics_ = "# the first look is not over yet\n";
+  std::string last_said_;
+  std::optional<std::chrono::microseconds> watchdog_ = watchdog_time();
+  bool look_at_once_ = false;
+  bool leaving_ = false;
+};
+
+nanoseconds Daemon::next_look() {
+  const auto most = std::chrono::duration_cast<milliseconds>(configuration_.jitter).count();
+  std::uniform_int_distribution<std::int64_t> spread(0, most);
+  return boottime() + configuration_.interval + milliseconds(spread(random_));
+}
+
+void Daemon::look(const mitigation::Policy& policy) {
+  tick_.set(next_look());
+  if (!worker_.busy()) worker_.start(policy);
+}
+
+/// SIGUSR1: any zombie is a reason, and no guard speaks against it.
+void Daemon::look_again() {
+  look_at_once_ = worker_.busy();
+  if (look_at_once_) return;
+  mitigation::Policy now = configuration_.policy;
+  now.zombies_high = 1;
+  now.zombies_low = 0;
+  now.guards = mitigation::Guards::override_all;
+  look(now);
+}
+
+void Daemon::log(const Report& report) {
+  print(globals_, json_of(report));
+  std::fflush(stdout);
+}
+
+/// What is not an action is said once, until it changes.
+void Daemon::log_change(const Report& report) {
+  const std::string said(mitigation::to_string(report.plan.decision));
+  if (said == last_said_) return;
+  last_said_ = said;
+  log(report);
+}
+
+void Daemon::show_metrics(const Report& report) {
+  metrics_ =
+      metrics_text(report.outcome ? report.outcome->after : report.before, report.plan,
+                   worker_.mitigator().history(), configuration_, std::chrono::system_clock::now());
+  if (configuration_.metrics_file.empty()) return;
+  if (auto status = write_metrics(configuration_.metrics_file, metrics_); !status) {
+    warn(status.error().message());
+  }
+}
+
+void Daemon::take_result() {
+  auto report = worker_.finish();
+  if (!report) {
+    warn(report.error().message());
+    notify("STATUS=" + report.error().message());
+  } else {
+    notify(fmt::format("STATUS={}: {}", decision_of(*report), report->plan.reason));
+    show_metrics(*report);
+    if (!report->outcome) {
+      log_change(*report);
+    } else {
+      last_said_.clear();
+      verify();
+      to_verify_ = std::move(*report);
+      const auto wait = configuration_.refaults_after;
+      if (wait.count() == 0 || leaving_) {
+        log(*std::exchange(to_verify_, std::nullopt));
+      } else {
+        verification_.set(boottime() + wait);
+      }
+    }
+  }
+  if (std::exchange(look_at_once_, false)) look_again();
+}
+
+/// The line of an action comes when it is known what had to be read again.
+void Daemon::verify() {
+  verification_.clear();
+  if (!to_verify_) return;
+  const auto report = std::exchange(to_verify_, std::nullopt);
+  Report whole = *report;
+  whole.refaults = refaults_since(worker_.mitigator().host(), whole, configuration_.refaults_after);
+  log(whole);
+}
+
+void Daemon::serve_at(const std::string& address) {
+  server_.reset();
+  if (address.empty()) return;
+  auto server = MetricsServer::listen(address);
+  if (!server) return warn(server.error().message());
+  server_.emplace(std::move(*server));
+}
+
+void Daemon::reload() {
+  notify("RELOADING=1");
+  auto fresh = configure(overrides_, Use::daemon);
+  if (!fresh) {
+    warn("kept the configuration it has: " + fresh.error().message());
+  } else {
+    if (fresh->listen != configuration_.listen) serve_at(fresh->listen);
+    if (fresh->state_dir != configuration_.state_dir) {
+      warn("state_dir changes with a restart only");
+    }
+    configuration_ = std::move(*fresh);
+    tick_.set(next_look());
+  }
+  notify("READY=1");
+}
+
+void Daemon::handle_signal() {
+  signalfd_siginfo info{};
+  if (::read(signals_, &info, sizeof info) != sizeof info) return;
+  switch (static_cast<int>(info.ssi_signo)) {
+    case SIGHUP:
+      reload();
+      break;
+    case SIGUSR1:
+      look_again();
+      break;
+    default:
+      leaving_ = true;
+  }
+}
+
+int Daemon::poll_time() const {
+  if (!watchdog_) return -1;
+  return static_cast<int>(std::chrono::duration_cast<milliseconds>(*watchdog_ / 2).count());
+}
+
+/// Not for a worker that hangs: each rung has its deadline.
+void Daemon::feed_watchdog() {
+  const mitigation::Policy& policy = configuration_.policy;
+  const auto longest =
+      (policy.deadline + policy.settle_limit) * mitigation::rung_count + std::chrono::minutes(1);
+  if (!worker_.busy() || boottime() - worker_.started() < longest) notify("WATCHDOG=1");
+}
+
+Exit Daemon::leave() {
+  notify("STOPPING=1");
+  if (!worker_.stop_within(milliseconds(800))) {
+    // What is written down is whole at any moment; the lock goes with the process.
+    server_.reset();
+    std::fflush(nullptr);
+    ::_exit(0);
+  }
+  if (worker_.busy()) take_result();
+  if (to_verify_) log(*std::exchange(to_verify_, std::nullopt));
+  if (auto status = worker_.mitigator().save(); !status) {
+    return report(status.error());
+  }
+  return Exit::done;
+}
+
+Exit Daemon::run() {
+  notify("READY=1");
+  look(configuration_.policy);
+  while (!leaving_) {
+    std::array<pollfd, sources> wait{};
+    wait[signalled] = {signals_, POLLIN, 0};
+    wait[ticked] = {tick_.descriptor(), POLLIN, 0};
+    wait[verifying] = {verification_.descriptor(), POLLIN, 0};
+    wait[done] = {worker_.done_descriptor(), POLLIN, 0};
+    wait[asked] = {server_ ? server_->descriptor() : -1, POLLIN, 0};
+    if (::poll(wait.data(), wait.size(), poll_time()) < 0 && errno != EINTR) {
+      return report(Error::system("wait", "", errno));
+    }
+    if (watchdog_) feed_watchdog();
+    if (wait[done].revents != 0) take_result();
+    if (wait[verifying].revents != 0) verify();
+    if (wait[ticked].revents != 0) {
+      tick_.clear();
+      look(configuration_.policy);
+    }
+    if (wait[asked].revents != 0 && server_) server_->answer(metrics_);
+    if (wait[signalled].revents != 0) handle_signal();
+  }
+  return leave();
+}
+
+}  // namespace
+
+Exit run_daemon(const Globals& globals, const Host& host, const Overrides& overrides) {
+  auto configuration = configure(overrides, Use::daemon);
+  if (!configuration) return report(configuration.error());
+  auto mitigator = Mitigator::open(host, configuration->state_dir);
+  if (!mitigator) return report(mitigator.error());
+  std::optional<MetricsServer> server;
+  if (!configuration->listen.empty()) {
+    auto listening = MetricsServer::listen(configuration->listen);
+    if (!listening) return report(listening.error());
+    server.emplace(std::move(*listening));
+  }
+  // Before there is a second thread, which is to have them blocked too.
+  ::signal(SIGPIPE, SIG_IGN);
+  sigset_t set{};
+  sigemptyset(&set);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) sigaddset(&set, number);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  const UniqueFd signals(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals) return report(Error::system("wait for signals", "", errno));
+  Daemon daemon(globals, overrides, std::move(*configuration), std::move(*mitigator),
+                std::move(server), signals.get());
+  return daemon.run();
+}
+
+}  // namespace cgctl::tool

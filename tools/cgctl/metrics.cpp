@@ -1,0 +1,75 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "metrics.hpp"
+
+#include <memory>
+
+#include "command.hpp"
+
+namespace cgctl::tool::metrics_command {
+namespace {
+
+struct Options {
+  Overrides overrides;
+  std::string output;
+};
+
+/// One look, without acting and without remembering it.
+Result<std::string> look(const Host& host, const Configuration& configuration) {
+  auto history = mitigation::Store::peek(host, configuration.state_dir);
+  if (!history) return fail(history.error());
+  // A scrape must not be the harm: what the daemon measured is enough, else a read within the
+  // limit.
+  mitigation::Policy gentle = configuration.policy;
+  gentle.read_cost_limit /= 10;
+  numa::CostGuard guard;
+  const auto seen = mitigation::observe(host, guard, gentle, *history);
+  if (!seen) return fail(seen.error());
+  const auto plan = mitigation::decide(*seen, *history, configuration.policy, mitigation::uptime());
+  return metrics_text(*seen, plan, *history, configuration, std::chrono::system_clock::now());
+}
+
+Exit run_metrics(const Globals& globals, const Options& options) {
+  const auto configuration = configure(options.overrides, Use::once);
+  if (!configuration) return report(configuration.error());
+  const auto host = globals.host();
+  if (!host) return report(host.error());
+  const auto text = look(*host, *configuration);
+  if (!text) return report(text.error());
+  if (options.output.empty()) {
+    print(globals, std::string_view(*text));
+    return Exit::done;
+  }
+  const auto status = write_metrics(options.output, *text);
+  return status ? Exit::done : report(status.error());
+}
+
+}  // namespace
+
+void add(CLI::App& app, const Globals& globals, Run& run) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* const command = app.add_subcommand(
+      "metrics",
+      "the state of this machine as Prometheus metrics\n\n"
+      "Zombies, where they hang, what a read of memory.numa_stat costs, and what `cgctl mitigate` "
+      "did so far. Changes nothing.");
+  command->add_option("--config", options->overrides.file, "configuration, as of mitigate")
+      ->type_name("FILE");
+  command
+      ->add_option("--state-dir", options->overrides.state_dir,
+                   "history of mitigate (default /var/lib/cgctl)")
+      ->type_name("DIR");
+  command
+      ->add_option("-o,--output", options->output,
+                   "replace this file at once, for node_exporter's\ntextfile collector")
+      ->type_name("FILE");
+  command->footer(
+      "Examples:\n"
+      "  cgctl metrics\n"
+      "  cgctl metrics -o /var/lib/prometheus/node-exporter/cgctl.prom");
+  command->callback([&globals, &run, options] {
+    run = [&globals, options] { return run_metrics(globals, *options); };
+  });
+}
+
+}  // namespace cgctl::tool::metrics_command
