@@ -47,6 +47,21 @@ double share_freed(std::uint64_t before, std::uint64_t after) noexcept {
   return static_cast<double>(before - after) / static_cast<double>(before);
 }
 
+bool probe_due(const History& history, const Policy& policy, seconds now) {
+  const auto& probe = history.probe;
+  return !probe || probe->at > now || now - probe->at >= policy.probe_interval;
+}
+
+std::optional<std::chrono::nanoseconds> predicted_cost(const History& history,
+                                                       std::uint64_t memcgs) {
+  const auto& probe = history.probe;
+  if (!probe || probe->memcgs == 0 || memcgs > 2 * probe->memcgs) return std::nullopt;
+  const double times =
+      static_cast<double>(std::max(memcgs, probe->memcgs)) / static_cast<double>(probe->memcgs);
+  return std::chrono::nanoseconds(
+      static_cast<std::int64_t>(static_cast<double>(probe->cost.count()) * times));
+}
+
 void note(History& history, const Observation& seen, const Policy& policy, seconds now) {
   note_growth(history, seen.zombies.low, now);
   if (seen.zombies.low >= policy.zombies_high) history.alarmed = true;

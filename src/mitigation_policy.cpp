@@ -34,8 +34,10 @@ std::optional<std::chrono::nanoseconds> cost_to_come(const Observation& seen,
   if (!seen.read_cost || history.growth <= 0 || seen.zombies.kernel == 0) return std::nullopt;
   const double more = history.growth * duration<double>(policy.min_interval).count();
   const double times = 1 + more / static_cast<double>(seen.zombies.kernel);
-  const double cost = std::min(duration<double>(*seen.read_cost).count() * times, 1e6);
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(duration<double>(cost));
+  constexpr double farthest = 2;  // as in predicted_cost()
+  if (times > farthest) return std::nullopt;
+  return std::chrono::nanoseconds(
+      static_cast<std::int64_t>(static_cast<double>(seen.read_cost->count()) * times));
 }
 
 /// Whether a read would be noticeably cheaper without the zombies.
@@ -296,7 +298,9 @@ bool climb_on(const Observation& before, const std::vector<Action>& done, Rung n
               const Policy& policy) {
   if (done.empty()) return true;
   const Action& last = done.back();
-  if (last.zombies_after <= policy.zombies_low) return false;
+  // Where the cost of a read was the reason, they can be fewer than zombies_low from the start.
+  const std::uint64_t enough = std::min(policy.zombies_low, before.zombies.low / 2);
+  if (last.zombies_after <= enough) return false;
   // Slab goes only where the page cache was not it.
   const bool slab = next == Rung::drop_slab || next == Rung::drop_all;
   if (!slab || last.rung != Rung::drop_page_cache) return true;

@@ -32,23 +32,14 @@ std::optional<std::uint64_t> vmstat(const Host& host, std::initializer_list<cons
   return std::nullopt;
 }
 
-/// By the one property every kernel has: the cost is at most linear in the number of cgroups.
-std::optional<std::chrono::nanoseconds> predicted(const History& history, const Policy& policy,
-                                                  std::uint64_t memcgs, seconds now) {
-  const auto& probe = history.probe;
-  if (!probe || probe->at > now || now - probe->at >= policy.probe_interval) return std::nullopt;
-  const double times = static_cast<double>(std::max(memcgs, probe->memcgs)) /
-                       static_cast<double>(std::max<std::uint64_t>(probe->memcgs, 1));
-  return std::chrono::nanoseconds(
-      static_cast<std::int64_t>(static_cast<double>(probe->cost.count()) * times));
-}
-
 /// Reads the root's numa_stat once, unless even that is predicted to be ten times what the policy
 /// calls too much: then the prediction has to do, which is an upper bound.
 void observe_read_cost(const Host& host, numa::CostGuard& guard, const Policy& policy,
                        const History& history, Observation& seen) {
-  seen.read_cost = predicted(history, policy, seen.zombies.kernel, uptime());
-  if (seen.read_cost) return;
+  if (!probe_due(history, policy, uptime())) {
+    seen.read_cost = predicted_cost(history, seen.zombies.kernel);
+    return;
+  }
   const numa::CostGuard::Time now = std::chrono::steady_clock::now().time_since_epoch();
   const auto calibrated = numa::calibrate(host, guard, now);
   if (!calibrated && calibrated.error().kind == errc::unsupported && seen.zombies.kernel > 1)

@@ -56,7 +56,7 @@ struct Outcome {
   std::string explanation;  ///< why zombies are left, when ineffective
 };
 
-/// Climbs the plan's ladder until at most zombies_low are left. Each rung runs in a child process
+/// Climbs the plan's ladder as far as climb_on() says. Each rung runs in a child process
 /// with a deadline (a write to drop_caches cannot be interrupted otherwise), which dies with the
 /// calling thread; the child makes system calls only, so that a program with threads may call this.
 /// After each rung the count is polled until it stands still. Blocks for seconds. When the

@@ -195,6 +195,15 @@ std::string_view to_string(Effect effect) noexcept;
 /// The share of the zombies that went, 0..1.
 double share_freed(std::uint64_t before, std::uint64_t after) noexcept;
 
+/// Whether the read of the root's numa_stat may be measured again.
+bool probe_due(const History& history, const Policy& policy, std::chrono::seconds now);
+
+/// What a read costs with so many memory cgroups, by the last probe and the one property every
+/// kernel has: it is at most linear in their number. Nothing for more than twice as many, which
+/// would be a guess: a kernel that does not walk has the same cost for all of them.
+std::optional<std::chrono::nanoseconds> predicted_cost(const History& history,
+                                                       std::uint64_t memcgs);
+
 /// Takes a look into account: growth, the alarm, the probe. To be called once a look, before
 /// decide().
 void note(History& history, const Observation& seen, const Policy& policy,
@@ -204,7 +213,8 @@ void note(History& history, const Observation& seen, const Policy& policy,
 Plan decide(const Observation& seen, const History& history, const Policy& policy,
             std::chrono::seconds now);
 
-/// Whether the ladder is to be climbed on to `next`, after `done`.
+/// Whether the ladder is to be climbed on to `next`, after `done`: while more than zombies_low, or
+/// half of those there were, are left; to slab only where dropping page cache freed too little.
 bool climb_on(const Observation& before, const std::vector<Action>& done, Rung next,
               const Policy& policy);
 

@@ -67,17 +67,64 @@ clean_up() {
   [ ! -d "$lab" ] || rmdir "$lab"
 }
 
-# make_zombies COUNT DIRECTORY: each pinned by one page of a file in a new directory below DIRECTORY.
-make_zombies() {
+# prepare_zombies COUNT DIRECTORY: cgroups that become zombies when remove_cgroups removes them, each
+# pinned by one page of a file in a new directory below DIRECTORY.
+prepare_zombies() {
   local i directory
   directory=$(mktemp -d -p "$2" cgctl-cli-XXXXXX)
   files+=("$directory")
   mkdir -p "$lab"
-  for ((i = 0; i < $1; i++)); do
-    mkdir "$lab/$i"
+  seq -f "$lab/%.0f" "$1" | xargs mkdir
+  for ((i = 1; i <= $1; i++)); do
     echo $$ >"$lab/$i/cgroup.procs"
     echo "page $i" >"$directory/$i"
-    echo $$ >"$own/cgroup.procs"
-    rmdir "$lab/$i"
   done
+  echo $$ >"$own/cgroup.procs"
+}
+
+remove_cgroups() { find "$lab" -mindepth 1 -type d -print0 | xargs -0 rmdir; }
+
+make_zombies() { # COUNT DIRECTORY
+  prepare_zombies "$@"
+  remove_cgroups
+}
+
+# start_daemon INTERVAL [TRIGGER]: cgctl mitigate --daemon, after its first look; its lines go to
+# `lines`.
+start_daemon() {
+  cat >daemon.toml <<END
+[trigger]
+${2-}
+[action]
+refaults_after = "1s"
+[guard]
+io_pressure = 100
+memory_pressure = 100
+disk_busy = 100
+[daemon]
+interval = "$1"
+jitter = "0s"
+state_dir = "state"
+metrics_file = "cgctl.prom"
+END
+  "$CGCTL" mitigate --daemon --config daemon.toml >lines 2>&1 &
+  daemon=$!
+  said decision 10
+}
+
+# said PATTERN SECONDS: waits until the daemon has.
+said() {
+  local i
+  for ((i = 0; i < $2 * 10; i++)); do
+    ! grep -qs "$1" lines || return 0
+    sleep 0.1
+  done
+  cat lines
+  return 1
+}
+
+stop_daemon() {
+  kill -TERM "$daemon"
+  wait "$daemon"
+  echo "ended with $?"
 }

@@ -18,7 +18,7 @@
 #include <thread>
 
 #include "../support/child.hpp"
-#include "../support/temp_directory.hpp"
+#include "cgctl/filesystem.hpp"
 
 namespace isolated_test {
 
@@ -152,8 +152,8 @@ TEST(RunIsolated, TheWorkDoesNotOutliveAKilledCaller) {
   // Whoever reaps orphans here may take a moment.
   const auto give_up = std::chrono::steady_clock::now() + 10s;
   const auto gone = [&] {
-    const std::string state = test::file_text("/proc/" + std::to_string(*pid) + "/stat");
-    return state.empty() || state.find(") Z ") != std::string::npos;
+    const auto state = fs::read_trusted("/proc/" + std::to_string(*pid) + "/stat");
+    return !state || state->find(") Z ") != std::string::npos;
   };
   while (!gone() && std::chrono::steady_clock::now() < give_up) std::this_thread::sleep_for(1ms);
   EXPECT_TRUE(gone());

@@ -149,7 +149,7 @@ Result<lab::ZombieMaker> RealCgroups::zombies(lab::Pin pin, const TempDirectory&
 std::uint64_t RealCgroups::settled() const {
   std::uint64_t last = 0;
   int unchanged = 0;
-  for (int polls = 0; unchanged < 20 && polls < 400; ++polls) {
+  for (int polls = 0; unchanged < 10 && polls < 400; ++polls) {
     const auto count = zombies::count(*host_);
     EXPECT_TRUE(count) << count.error().message();
     if (!count) return 0;

@@ -407,6 +407,32 @@ TEST(Decide, ActsBeforeTheReadPassesItsLimit) {
   EXPECT_EQ(decide(seen, history, {}, now).decision, Decision::idle);
 }
 
+TEST(PredictedCost, IsAtMostLinearAndNoGuess) {
+  const Policy policy;
+  History history;
+  EXPECT_TRUE(probe_due(history, policy, now));
+  EXPECT_FALSE(predicted_cost(history, 100));
+  history.probe = Probe{now, 4ms, 100};
+  EXPECT_EQ(predicted_cost(history, 100), 4ms);
+  EXPECT_EQ(predicted_cost(history, 150), 6ms);
+  EXPECT_EQ(predicted_cost(history, 10), 4ms) << "fewer need not be cheaper";
+  EXPECT_EQ(predicted_cost(history, 200), 8ms);
+  EXPECT_FALSE(predicted_cost(history, 201));
+  EXPECT_FALSE(probe_due(history, policy, now + 599s));
+  EXPECT_TRUE(probe_due(history, policy, now + 600s));
+  EXPECT_TRUE(probe_due(history, policy, now - 1s)) << "of a later time";
+}
+
+TEST(Decide, DoesNotGuessFarAhead) {
+  Observation seen = with_zombies(600);
+  seen.read_cost = 6ms;
+  History history;
+  history.growth = 1.08;  // 648 more on 650: 11.98 ms
+  EXPECT_EQ(decide(seen, history, {}, now).decision, Decision::act);
+  history.growth = 1.1;
+  EXPECT_EQ(decide(seen, history, {}, now).decision, Decision::idle);
+}
+
 TEST(Decide, BlamesFewZombiesWithoutWhichAReadWouldBeWithinTheLimit) {
   Observation seen = with_zombies(20);
   seen.zombies.live = 130;

@@ -86,21 +86,23 @@ Exit run_mitigate(const Globals& globals, const Options& options) {
 
 void describe(CLI::App& command, Options& options) {
   Overrides& overrides = options.overrides;
-  CLI::Option_group* const what = command.add_option_group("What to do", "one of them");
-  what->add_flag("--once", options.once, "look, decide, act and verify once");
-  what->add_flag("--daemon", options.daemon,
-                 "do so again and again; a line of JSON for each action");
-  what->add_flag("--print-config", options.print_config,
-                 "print the configuration as a file with comments");
-  what->add_flag("--check-config", options.check_config, "only check the configuration");
-  what->require_option(1);
+  const char* const what = "One of";
+  command.add_flag("--once", options.once, "look, decide, act and verify once")->group(what);
+  command
+      .add_flag("--daemon", options.daemon, "do so again and again; a line of JSON for each action")
+      ->group(what);
+  command
+      .add_flag("--print-config", options.print_config,
+                "print the configuration as a file with comments")
+      ->group(what);
+  command.add_flag("--check-config", options.check_config, "only check the configuration")
+      ->group(what);
   command
       .add_option("--config", overrides.file,
                   fmt::format("configuration (default {}\nwhere it exists)", default_config))
       ->type_name("FILE");
-  auto* const dry_run =
-      command.add_flag("--dry-run", options.dry_run, "say what would be done, change nothing");
-  dry_run->excludes("--daemon");
+  command.add_flag("--dry-run", options.dry_run, "say what would be done, change nothing")
+      ->excludes("--daemon");
   add_level(command, "--level", overrides.level,
             "this level of drop_caches instead of the ladder, from\none zombie on")
       ->excludes("--daemon");
@@ -135,6 +137,17 @@ void describe(CLI::App& command, Options& options) {
       ->type_name("ADDRESS");
 }
 
+/// What depends on several options.
+void check(const Options& options) {
+  const int asked = int{options.once} + int{options.daemon} + int{options.print_config} +
+                    int{options.check_config};
+  if (asked != 1) {
+    throw CLI::ValidationError(
+        "one of --once, --daemon, --print-config and --check-config is required");
+  }
+  tool::check(options.overrides);
+}
+
 }  // namespace
 
 void add(CLI::App& app, const Globals& globals, Run& run) {
@@ -157,7 +170,7 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "  cgctl mitigate --daemon --listen unix:/run/cgctl.sock\n"
       "  cgctl mitigate --print-config > /etc/cgctl/mitigate.toml");
   command->callback([&globals, &run, options] {
-    check(options->overrides);
+    check(*options);
     run = [&globals, options] { return run_mitigate(globals, *options); };
   });
 }

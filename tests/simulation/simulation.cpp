@@ -1,0 +1,245 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "simulation.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <deque>
+#include <optional>
+
+namespace cgctl::simulation {
+namespace {
+
+using mitigation::Action;
+using mitigation::Decision;
+using mitigation::Effect;
+using mitigation::End;
+using mitigation::History;
+using mitigation::Observation;
+using mitigation::Policy;
+using mitigation::Rung;
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+
+constexpr unsigned minutes_a_day = 24 * 60;
+constexpr double full_cache = 20;         // GiB
+constexpr double refill = 2.0 / 60;       // GiB a minute
+constexpr double bytes_a_zombie = 16384;  // held by one
+constexpr double gibibyte = 1024.0 * 1024 * 1024;
+
+/// One node.
+class Node {
+ public:
+  explicit Node(const Model& model) : model_(model) {}
+
+  void pass_minute(minutes now) {
+    const Births births = model_.births(now);
+    const double stays = 1 - model_.decay;
+    // On a kernel that hands pages on, none of them keeps a zombie for longer than a writeback.
+    const double kept = model_.pages_reparented ? 0.5 : 1;
+    cache_ = (cache_ + births.cache) * stays * kept;
+    slab_ = (slab_ + births.slab) * stays;
+    tmpfs_ = (tmpfs_ + births.tmpfs) * stays;
+    page_cache_ = std::min(page_cache_ + refill, full_cache);
+    if (busy_ > 0) --busy_;
+  }
+
+  [[nodiscard]] std::uint64_t zombies() const {
+    return static_cast<std::uint64_t>(cache_ + slab_ + tmpfs_);
+  }
+  [[nodiscard]] std::uint64_t memcgs() const { return model_.live + zombies(); }
+  [[nodiscard]] bool busy() const { return busy_ > 0; }
+  [[nodiscard]] double given_up() const { return given_up_; }
+
+  [[nodiscard]] nanoseconds read_cost() const {
+    constexpr nanoseconds flat = std::chrono::microseconds(10);
+    return flat + model_.cost_each * static_cast<std::int64_t>(memcgs());
+  }
+
+  void drop(Rung rung) {
+    if (rung != Rung::drop_slab) {
+      cache_ = 0;
+      given_up_ += page_cache_;
+      page_cache_ = 0;
+      busy_ = model_.busy_after;
+    }
+    if (rung != Rung::drop_page_cache) slab_ = 0;
+  }
+
+  [[nodiscard]] Observation look(const History& history, const Policy& policy, seconds now) const {
+    Observation seen;
+    seen.zombies.low = seen.zombies.high = zombies();
+    seen.zombies.live = model_.live;
+    seen.zombies.kernel = memcgs();
+    seen.read_cost_measured = mitigation::probe_due(history, policy, now);
+    seen.read_cost =
+        seen.read_cost_measured ? read_cost() : mitigation::predicted_cost(history, memcgs());
+    if (model_.tells_pins) {
+      zombies::Residual left;
+      left.file = static_cast<std::uint64_t>(cache_ * bytes_a_zombie);
+      left.shmem = static_cast<std::uint64_t>(tmpfs_ * bytes_a_zombie);
+      seen.residual = left;
+      seen.slab = slab_ >= 1 ? zombies::SlabPins::yes : zombies::SlabPins::no;
+    }
+    seen.pages_reparented = model_.pages_reparented;
+    seen.io_pressure = busy() ? 80 : 3;
+    seen.disk_busy = busy() ? 100 : 10;
+    seen.page_cache = static_cast<std::uint64_t>(page_cache_ * gibibyte);
+    return seen;
+  }
+
+ private:
+  const Model& model_;
+  double cache_ = 0;
+  double slab_ = 0;
+  double tmpfs_ = 0;
+  double page_cache_ = full_cache;
+  double given_up_ = 0;
+  unsigned busy_ = 0;
+};
+
+/// Keeps the figures of a strategy on a node.
+class Ledger {
+ public:
+  void note_minute(const Node& node) {
+    result_.worst_read = std::max(result_.worst_read, node.read_cost());
+    result_.most_zombies = std::max(result_.most_zombies, node.zombies());
+  }
+  void note_action(const Node& node, seconds now, bool useless) {
+    ++actions_;
+    if (useless) ++result_.useless;
+    if (node.busy()) ++result_.while_busy;
+    if (last_) result_.longest_pause = std::max(result_.longest_pause, now - *last_);
+    last_ = now;
+    recent_.push_back(now);
+    while (now - recent_.front() >= std::chrono::hours(24)) recent_.pop_front();
+    result_.most_in_24_hours = std::max<std::uint64_t>(result_.most_in_24_hours, recent_.size());
+  }
+  void note_refusal() { ++result_.refused; }
+  [[nodiscard]] Result close(const Node& node, unsigned days) const {
+    Result result = result_;
+    result.actions_a_day = static_cast<double>(actions_) / days;
+    result.gibibytes_a_day = node.given_up() / days;
+    return result;
+  }
+
+ private:
+  Result result_;
+  std::uint64_t actions_ = 0;
+  std::optional<seconds> last_;
+  std::deque<seconds> recent_;
+};
+
+/// Climbs the ladder as carry_out() does.
+std::vector<Action> climb(Node& node, const mitigation::Plan& plan, const Observation& before,
+                          const Policy& policy) {
+  std::vector<Action> actions;
+  for (const Rung rung : plan.ladder) {
+    if (!mitigation::climb_on(before, actions, rung, policy)) continue;
+    const std::uint64_t had = node.zombies();
+    node.drop(rung);
+    actions.push_back({rung, End::done, seconds(1), had, node.zombies()});
+  }
+  return actions;
+}
+
+}  // namespace
+
+std::vector<Model> models() {
+  const auto steady = [](minutes) { return Births{0.5, 0, 0}; };
+  const auto bursts = [](minutes now) {
+    return Births{
+        now.count() % minutes_a_day >= 720 && now.count() % minutes_a_day < 730 ? 300.0 : 0, 0, 0};
+  };
+  const auto crash_loop = [](minutes now) {
+    return Births{now.count() % (3 * minutes_a_day) < 360 ? 6.0 : 0, 0, 0};
+  };
+  const auto slab = [](minutes) { return Births{0.1, 0.3, 0}; };
+  const auto tmpfs = [](minutes) { return Births{0, 0, 1}; };
+  const auto healthy = [](minutes) { return Births{0.05, 0, 0}; };
+  std::vector<Model> all;
+  all.push_back({"healthy node", "72 cgroups a day, which do not stay", healthy, 0.005});
+  all.push_back({"steady leak", "30 zombies an hour", steady});
+  all.push_back({"bursts", "3,000 zombies in ten minutes at noon", bursts});
+  all.push_back(
+      {"crash loop", "a zombie every ten seconds for six hours, every third day", crash_loop});
+  all.push_back({"dentries pin", "6 zombies an hour by cache, 18 by dentries", slab});
+  all.push_back({"tmpfs pins", "60 zombies an hour that nothing frees; v2, fixed kernel", tmpfs, 0,
+                 50, nanoseconds(0), false});
+  all.push_back({"cache pins nothing", "Linux 7.1: 30 an hour, gone with the writeback", steady, 0,
+                 50, nanoseconds(0), false, true});
+  all.push_back({"slow disk", "the steady leak, where a drop keeps the disks busy for four hours",
+                 steady, 0, 50, std::chrono::microseconds(70), true, false, 240});
+  return all;
+}
+
+Result run_policy(const Model& model, const Policy& policy, unsigned days) {
+  Node node(model);
+  Ledger ledger;
+  History history;
+  for (unsigned minute = 0; minute < days * minutes_a_day; ++minute) {
+    const seconds now = minutes(minute);
+    node.pass_minute(minutes(minute));
+    ledger.note_minute(node);
+    const Observation before = node.look(history, policy, now);
+    mitigation::note(history, before, policy, now);
+    const auto plan = mitigation::decide(before, history, policy, now);
+    if (plan.decision == Decision::refused) ledger.note_refusal();
+    if (plan.decision != Decision::act) continue;
+    const Node as_found = node;
+    mitigation::begin(history, now);
+    const auto actions = climb(node, plan, before, policy);
+    const bool useless =
+        mitigation::share_freed(before.zombies.low, node.zombies()) < policy.min_effect;
+    mitigation::end(history, actions, useless ? Effect::ineffective : Effect::effective, policy,
+                    now);
+    mitigation::note(history, node.look({}, policy, now), policy, now);
+    ledger.note_action(as_found, now, useless);
+  }
+  return ledger.close(node, days);
+}
+
+Result run_cron(const Model& model, std::chrono::hours every, unsigned days) {
+  Node node(model);
+  Ledger ledger;
+  for (unsigned minute = 1; minute <= days * minutes_a_day; ++minute) {
+    node.pass_minute(minutes(minute));
+    ledger.note_minute(node);
+    if (minutes(minute) % every != minutes(0)) continue;
+    const Node as_found = node;
+    node.drop(Rung::drop_all);
+    const bool useless =
+        mitigation::share_freed(as_found.zombies(), node.zombies()) < Policy{}.min_effect;
+    ledger.note_action(as_found, minutes(minute), useless);
+  }
+  return ledger.close(node, days);
+}
+
+namespace {
+
+std::string cells(const Result& result) {
+  char text[128];
+  std::snprintf(text, sizeof text, " %.1f | %.1f ms | %.0f GiB |", result.actions_a_day,
+                std::chrono::duration<double, std::milli>(result.worst_read).count(),
+                result.gibibytes_a_day);
+  return text;
+}
+
+}  // namespace
+
+std::string table(unsigned days) {
+  std::string text =
+      "| churn | cgctl: actions a day | worst read | cache given up a day | every 12 h: actions a "
+      "day | worst read | cache given up | every hour: actions a day | worst read | cache given up "
+      "|\n|---|---|---|---|---|---|---|---|---|---|\n";
+  for (const Model& model : models()) {
+    text += std::string("| ") + model.name + ": " + model.what + " |";
+    text += cells(run_policy(model, Policy{}, days));
+    text += cells(run_cron(model, std::chrono::hours(12), days));
+    text += cells(run_cron(model, std::chrono::hours(1), days)) + "\n";
+  }
+  return text;
+}
+
+}  // namespace cgctl::simulation

@@ -1,0 +1,115 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+
+#include "../simulation/simulation.hpp"
+
+namespace mitigation_simulation_test {
+
+using namespace cgctl;
+using namespace std::chrono_literals;
+using mitigation::Policy;
+using simulation::Model;
+using simulation::Result;
+
+constexpr unsigned months = 90;  // days
+
+Model model(const std::string& name) {
+  const auto all = simulation::models();
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const Model& one) { return one.name == name; });
+  EXPECT_NE(found, all.end()) << name;
+  return *found;
+}
+
+Result run(const std::string& name, const Policy& policy = {}) {
+  return simulation::run_policy(model(name), policy, months);
+}
+
+TEST(MitigationOverMonths, NeverActsMoreThanItsBudget) {
+  for (const unsigned budget : {0U, 5U}) {
+    for (const Model& one : simulation::models()) {
+      Policy policy;
+      policy.actions_a_day = budget;
+      EXPECT_LE(simulation::run_policy(one, policy, months).most_in_24_hours, budget) << one.name;
+    }
+  }
+}
+
+TEST(MitigationOverMonths, IsIdleOnAHealthyNode) {
+  const Result result = run("healthy node");
+  EXPECT_EQ(result.actions_a_day, 0);
+  EXPECT_EQ(result.gibibytes_a_day, 0);
+  EXPECT_EQ(result.refused, 0);
+}
+
+TEST(MitigationOverMonths, ActsBeforeAReadPassesItsLimitInASteadyLeak) {
+  const Result result = run("steady leak");
+  EXPECT_LE(result.worst_read, Policy{}.read_cost_limit);
+  EXPECT_GT(result.actions_a_day, 0);
+  EXPECT_EQ(result.useless, 0);
+  EXPECT_GT(simulation::run_cron(model("steady leak"), 12h, months).worst_read,
+            Policy{}.read_cost_limit);
+}
+
+TEST(MitigationOverMonths, StopsActingWhereItDoesNotHelp) {
+  const Result result = run("tmpfs pins");
+  // Each doubling once, then once a day.
+  EXPECT_LE(result.useless, months + 10);
+  EXPECT_GE(result.longest_pause, 24h);
+  EXPECT_LE(result.longest_pause, 24h + 10min) << "it goes on trying once a day";
+  EXPECT_EQ(simulation::run_cron(model("tmpfs pins"), 12h, months).useless, months * 2);
+}
+
+TEST(MitigationOverMonths, DoesNothingWhereItIsToldThatNothingCanBeFreed) {
+  Model told = model("tmpfs pins");
+  told.tells_pins = true;
+  const Result result = simulation::run_policy(told, {}, months);
+  EXPECT_EQ(result.actions_a_day, 0);
+  EXPECT_GT(result.refused, 0);
+}
+
+TEST(MitigationOverMonths, DoesNothingWhereCachePinsNothing) {
+  EXPECT_EQ(run("cache pins nothing").actions_a_day, 0);
+}
+
+TEST(MitigationOverMonths, SparesBusyDisks) {
+  const Result result = run("slow disk");
+  EXPECT_GT(result.actions_a_day, 0);
+  EXPECT_GT(result.refused, 0);
+  EXPECT_EQ(result.while_busy, 0);
+  EXPECT_GT(simulation::run_cron(model("slow disk"), 1h, months).while_busy, 0);
+}
+
+TEST(MitigationOverMonths, DropsSlabWhereThatIsWhatPins) {
+  const Result result = run("dentries pin");
+  EXPECT_LT(result.most_zombies, 1000);
+  EXPECT_EQ(result.useless, 0);
+}
+
+TEST(MitigationOverMonths, RecoversFromBurstsWithinTheDay) {
+  const Result result = run("bursts");
+  EXPECT_LE(result.actions_a_day, 4);
+  EXPECT_LE(result.most_zombies, 3000);
+}
+
+TEST(MitigationOverMonths, HelpsAgainOnceSomethingCanBeFreed) {
+  // Nothing frees them for a month, then they are page cache like any other.
+  Model changing = model("tmpfs pins");
+  changing.decay = 0.01;
+  changing.births = [](simulation::minutes now) {
+    constexpr simulation::minutes month(30 * 24 * 60);
+    simulation::Births births;
+    (now < month ? births.tmpfs : births.cache) = now < month ? 20 : 30;
+    return births;
+  };
+  const Result result = simulation::run_policy(changing, {}, months);
+  EXPECT_GT(result.useless, 0);
+  EXPECT_GT(result.actions_a_day, 5);
+}
+
+}  // namespace mitigation_simulation_test
