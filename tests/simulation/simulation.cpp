@@ -3,6 +3,7 @@
 #include "simulation.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <deque>
@@ -218,26 +219,24 @@ Result run_cron(const Model& model, std::chrono::hours every, unsigned days) {
 
 namespace {
 
-std::string cells(const Result& result) {
-  char text[128];
-  std::snprintf(text, sizeof text, " %.1f | %.1f ms | %.0f GiB |", result.actions_a_day,
+std::string cell(const Result& result) {
+  std::array<char, 128> text{};
+  std::snprintf(text.data(), text.size(), " %.1f; %.1f ms; %.0f GiB |", result.actions_a_day,
                 std::chrono::duration<double, std::milli>(result.worst_read).count(),
                 result.gibibytes_a_day);
-  return text;
+  return text.data();
 }
 
 }  // namespace
 
 std::string table(unsigned days) {
   std::string text =
-      "| churn | cgctl: actions a day | worst read | cache given up a day | every 12 h: actions a "
-      "day | worst read | cache given up | every hour: actions a day | worst read | cache given up "
-      "|\n|---|---|---|---|---|---|---|---|---|---|\n";
+      "| churn | cgctl | `echo 3` every 12 hours | `echo 3` every hour |\n|---|---|---|---|\n";
   for (const Model& model : models()) {
     text += std::string("| ") + model.name + ": " + model.what + " |";
-    text += cells(run_policy(model, Policy{}, days));
-    text += cells(run_cron(model, std::chrono::hours(12), days));
-    text += cells(run_cron(model, std::chrono::hours(1), days)) + "\n";
+    text += cell(run_policy(model, Policy{}, days));
+    text += cell(run_cron(model, std::chrono::hours(12), days));
+    text += cell(run_cron(model, std::chrono::hours(1), days)) + "\n";
   }
   return text;
 }
