@@ -525,13 +525,13 @@ TEST_F(RealCpu, UsageIsUserAndSystemTimeAndThatOfEachCpu) {
   const Group group = made("figures");
   {
     const Burner burner(group);
-    std::this_thread::sleep_for(300ms);
+    EXPECT_TRUE(test::eventually([&] { return must(cpu::stat(group)).usage.value() > 400ms; }));
   }
   const Stat stat = must(cpu::stat(group));
-  EXPECT_GT(stat.usage.value(), 50ms);
   const double parts = static_cast<double>((*stat.user + *stat.system).count()) /
                        static_cast<double>(stat.usage->count());
-  EXPECT_NEAR(parts, 1, 0.2);
+  // v1 samples them by the tick, of which some can be late.
+  EXPECT_NEAR(parts, 1, 0.4);
   const auto each = usage_per_cpu(group);
   if (!v1()) {
     EXPECT_EQ(each.error().kind, errc::unsupported);

@@ -21,6 +21,7 @@
 namespace cgctl::tool {
 namespace {
 
+using mitigation::Policy;
 using mitigation::Rung;
 using mitigation::Window;
 
@@ -153,75 +154,84 @@ Rung parse_rung(const std::string& name) {
   return *rung;
 }
 
-#define MEMBER(name) \
-  [](auto& from) -> auto& { return from.name; }
+/// Places in a Configuration.
+template <class T>
+auto in_policy(T Policy::*member) {
+  return [member](auto& from) -> auto& { return from.policy.*member; };
+}
+template <class T>
+auto in(T Configuration::*member) {
+  return [member](auto& from) -> auto& { return from.*member; };
+}
 
 const std::vector<Key>& keys() {
   using namespace std::chrono_literals;
   static const std::vector<Key> all = {
       number("trigger", "zombies_high", "act from this many zombies on", 1, 1e12,
-             MEMBER(policy.zombies_high)),
+             in_policy(&Policy::zombies_high)),
       number("trigger", "zombies_low",
              "once above, until so few are left; half of zombies_high where it is not given", 0,
-             1e12, MEMBER(policy.zombies_low)),
+             1e12, in_policy(&Policy::zombies_low)),
       time(
           "trigger", "read_cost_limit",
           "act when a read of the root's memory.numa_stat takes longer, or soon will, and zombies\n"
           "are to blame",
-          1us, MEMBER(policy.read_cost_limit)),
+          1us, in_policy(&Policy::read_cost_limit)),
       time("trigger", "probe_interval", "that read is measured at most this often", 1s,
-           MEMBER(policy.probe_interval)),
+           in_policy(&Policy::probe_interval)),
       list("action", "ladder",
            "what may be done, tried in this order until enough zombies are gone; what the kernel\n"
            "has not, and what was useless lately, is left out. memcg_reaper: Alibaba's kernels;\n"
            "fadvise: gives up the cache of `files`; memory.reclaim: v2, Linux 5.19;\n"
            "drop_caches=2 comes only after drop_caches=1 freed next to nothing",
-           MEMBER(policy.ladder), parse_rung, [](Rung rung) { return to_string(rung); }),
+           in_policy(&Policy::ladder), parse_rung, [](Rung rung) { return to_string(rung); }),
       text("action", "files",
            "glob(7) patterns of files that are read no more, such as rotated logs",
-           MEMBER(policy.files)),
+           in_policy(&Policy::files)),
       text("action", "sync", "mount points to write back before drop_caches=1; all when empty",
-           MEMBER(policy.sync)),
-      time("action", "deadline", "of each of them", 1ms, MEMBER(policy.deadline)),
-      size("action", "reclaim_chunk", "a write to memory.reclaim", MEMBER(policy.reclaim_chunk)),
+           in_policy(&Policy::sync)),
+      time("action", "deadline", "of each of them", 1ms, in_policy(&Policy::deadline)),
+      size("action", "reclaim_chunk", "a write to memory.reclaim",
+           in_policy(&Policy::reclaim_chunk)),
       number("action", "min_effect", "the share of the zombies that must go to call it effective",
-             0.001, 1, MEMBER(policy.min_effect)),
+             0.001, 1, in_policy(&Policy::min_effect)),
       number("action", "useless_limit",
              "what was useless so many times in a row is left out for guard.max_interval", 1, 1e6,
-             MEMBER(policy.useless_limit)),
+             in_policy(&Policy::useless_limit)),
       time("action", "refaults_after",
            "how long after an action to tell what had to be read again; 0s: do not", 0s,
-           MEMBER(refaults_after)),
-      time("guard", "min_interval", "between two actions", 0s, MEMBER(policy.min_interval)),
+           in(&Configuration::refaults_after)),
+      time("guard", "min_interval", "between two actions", 0s, in_policy(&Policy::min_interval)),
       time("guard", "max_interval", "what doubling it after each useless action ends at", 0s,
-           MEMBER(policy.max_interval)),
-      number("guard", "actions_a_day", "in any 24 hours", 0, 10000, MEMBER(policy.actions_a_day)),
+           in_policy(&Policy::max_interval)),
+      number("guard", "actions_a_day", "in any 24 hours", 0, 10000,
+             in_policy(&Policy::actions_a_day)),
       number("guard", "io_pressure", "percent, some avg10; refuses above", 0, 100,
-             MEMBER(policy.io_pressure_limit)),
+             in_policy(&Policy::io_pressure_limit)),
       number("guard", "memory_pressure", "percent, full avg10; refuses above", 0, 100,
-             MEMBER(policy.memory_pressure_limit)),
+             in_policy(&Policy::memory_pressure_limit)),
       number("guard", "disk_busy", "percent of the time, the busiest disk; refuses above", 0, 100,
-             MEMBER(policy.disk_busy_limit)),
-      size("guard", "dirty", "bytes to be written back; refuses above", MEMBER(policy.dirty_limit)),
+             in_policy(&Policy::disk_busy_limit)),
+      size("guard", "dirty", "bytes to be written back; refuses above",
+           in_policy(&Policy::dirty_limit)),
       list(
           "guard", "windows",
           "when it may act, local time, such as \"Mon-Fri 02:00-05:00\", \"Sat,Sun 00:00-24:00\";\n"
           "at any time when empty",
-          MEMBER(policy.windows), parse_window, window_text),
-      time("daemon", "interval", "between two looks", 1s, MEMBER(interval)),
+          in_policy(&Policy::windows), parse_window, window_text),
+      time("daemon", "interval", "between two looks", 1s, in(&Configuration::interval)),
       time("daemon", "jitter", "added to it, at random up to this, so that nodes do not act as one",
-           0s, MEMBER(jitter)),
-      text("daemon", "state_dir", "lock and history; also of --once", MEMBER(state_dir)),
+           0s, in(&Configuration::jitter)),
+      text("daemon", "state_dir", "lock and history; also of --once",
+           in(&Configuration::state_dir)),
       text("daemon", "metrics_file",
            "written after each look, for node_exporter's textfile collector; none when empty",
-           MEMBER(metrics_file)),
+           in(&Configuration::metrics_file)),
       text("daemon", "listen", "unix:/PATH of a socket that answers HTTP with the metrics",
-           MEMBER(listen)),
+           in(&Configuration::listen)),
   };
   return all;
 }
-
-#undef MEMBER
 
 Error at(const std::string& path, const toml::source_position& where, std::string reason) {
   return Error::make(errc::malformed, "configure",
