@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "../../src/rungs.hpp"
 #include "../support/captured.hpp"
 #include "cgctl/filesystem.hpp"
 #include "faulty_sys.hpp"
@@ -109,6 +110,49 @@ TEST_F(DropCaches, NamesTheProcRootWhenThereIsNoSuchFile) {
   ASSERT_FALSE(took);
   EXPECT_EQ(took.error().os_errno, ENOENT);
   EXPECT_NE(took.error().hint.find("--proc-root"), std::string::npos);
+}
+
+/// The same with the file of a vendor's reaper.
+class Reaper : public DropCaches {
+ protected:
+  void SetUp() override { test::put_file(reap_, ""); }
+  [[nodiscard]] Result<std::chrono::nanoseconds> reap() const {
+    return detail::take(*host_, Rung::reap, {}, {}, -1);
+  }
+  static constexpr std::int64_t sysfs = 0x62656572;
+  const std::filesystem::path reap_ = machine_.path("sys/kernel/mm/memcg_reaper/reap");
+};
+
+TEST_F(Reaper, IsToldToReapAFewTimes) {
+  Faults faults;
+  faults.on(Call::file_system, "memcg_reaper/reap").returns(sysfs);
+  const auto took = reap();
+  ASSERT_TRUE(took) << took.error().message();
+  EXPECT_EQ(test::file_text(reap_), "1111");
+}
+
+TEST_F(Reaper, HandsOnTheErrnoOfTheWrite) {
+  Faults faults;
+  faults.on(Call::file_system, "memcg_reaper/reap").returns(sysfs);
+  faults.on(Call::write, "memcg_reaper/reap").fails(EINVAL).always();
+  const auto took = reap();
+  ASSERT_FALSE(took);
+  EXPECT_EQ(took.error().os_errno, EINVAL);
+}
+
+TEST_F(Reaper, IsOfSysfsOrNotTouched) {
+  const auto took = reap();
+  ASSERT_FALSE(took);
+  EXPECT_EQ(took.error().kind, errc::outside);
+  EXPECT_NE(took.error().hint.find("--sys-root"), std::string::npos);
+  EXPECT_EQ(test::file_text(reap_), "");
+}
+
+TEST_F(Reaper, IsSeenWhereThereIsOne) {
+  numa::CostGuard guard;
+  EXPECT_TRUE(mitigation::observe(*host_, guard, {})->can_reap);
+  std::filesystem::remove(reap_);
+  EXPECT_FALSE(mitigation::observe(*host_, guard, {})->can_reap);
 }
 
 class StoreFaults : public ::testing::Test {

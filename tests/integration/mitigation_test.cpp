@@ -2,10 +2,12 @@
 // SPDX-License-Identifier: MIT
 #include "cgctl/mitigation.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
@@ -142,6 +144,79 @@ TEST_F(RealMitigation, DropsCachesAndLeavesAtMostFiveOfAHundredPageCacheZombies)
   if (outcome->actions.back().rung != Rung::reclaim) {
     EXPECT_GT(test::cache_drops(), drops);
   }
+}
+
+TEST_F(RealMitigation, GivesUpTheCacheOfTheFilesNamed) {
+  constexpr std::uint64_t number = 200;
+  const auto files = folder(lab::Pin::page_cache);
+  if (!files) return test::skip("no folder on a disk");
+  auto maker = zombies(lab::Pin::page_cache, *files);
+  ASSERT_TRUE(maker) << maker.error().message();
+  const std::uint64_t others = clear_the_host();
+  read_inode_tables(*files, number);
+  ASSERT_TRUE(maker->make(number));
+  (void)settled();
+
+  Policy policy = act_until(others + number / 10);
+  // On v2 before Linux 5.14 the inode of a file that was dirty pins too.
+  policy.ladder = {Rung::advise, Rung::drop_slab};
+  policy.files = {files->path() / "no-such-*", files->path() / "*/zombies/*"};
+  const auto before = look(policy);
+  ASSERT_TRUE(before) << before.error().message();
+  if (before->pages_reparented.value_or(false)) return;
+  const auto outcome = act(*before, policy);
+  ASSERT_TRUE(outcome) << outcome.error().message();
+  ASSERT_FALSE(outcome->actions.empty());
+  EXPECT_EQ(outcome->actions[0].rung, Rung::advise);
+  EXPECT_EQ(outcome->actions[0].end, End::done);
+  if (!v2()) {
+    EXPECT_EQ(outcome->actions.size(), 1U);
+  }
+  EXPECT_LE(falls_to(others + number / 10), others + number / 10);
+}
+
+TEST_F(RealMitigation, WritesBackTheMountsNamedBeforeItDropsTheirCache) {
+  constexpr std::uint64_t number = 100;
+  const auto files = folder(lab::Pin::page_cache);
+  if (!files) return test::skip("no folder on a disk");
+  Policy policy = act_until(0);
+  policy.ladder = {Rung::drop_page_cache};
+  policy.sync = {"/no/such/mount"};
+  const auto seen = look(policy);
+  ASSERT_TRUE(seen) << seen.error().message();
+  const std::uint64_t drops = test::cache_drops();
+  const auto refused = carry_out(host(), guard_, {Decision::act, "", policy.ladder}, policy, *seen);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().path, "/no/such/mount");
+
+  policy.sync = {files->path()};
+  std::ofstream(files->path() / "dirty") << std::string(number * 4096, 'x');
+  const auto done = carry_out(host(), guard_, {Decision::act, "", policy.ladder}, policy, *seen);
+  ASSERT_TRUE(done) << done.error().message();
+  EXPECT_EQ(done->actions.at(0).end, End::done);
+  EXPECT_GT(test::cache_drops(), drops);
+}
+
+TEST_F(RealMitigation, IsGivenUpWhenToldToStop) {
+  Policy policy = act_until(0);
+  policy.settle_limit = 60s;
+  policy.still_for = 60s;
+  policy.ladder = {Rung::drop_page_cache, Rung::drop_slab};
+  const auto seen = look(policy);
+  ASSERT_TRUE(seen) << seen.error().message();
+  std::array<int, 2> stop{};
+  ASSERT_EQ(::pipe2(stop.data(), O_CLOEXEC), 0);
+  const UniqueFd reading(stop[0]);
+  const UniqueFd writing(stop[1]);
+  ASSERT_EQ(::write(writing.get(), "", 1), 1);
+  const auto start = std::chrono::steady_clock::now();
+  const auto outcome =
+      carry_out(host(), guard_, {Decision::act, "", policy.ladder}, policy, *seen, reading.get());
+  EXPECT_LT(std::chrono::steady_clock::now() - start, 30s) << "it does not wait for the count";
+  ASSERT_TRUE(outcome) << outcome.error().message();
+  EXPECT_EQ(outcome->effect, Effect::none);
+  ASSERT_EQ(outcome->actions.size(), 1U);
+  EXPECT_EQ(outcome->actions[0].end, End::cancelled);
 }
 
 struct Stays {

@@ -40,41 +40,39 @@ nanoseconds boottime() {
   return seconds(now.tv_sec) + nanoseconds(now.tv_nsec);
 }
 
-/// Something a thread can wait for, and another can make happen.
-class Event {
+/// Becomes readable when something happens, until it is cleared.
+class Waitable {
  public:
-  Event() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+  explicit Waitable(int fd) : fd_(fd) {}
   [[nodiscard]] int descriptor() const noexcept { return fd_.get(); }
-  void raise() const {
-    const std::uint64_t one = 1;
-    (void)!::write(fd_.get(), &one, sizeof one);
-  }
   void clear() const {
     std::uint64_t count = 0;
-    (void)!::read(fd_.get(), &count, sizeof count);
+    (void)!::read(descriptor(), &count, sizeof count);
   }
 
  private:
   UniqueFd fd_;
 };
 
-/// Rings at a point in CLOCK_BOOTTIME, after a suspend at once when that has passed.
-class Alarm {
+/// Another thread makes it happen.
+class Event : public Waitable {
  public:
-  Alarm() : fd_(::timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)) {}
-  [[nodiscard]] int descriptor() const noexcept { return fd_.get(); }
+  Event() : Waitable(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+  void raise() const {
+    const std::uint64_t one = 1;
+    (void)!::write(descriptor(), &one, sizeof one);
+  }
+};
+
+/// Rings at a point in CLOCK_BOOTTIME, after a suspend at once when that has passed.
+class Alarm : public Waitable {
+ public:
+  Alarm() : Waitable(::timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)) {}
   void set(nanoseconds at) const {
     const auto whole = std::chrono::duration_cast<seconds>(at);
     const itimerspec when{{0, 0}, {whole.count(), (at - whole).count()}};
-    ::timerfd_settime(fd_.get(), TFD_TIMER_ABSTIME, &when, nullptr);
+    ::timerfd_settime(descriptor(), TFD_TIMER_ABSTIME, &when, nullptr);
   }
-  void clear() const {
-    std::uint64_t count = 0;
-    (void)!::read(fd_.get(), &count, sizeof count);
-  }
-
- private:
-  UniqueFd fd_;
 };
 
 /// One look at a time, in a thread of its own.
