@@ -161,6 +161,7 @@ Result<nanoseconds> advise(const Policy& policy, detail::Isolation how) {
       ::fdatasync(file.get());
       ::posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED);
     }
+    detail::drain_page_lists();
     return 0;
   };
   return detail::run_isolated(work, how);

@@ -159,7 +159,7 @@ TEST_F(RealMitigation, GivesUpTheCacheOfTheFilesNamed) {
 
   Policy policy = act_until(others + number / 10);
   // On v2 before Linux 5.14 the inode of a file that was dirty pins too.
-  policy.ladder = {Rung::advise, Rung::drop_slab};
+  policy.ladder = {Rung::advise, Rung::drop_page_cache, Rung::drop_slab};
   policy.files = {files->path() / "no-such-*", files->path() / "*/zombies/*"};
   const auto before = look(policy);
   ASSERT_TRUE(before) << before.error().message();
@@ -249,7 +249,7 @@ TEST_P(RealPins, DropsCachesWithoutEffectAndNamesWhatPinsTheZombies) {
   // Reclaim frees mapped pages of files that it finds unused when it comes by again.
   if (GetParam().pin != lab::Pin::mapped_file || !before->can_reclaim) {
     EXPECT_EQ(outcome->effect, Effect::ineffective);
-    EXPECT_GE(outcome->after.zombies.low + number / 10, others + number);
+    EXPECT_GE(outcome->after.zombies.low + number / 10, number);
   }
   if (!v2()) {
     ASSERT_TRUE(outcome->after.residual);
@@ -308,8 +308,9 @@ TEST_F(RealMitigation, GivesTheReasonWhenEveryRungFailed) {
               const Policy policy = act_until(0);
               const auto before = look(policy);
               if (!before) return before.error().message();
-              const auto outcome =
-                  carry_out(host(), guard_, decide(*before, {}, policy, 0s), policy, *before);
+              const Plan plan = decide(*before, {}, policy, 0s);
+              if (plan.decision != Decision::act && before->zombies.low == 0) return {};
+              const auto outcome = carry_out(host(), guard_, plan, policy, *before);
               if (outcome) return "it is said to have acted";
               if (outcome.error().os_errno != EACCES) return outcome.error().message();
               return {};
