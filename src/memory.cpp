@@ -6,17 +6,15 @@
 #include <string>
 
 #include "cgctl/parse.hpp"
+#include "limit_text.hpp"
 #include "value_files.hpp"
 
 namespace cgctl::memory {
 namespace {
 
-/// v1 writes its largest number of whole pages for "no limit".
-constexpr std::uint64_t beyond_any_memory = (std::uint64_t{1} << 63) - (std::uint64_t{1} << 24);
-
-using detail::malformed;
-using detail::read_if_there;
-using detail::Rule;
+using cgctl::detail::malformed;
+using cgctl::detail::read_if_there;
+using cgctl::detail::Rule;
 
 Status read_number(const Group& group, std::string_view file, std::optional<std::uint64_t>& out) {
   const auto text = read_if_there(group, file);
@@ -31,13 +29,8 @@ Status read_limit(const Group& group, std::string_view file, std::optional<Limit
   const auto text = read_if_there(group, file);
   if (!text) return fail(text.error());
   if (!*text) return {};
-  if (**text == "max\n") {
-    out = Limit{};
-    return {};
-  }
-  const auto number = parse::whole_number(**text);
-  if (!number) return malformed(group, file, **text);
-  out = *number >= beyond_any_memory ? Limit{} : Limit{*number};
+  out = detail::limit(**text);
+  if (!out) return malformed(group, file, **text);
   return {};
 }
 
@@ -153,7 +146,7 @@ Result<std::vector<settings::Written>> Controller::set(const Change& wanted) con
 }
 
 Error Controller::explain(Error error) const {
-  const std::string file = detail::file_of(error);
+  const std::string file = cgctl::detail::file_of(error);
   const auto now = state();
   if (!now || error.kind != errc::system) return error;
   Rule rule;
@@ -164,7 +157,7 @@ Error Controller::explain(Error error) const {
   } else if (group_->path() == "/" && error.os_errno == EINVAL) {
     rule = {"the root cannot have that", "set it for the cgroups below it"};
   }
-  return detail::explained(std::move(error), std::move(rule));
+  return cgctl::detail::explained(std::move(error), std::move(rule));
 }
 
 Result<std::uint64_t> Controller::usage() const {

@@ -127,19 +127,19 @@ Result<StatReader> StatReader::open(const Group& group) {
   return StatReader(std::move(*fd), (*place)->hierarchy->version, group.shown("memory.stat"));
 }
 
-Status StatReader::read(Stat& out) const {
+Status read_stat(int fd, Version version, std::string_view shown, Stat& out) {
   for (;;) {
     if (out.text_.size() < first_text) out.text_.resize(first_text);
     const std::size_t room = out.text_.size() - parse::padding;
-    const ssize_t got = sys::pread(fd_.get(), out.text_.data(), room, 0);
+    const ssize_t got = sys::pread(fd, out.text_.data(), room, 0);
     if (got >= 0 && static_cast<std::size_t>(got) < room) {
       const std::string_view text(out.text_.data(), static_cast<std::size_t>(got));
-      return out.parse_rows(text, version_, path_);
+      return out.parse_rows(text, version, shown);
     }
     if (got == -EINTR) continue;
-    if (got < 0) return fail(fs::system_error("read", path_, static_cast<int>(-got)));
+    if (got < 0) return fail(fs::system_error("read", shown, static_cast<int>(-got)));
     if (out.text_.size() >= largest_text) {
-      return fail(Error::make(errc::malformed, "read", path_, "larger than 1 MiB"));
+      return fail(Error::make(errc::malformed, "read", std::string(shown), "larger than 1 MiB"));
     }
     out.text_.resize(out.text_.size() * 4);
   }

@@ -7,56 +7,19 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "cgctl/detail/directory.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
+#include "tree_walk.hpp"
 
 namespace cgctl::zombies {
 namespace {
 
-/// Counts the directories below one, depth first. Names of directories that have directories inside
-/// wait in one arena, so that one buffer for entries serves all levels.
-class DirectoryCounter {
- public:
-  /// Adds what is below `directory`; 0 or a negated errno.
-  int add_below(int directory) {
-    const int opened = sys::open_at(directory, ".", O_RDONLY | O_DIRECTORY);
-    if (opened < 0) return opened;
-    const UniqueFd fd(opened);
-    return descend(fd.get());
-  }
-
-  [[nodiscard]] std::uint64_t count() const noexcept { return count_; }
-
- private:
-  // NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is, one descriptor a level.
-  int descend(int fd) {
-    const std::size_t mine = pending_.size();
-    const int status = detail::each_subdirectory(fd, entries_, [this](const char* name, bool leaf) {
-      ++count_;
-      if (!leaf) pending_.insert(pending_.end(), name, name + std::strlen(name) + 1);
-    });
-    if (status < 0) return status;
-    const std::size_t end = pending_.size();
-    for (std::size_t at = mine; at < end;) {
-      const char* const name = pending_.data() + at;
-      at += std::strlen(name) + 1;
-      const int opened = sys::open_at(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-      if (opened == -ENOENT || opened == -ENODEV) {
-        --count_;
-        continue;
-      }
-      if (opened < 0) return opened;
-      const UniqueFd child(opened);
-      if (const int inner = descend(child.get()); inner < 0) return inner;
-    }
-    pending_.resize(mine);
-    return 0;
-  }
-
-  std::uint64_t count_ = 0;
-  std::vector<char> entries_ = std::vector<char>(detail::entries_buffer);
-  std::vector<char> pending_;
+struct DirectoryCounter {
+  std::uint64_t count = 0;
+  void found(const char* /*name*/) noexcept { ++count; }
+  void lost() noexcept { --count; }
+  void enter(const char* /*name*/) noexcept {}
+  void leave() noexcept {}
 };
 
 std::optional<std::uint64_t> memory_row(std::string_view proc_cgroups) {
@@ -89,10 +52,11 @@ Result<const Hierarchy*> whole_memory_hierarchy(const Host& host) {
 
 Result<std::uint64_t> count_directories(int directory, std::string_view shown) {
   DirectoryCounter counter;
-  if (const int status = counter.add_below(directory); status < 0) {
+  detail::TreeWalk walk;
+  if (const int status = walk.below(directory, counter); status < 0) {
     return fail(fs::system_error("walk", shown, -status));
   }
-  return counter.count() + 1;
+  return counter.count + 1;
 }
 
 Result<Counter> Counter::open(const Host& host) {

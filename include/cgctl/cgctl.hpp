@@ -9,6 +9,7 @@
 #include "cgctl/host.hpp"               // IWYU pragma: export
 #include "cgctl/memory.hpp"             // IWYU pragma: export
 #include "cgctl/memory_events.hpp"      // IWYU pragma: export
+#include "cgctl/memory_snapshot.hpp"    // IWYU pragma: export
 #include "cgctl/memory_stat.hpp"        // IWYU pragma: export
 #include "cgctl/mitigation.hpp"         // IWYU pragma: export
 #include "cgctl/mitigation_policy.hpp"  // IWYU pragma: export
@@ -16,6 +17,7 @@
 #include "cgctl/parse.hpp"              // IWYU pragma: export
 #include "cgctl/pressure.hpp"           // IWYU pragma: export
 #include "cgctl/process.hpp"            // IWYU pragma: export
+#include "cgctl/sampler.hpp"            // IWYU pragma: export
 #include "cgctl/settings.hpp"           // IWYU pragma: export
 #include "cgctl/unique_fd.hpp"          // IWYU pragma: export
 #include "cgctl/zombies.hpp"            // IWYU pragma: export

@@ -99,8 +99,8 @@ class Stat {
   }
 
  private:
-  friend class StatReader;
   friend Status parse(std::string_view text, Version version, Stat& out);
+  friend Status read_stat(int fd, Version version, std::string_view shown, Stat& out);
 
   // Figures of the whole first, then v1's of the cgroup alone.
   static constexpr std::size_t slots = 2 * key_count;
@@ -138,6 +138,10 @@ class Stat {
 /// errc::malformed for a line that is not "NAME NUMBER".
 Status parse(std::string_view text, Version version, Stat& out);
 
+/// Reads the memory.stat behind a descriptor that the caller keeps, from its beginning; `shown` is
+/// its path in errors. See StatReader.
+Status read_stat(int fd, Version version, std::string_view shown, Stat& out);
+
 /// Reads the memory.stat of one cgroup through a kept descriptor: one pread(2) a read, nothing
 /// allocated once `out` has seen the file. Before Linux 5.2 (commit 42a300353577) each read sums
 /// over all cgroups below, removed ones included.
@@ -145,7 +149,7 @@ class StatReader {
  public:
   static Result<StatReader> open(const Group& group);
   /// errc::vanished once the cgroup is removed; else what parse() and the kernel say.
-  Status read(Stat& out) const;
+  Status read(Stat& out) const { return read_stat(fd_.get(), version_, path_, out); }
   [[nodiscard]] Version version() const noexcept { return version_; }
 
  private:

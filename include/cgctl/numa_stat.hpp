@@ -98,14 +98,15 @@ class NumaStat {
     source_ = source;
     skipped_ = 0;
     rows_.clear();
-    values_.clear();
+    used_ = 0;
   }
-  const char* parse_line(const char* name, Version version);
+  const char* parse_line(const char* name, const char* stop, Version version);
   Status parse_rows(std::string_view text, Version version, std::string_view shown);
 
   std::vector<char> text_;  // rows_ point into it; parse::padding bytes longer than any text in it
   std::vector<Row> rows_;
-  std::vector<NodeValue> values_;
+  std::vector<NodeValue> values_;  // the first used_ count
+  std::size_t used_ = 0;
   std::uint64_t page_size_ = 4096;
   std::size_t skipped_ = 0;
   Unit unit_ = Unit::pages;

@@ -14,8 +14,10 @@
 #include "../support/result.hpp"
 #include "cgctl/cpu.hpp"
 #include "cgctl/group.hpp"
+#include "cgctl/memory_snapshot.hpp"
 #include "cgctl/memory_stat.hpp"
 #include "cgctl/numa_stat.hpp"
+#include "cgctl/sampler.hpp"
 
 namespace {
 
@@ -140,6 +142,42 @@ TEST(Allocations, AreNoneInSteadyReadersOfCpuAndMemoryFigures) {
           << tree;
       EXPECT_TRUE(read);
     }
+  }
+}
+
+TEST(Allocations, AreNoneInASteadySnapshot) {
+  for (const char* tree : {"linux-6.18-hybrid/1-fresh", "linux-6.12-v2-numa2/2-zombies"}) {
+    const Host host = test::captured(tree);
+    const auto reader = must(memory::SnapshotReader::open(must(host.open("/"))));
+    memory::Snapshot snapshot;
+    ASSERT_TRUE(reader.read(snapshot));
+    bool read = false;
+    EXPECT_EQ(allocations_of([&]() { read = reader.read(snapshot).has_value(); }), 0U) << tree;
+    EXPECT_TRUE(read);
+  }
+}
+
+TEST(Allocations, AreNoneInASteadySampler) {
+  for (const char* tree : {"linux-6.18-hybrid/1-fresh", "linux-6.12-v2-numa2/2-zombies"}) {
+    for (const std::size_t descriptors : {std::size_t{1000}, std::size_t{0}}) {
+      auto sampler = must(Sampler::open(test::captured(tree), "/", {descriptors}));
+      std::size_t seen = 0;
+      const auto round = [&]() {
+        sampler.sample([&](const Sample& sample) { seen += sample.path.size(); });
+      };
+      round();
+      ASSERT_GT(seen, 0U);
+      EXPECT_EQ(allocations_of(round), 0U) << tree << ", " << descriptors << " descriptors";
+    }
+  }
+}
+
+TEST(Allocations, AreNoneWhenASamplerFindsNothingNew) {
+  for (const char* tree : {"linux-6.18-hybrid/1-fresh", "linux-6.12-v2-numa2/2-zombies"}) {
+    auto sampler = must(Sampler::open(test::captured(tree), "/", {1000}));
+    ASSERT_TRUE(sampler.refresh());
+    const std::size_t few = 32;
+    EXPECT_LT(allocations_of([&]() { EXPECT_TRUE(sampler.refresh()); }), few) << tree;
   }
 }
 

@@ -3,16 +3,19 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
+#include <limits>
 
 #include "cgctl/numa_stat.hpp"
 
 namespace cgctl::numa {
 
-/// NAME[=TOTAL] N<id>=<value> ...   with the total on v1 and without on v2. Returns where the next
-/// line begins. There is a newline at or behind `name`, and parse::padding bytes behind that.
-inline const char* NumaStat::parse_line(const char* name, Version version) {
-  const char* const stop = parse::name_end(name);
-  const std::size_t first = values_.size();
+/// NAME[=TOTAL] N<id>=<value> ...   with the total on v1 and without on v2; the name ends at
+/// `stop`. Returns where the next line begins. There is a newline at or behind `stop`, and
+/// parse::padding bytes behind that.
+inline const char* NumaStat::parse_line(const char* name, const char* stop, Version version) {
+  const std::size_t first = used_;
+  NodeValue* entry = values_.data() + first;
   const char* at = stop;
   bool good = stop != name && (*stop == '=') == (version == Version::v1);
   std::uint64_t total = 0;
@@ -23,19 +26,26 @@ inline const char* NumaStat::parse_line(const char* name, Version version) {
     at = number.end;
   }
   std::uint64_t sum = 0;
+  // Where an id ends is guessed from the one before, so that the CPU need not wait for its digits
+  // to find those of the value.
+  constexpr std::size_t most_digits = std::numeric_limits<std::uint32_t>::digits10 + 1;
+  std::size_t digits = 1;
   while (good && *at == ' ' && at[1] == 'N') {
     const parse::Number node = parse::number(at + 2);
-    const parse::Number value = parse::number(node.end + 1);
-    good = node.end != at + 2 && node.value <= std::numeric_limits<std::uint32_t>::max() &&
-           *node.end == '=' && value.end != node.end + 1;
+    if (at[2 + digits] != '=') digits = static_cast<std::size_t>(node.end - at) - 2;
+    const char* const begin = at + 3 + digits;
+    const parse::Number value = parse::number(begin);
+    good = digits != 0 && digits <= most_digits && node.end + 1 == begin && *node.end == '=' &&
+           value.end != begin && node.value <= std::numeric_limits<std::uint32_t>::max();
     at = good ? value.end : node.end;
-    NodeValue& entry = values_.emplace_back();
-    entry.node = static_cast<std::uint32_t>(node.value);
-    entry.value = value.value;
+    entry->node = static_cast<std::uint32_t>(node.value);
+    entry->value = value.value;
+    ++entry;
     sum += value.value;
   }
-  if (!good || *at != '\n' || values_.size() == first) {
-    values_.resize(first);
+  used_ = static_cast<std::size_t>(entry - values_.data());
+  if (!good || *at != '\n' || used_ == first) {
+    used_ = first;
     ++skipped_;
     while (*at != '\n') ++at;
     return at + 1;
@@ -46,7 +56,7 @@ inline const char* NumaStat::parse_line(const char* name, Version version) {
   row.name_size = static_cast<std::uint32_t>(stop - name);
   row.total = *stop == '=' ? total : sum;
   row.first = first;
-  row.count = values_.size() - first;
+  row.count = used_ - first;
   return at + 1;
 }
 
@@ -55,7 +65,6 @@ inline Status NumaStat::parse_rows(std::string_view text, Version version, std::
   clear(version == Version::v1 ? Unit::pages : Unit::bytes, Source::file);
   const auto refuse = [&](errc kind, const char* reason) {
     rows_.clear();
-    values_.clear();
     return fail(Error::make(kind, "parse", std::string(shown), reason));
   };
   if (text.empty()) return refuse(errc::truncated, "the file is empty");
@@ -71,23 +80,30 @@ inline Status NumaStat::parse_rows(std::string_view text, Version version, std::
                                                      "hierarchical_file",
                                                      "hierarchical_anon",
                                                      "hierarchical_unevictable"};
+  const auto is_named = [](const char* at, std::string_view name) {
+    return std::memcmp(at, name.data(), name.size()) == 0 && at[name.size()] == '=';
+  };
+  constexpr std::size_t shortest = std::string_view(" N0=0").size();
+  if (values_.size() <= text.size() / shortest) values_.resize(text.size() / shortest + 1);
   unsigned seen = 0;
   const char* at = text.data();
   const char* const end = at + text.size();
   while (at != end) {
-    const std::size_t rows = rows_.size();
-    at = parse_line(at, version);
-    if (rows_.size() == rows) continue;
+    const std::size_t row = rows_.size();
+    // Behind the end of the text there is room for any name.
+    const bool expected = version == Version::v1 && row < known.size() && is_named(at, known[row]);
+    at = parse_line(at, expected ? at + known[row].size() : parse::name_end(at), version);
+    if (rows_.size() == row) continue;
     const bool other_nodes = rows_.back().count != rows_.front().count;
     if (version == Version::v1) {
-      const std::string_view name = (*this)[size() - 1].name;
-      std::size_t index = size() - 1;
-      if (index >= known.size() || name != known[index]) {
+      std::size_t index = row;
+      if (!expected) {
+        const std::string_view name = (*this)[row].name;
         index =
             static_cast<std::size_t>(std::find(known.begin(), known.end(), name) - known.begin());
       }
-      if (index == known.size() && (size() == 1 || other_nodes)) {
-        values_.resize(rows_.back().first);
+      if (index == known.size() && (row == 0 || other_nodes)) {
+        used_ = rows_.back().first;
         rows_.pop_back();
         ++skipped_;
         continue;

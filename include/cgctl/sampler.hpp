@@ -1,0 +1,134 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cgctl/cpu.hpp"
+#include "cgctl/error.hpp"
+#include "cgctl/host.hpp"
+#include "cgctl/memory_stat.hpp"
+#include "cgctl/unique_fd.hpp"
+
+namespace cgctl {
+
+/// What a cgroup uses at one time. What its version or kernel lacks is absent.
+struct Sample {
+  std::string_view path;  ///< the cgroup's
+  /// Usage and throttling; on v1 without user and system time, which are files of their own:
+  /// cpu::StatReader.
+  cpu::Stat cpu;
+  std::optional<double> cpus;  ///< CPUs used since the sample before; absent in the first one
+  std::optional<std::uint64_t> memory_usage;  ///< bytes
+  /// Valid until the next sample that is taken with the same scratch; null where there is none.
+  const memory::Stat* memory_stat = nullptr;
+};
+
+/// Samples a cgroup and all below it, again and again: the heart of a node agent.
+///
+/// Keeps descriptors open, up to four for each cgroup on v1 and three on v2, and takes one pread(2)
+/// for each in a sample. Cgroups for which none are left are sampled all the same: their files are
+/// opened each time, which costs about five times as much. sample() allocates nothing once it has
+/// seen each kind of file; a cgroup takes less than 1 KiB, its descriptors apart.
+///
+///     auto sampler = cgctl::Sampler::open(*host, "/kubepods");
+///     for (;; wait()) {
+///       sampler->refresh();  // now and then: what was made or removed meanwhile
+///       sampler->sample([](const cgctl::Sample& sample) { use(sample); });
+///     }
+class Sampler {
+ public:
+  struct Config {
+    /// The most descriptors to keep. Nothing: half of those that the process may have
+    /// (RLIMIT_NOFILE).
+    std::optional<std::size_t> descriptors;
+  };
+  /// What one thread needs to take samples.
+  class Scratch {
+    friend class Sampler;
+    memory::Stat memory_;
+    std::string path_;
+  };
+
+  /// Finds the cgroup `path` and those below. errc::vanished when there is none, errc::unsupported
+  /// when the host has neither cpu nor memory.
+  static Result<Sampler> open(const Host& host, std::string_view path, Config config);
+  static Result<Sampler> open(const Host& host, std::string_view path) {
+    return open(host, path, Config{});
+  }
+  Sampler(Sampler&&) noexcept;
+  Sampler& operator=(Sampler&&) noexcept;
+  Sampler(const Sampler&) = delete;
+  Sampler& operator=(const Sampler&) = delete;
+  ~Sampler();
+
+  /// Finds what was made since, in all hierarchies, and forgets what was removed. A walk like that
+  /// of zombies::count(). Not while another thread samples.
+  Status refresh();
+
+  /// The number of cgroups, removed ones included until the next refresh().
+  [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
+  /// The number of descriptors kept.
+  [[nodiscard]] std::size_t descriptors() const noexcept { return kept_; }
+
+  /// Calls `visit(const Sample&)` for each cgroup, sorted by path; removed ones are left out.
+  template <class Visit>
+  void sample(Visit visit) {
+    sample(own_, 0, 1, visit);
+  }
+  /// The same for the part `part` of `parts`, 0 to parts - 1: a thread for each, with a scratch of
+  /// its own.
+  template <class Visit>
+  void sample(Scratch& scratch, std::size_t part, std::size_t parts, Visit visit) {
+    const std::size_t end = entries_.size() * (part + 1) / parts;
+    for (std::size_t i = entries_.size() * part / parts; i < end; ++i) {
+      Sample sample;
+      if (read(entries_[i], scratch, sample)) visit(static_cast<const Sample&>(sample));
+    }
+  }
+
+ private:
+  enum Figure : std::uint8_t { cpu_stat, cpu_usage, memory_usage, memory_stat, figure_count };
+  struct Source {
+    const Hierarchy* hierarchy = nullptr;  // null: the host has no such figure
+    const char* file = nullptr;
+    dev_t device = 0;
+  };
+  struct Entry {
+    enum State : std::uint8_t { absent, kept, by_name };
+    std::string path;
+    std::array<UniqueFd, figure_count> fds;
+    std::array<State, figure_count> states{};
+    std::optional<std::chrono::nanoseconds> usage;  // at
+    std::chrono::steady_clock::time_point at;
+  };
+  struct Found;
+
+  Sampler(const Host& host, std::string path, std::size_t most);
+  [[nodiscard]] int open_file(const Source& source, const Entry& entry, std::string& path) const;
+  void open_files(Entry& entry);
+  Status find();
+  bool read(Entry& entry, Scratch& scratch, Sample& out);
+  bool read(Figure figure, int fd, Scratch& scratch, Sample& out) const;
+
+  Host host_;
+  std::string path_;
+  std::size_t most_;
+  std::size_t kept_ = 0;
+  std::array<Source, figure_count> sources_;
+  std::vector<Entry> entries_;  // sorted by path
+  std::unique_ptr<Found> found_;
+  Scratch own_;
+};
+
+}  // namespace cgctl

@@ -1,0 +1,24 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "cgctl/memory.hpp"
+#include "cgctl/parse.hpp"
+
+namespace cgctl::memory::detail {
+
+/// The text of a file that holds a limit; nothing for another text.
+inline std::optional<Limit> limit(std::string_view text) noexcept {
+  // v1 writes its largest number of whole pages for "no limit".
+  constexpr std::uint64_t beyond_any_memory = (std::uint64_t{1} << 63) - (std::uint64_t{1} << 24);
+  if (text == "max\n") return Limit{};
+  const auto number = parse::whole_number(text);
+  if (!number) return std::nullopt;
+  return *number >= beyond_any_memory ? Limit{} : Limit{*number};
+}
+
+}  // namespace cgctl::memory::detail

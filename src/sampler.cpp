@@ -1,0 +1,271 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/sampler.hpp"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "cgctl/detail/sys.hpp"
+#include "cgctl/filesystem.hpp"
+#include "cgctl/group.hpp"
+#include "cgctl/parse.hpp"
+#include "tree_walk.hpp"
+
+namespace cgctl {
+namespace {
+
+using std::chrono::nanoseconds;
+
+std::size_t half_of_the_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  return static_cast<std::size_t>(limit.rlim_cur / 2);
+}
+
+/// A short file's text; empty when it could not be read.
+std::string_view read_short(int fd, std::array<char, 1024>& buffer) noexcept {
+  ssize_t got = -EINTR;
+  while (got == -EINTR) got = sys::pread(fd, buffer.data(), buffer.size(), 0);
+  return {buffer.data(), got < 0 ? 0 : static_cast<std::size_t>(got)};
+}
+
+}  // namespace
+
+/// The paths that a walk has found, one behind the other, each with a NUL at its end.
+struct Sampler::Found {
+  detail::TreeWalk walk;
+  std::string names;
+  std::vector<std::size_t> starts;
+  std::string prefix;
+  std::vector<std::size_t> prefix_sizes;
+  std::vector<std::size_t> added;
+  std::string path;
+
+  void clear() noexcept {
+    names.clear();
+    starts.clear();
+    added.clear();
+  }
+  void begin(const std::string& top) {
+    starts.push_back(names.size());
+    names.append(top).push_back('\0');
+    prefix = top == "/" ? "" : top;
+    prefix_sizes.clear();
+  }
+  [[nodiscard]] const char* at(std::size_t start) const noexcept { return names.data() + start; }
+  void sort() {
+    std::sort(starts.begin(), starts.end(),
+              [this](std::size_t a, std::size_t b) { return std::strcmp(at(a), at(b)) < 0; });
+    starts.erase(std::unique(starts.begin(), starts.end(),
+                             [this](std::size_t a, std::size_t b) {
+                               return std::strcmp(at(a), at(b)) == 0;
+                             }),
+                 starts.end());
+  }
+
+  void found(const char* name) {
+    starts.push_back(names.size());
+    names.append(prefix).append(1, '/').append(name).push_back('\0');
+  }
+  void lost() noexcept {}
+  void enter(const char* name) {
+    prefix_sizes.push_back(prefix.size());
+    prefix.append(1, '/').append(name);
+  }
+  void leave() {
+    prefix.resize(prefix_sizes.back());
+    prefix_sizes.pop_back();
+  }
+};
+
+Sampler::Sampler(const Host& host, std::string path, std::size_t most)
+    : host_(host), path_(std::move(path)), most_(most), found_(std::make_unique<Found>()) {
+  const auto add = [this](Figure figure, const char* controller, const char* v1, const char* v2) {
+    const Hierarchy* const hierarchy = host_.find(controller);
+    if (hierarchy == nullptr) return;
+    const char* const file = hierarchy->version == Version::v1 ? v1 : v2;
+    struct ::stat root {};
+    if (file == nullptr || sys::stat(hierarchy->directory.get(), root) != 0) return;
+    sources_.at(figure) = {hierarchy, file, root.st_dev};
+  };
+  add(cpu_stat, "cpu", "cpu.stat", "cpu.stat");
+  add(cpu_usage, "cpuacct", "cpuacct.usage", nullptr);
+  add(memory_usage, "memory", "memory.usage_in_bytes", "memory.current");
+  add(memory_stat, "memory", "memory.stat", "memory.stat");
+}
+
+Sampler::Sampler(Sampler&&) noexcept = default;
+Sampler& Sampler::operator=(Sampler&&) noexcept = default;
+Sampler::~Sampler() = default;
+
+Result<Sampler> Sampler::open(const Host& host, std::string_view path, Config config) {
+  const auto clean = fs::clean_relative_path(path);
+  if (!clean) return fail(clean.error());
+  Sampler sampler(host, *clean == "." ? "/" : "/" + *clean,
+                  config.descriptors.value_or(half_of_the_limit()));
+  if (std::none_of(sampler.sources_.begin(), sampler.sources_.end(),
+                   [](const Source& source) { return source.hierarchy != nullptr; })) {
+    return fail(Error::make(errc::unsupported, "sample", sampler.path_,
+                            "the host has neither the cpu nor the memory controller"));
+  }
+  if (auto status = sampler.refresh(); !status) return fail(status.error());
+  return sampler;
+}
+
+int Sampler::open_file(const Source& source, const Entry& entry, std::string& path) const {
+  path.assign(entry.path, 1);
+  if (!path.empty()) path.push_back('/');
+  path.append(source.file);
+  const int directory = source.hierarchy->directory.get();
+  int opened = sys::open_beneath(directory, path.c_str(), O_RDONLY);
+  if (opened == -ENOSYS || opened == -EPERM) {
+    auto fd = fs::open_beneath(directory, path, O_RDONLY, path);
+    return fd ? fd->release() : -fd.error().os_errno;
+  }
+  if (opened < 0) return opened;
+  UniqueFd fd(opened);
+  struct ::stat found {};
+  if (const int status = sys::stat(opened, found); status < 0) return status;
+  return found.st_dev == source.device ? fd.release() : -EXDEV;
+}
+
+void Sampler::open_files(Entry& entry) {
+  for (std::size_t i = 0; i < figure_count; ++i) {
+    const Source& source = sources_.at(i);
+    Entry::State& state = entry.states.at(i);
+    const bool room = kept_ < most_;
+    const bool settled = state == Entry::kept || (state == Entry::by_name && !room);
+    if (source.hierarchy == nullptr || settled) continue;
+    UniqueFd fd(open_file(source, entry, found_->path));
+    if (fd && room) {
+      entry.fds.at(i) = std::move(fd);
+      state = Entry::kept;
+      ++kept_;
+    } else {
+      const bool there = fd || fd.get() == -EMFILE || fd.get() == -ENFILE;
+      state = there ? Entry::by_name : Entry::absent;
+    }
+  }
+}
+
+Status Sampler::find() {
+  Found& found = *found_;
+  found.clear();
+  for (std::size_t i = 0; i < figure_count; ++i) {
+    const Hierarchy* const hierarchy = sources_.at(i).hierarchy;
+    const bool walked = std::any_of(sources_.begin(), sources_.begin() + i,
+                                    [&](const Source& s) { return s.hierarchy == hierarchy; });
+    if (hierarchy == nullptr || walked) continue;
+    const std::string shown = fs::join(hierarchy->mount_point, path_);
+    const auto top =
+        fs::open_beneath(hierarchy->directory.get(), path_.substr(1), O_PATH | O_DIRECTORY, shown);
+    if (!top && top.error().os_errno == ENOENT) continue;
+    if (!top) return fail(top.error());
+    found.begin(path_);
+    if (const int status = found.walk.below(top->get(), found); status < 0) {
+      return fail(fs::system_error("walk", shown, -status));
+    }
+  }
+  if (found.starts.empty()) {
+    return fail({errc::vanished, ENOENT, "sample", path_, "the cgroup does not exist", ""});
+  }
+  found.sort();
+  return {};
+}
+
+Status Sampler::refresh() {
+  if (auto status = find(); !status) return status;
+  Found& found = *found_;
+  std::size_t old = 0;
+  const auto is_gone = [&](std::size_t limit) {
+    for (; old < limit; ++old) entries_[old].path.clear();
+  };
+  for (const std::size_t start : found.starts) {
+    const std::string_view path = found.at(start);
+    std::size_t next = old;
+    while (next < entries_.size() && entries_[next].path < path) ++next;
+    is_gone(next);
+    if (old < entries_.size() && entries_[old].path == path) {
+      ++old;
+    } else {
+      found.added.push_back(start);
+    }
+  }
+  is_gone(entries_.size());
+  entries_.erase(std::remove_if(entries_.begin(), entries_.end(),
+                                [](const Entry& entry) { return entry.path.empty(); }),
+                 entries_.end());
+  for (const std::size_t start : found.added) entries_.emplace_back().path = found.at(start);
+  if (!found.added.empty()) {
+    std::sort(entries_.begin(), entries_.end(),
+              [](const Entry& a, const Entry& b) { return a.path < b.path; });
+  }
+  kept_ = 0;
+  for (const Entry& entry : entries_) {
+    kept_ +=
+        static_cast<std::size_t>(std::count(entry.states.begin(), entry.states.end(), Entry::kept));
+  }
+  for (Entry& entry : entries_) open_files(entry);
+  return {};
+}
+
+bool Sampler::read(Entry& entry, Scratch& scratch, Sample& out) {
+  out.path = entry.path;
+  const auto now = std::chrono::steady_clock::now();
+  bool any = false;
+  for (std::size_t i = 0; i < figure_count; ++i) {
+    if (entry.states.at(i) == Entry::absent) continue;
+    const auto figure = static_cast<Figure>(i);
+    if (entry.states.at(i) == Entry::kept) {
+      if (read(figure, entry.fds.at(i).get(), scratch, out)) {
+        any = true;
+      } else {
+        entry.fds.at(i).reset();
+        entry.states.at(i) = Entry::absent;
+      }
+      continue;
+    }
+    const UniqueFd fd(open_file(sources_.at(i), entry, scratch.path_));
+    if (fd && read(figure, fd.get(), scratch, out)) any = true;
+  }
+  if (out.cpu.usage) {
+    if (entry.usage && *out.cpu.usage >= *entry.usage && now > entry.at) {
+      out.cpus = static_cast<double>((*out.cpu.usage - *entry.usage).count()) /
+                 static_cast<double>(nanoseconds(now - entry.at).count());
+    }
+    entry.usage = out.cpu.usage;
+    entry.at = now;
+  }
+  return any;
+}
+
+bool Sampler::read(Figure figure, int fd, Scratch& scratch, Sample& out) const {
+  const Source& source = sources_.at(figure);
+  if (figure == memory_stat) {
+    const bool done =
+        memory::read_stat(fd, source.hierarchy->version, source.file, scratch.memory_).has_value();
+    if (done) out.memory_stat = &scratch.memory_;
+    return done;
+  }
+  std::array<char, 1024> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): the kernel's
+  const std::string_view text = read_short(fd, buffer);
+  if (figure == cpu_stat) {
+    return cpu::parse(text, source.hierarchy->version, out.cpu).has_value();
+  }
+  const auto number = parse::whole_number(text);
+  if (!number) return false;
+  if (figure == memory_usage) {
+    out.memory_usage = number;
+  } else {
+    out.cpu.usage = nanoseconds(*number);
+  }
+  return true;
+}
+
+}  // namespace cgctl

@@ -1,0 +1,260 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/sampler.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <map>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "../support/child.hpp"
+#include "../support/result.hpp"
+#include "cgctl/group.hpp"
+#include "cgctl/memory_snapshot.hpp"
+#include "real_cgroups.hpp"
+
+namespace sampler_test {
+
+using namespace cgctl;
+using namespace std::chrono_literals;
+using test::must;
+
+/// What is kept of a sample.
+struct Seen {
+  std::optional<std::chrono::nanoseconds> usage;
+  std::optional<double> cpus;
+  std::optional<std::uint64_t> memory;
+  std::optional<std::uint64_t> anonymous;
+};
+
+std::optional<std::uint64_t> anonymous(const memory::Stat& stat) {
+  return stat[memory::Key::anon] ? stat[memory::Key::anon] : stat[memory::Key::rss];
+}
+
+class RealSampler : public test::RealCgroups {
+ protected:
+  [[nodiscard]] Group create(const std::string& below) const {
+    return must(Group::create(host(), path(below)));
+  }
+  [[nodiscard]] Sampler sampler(std::optional<std::size_t> descriptors = {}) const {
+    return must(Sampler::open(host(), path(), {descriptors}));
+  }
+  static std::map<std::string, Seen> take(Sampler& sampler) {
+    std::map<std::string, Seen> all;
+    sampler.sample([&](const Sample& sample) { keep(sample, all); });
+    return all;
+  }
+  static void keep(const Sample& sample, std::map<std::string, Seen>& all) {
+    const auto anon = sample.memory_stat ? anonymous(*sample.memory_stat) : std::nullopt;
+    const bool added =
+        all.emplace(sample.path, Seen{sample.cpu.usage, sample.cpus, sample.memory_usage, anon})
+            .second;
+    EXPECT_TRUE(added) << sample.path;
+  }
+  static void burn(std::chrono::milliseconds time) {
+    const auto end = std::chrono::steady_clock::now() + time;
+    while (std::chrono::steady_clock::now() < end) {
+    }
+  }
+};
+
+TEST_F(RealSampler, GivesWhatTheFilesOfEachCgroupSay) {
+  const auto a = create("a");
+  const auto b = create("a/b");
+  const test::Tenant tenant(directory("a/b"), [] {
+    std::vector<char> memory(8U << 20U, 'x');
+    return memory[4096] == 'x' && ::setsid() >= 0 ? 0 : 1;
+  });
+  auto sampler = this->sampler();
+  EXPECT_EQ(sampler.size(), 3U);
+  const auto seen = take(sampler);
+  ASSERT_EQ(seen.count(path("a")), 1U);
+  ASSERT_EQ(seen.count(path("a/b")), 1U);
+  const auto stat = must(memory::stat(b));
+  EXPECT_EQ(seen.at(path("a/b")).anonymous, anonymous(stat));
+  const auto state = must(memory::Controller{b}.state());
+  EXPECT_EQ(seen.at(path("a/b")).memory, state.usage);
+  EXPECT_EQ(seen.at(path("a/b")).usage.has_value(), must(cpu::stat(b)).usage.has_value());
+  EXPECT_FALSE(seen.at(path("a/b")).cpus) << "there is no sample before";
+}
+
+TEST_F(RealSampler, SaysHowManyCpusAreUsedBetweenTwoSamples) {
+  const auto busy = create("busy");
+  const auto quiet = create("quiet");
+  if (!must(cpu::stat(busy)).usage) return test::skip("nothing counts the CPU time of a cgroup");
+  auto sampler = this->sampler();
+  (void)take(sampler);
+  EXPECT_EQ(test::in_child([&]() -> std::string {
+              if (const auto status = busy.attach(0); !status) return status.error().message();
+              burn(400ms);
+              return {};
+            }),
+            "");
+  const auto seen = take(sampler);
+  ASSERT_TRUE(seen.at(path("busy")).cpus);
+  EXPECT_GT(*seen.at(path("busy")).cpus, 0.3);
+  EXPECT_LT(*seen.at(path("busy")).cpus, 1.2);
+  EXPECT_LT(seen.at(path("quiet")).cpus.value_or(0), 0.1);
+}
+
+TEST_F(RealSampler, FollowsCgroupsThatComeAndGo) {
+  const auto stays = create("stays");
+  const auto goes = create("goes");
+  auto sampler = this->sampler();
+  EXPECT_EQ(take(sampler).size(), 3U);
+  const std::size_t kept = sampler.descriptors();
+
+  ASSERT_TRUE(goes.remove());
+  EXPECT_EQ(take(sampler).count(path("goes")), 0U) << "left out before the refresh";
+  EXPECT_EQ(sampler.size(), 3U);
+  ASSERT_TRUE(sampler.refresh());
+  EXPECT_EQ(sampler.size(), 2U);
+  EXPECT_LT(sampler.descriptors(), kept);
+
+  const auto comes = create("comes");
+  const auto again = create("goes");
+  ASSERT_TRUE(sampler.refresh());
+  const auto seen = take(sampler);
+  EXPECT_EQ(seen.size(), 4U);
+  EXPECT_TRUE(seen.at(path("comes")).memory);
+  EXPECT_TRUE(seen.at(path("goes")).memory);
+
+  // Removed and made again between two refreshes.
+  ASSERT_TRUE(again.remove());
+  const auto third = create("goes");
+  (void)take(sampler);
+  ASSERT_TRUE(sampler.refresh());
+  EXPECT_TRUE(take(sampler).at(path("goes")).memory);
+}
+
+TEST_F(RealSampler, SamplesMoreCgroupsThanItHasDescriptors) {
+  std::vector<Group> groups;
+  for (int i = 0; i < 20; ++i) groups.push_back(create("g" + std::to_string(i)));
+  auto all = sampler();
+  auto few = sampler(10);
+  auto none = sampler(0);
+  EXPECT_EQ(few.descriptors(), 10U);
+  EXPECT_EQ(none.descriptors(), 0U);
+  const auto expected = take(all);
+  EXPECT_EQ(expected.size(), 21U);
+  for (Sampler* sampler : {&few, &none}) {
+    const auto seen = take(*sampler);
+    ASSERT_EQ(seen.size(), expected.size());
+    for (const auto& [path, sample] : expected) {
+      EXPECT_EQ(seen.at(path).memory, sample.memory) << path;
+      EXPECT_EQ(seen.at(path).anonymous, sample.anonymous) << path;
+      EXPECT_EQ(seen.at(path).usage.has_value(), sample.usage.has_value()) << path;
+    }
+  }
+  // What others give back is taken.
+  for (int i = 0; i < 19; ++i) ASSERT_TRUE(groups.at(static_cast<std::size_t>(i)).remove());
+  ASSERT_TRUE(few.refresh());
+  EXPECT_EQ(few.size(), 2U);
+  EXPECT_LE(few.descriptors(), 8U);
+  EXPECT_EQ(take(few).size(), 2U);
+}
+
+TEST_F(RealSampler, OpensByNameWhatTheKernelRefusesToKeepOpen) {
+  std::vector<Group> groups;
+  for (int i = 0; i < 20; ++i) groups.push_back(create("g" + std::to_string(i)));
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int next = ::dup(0);
+  ASSERT_GE(next, 0);
+  ::close(next);
+  const rlimit tight{static_cast<rlim_t>(next) + 20, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &tight), 0);
+  auto greedy = Sampler::open(host(), path(), {1000});
+  const rlimit restored = before;
+  const std::size_t seen_when_tight = greedy ? take(*greedy).size() : 0;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &restored), 0);
+  ASSERT_TRUE(greedy) << greedy.error().message();
+  EXPECT_GT(seen_when_tight, 0U) << "those with descriptors at least";
+  ASSERT_TRUE(greedy->refresh());
+  EXPECT_EQ(take(*greedy).size(), 21U);
+}
+
+TEST_F(RealSampler, GivesEachCgroupToOneThread) {
+  std::vector<Group> groups;
+  for (int i = 0; i < 21; ++i) groups.push_back(create("g" + std::to_string(i)));
+  auto sampler = this->sampler();
+  constexpr std::size_t parts = 3;
+  std::array<Sampler::Scratch, parts> scratch;
+  std::array<std::map<std::string, Seen>, parts> seen;
+  std::vector<std::thread> threads;
+  for (std::size_t part = 0; part < parts; ++part) {
+    threads.emplace_back([&, part] {
+      sampler.sample(scratch.at(part), part, parts,
+                     [&](const Sample& sample) { keep(sample, seen.at(part)); });
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::map<std::string, Seen> all;
+  for (auto& part : seen) {
+    EXPECT_GT(part.size(), 5U);
+    all.merge(part);
+    EXPECT_TRUE(part.empty()) << "one was given to two";
+  }
+  EXPECT_EQ(all.size(), 22U);
+}
+
+TEST_F(RealSampler, SaysWhenThereIsNoSuchCgroup) {
+  const auto missing = Sampler::open(host(), path("no-such"));
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().kind, errc::vanished);
+  const auto outside = Sampler::open(host(), "/../..");
+  ASSERT_FALSE(outside);
+  EXPECT_EQ(outside.error().kind, errc::outside);
+}
+
+class RealSnapshot : public RealSampler {};
+
+TEST_F(RealSnapshot, GivesWhatEachFileSays) {
+  const auto group = create("a");
+  const test::Tenant tenant(directory("a"), [] {
+    std::vector<char> memory(8U << 20U, 'x');
+    return memory[4096] == 'x' ? 0 : 1;
+  });
+  const auto reader = must(memory::SnapshotReader::open(group));
+  memory::Snapshot seen;
+  const auto status = reader.read(seen);
+  ASSERT_TRUE(status) << status.error().message();
+  const auto state = must(memory::Controller{group}.state());
+  EXPECT_EQ(seen.memory.usage, state.usage);
+  EXPECT_EQ(seen.memory.peak, state.peak);
+  EXPECT_EQ(seen.memory.max, state.max);
+  EXPECT_EQ(seen.memory.failcnt, state.failcnt);
+  EXPECT_EQ(seen.swap.usage, state.swap_usage);
+  EXPECT_EQ(seen.swap.max, state.swap_max);
+  EXPECT_EQ(seen.memsw.usage, state.memsw_usage);
+  EXPECT_EQ(seen.memsw.max, state.memsw_max);
+  EXPECT_EQ(anonymous(seen.stat), anonymous(must(memory::stat(group))));
+  EXPECT_EQ(seen.use_hierarchy.has_value(), !v2());
+  const auto kernel = group.read("memory.kmem.limit_in_bytes");
+  EXPECT_EQ(seen.kernel.max.has_value(), kernel.has_value());
+
+  const memory::Limit limit{64U << 20U};
+  memory::Change change;
+  change.max = limit;
+  ASSERT_TRUE(memory::Controller{group}.set(change));
+  ASSERT_TRUE(reader.read(seen));
+  EXPECT_EQ(seen.memory.max, limit);
+}
+
+TEST_F(RealSnapshot, IsVanishedOnceTheCgroupIsRemoved) {
+  const auto group = create("a");
+  const auto reader = must(memory::SnapshotReader::open(group));
+  ASSERT_TRUE(group.remove());
+  memory::Snapshot seen;
+  const auto status = reader.read(seen);
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().kind, errc::vanished);
+}
+
+}  // namespace sampler_test
