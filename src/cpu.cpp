@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <string>
 
+#include "cgctl/detail/directory.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
 #include "cpu_plan.hpp"
@@ -15,6 +16,10 @@ namespace {
 
 using cgctl::detail::malformed;
 using cgctl::detail::Rule;
+using cgctl::detail::ValueFiles;
+
+constexpr auto for_reading = ValueFiles::For::reading;
+constexpr auto for_writing = ValueFiles::For::writing;
 
 std::optional<std::int64_t> signed_number(std::string_view text) {
   const bool negative = parse::starts_with(text, "-");
@@ -26,12 +31,12 @@ std::optional<std::int64_t> signed_number(std::string_view text) {
 }
 
 /// Nothing where the kernel has no such file.
-Result<std::optional<std::int64_t>> read_number(const Group& group, std::string_view file) {
-  const auto text = cgctl::detail::read_if_there(group, file);
+Result<std::optional<std::int64_t>> read_number(ValueFiles& files, std::string_view file) {
+  const auto text = files.read(file);
   if (!text) return fail(text.error());
   if (!*text) return std::nullopt;
   const auto number = signed_number(**text);
-  if (!number) return malformed(group, file, **text);
+  if (!number) return malformed(files.group(), file, **text);
   return number;
 }
 
@@ -42,8 +47,8 @@ std::optional<microseconds> limit(std::int64_t quota) {
 
 /// Reads `file` into `out`, made of its number by `make`.
 template <class T, class Make>
-Status read_into(const Group& group, std::string_view file, std::optional<T>& out, Make make) {
-  const auto number = read_number(group, file);
+Status read_into(ValueFiles& files, std::string_view file, std::optional<T>& out, Make make) {
+  const auto number = read_number(files, file);
   if (!number) return fail(number.error());
   if (*number) out = make(**number);
   return {};
@@ -51,19 +56,19 @@ Status read_into(const Group& group, std::string_view file, std::optional<T>& ou
 
 microseconds time_of(std::int64_t number) { return microseconds(number); }
 
-Status read_bandwidth_v1(const Group& group, std::optional<Bandwidth>& out) {
-  const auto quota = read_number(group, "cpu.cfs_quota_us");
+Status read_bandwidth_v1(ValueFiles& files, std::optional<Bandwidth>& out) {
+  const auto quota = read_number(files, "cpu.cfs_quota_us");
   if (!quota) return fail(quota.error());
-  const auto period = read_number(group, "cpu.cfs_period_us");
+  const auto period = read_number(files, "cpu.cfs_period_us");
   if (!period) return fail(period.error());
   if (!*quota || !*period) return {};
-  if (**period == 0) return malformed(group, "cpu.cfs_period_us", "0");
+  if (**period == 0) return malformed(files.group(), "cpu.cfs_period_us", "0");
   out = Bandwidth{limit(**quota), microseconds(**period), std::nullopt};
-  return read_into(group, "cpu.cfs_burst_us", out->burst, time_of);
+  return read_into(files, "cpu.cfs_burst_us", out->burst, time_of);
 }
 
-Status read_bandwidth_v2(const Group& group, std::optional<Bandwidth>& out) {
-  const auto text = cgctl::detail::read_if_there(group, "cpu.max");
+Status read_bandwidth_v2(ValueFiles& files, std::optional<Bandwidth>& out) {
+  const auto text = files.read("cpu.max");
   if (!text) return fail(text.error());
   if (!*text) return {};
   std::string_view rest = **text;
@@ -72,42 +77,80 @@ Status read_bandwidth_v2(const Group& group, std::optional<Bandwidth>& out) {
   const auto quota = parse::whole_number(first);
   const auto period = parse::whole_number(parse::field(row));
   if ((!quota && first != "max") || !period || *period == 0) {
-    return malformed(group, "cpu.max", **text);
+    return malformed(files.group(), "cpu.max", **text);
   }
   out = Bandwidth{};
   if (quota) out->quota = microseconds(*quota);
   out->period = microseconds(*period);
-  return read_into(group, "cpu.max.burst", out->burst, time_of);
+  return read_into(files, "cpu.max.burst", out->burst, time_of);
 }
 
-Status read_real_time(const Group& group, std::optional<RealTime>& out) {
-  const auto runtime = read_number(group, "cpu.rt_runtime_us");
+Status read_real_time(ValueFiles& files, std::optional<RealTime>& out) {
+  const auto runtime = read_number(files, "cpu.rt_runtime_us");
   if (!runtime) return fail(runtime.error());
-  const auto period = read_number(group, "cpu.rt_period_us");
+  const auto period = read_number(files, "cpu.rt_period_us");
   if (!period) return fail(period.error());
   if (*runtime && *period) out = RealTime{microseconds(**runtime), microseconds(**period)};
   return {};
 }
 
-Status read_share_v2(const Group& group, State& state) {
+Status read_share_v2(ValueFiles& files, State& state) {
   const auto weight = [](std::int64_t value) { return Weight{static_cast<std::uint64_t>(value)}; };
   const auto nice = [](std::int64_t value) { return static_cast<int>(value); };
-  if (auto status = read_into(group, "cpu.weight", state.weight, weight); !status) return status;
-  return read_into(group, "cpu.weight.nice", state.nice, nice);
+  if (auto status = read_into(files, "cpu.weight", state.weight, weight); !status) return status;
+  return read_into(files, "cpu.weight.nice", state.nice, nice);
 }
 
-Status read_state(const Group& group, State& state) {
+/// Which of a cgroup's files are read.
+struct Parts {
+  bool bandwidth = true;
+  bool share = true;
+  bool real_time = true;
+};
+
+/// Those that plan() looks at.
+Parts parts_of(const Change& wanted) {
+  return {wanted.quota || wanted.cpus || wanted.period || wanted.burst,
+          wanted.weight || wanted.nice || wanted.idle, wanted.rt_runtime || wanted.rt_period};
+}
+
+Status read_share_v1(ValueFiles& files, State& state) {
   const auto shares = [](std::int64_t value) { return Shares{static_cast<std::uint64_t>(value)}; };
-  const auto on = [](std::int64_t value) { return value != 0; };
+  return read_into(files, "cpu.shares", state.shares, shares);
+}
+
+Result<State> read_state(ValueFiles& files, const Parts& parts) {
+  const auto place = files.group().place("cpu");
+  if (!place) return fail(place.error());
+  State state;
+  state.version = (*place)->hierarchy->version;
   const bool v1 = state.version == Version::v1;
-  auto status =
-      v1 ? read_bandwidth_v1(group, state.bandwidth) : read_bandwidth_v2(group, state.bandwidth);
-  if (!status) return status;
-  status = v1 ? read_into(group, "cpu.shares", state.shares, shares) : read_share_v2(group, state);
-  if (!status) return status;
-  if (v1) status = read_real_time(group, state.real_time);
-  if (!status) return status;
-  return read_into(group, "cpu.idle", state.idle, on);
+  Status status;
+  if (parts.bandwidth) {
+    status =
+        v1 ? read_bandwidth_v1(files, state.bandwidth) : read_bandwidth_v2(files, state.bandwidth);
+  }
+  if (status && parts.share) {
+    status = v1 ? read_share_v1(files, state) : read_share_v2(files, state);
+  }
+  if (status && parts.share) {
+    const auto on = [](std::int64_t value) { return value != 0; };
+    status = read_into(files, "cpu.idle", state.idle, on);
+  }
+  if (status && parts.real_time && v1) status = read_real_time(files, state.real_time);
+  if (!status) return fail(status.error());
+  const int inside = cgctl::detail::has_subdirectories((*place)->directory.get());
+  if (inside < 0) return fail(fs::system_error("list", files.group().path(), -inside));
+  state.has_children = inside > 0;
+  return state;
+}
+
+Result<std::vector<settings::Setting>> plan_with(ValueFiles& files, const Change& wanted) {
+  const auto now = read_state(files, parts_of(wanted));
+  if (!now) return fail(now.error());
+  auto settings = cpu::plan(*now, wanted);
+  if (!settings) settings.error().path = files.group().path();
+  return settings;
 }
 
 // ---- which rule an errno stands for ----
@@ -135,7 +178,9 @@ std::string limited_above(const Group& group, Bandwidth& bandwidth) {
   for (std::string path = parent_of(group.path()); path != "/"; path = parent_of(path)) {
     const auto above = group.host().open(path);
     std::optional<Bandwidth> found;
-    if (!above || !read_bandwidth_v1(*above, found) || !found || !found->quota) continue;
+    if (!above) continue;
+    ValueFiles files(*above, for_reading);
+    if (!read_bandwidth_v1(files, found) || !found || !found->quota) continue;
     bandwidth = *found;
     return path;
   }
@@ -152,7 +197,8 @@ std::string more_below(const Group& group, std::int64_t most, Bandwidth& bandwid
     if (!below) continue;
     std::optional<Bandwidth> found;
     const bool self = path == group.path();
-    if (!self && read_bandwidth_v1(*below, found) && found && found->quota &&
+    ValueFiles files(*below, for_reading);
+    if (!self && read_bandwidth_v1(files, found) && found && found->quota &&
         ratio(*found->quota, found->period) > most) {
       bandwidth = *found;
       return path;
@@ -203,7 +249,9 @@ Rule real_time_rule(const Group& group, const RealTime& next) {
   const std::string path = parent_of(group.path());
   const auto above = group.host().open(path);
   std::optional<RealTime> budget;
-  if (above && read_real_time(*above, budget) && budget) {
+  if (!above) return {};
+  ValueFiles files(*above, for_reading);
+  if (read_real_time(files, budget) && budget) {
     return {"the budgets do not fit: cpu.rt_runtime_us of " + path + " above it is " +
                 in_us(budget->runtime) + " of " + in_us(budget->period),
             "all cgroups of one level together can have at most what the one above has"};
@@ -214,29 +262,20 @@ Rule real_time_rule(const Group& group, const RealTime& next) {
 }  // namespace
 
 Result<State> Controller::state() const {
-  const auto place = group_->place("cpu");
-  if (!place) return fail(place.error());
-  State state;
-  state.version = (*place)->hierarchy->version;
-  if (auto status = read_state(*group_, state); !status) return fail(status.error());
-  const auto below = child_directories((*place)->directory.get(), group_->path());
-  if (!below) return fail(below.error());
-  state.has_children = !below->empty();
-  return state;
+  ValueFiles files(*group_, for_reading);
+  return read_state(files, Parts{});
 }
 
 Result<std::vector<settings::Setting>> Controller::plan(const Change& wanted) const {
-  const auto now = state();
-  if (!now) return fail(now.error());
-  auto settings = cpu::plan(*now, wanted);
-  if (!settings) settings.error().path = group_->path();
-  return settings;
+  ValueFiles files(*group_, for_reading);
+  return plan_with(files, wanted);
 }
 
 Result<std::vector<settings::Written>> Controller::set(const Change& wanted) const {
-  const auto settings = plan(wanted);
+  ValueFiles files(*group_, for_writing);
+  const auto settings = plan_with(files, wanted);
   if (!settings) return fail(settings.error());
-  auto written = settings::apply(*group_, *settings);
+  auto written = files.apply(*settings);
   if (!written) return fail(explain(std::move(written.error()), wanted));
   return written;
 }

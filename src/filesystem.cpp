@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <utility>
 
 namespace cgctl::fs {
 namespace {
@@ -50,6 +51,20 @@ int walk_beneath(int directory, const std::string& path, int flags) {
     rest.remove_prefix(slash + 1);
   }
   return open_component(current, std::string(rest), flags);
+}
+
+Status on_same_file_system(int directory, int fd, std::string_view shown) {
+  struct ::stat base {};
+  struct ::stat found {};
+  for (auto [descriptor, out] : {std::pair(directory, &base), std::pair(fd, &found)}) {
+    if (const int status = sys::stat(descriptor, *out); status < 0) {
+      return fail(system_error("stat", shown, -status));
+    }
+  }
+  if (base.st_dev == found.st_dev) return {};
+  return fail(Error::make(errc::outside, "open", std::string(shown),
+                          "another file system is mounted there",
+                          "unmount it, or name a path of this hierarchy"));
 }
 
 }  // namespace
@@ -122,32 +137,32 @@ Result<UniqueFd> open_beneath(int directory, std::string_view path, int flags,
   if (!clean) return fail(clean.error());
 
   int fd = sys::open_beneath(directory, clean->c_str(), flags);
-  if (fd == -ENOSYS || fd == -EPERM) fd = walk_beneath(directory, *clean, flags);
-  if (fd == -ELOOP || fd == -EXDEV) {
-    return fail({errc::outside, -fd, "open", std::string(shown),
-                 "the path leaves the cgroup through a symbolic link or a mount",
+  const bool walked = fd == -ENOSYS || fd == -EPERM || fd == -EXDEV;
+  if (walked) fd = walk_beneath(directory, *clean, flags);
+  if (fd == -ELOOP) {
+    return fail({errc::outside, ELOOP, "open", std::string(shown),
+                 "the path leaves the cgroup through a symbolic link",
                  "give the cgroup's own path"});
   }
   if (fd < 0) return fail(system_error("open", shown, -fd));
 
   UniqueFd opened(fd);
-  struct ::stat base {};
-  struct ::stat found {};
-  if (const int status = sys::stat(directory, base); status < 0) {
-    return fail(system_error("stat", shown, -status));
+  if (walked) {
+    if (auto status = on_same_file_system(directory, fd, shown); !status) {
+      return fail(status.error());
+    }
   }
-  if (const int status = sys::stat(fd, found); status < 0) {
-    return fail(system_error("stat", shown, -status));
-  }
-  if (base.st_dev != found.st_dev) {
-    return fail(Error::make(errc::outside, "open", std::string(shown),
-                            "another file system is mounted there",
-                            "unmount it, or name a path of this hierarchy"));
-  }
-  if (S_ISLNK(found.st_mode)) {
-    return fail(Error::make(errc::outside, "open", std::string(shown),
-                            "the path leaves the cgroup through a symbolic link",
-                            "give the cgroup's own path"));
+  // A descriptor with O_PATH can be one of the link itself.
+  if ((flags & O_PATH) != 0 && (flags & O_DIRECTORY) == 0) {
+    struct ::stat found {};
+    if (const int status = sys::stat(fd, found); status < 0) {
+      return fail(system_error("stat", shown, -status));
+    }
+    if (S_ISLNK(found.st_mode)) {
+      return fail(Error::make(errc::outside, "open", std::string(shown),
+                              "the path leaves the cgroup through a symbolic link",
+                              "give the cgroup's own path"));
+    }
   }
   return opened;
 }

@@ -13,24 +13,27 @@ namespace cgctl::memory {
 namespace {
 
 using cgctl::detail::malformed;
-using cgctl::detail::read_if_there;
 using cgctl::detail::Rule;
+using cgctl::detail::ValueFiles;
 
-Status read_number(const Group& group, std::string_view file, std::optional<std::uint64_t>& out) {
-  const auto text = read_if_there(group, file);
+constexpr auto for_reading = ValueFiles::For::reading;
+constexpr auto for_writing = ValueFiles::For::writing;
+
+Status read_number(ValueFiles& files, std::string_view file, std::optional<std::uint64_t>& out) {
+  const auto text = files.read(file);
   if (!text) return fail(text.error());
   if (!*text) return {};
   out = parse::whole_number(**text);
-  if (!out) return malformed(group, file, **text);
+  if (!out) return malformed(files.group(), file, **text);
   return {};
 }
 
-Status read_limit(const Group& group, std::string_view file, std::optional<Limit>& out) {
-  const auto text = read_if_there(group, file);
+Status read_limit(ValueFiles& files, std::string_view file, std::optional<Limit>& out) {
+  const auto text = files.read(file);
   if (!text) return fail(text.error());
   if (!*text) return {};
   out = detail::limit(**text);
-  if (!out) return malformed(group, file, **text);
+  if (!out) return malformed(files.group(), file, **text);
   return {};
 }
 
@@ -61,34 +64,55 @@ constexpr Bound v2_bounds[] = {
     {"memory.swap.max", &State::swap_max}, {"memory.swap.high", &State::swap_high}};
 
 template <std::size_t N, std::size_t M>
-Status read_all(const Group& group, const Number (&numbers)[N], const Bound (&bounds)[M],
+Status read_all(ValueFiles& files, const Number (&numbers)[N], const Bound (&bounds)[M],
                 State& state) {
   for (const Number& number : numbers) {
-    if (auto status = read_number(group, number.file, state.*number.member); !status) return status;
+    if (auto status = read_number(files, number.file, state.*number.member); !status) return status;
   }
   for (const Bound& bound : bounds) {
-    if (auto status = read_limit(group, bound.file, state.*bound.member); !status) return status;
+    if (auto status = read_limit(files, bound.file, state.*bound.member); !status) return status;
   }
   return {};
 }
 
-Status read_oom_control(const Group& group, State& state) {
-  const auto text = read_if_there(group, "memory.oom_control");
+Status read_oom_control(ValueFiles& files, State& state) {
+  const auto text = files.read("memory.oom_control");
   if (!text) return fail(text.error());
   if (!*text) return {};
   const auto disabled = parse::value_of(**text, "oom_kill_disable");
   const auto under = parse::value_of(**text, "under_oom");
-  if (!disabled) return malformed(group, "memory.oom_control", **text);
+  if (!disabled) return malformed(files.group(), "memory.oom_control", **text);
   state.oom_kill = *disabled == 0;
   if (under) state.under_oom = *under != 0;
   return {};
 }
 
-Status read_oom_group(const Group& group, State& state) {
+Status read_oom_group(ValueFiles& files, State& state) {
   std::optional<std::uint64_t> number;
-  if (auto status = read_number(group, "memory.oom.group", number); !status) return status;
+  if (auto status = read_number(files, "memory.oom.group", number); !status) return status;
   if (number) state.oom_group = *number != 0;
   return {};
+}
+
+Result<State> read_state(ValueFiles& files) {
+  const auto place = files.group().place("memory");
+  if (!place) return fail(place.error());
+  State state;
+  state.version = (*place)->hierarchy->version;
+  const bool v1 = state.version == Version::v1;
+  auto status = v1 ? read_all(files, v1_numbers, v1_bounds, state)
+                   : read_all(files, v2_numbers, v2_bounds, state);
+  if (status) status = v1 ? read_oom_control(files, state) : read_oom_group(files, state);
+  if (!status) return fail(status.error());
+  return state;
+}
+
+Result<std::vector<settings::Setting>> plan_with(ValueFiles& files, const Change& wanted) {
+  const auto now = read_state(files);
+  if (!now) return fail(now.error());
+  auto settings = memory::plan(*now, wanted);
+  if (!settings) settings.error().path = files.group().path();
+  return settings;
 }
 
 std::string bytes_text(const std::optional<std::uint64_t>& bytes) {
@@ -117,30 +141,20 @@ Rule limit_rule(const Group& group, const std::string& file, int reason, const S
 }  // namespace
 
 Result<State> Controller::state() const {
-  const auto place = group_->place("memory");
-  if (!place) return fail(place.error());
-  State state;
-  state.version = (*place)->hierarchy->version;
-  const bool v1 = state.version == Version::v1;
-  auto status = v1 ? read_all(*group_, v1_numbers, v1_bounds, state)
-                   : read_all(*group_, v2_numbers, v2_bounds, state);
-  if (status) status = v1 ? read_oom_control(*group_, state) : read_oom_group(*group_, state);
-  if (!status) return fail(status.error());
-  return state;
+  ValueFiles files(*group_, for_reading);
+  return read_state(files);
 }
 
 Result<std::vector<settings::Setting>> Controller::plan(const Change& wanted) const {
-  const auto now = state();
-  if (!now) return fail(now.error());
-  auto settings = memory::plan(*now, wanted);
-  if (!settings) settings.error().path = group_->path();
-  return settings;
+  ValueFiles files(*group_, for_reading);
+  return plan_with(files, wanted);
 }
 
 Result<std::vector<settings::Written>> Controller::set(const Change& wanted) const {
-  const auto settings = plan(wanted);
+  ValueFiles files(*group_, for_writing);
+  const auto settings = plan_with(files, wanted);
   if (!settings) return fail(settings.error());
-  auto written = settings::apply(*group_, *settings);
+  auto written = files.apply(*settings);
   if (!written) return fail(explain(std::move(written.error())));
   return written;
 }
@@ -165,8 +179,9 @@ Result<std::uint64_t> Controller::usage() const {
   if (!place) return fail(place.error());
   const bool v1 = (*place)->hierarchy->version == Version::v1;
   const char* const file = v1 ? "memory.usage_in_bytes" : "memory.current";
+  ValueFiles files(*group_, for_reading);
   std::optional<std::uint64_t> bytes;
-  if (auto status = read_number(*group_, file, bytes); !status) return fail(status.error());
+  if (auto status = read_number(files, file, bytes); !status) return fail(status.error());
   return bytes.value_or(0);
 }
 

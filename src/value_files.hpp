@@ -2,19 +2,57 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cgctl/error.hpp"
 #include "cgctl/group.hpp"
+#include "cgctl/settings.hpp"
 
-/// What the controllers share: reading files that a kernel may lack, and saying which rule a
-/// refused value has broken.
+/// What the controllers share: files of one value, and saying which rule a refused value has
+/// broken.
 namespace cgctl::detail {
 
-/// The text of a file; nothing where the cgroup has no such file.
-Result<std::optional<std::string>> read_if_there(const Group& group, std::string_view file);
+/// A cgroup's files of one value. Each is opened once: what is read to make a plan is then written
+/// and read back through the same descriptor. `group` must outlive it.
+class ValueFiles {
+ public:
+  enum class For { reading, writing };
+  ValueFiles(const Group& group, For purpose) noexcept : group_(&group), purpose_(purpose) {}
+
+  [[nodiscard]] const Group& group() const noexcept { return *group_; }
+  /// The text of a file, read at the first call; nothing where the cgroup has no such file.
+  Result<std::optional<std::string_view>> read(std::string_view file);
+  /// settings::apply(). What was read before is what a value is brought back to.
+  Result<std::vector<settings::Written>> apply(const std::vector<settings::Setting>& settings);
+
+ private:
+  struct File {
+    std::string name;
+    std::string shown;
+    UniqueFd reading;                 ///< invalid: one descriptor does both, or it cannot be read
+    UniqueFd writing;                 ///< invalid: only read so far
+    std::optional<std::string> text;  ///< before anything was written; nothing: it cannot be read
+
+    [[nodiscard]] int readable() const noexcept { return reading ? reading.get() : writing.get(); }
+  };
+  struct Step;
+
+  [[nodiscard]] File* known(std::string_view name);
+  Result<File*> open(std::string_view name);
+  Status open_for_writing(File& file);
+  Status read_first(File& file);
+  Result<std::string> read_text(const File& file);
+  Result<Step> prepare(const settings::Setting& setting);
+
+  const Group* group_;
+  For purpose_;
+  std::deque<File> files_;  // which others point to
+  std::vector<char> buffer_;
+};
 
 /// errc::malformed: `text` is not what the kernel writes to `file`.
 tl::unexpected<Error> malformed(const Group& group, std::string_view file, std::string_view text);

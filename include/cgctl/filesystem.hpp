@@ -35,7 +35,8 @@ Result<UniqueFd> open_trusted(const std::string& path, int flags);
 /// Opens `path` beneath `directory`: no "..", no absolute path, no symbolic link, and on the same
 /// file system instance (st_dev) as `directory`, so that a bind mount or another hierarchy inside
 /// it cannot be reached. openat2(2) does it in one call; where the kernel (before 5.6) or a seccomp
-/// filter refuses that call, the components are walked one by one with O_NOFOLLOW. `shown` is the
+/// filter refuses that call, or a mount of the same file system is in the way, the components are
+/// walked one by one with O_NOFOLLOW. `shown` is the
 /// path used in errors.
 Result<UniqueFd> open_beneath(int directory, std::string_view path, int flags,
                               std::string_view shown);

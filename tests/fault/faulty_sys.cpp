@@ -195,7 +195,7 @@ int open_beneath(int directory, const char* path, int flags) noexcept {
   if (const auto answer = engine.answer()) return static_cast<int>(*answer);
   open_how how{};
   how.flags = static_cast<__u64>(flags | O_CLOEXEC);
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
   return result(static_cast<int>(::syscall(SYS_openat2, directory, path, &how, sizeof how)));
 }
 

@@ -145,7 +145,7 @@ TEST_F(LifecycleFaults, AValueThatCannotBeBroughtBackIsNamed) {
 
 TEST_F(LifecycleFaults, AValueThatCannotBeReadBackIsBroughtBackAsWell) {
   const Group a = group();
-  faults_.on(Call::pread, "a/cpu.weight").skip(2).fails(EIO);
+  faults_.on(Call::pread, "a/cpu.weight").skip(1).fails(EIO);
   const auto written = settings::apply(a, {{"cpu.weight", "200"}});
   ASSERT_FALSE(written);
   EXPECT_EQ(faults_.calls(Call::write, "a/cpu.weight"), 2U);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <dirent.h>
+#include <fcntl.h>
 
 #include <cerrno>
 #include <cstddef>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "cgctl/detail/sys.hpp"
+#include "cgctl/unique_fd.hpp"
 
 /// Directory listing on one reused buffer, for walks over tens of thousands of cgroups.
 namespace cgctl::detail {
@@ -44,6 +46,21 @@ int each_subdirectory(int fd, std::vector<char>& buffer, Visit visit) {
       visit(name, found.st_nlink == 2);
     }
   }
+}
+
+/// Whether there is a directory inside `directory`, which may be an O_PATH descriptor; or a negated
+/// errno.
+inline int has_subdirectories(int directory) {
+  struct ::stat found {};
+  if (const int status = sys::stat(directory, found); status < 0) return status;
+  if (found.st_nlink >= 2) return found.st_nlink > 2 ? 1 : 0;
+  const UniqueFd listed(sys::open_at(directory, ".", O_RDONLY | O_DIRECTORY));
+  if (!listed) return -ENOENT;
+  std::vector<char> buffer(entries_buffer);
+  int inside = 0;
+  const int status =
+      each_subdirectory(listed.get(), buffer, [&](const char*, bool) { inside = 1; });
+  return status < 0 ? status : inside;
 }
 
 }  // namespace cgctl::detail

@@ -15,8 +15,8 @@ namespace cgctl::sys {
 
 /// openat(2); O_CLOEXEC is always added.
 int open_at(int directory, const char* path, int flags, mode_t mode = 0) noexcept;
-/// openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS; -ENOSYS before Linux 5.6, -EPERM under
-/// old seccomp filters.
+/// openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV; -ENOSYS before Linux
+/// 5.6, -EPERM under old seccomp filters, -EXDEV at a mount point.
 int open_beneath(int directory, const char* path, int flags) noexcept;
 void close(int fd) noexcept;
 ssize_t pread(int fd, void* buffer, std::size_t size, off_t offset) noexcept;

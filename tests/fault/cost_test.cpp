@@ -1,0 +1,126 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+
+// What each operation asks of the kernel, in system calls: exact, whatever the machine's mood.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+
+#include "../support/captured.hpp"
+#include "../support/result.hpp"
+#include "../support/temp_directory.hpp"
+#include "cgctl/cgctl.hpp"
+#include "faulty_sys.hpp"
+
+namespace cost_test {
+
+using namespace cgctl;
+using namespace std::chrono_literals;
+using cgctl::test::must;
+using cgctl::test::ok;
+using fault::Call;
+using fault::Faults;
+
+struct Machine {
+  const char* name;
+  const char* capture;
+  const char* group;
+};
+
+class Cost : public ::testing::TestWithParam<Machine> {
+ protected:
+  [[nodiscard]] bool v2() const { return std::string(GetParam().name) == "v2"; }
+
+  test::CapturedMachine machine_{GetParam().capture};
+  Host host_ = must(machine_.host());
+  Group group_ = must(host_.open(GetParam().group));
+};
+
+std::size_t all_calls(const Faults& faults) {
+  std::size_t sum = 0;
+  for (const Call call : {Call::open_at, Call::open_beneath, Call::pread, Call::write,
+                          Call::getdents64, Call::stat, Call::stat_at, Call::make_directory_at,
+                          Call::remove_directory_at, Call::change_owner_at, Call::file_system}) {
+    sum += faults.calls(call);
+  }
+  return sum;
+}
+
+TEST_P(Cost, AMemorySnapshotIsOneReadAFile) {
+  const auto reader = must(memory::SnapshotReader::open(group_));
+  memory::Snapshot snapshot;
+  const Faults faults;
+  ASSERT_TRUE(ok(reader.read(snapshot)));
+  EXPECT_EQ(faults.calls(Call::pread), reader.descriptors());
+  EXPECT_EQ(all_calls(faults), reader.descriptors());
+}
+
+TEST_P(Cost, ACpuSnapshotIsOneReadAFile) {
+  const auto reader = must(cpu::StatReader::open(group_));
+  cpu::Stat stat;
+  const Faults faults;
+  ASSERT_TRUE(ok(reader.read(stat)));
+  EXPECT_EQ(faults.calls(Call::pread), v2() ? 1U : 4U);
+  EXPECT_EQ(all_calls(faults), faults.calls(Call::pread));
+}
+
+TEST_P(Cost, ASamplerReadsEachKeptFileOnceAndDoesNothingElse) {
+  auto sampler = must(Sampler::open(host_, "/", {1000}));
+  const Faults faults;
+  std::size_t seen = 0;
+  sampler.sample([&](const Sample&) { ++seen; });
+  EXPECT_GT(seen, 1U);
+  EXPECT_EQ(faults.calls(Call::pread), sampler.descriptors());
+  EXPECT_EQ(all_calls(faults), sampler.descriptors());
+}
+
+TEST_P(Cost, ASettingOpensEachFileOnce) {
+  Faults faults;
+  faults.on(Call::file_system).returns(v2() ? fs::cgroup_v2_magic : fs::cgroup_v1_magic).always();
+  ASSERT_TRUE(ok(cpu::Controller{group_}.set(cpu::Bandwidth{20ms, 50ms, std::nullopt})));
+  const std::size_t files = v2() ? 1 : 2;
+  EXPECT_EQ(faults.calls(Call::open_beneath), files + 1) << "and the burst";
+  EXPECT_EQ(faults.calls(Call::pread), 2 * files + 1);
+  EXPECT_EQ(faults.calls(Call::write), files);
+  EXPECT_EQ(faults.calls(Call::stat), 1) << "are there cgroups below";
+  EXPECT_EQ(faults.calls(Call::file_system), files);
+  EXPECT_EQ(all_calls(faults), 5 * files + 3);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Captured, Cost,
+    ::testing::Values(Machine{"v1", "linux-6.1-v1-numa2/2-zombies", "/kubepods/pod-a"},
+                      Machine{"v2", "linux-6.12-v2-numa2/2-zombies", "/kubepods.slice/pod-a"}),
+    [](const auto& machine) { return machine.param.name; });
+
+TEST(CostOfTheWalk, IsOneStatForEachDirectoryAndNothingForALeafBesides) {
+  const test::TempDirectory tree;
+  constexpr std::size_t leaves = 200;
+  for (std::size_t i = 0; i < leaves; ++i) {
+    std::filesystem::create_directory(tree / ("leaf" + std::to_string(i)));
+  }
+  const auto top = must(fs::open_trusted(tree.path(), O_RDONLY | O_DIRECTORY));
+  const Faults faults;
+  EXPECT_EQ(must(zombies::count_directories(top.get(), tree.path().string())), leaves + 1);
+  EXPECT_EQ(faults.calls(Call::stat_at), leaves);
+  EXPECT_LE(all_calls(faults), leaves + 5);
+}
+
+TEST(CostOfTheWalk, OpensOnlyWhatHasDirectoriesInside) {
+  const test::TempDirectory tree;
+  constexpr std::size_t pods = 50;
+  for (std::size_t i = 0; i < pods; ++i) {
+    const auto pod = tree / ("pod" + std::to_string(i));
+    std::filesystem::create_directories(std::filesystem::path(pod) / "a");
+    std::filesystem::create_directories(std::filesystem::path(pod) / "b");
+  }
+  const auto top = must(fs::open_trusted(tree.path(), O_RDONLY | O_DIRECTORY));
+  const Faults faults;
+  EXPECT_EQ(must(zombies::count_directories(top.get(), tree.path().string())), 3 * pods + 1);
+  EXPECT_EQ(faults.calls(Call::stat_at), 3 * pods);
+  EXPECT_LE(faults.calls(Call::open_at), pods + 1);
+  EXPECT_LE(faults.calls(Call::getdents64), 2 * (pods + 1));
+}
+
+}  // namespace cost_test
