@@ -2,8 +2,11 @@
 // SPDX-License-Identifier: MIT
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdio>
 #include <exception>
+#include <string_view>
 
 #include "build_info.hpp"
 #include "command.hpp"
@@ -55,6 +58,42 @@ void describe(CLI::App& app, cgctl::tool::Globals& globals) {
       "Manual: man 8 cgctl");
 }
 
+struct Command {
+  std::string_view name;
+  void (*add)(CLI::App& app, const cgctl::tool::Globals& globals, cgctl::tool::Run& run);
+};
+
+/// In the order of --help.
+constexpr std::array<Command, 17> commands = {{
+    {"info", cgctl::tool::info_command::add},
+    {"ls", cgctl::tool::ls_command::add},
+    {"create", cgctl::tool::create_command::add},
+    {"delete", cgctl::tool::delete_command::add},
+    {"move", cgctl::tool::move_command::add},
+    {"get", cgctl::tool::get_command::add},
+    {"set", cgctl::tool::set_command::add},
+    {"run", cgctl::tool::run_command::add},
+    {"cpu", cgctl::tool::cpu_command::add},
+    {"memory", cgctl::tool::memory_command::add},
+    {"stat", cgctl::tool::stat_command::add},
+    {"numa-stat", cgctl::tool::numa_stat_command::add},
+    {"zombies", cgctl::tool::zombies_command::add},
+    {"doctor", cgctl::tool::doctor_command::add},
+    {"mitigate", cgctl::tool::mitigate_command::add},
+    {"metrics", cgctl::tool::metrics_command::add},
+    {"drop-caches", cgctl::tool::drop_caches_command::add},
+}};
+
+/// Describing a command takes longer than most take to run: only the one that is named, or all for
+/// a line that names none.
+void add_commands(CLI::App& app, const cgctl::tool::Globals& globals, cgctl::tool::Run& run,
+                  std::string_view name) {
+  const auto named = std::find_if(commands.begin(), commands.end(),
+                                  [&](const Command& command) { return command.name == name; });
+  if (named != commands.end()) return named->add(app, globals, run);
+  for (const Command& command : commands) command.add(app, globals, run);
+}
+
 int finish(Exit status) {
   if (!cgctl::tool::close_output()) status = Exit::failed;
   return static_cast<int>(status);
@@ -69,23 +108,7 @@ int main(int argc, char** argv) try {
   Run run;
   set_help_form(app);
   describe(app, globals);
-  info_command::add(app, globals, run);
-  ls_command::add(app, globals, run);
-  create_command::add(app, globals, run);
-  delete_command::add(app, globals, run);
-  move_command::add(app, globals, run);
-  get_command::add(app, globals, run);
-  set_command::add(app, globals, run);
-  run_command::add(app, globals, run);
-  cpu_command::add(app, globals, run);
-  memory_command::add(app, globals, run);
-  stat_command::add(app, globals, run);
-  numa_stat_command::add(app, globals, run);
-  zombies_command::add(app, globals, run);
-  doctor_command::add(app, globals, run);
-  mitigate_command::add(app, globals, run);
-  metrics_command::add(app, globals, run);
-  drop_caches_command::add(app, globals, run);
+  add_commands(app, globals, run, command_word(argc, argv));
   try {
     app.parse(take_command(argc, argv, globals.command), argv);
   } catch (const CLI::Success& asked_for) {

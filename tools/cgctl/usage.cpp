@@ -128,6 +128,24 @@ std::string unexpected(const CLI::App& app, const CLI::App* command, const std::
                      meant.empty() ? "" : "did you mean " + meant + "? ");
 }
 
+/// Which of the options that take a directory `word` is, with or without its value.
+const char* root_option(std::string_view word) {
+  for (const char* const name : {"--cgroup-root", "--proc-root", "--sys-root"}) {
+    if (word.substr(0, word.find('=')) == name) return name;
+  }
+  return nullptr;
+}
+
+/// Where the first word stands that is no option; argc or more when there is none.
+int command_position(int argc, char** argv) {
+  int i = 1;
+  while (i < argc && argv[i][0] == '-' && std::string_view(argv[i]) != "--") {
+    const char* const root = root_option(argv[i]);
+    i += root != nullptr && std::string_view(argv[i]) == root ? 2 : 1;
+  }
+  return i;
+}
+
 }  // namespace
 
 const char* const short_help =
@@ -149,15 +167,19 @@ void set_help_form(CLI::App& app) {
   app.set_help_flag("-h,--help", "print this help and exit");
 }
 
+std::string_view command_word(int argc, char** argv) {
+  const int at = command_position(argc, argv);
+  const bool plain = std::all_of(argv + 1, argv + std::min(at, argc), [](std::string_view word) {
+    return word.substr(0, 1) != "-" || word == "-q" || word == "--quiet" || word == "--json" ||
+           root_option(word) != nullptr;
+  });
+  return plain && at < argc ? argv[at] : std::string_view();
+}
+
 int take_command(int argc, char** argv, std::vector<std::string>& command) {
-  const auto is = [argv](int i, const char* word) { return std::string_view(argv[i]) == word; };
-  int i = 1;
-  while (i < argc && argv[i][0] == '-' && !is(i, "--")) {
-    const bool has_value = is(i, "--cgroup-root") || is(i, "--proc-root") || is(i, "--sys-root");
-    i += has_value ? 2 : 1;
-  }
-  if (i >= argc || !is(i, "run")) return argc;
-  while (i < argc && !is(i, "--")) ++i;
+  int i = command_position(argc, argv);
+  if (i >= argc || std::string_view(argv[i]) != "run") return argc;
+  while (i < argc && std::string_view(argv[i]) != "--") ++i;
   for (int word = i + 1; word < argc; ++word) command.emplace_back(argv[word]);
   return i;
 }

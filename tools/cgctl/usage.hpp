@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 /// How the command line explains itself: help, and what is wrong with a line that cannot be
@@ -15,6 +16,10 @@ extern const char* const short_help;
 
 /// Gives `app`, before anything is added to it, the form of help that its commands inherit.
 void set_help_form(CLI::App& app);
+
+/// The word that stands where a command's name does; empty where there is none, or an option before
+/// it that concerns all commands (--help, or one that is not known).
+std::string_view command_word(int argc, char** argv);
 
 /// Takes what stands behind the first "--" of `run` off the command line, untouched; returns the
 /// number of words left. The parser would drop the "--".
