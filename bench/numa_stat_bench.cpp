@@ -1,7 +1,6 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
-#include <libcgroup.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -10,24 +9,12 @@
 #include <string>
 #include <vector>
 
-#include "support.hpp"
+#include "measure.hpp"
 
 namespace cgctl::bench {
 namespace {
 
 constexpr std::size_t text_size = 4096;
-
-/// Calls `body(group)` with a real memory cgroup, or skips.
-template <class Body>
-void with_group(benchmark::State& state, Body body) {
-  Arena& arena = Arena::instance();
-  if (!arena.problem().empty()) return skip(state, arena.problem());
-  const auto path = arena.charged_group();
-  if (!path) return skip(state, path.error().message());
-  const auto group = arena.host().open(*path);
-  if (!group) return skip(state, group.error().message());
-  body(*group);
-}
 
 /// The bare system call on a kept descriptor.
 void raw_pread(benchmark::State& state, const char* name) {
@@ -98,65 +85,55 @@ void ifstream_map(benchmark::State& state) {
   });
 }
 
-/// What cgctl has for every flat keyed file.
-void read_once_and_parse(benchmark::State& state) {
-  with_group(state, [&](const Group& group) {
-    const auto file = group.open_file("memory.stat", O_RDONLY);
-    if (!file) return skip(state, file.error().message());
-    std::vector<char> buffer;
-    measure(state, [&] {
-      const auto text = fs::read_once(file->get(), buffer, "memory.stat");
-      if (!text) return false;
-      for (std::string_view rest = *text; !rest.empty();) {
-        std::string_view row = parse::line(rest);
-        auto key = parse::field(row);
-        auto value = parse::whole_number(parse::field(row));
-        if (!value) return false;
-        benchmark::DoNotOptimize(key);
-        benchmark::DoNotOptimize(value);
+/// Calls `body(arena)` with so many cgroups and as many zombies.
+template <class Body>
+void with_crowd(benchmark::State& state, std::uint64_t size, Body body) {
+  with_arena(state, [&](Arena& arena) {
+    if (size > 0) {
+      if (const auto tree = arena.tree(Shape::flat, size); !tree) {
+        return skip(state, tree.error().message());
       }
-      return true;
-    });
-  });
-}
-
-void libcgroup_stats(benchmark::State& state) {
-  with_group(state, [&](const Group& group) {
-    if (const int status = ::cgroup_init(); status != 0) {
-      return skip(state, std::string("cgroup_init: ") + ::cgroup_strerror(status));
+      if (const auto status = arena.zombies(size); !status) {
+        return skip(state, status.error().message());
+      }
     }
-    const std::string path = group.path().substr(1);
-    std::array<char, sizeof "memory"> controller{"memory"};
-    measure(state, [&] {
-      void* handle = nullptr;
-      cgroup_stat stat;
-      int status = ::cgroup_read_stats_begin(controller.data(), path.c_str(), &handle, &stat);
-      while (status == 0) {
-        benchmark::DoNotOptimize(stat);
-        status = ::cgroup_read_stats_next(&handle, &stat);
-      }
-      ::cgroup_read_stats_end(&handle);
-      return status == ECGEOF;
-    });
+    body(arena);
   });
 }
 
-void root_reader(benchmark::State& state) {
-  const auto host = Host::detect();
-  if (!host) return skip(state, host.error().message());
-  const auto reader = numa::RootReader::open(*host, Version::v1);
-  if (!reader) return skip(state, reader.error().message());
-  numa::NumaStat out;
-  measure(state, [&] {
-    const bool done = reader->read(out).has_value();
-    benchmark::DoNotOptimize(out);
-    return done;
+void root_by_nodes(benchmark::State& state, std::uint64_t size) {
+  with_crowd(state, size, [&](const Arena& arena) {
+    const auto reader = numa::RootReader::open(arena.host(), arena.memory().version);
+    if (!reader) return skip(state, reader.error().message());
+    numa::NumaStat out;
+    measure(state, [&] {
+      const bool done = reader->read(out).has_value();
+      benchmark::DoNotOptimize(out);
+      return done;
+    });
+    state.counters["nodes"] = static_cast<double>(reader->nodes());
   });
-  state.counters["nodes"] = static_cast<double>(reader->nodes());
+}
+
+void root_by_file(benchmark::State& state, std::uint64_t size) {
+  with_crowd(state, size, [&](const Arena& arena) {
+    const auto root = arena.host().open("/");
+    if (!root) return skip(state, root.error().message());
+    const auto reader = numa::Reader::open(*root);
+    if (!reader) return skip(state, reader.error().message());
+    numa::NumaStat out;
+    measure(state, [&] {
+      const bool done = reader->read(out).has_value();
+      benchmark::DoNotOptimize(out);
+      return done;
+    });
+  });
 }
 
 /// The files that RootReader reads, and nothing done with them.
-void root_raw_preads(benchmark::State& state) {
+void root_raw_preads(benchmark::State& state, std::uint64_t size) {
+  with_crowd(state, size, [](const Arena&) {});
+  if (state.error_occurred()) return;
   const std::string directory = "/sys/devices/system/node";
   const auto list = fs::read_trusted(directory + "/has_memory");
   if (!list) return skip(state, list.error().message());
@@ -178,28 +155,38 @@ void root_raw_preads(benchmark::State& state) {
   });
 }
 
-/// A memory.numa_stat of v1 with values of one to seven digits.
-std::string synthetic(std::int64_t nodes) {
+/// A memory.numa_stat: on v1 pages of one to seven digits, on v2 as many in bytes.
+std::string synthetic(Version version, std::int64_t nodes) {
+  const bool v1 = version == Version::v1;
+  std::vector<std::string> names;
+  for (const std::string prefix : {"", "hierarchical_"}) {
+    for (const char* name : {"total", "file", "anon", "unevictable"})
+      names.push_back(prefix + name);
+  }
+  if (!v1) {
+    names = {"anon",          "file",        "kernel_stack",  "pagetables",
+             "shmem",         "file_mapped", "inactive_anon", "active_anon",
+             "inactive_file", "active_file", "unevictable",   "slab_reclaimable"};
+  }
   std::string text;
   std::uint64_t seed = 1;
-  for (const std::string prefix : {"", "hierarchical_"}) {
-    for (const char* name : {"total", "file", "anon", "unevictable"}) {
-      text += prefix + name + "=" + std::to_string(nodes * 250'000);
-      for (std::int64_t node = 0; node < nodes; ++node) {
-        seed = seed * 6364136223846793005U + 1442695040888963407U;
-        text += " N" + std::to_string(node) + "=" + std::to_string((seed >> 40U) >> (seed >> 60U));
-      }
-      text += '\n';
+  for (const std::string& name : names) {
+    text += name + (v1 ? "=" + std::to_string(nodes * 250'000) : "");
+    for (std::int64_t node = 0; node < nodes; ++node) {
+      seed = seed * 6364136223846793005U + 1442695040888963407U;
+      const std::uint64_t pages = (seed >> 40U) >> (seed >> 60U);
+      text += " N" + std::to_string(node) + "=" + std::to_string(v1 ? pages : pages * 4096);
     }
+    text += '\n';
   }
   return text;
 }
 
-void parser(benchmark::State& state, std::int64_t nodes) {
-  const std::string text = synthetic(nodes);
+void parser(benchmark::State& state, Version version, std::int64_t nodes) {
+  const std::string text = synthetic(version, nodes);
   numa::NumaStat out;
   measure(state, [&] {
-    const bool done = numa::parse(text, Version::v1, out).has_value();
+    const bool done = numa::parse(text, version, out).has_value();
     benchmark::DoNotOptimize(out);
     return done;
   });
@@ -210,24 +197,21 @@ void parser(benchmark::State& state, std::int64_t nodes) {
 }
 
 const bool numa_stat_registered = [] {
-  const auto add = [](const std::string& name, auto function) {
-    benchmark::RegisterBenchmark(name.c_str(), function)
-        ->MinTime(0.1)
-        ->Repetitions(15)
-        ->DisplayAggregatesOnly();
-  };
   add("numa_stat/cgctl", reader);
   add("numa_stat/raw_pread", [](auto& state) { raw_pread(state, "memory.numa_stat"); });
   add("numa_stat/open_read_close", open_read_close);
   add("numa_stat/ifstream_map", ifstream_map);
-  add("memory_stat/cgctl", read_once_and_parse);
-  add("memory_stat/raw_pread", [](auto& state) { raw_pread(state, "memory.stat"); });
-  add("memory_stat/libcgroup", libcgroup_stats);
-  add("root_numa_stat/cgctl", root_reader);
-  add("root_numa_stat/raw_preads", root_raw_preads);
-  for (const std::int64_t nodes : {1, 2, 8, 64, 1024}) {
-    add("parse_" + std::to_string(nodes) + "_nodes/cgctl",
-        [nodes](benchmark::State& state) { parser(state, nodes); });
+  for (const std::uint64_t size : {0U, 1'000U, 10'000U}) {
+    const std::string subject = "root_numa_stat_" + std::to_string(size);
+    add(subject + "/cgctl", [size](auto& state) { root_by_nodes(state, size); });
+    add(subject + "/file", [size](auto& state) { root_by_file(state, size); });
+    add(subject + "/raw_preads", [size](auto& state) { root_raw_preads(state, size); });
+  }
+  for (const Version version : {Version::v1, Version::v2}) {
+    for (const std::int64_t nodes : {1, 2, 8, 64, 1024}) {
+      add("parse_" + std::string(to_string(version)) + "_" + std::to_string(nodes) + "/cgctl",
+          [version, nodes](benchmark::State& state) { parser(state, version, nodes); });
+    }
   }
   return true;
 }();

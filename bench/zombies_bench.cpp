@@ -10,28 +10,28 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cgctl/detail/directory.hpp"
-#include "support.hpp"
+#include "measure.hpp"
 
 namespace cgctl::bench {
 namespace {
 
-/// Calls `body(tree)` with 10,000 live cgroups, or skips.
+/// Calls `body(tree)` with so many live cgroups, or skips.
 template <class Body>
-void with_tree(benchmark::State& state, Shape shape, Body body) {
-  Arena& arena = Arena::instance();
-  if (!arena.problem().empty()) return skip(state, arena.problem());
-  const auto tree = arena.tree(shape);
-  if (!tree) return skip(state, tree.error().message());
-  body(**tree);
+void with_tree(benchmark::State& state, Shape shape, std::uint64_t size, Body body) {
+  with_arena(state, [&](Arena& arena) {
+    auto tree = arena.tree(shape, size);
+    if (const Tree* const* const it = value_or_skip(state, tree)) body(**it);
+  });
 }
 
 void walk(benchmark::State& state, const Tree& tree) {
   measure(state, [&] {
     const auto count = zombies::count_directories(tree.directory.get(), tree.path);
-    return count && *count == Tree::size;
+    return count && *count == tree.size;
   });
 }
 
@@ -46,7 +46,7 @@ std::uint64_t count_by_find() {
 
 void find(benchmark::State& state, const Tree& tree) {
   ::setenv("CGCTL_BENCH_TOP", tree.path.c_str(), 1);
-  measure(state, [] { return count_by_find() == Tree::size; });
+  measure(state, [&] { return count_by_find() == tree.size; });
 }
 
 void std_filesystem(benchmark::State& state, const Tree& tree) {
@@ -54,7 +54,7 @@ void std_filesystem(benchmark::State& state, const Tree& tree) {
     const auto below = std::filesystem::recursive_directory_iterator(tree.path);
     const auto directories = std::count_if(begin(below), end(below),
                                            [](const auto& entry) { return entry.is_directory(); });
-    return static_cast<std::uint64_t>(directories) + 1 == Tree::size;
+    return static_cast<std::uint64_t>(directories) + 1 == tree.size;
   });
 }
 
@@ -69,7 +69,7 @@ struct Calls {
   std::vector<Call> calls;
 
   explicit Calls(const Tree& tree) {
-    const rlim_t needed = Tree::size + 1000;
+    const rlim_t needed = tree.size + 1000;
     rlimit limit{};
     ::getrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_cur < needed) {
@@ -103,7 +103,7 @@ void one_stat_each(benchmark::State& state, const Tree& tree) {
     for (const auto& [parent, name, list] : known.calls) {
       if (!list && ::fstatat(parent, name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0) ++count;
     }
-    return count == Tree::size;
+    return count == tree.size;
   });
 }
 
@@ -124,47 +124,11 @@ void same_calls(benchmark::State& state, const Tree& tree) {
         ++count;
       }
     }
-    return count == Tree::size;
-  });
-}
-
-/// The whole hierarchy, where others make and remove cgroups meanwhile.
-constexpr std::uint64_t least_on_host = shapes.size() * Tree::size;
-
-template <class Body>
-void with_all_trees(benchmark::State& state, Body body) {
-  for (const auto& [shape, name] : shapes) {
-    with_tree(state, shape, [](const Tree&) {});
-    if (state.error_occurred()) return;
-  }
-  body(Arena::instance());
-}
-
-void count_host(benchmark::State& state) {
-  with_all_trees(state, [&](const Arena& arena) {
-    measure(state, [&] {
-      const auto count = zombies::count(arena.host());
-      return count && count->live >= least_on_host;
-    });
-  });
-}
-
-void find_host(benchmark::State& state) {
-  with_all_trees(state, [&](const Arena& arena) {
-    ::setenv("CGCTL_BENCH_TOP", arena.memory().mount_point.c_str(), 1);
-    measure(state, [] { return count_by_find() >= least_on_host; });
+    return count == tree.size;
   });
 }
 
 const bool zombies_registered = [] {
-  const auto add = [](const std::string& name, auto function) {
-    benchmark::RegisterBenchmark(name.c_str(), function)
-        ->Unit(benchmark::kMillisecond)
-        ->UseRealTime()
-        ->MinTime(0.1)
-        ->Repetitions(15)
-        ->DisplayAggregatesOnly();
-  };
   using Contender = void (*)(benchmark::State&, const Tree&);
   const std::initializer_list<std::pair<const char*, Contender>> contenders = {
       {"cgctl", walk},
@@ -172,16 +136,18 @@ const bool zombies_registered = [] {
       {"std_filesystem", std_filesystem},
       {"one_stat_each", one_stat_each},
       {"same_calls", same_calls}};
-  for (const auto& [shape, shape_name] : shapes) {
-    for (const auto& [name, contender] : contenders) {
-      add(std::string("walk_") + shape_name + "/" + name,
-          [shape = shape, contender = contender](benchmark::State& state) {
-            with_tree(state, shape, [&](const Tree& tree) { contender(state, tree); });
-          });
+  for (const Shape shape : {Shape::flat, Shape::pods, Shape::chains}) {
+    for (const std::uint64_t size : {100U, 1'000U, 10'000U, 50'000U}) {
+      for (const auto& [name, contender] : contenders) {
+        add("walk_" + to_string(shape) + "_" + std::to_string(size) + "/" + name,
+            [shape, size, contender = contender](benchmark::State& state) {
+              with_tree(state, shape, size, [&](const Tree& tree) { contender(state, tree); });
+              state.counters["per"] = static_cast<double>(size);
+            })
+            ->Repetitions(size > 10'000 ? 5 : 15);
+      }
     }
   }
-  add("count_host/cgctl", count_host);
-  add("count_host/find", find_host);
   return true;
 }();
 

@@ -1,0 +1,242 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fcntl.h>
+#include <malloc.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <condition_variable>
+#include <fstream>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "measure.hpp"
+
+namespace cgctl::bench {
+namespace {
+
+/// As many descriptors as four for each cgroup take.
+void allow_descriptors(std::uint64_t groups) {
+  const rlim_t needed = 4 * groups + 1000;
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur < needed) {
+    limit = {needed, std::max(limit.rlim_max, needed)};
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+std::size_t allocated_bytes() { return ::mallinfo2().uordblks + ::mallinfo2().hblkhd; }
+
+/// Calls `body(arena, path)` with so many cgroups below `path`, itself included.
+template <class Body>
+void with_groups(benchmark::State& state, std::uint64_t size, Body body) {
+  with_arena(state, [&](Arena& arena) {
+    allow_descriptors(size);
+    auto path = arena.groups(size);
+    if (const std::string* const it = value_or_skip(state, path)) body(arena, *it);
+  });
+}
+
+template <class Body>
+void with_sampler(benchmark::State& state, std::uint64_t size,
+                  std::optional<std::size_t> descriptors, Body body) {
+  with_groups(state, size, [&](Arena& arena, const std::string& path) {
+    const std::size_t before = allocated_bytes();
+    auto sampler = Sampler::open(arena.host(), path, {descriptors.value_or(4 * size)});
+    if (value_or_skip(state, sampler) == nullptr) return;
+    state.counters["bytes_a_group"] =
+        static_cast<double>(allocated_bytes() - before) / static_cast<double>(size);
+    state.counters["descriptors"] = static_cast<double>(sampler->descriptors());
+    body(arena, path, *sampler);
+  });
+}
+
+std::size_t count(Sampler& sampler) {
+  std::size_t seen = 0;
+  sampler.sample([&](const Sample& sample) {
+    if (sample.memory_usage && sample.memory_stat != nullptr && sample.cpu.usage) ++seen;
+  });
+  return seen;
+}
+
+void one_thread(benchmark::State& state, std::uint64_t size,
+                std::optional<std::size_t> descriptors) {
+  with_sampler(state, size, descriptors, [&](Arena&, const std::string&, Sampler& sampler) {
+    if (count(sampler) != size) return skip(state, "cgroups are missing");
+    const std::size_t before = allocated_bytes();
+    measure(state, [&] { return count(sampler) == size; });
+    state.counters["allocated"] = static_cast<double>(allocated_bytes() - before);
+  });
+}
+
+/// A thread that does its part of each round.
+class Helper {
+ public:
+  explicit Helper(Sampler& sampler) : thread_([this, &sampler] { run(sampler); }) {}
+  ~Helper() {
+    start(true);
+    thread_.join();
+  }
+  void start(bool end = false) {
+    const std::lock_guard lock(mutex_);
+    end_ = end;
+    working_ = true;
+    changed_.notify_all();
+  }
+  void wait() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return !working_; });
+  }
+
+ private:
+  void run(Sampler& sampler) {
+    Sampler::Scratch scratch;
+    for (;;) {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return working_; });
+      if (end_) return;
+      lock.unlock();
+      sampler.sample(scratch, 1, 2,
+                     [](const Sample& sample) { benchmark::DoNotOptimize(&sample); });
+      lock.lock();
+      working_ = false;
+      changed_.notify_all();
+    }
+  }
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool working_ = false;
+  bool end_ = false;
+  std::thread thread_;
+};
+
+void two_threads(benchmark::State& state, std::uint64_t size) {
+  with_sampler(state, size, {}, [&](Arena&, const std::string&, Sampler& sampler) {
+    Helper helper(sampler);
+    Sampler::Scratch scratch;
+    measure(state, [&] {
+      helper.start();
+      sampler.sample(scratch, 0, 2,
+                     [](const Sample& sample) { benchmark::DoNotOptimize(&sample); });
+      helper.wait();
+      return true;
+    });
+  });
+}
+
+/// A round in which ten cgroups have come and ten have gone, with the refresh() that sees it. The
+/// time to make and remove them is not counted.
+void churn(benchmark::State& state, std::uint64_t size) {
+  with_sampler(state, size, {}, [&](Arena& arena, const std::string& path, Sampler& sampler) {
+    const auto each = [&](auto work) {
+      bool done = true;
+      for (int i = 0; i < 10; ++i) {
+        done = (arena.*work)(path + "/churn" + std::to_string(i)).has_value() && done;
+      }
+      return done;
+    };
+    bool there = false;
+    for (auto _ : state) {
+      state.PauseTiming();
+      const bool changed = each(there ? &Arena::remove : &Arena::add);
+      there = !there;
+      state.ResumeTiming();
+      const bool done = sampler.refresh() && count(sampler) == size + (there ? 10 : 0);
+      if (!changed || !done) {
+        skip(state, "a cgroup was missed");
+        break;
+      }
+    }
+    if (there) (void)each(&Arena::remove);
+  });
+}
+
+/// The reads alone.
+void raw_preads(benchmark::State& state, std::uint64_t size) {
+  with_groups(state, size, [&](Arena& arena, const std::string& path) {
+    std::vector<UniqueFd> files;
+    const auto keep = [&](const std::string& group_path) {
+      const auto group = arena.host().open(group_path);
+      if (!group) return;
+      const bool v1 = arena.memory().version == Version::v1;
+      for (const char* name : {"cpu.stat", "cpuacct.usage",
+                               v1 ? "memory.usage_in_bytes" : "memory.current", "memory.stat"}) {
+        auto fd = group->open_file(name, O_RDONLY);
+        if (fd) files.push_back(std::move(*fd));
+      }
+    };
+    keep(path);
+    const auto top = arena.host().open(path);
+    const auto names = top->children();
+    for (const std::string& name : *names) keep(fs::join(path, name));
+    std::vector<char> text(8192);
+    measure(state, [&] {
+      for (const UniqueFd& file : files) {
+        if (::pread(file.get(), text.data(), text.size(), 0) <= 0) return false;
+        benchmark::DoNotOptimize(text.data());
+        benchmark::ClobberMemory();
+      }
+      return files.size() >= 3 * size;
+    });
+  });
+}
+
+/// What a plain C++ agent does.
+void ifstreams(benchmark::State& state, std::uint64_t size) {
+  with_groups(state, size, [&](Arena& arena, const std::string& path) {
+    const auto top = arena.host().open(path);
+    const auto names = top->children();
+    const bool v1 = arena.memory().version == Version::v1;
+    std::vector<std::string> directories{path};
+    for (const std::string& name : *names) directories.push_back(fs::join(path, name));
+    std::vector<std::string> paths;
+    for (const std::string& directory : directories) {
+      for (const auto& [controller, file] :
+           {std::pair("cpu", "cpu.stat"), std::pair("cpuacct", "cpuacct.usage"),
+            std::pair("memory", v1 ? "memory.usage_in_bytes" : "memory.current"),
+            std::pair("memory", "memory.stat")}) {
+        const Hierarchy* const hierarchy = arena.host().find(controller);
+        if (hierarchy != nullptr) {
+          paths.push_back(fs::join(fs::join(hierarchy->mount_point, directory), file));
+        }
+      }
+    }
+    measure(state, [&] {
+      for (const std::string& file_path : paths) {
+        std::map<std::string, std::uint64_t> values;
+        std::ifstream file(file_path);
+        for (std::string line; std::getline(file, line);) {
+          const std::size_t space = line.find(' ');
+          values[line.substr(0, space)] = std::strtoull(
+              line.c_str() + (space == std::string::npos ? 0 : space + 1), nullptr, 10);
+        }
+        benchmark::DoNotOptimize(values);
+        if (values.empty()) return false;
+      }
+      return true;
+    });
+  });
+}
+
+const bool sampler_registered = [] {
+  for (const std::uint64_t size : {1'000U, 10'000U}) {
+    const std::string subject = "sampler_" + std::to_string(size);
+    add(subject + "/cgctl", [size](auto& state) { one_thread(state, size, {}); });
+    add(subject + "/raw_preads", [size](auto& state) { raw_preads(state, size); });
+    add(subject + "/ifstream_map", [size](auto& state) { ifstreams(state, size); });
+    add(subject + "/cgctl_two_threads", [size](auto& state) { two_threads(state, size); });
+    add(subject + "/cgctl_a_fourth_kept", [size](auto& state) { one_thread(state, size, size); });
+    add(subject + "/cgctl_none_kept", [size](auto& state) { one_thread(state, size, 0); });
+    add(subject + "/cgctl_refresh_and_churn", [size](auto& state) { churn(state, size); });
+  }
+  return true;
+}();
+
+}  // namespace
+}  // namespace cgctl::bench
