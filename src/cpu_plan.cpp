@@ -48,29 +48,30 @@ void add_bandwidth_v1(const Bandwidth& now, const Bandwidth& next, const Change&
                       bool has_children, Settings& out) {
   const bool write_quota = wanted.quota || wanted.cpus;
   const bool write_period = wanted.period || next.period != now.period;
-  const Setting quota{"cpu.cfs_quota_us", text(next.quota, no_limit_v1)};
-  const Setting period{"cpu.cfs_period_us", text(next.period)};
+  Setting quota{"cpu.cfs_quota_us", text(next.quota, no_limit_v1)};
+  Setting period{"cpu.cfs_period_us", text(next.period)};
   if (!write_period) {
-    if (write_quota) out.push_back(quota);
+    if (write_quota) out.push_back(std::move(quota));
     return;
   }
   if (!write_quota) {
-    out.push_back(period);
+    out.push_back(std::move(period));
     return;
   }
   switch (bandwidth_order(now, next, has_children)) {
     case Order::value_first:
-      out.push_back(quota);
-      out.push_back(period);
+      out.push_back(std::move(quota));
+      out.push_back(std::move(period));
       break;
     case Order::period_first:
-      out.push_back(period);
-      out.push_back(quota);
+      out.push_back(std::move(period));
+      out.push_back(std::move(quota));
       break;
     case Order::unlimited_between:
       out.push_back({quota.file, no_limit_v1});
-      out.push_back(period);
-      out.push_back({quota.file, quota.value, no_limit_v1});
+      out.push_back(std::move(period));
+      quota.restore = no_limit_v1;
+      out.push_back(std::move(quota));
       break;
   }
 }

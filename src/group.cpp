@@ -19,14 +19,13 @@ bool ends_with(std::string_view text, std::string_view suffix) {
   return text.size() >= suffix.size() && text.substr(text.size() - suffix.size()) == suffix;
 }
 
-/// errc::outside for what is no name of a file directly inside the cgroup.
-Status check_file_name(std::string_view file, std::string_view shown) {
-  if (!file.empty() && file.find('/') == std::string_view::npos && file != "." && file != "..") {
-    return {};
-  }
-  return fail(Error::make(errc::outside, "open", std::string(shown),
-                          "not the name of a cgroup file",
-                          "give a kernel file name such as memory.stat"));
+bool is_file_name(std::string_view file) {
+  return !file.empty() && file.find('/') == std::string_view::npos && file != "." && file != "..";
+}
+
+Error not_a_file_name(std::string shown) {
+  return Error::make(errc::outside, "open", std::move(shown), "not the name of a cgroup file",
+                     "give a kernel file name such as memory.stat");
 }
 
 bool is_core_file(std::string_view file) {
@@ -100,14 +99,16 @@ Result<const Group::Place*> Group::place_of_file(std::string_view file) const {
 
 Result<UniqueFd> open_file_in(const Group::Place& place, std::string_view path,
                               std::string_view file, int flags) {
-  const std::string shown = fs::join(fs::join(place.hierarchy->mount_point, path), file);
-  if (auto status = check_file_name(file, shown); !status) return fail(status.error());
-  auto fd = fs::open_beneath(place.directory.get(), file, flags, shown);
-  if (fd || fd.error().os_errno != ENOENT) return fd;
+  const auto shown = [&] { return fs::join(fs::join(place.hierarchy->mount_point, path), file); };
+  if (!is_file_name(file)) return fail(not_a_file_name(shown()));
+  auto fd = fs::open_beneath(place.directory.get(), file, flags, {});
+  if (fd) return fd;
+  fd.error().path = shown();
+  if (fd.error().os_errno != ENOENT) return fd;
   struct ::stat procs {};
   if (sys::stat_at(place.directory.get(), "cgroup.procs", procs) != 0)
-    return fail(detail::gone("open", shown));
-  Error error = Error::make(errc::unsupported, "open", shown, "this cgroup has no such file");
+    return fail(detail::gone("open", shown()));
+  Error error = Error::make(errc::unsupported, "open", shown(), "this cgroup has no such file");
   error.os_errno = ENOENT;
   const std::string controller(file.substr(0, file.find('.')));
   error.hint = place.hierarchy->version == Version::v2 && !is_core_file(file)
@@ -118,9 +119,7 @@ Result<UniqueFd> open_file_in(const Group::Place& place, std::string_view path,
 }
 
 Result<UniqueFd> Group::open_file(std::string_view file, int flags) const {
-  if (auto status = check_file_name(file, fs::join(path_, file)); !status) {
-    return fail(status.error());
-  }
+  if (!is_file_name(file)) return fail(not_a_file_name(fs::join(path_, file)));
   const auto place = place_of_file(file);
   if (!place) return fail(place.error());
   return open_file_in(**place, path_, file, flags);

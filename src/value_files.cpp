@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -43,16 +44,27 @@ ValueFiles::File* ValueFiles::known(std::string_view name) {
   return found == files_.end() ? nullptr : &*found;
 }
 
-Result<std::string> ValueFiles::read_text(const File& file) {
-  const auto text = fs::read_once(file.readable(), buffer_, file.shown);
-  if (!text) return fail(text.error());
+Result<std::string> ValueFiles::read_text(const File& file) const {
+  std::array<char, 4096> text;
+  ssize_t got = -EINTR;
+  while (got == -EINTR) got = sys::pread(file.readable(), text.data(), text.size(), 0);
+  if (got < 0) {
+    return fail(fs::system_error("read", group_->shown(file.name), static_cast<int>(-got)));
+  }
   // The kernel ends a piece where the next line would not fit into a page: what is less than half
   // of one is all.
-  if (text->size() < buffer_.size() / 2) return std::string(*text);
-  return fs::read_all(file.readable(), file.shown);
+  const auto size = static_cast<std::size_t>(got);
+  if (size < text.size() / 2) return std::string(text.data(), size);
+  return fs::read_all(file.readable(), group_->shown(file.name));
 }
 
-Status ValueFiles::read_first(File& file) {
+Status ValueFiles::write(const File& file, const std::string& value) const {
+  auto status = fs::write_once(file.writing.get(), value, {});
+  if (!status) status.error().path = group_->shown(file.name);
+  return status;
+}
+
+Status ValueFiles::read_first(File& file) const {
   auto text = read_text(file);
   if (text) {
     file.text = std::move(*text);
@@ -71,7 +83,7 @@ Status ValueFiles::read_first(File& file) {
 /// Opens for both where both are wanted and allowed, else for reading, else for writing.
 Result<ValueFiles::File*> ValueFiles::open(std::string_view name) {
   if (File* const file = known(name)) return file;
-  File file{std::string(name), group_->shown(name), {}, {}, {}};
+  File file{std::string(name), {}, {}, {}};
   auto fd = group_->open_file(name, purpose_ == For::writing ? O_RDWR : O_RDONLY);
   if (fd) {
     (purpose_ == For::writing ? file.writing : file.reading) = std::move(*fd);
@@ -90,7 +102,7 @@ Result<ValueFiles::File*> ValueFiles::open(std::string_view name) {
   return &files_.emplace_back(std::move(file));
 }
 
-Status ValueFiles::open_for_writing(File& file) {
+Status ValueFiles::open_for_writing(File& file) const {
   if (file.writing) return {};
   auto fd = group_->open_file(file.name, O_WRONLY);
   if (!fd) return fail(fd.error());
@@ -105,7 +117,8 @@ Result<std::optional<std::string_view>> ValueFiles::read(std::string_view name) 
     return fail(file.error());
   }
   if (!(*file)->text) {
-    return fail(Error::make(errc::unsupported, "read", (*file)->shown, "it can only be written"));
+    return fail(
+        Error::make(errc::unsupported, "read", group_->shown(name), "it can only be written"));
   }
   return std::optional<std::string_view>(*(*file)->text);
 }
@@ -135,7 +148,7 @@ Result<std::vector<Written>> ValueFiles::apply(const std::vector<Setting>& setti
   }
   for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
     if (steps[i].restorable) continue;
-    return fail(Error::make(errc::invalid_argument, "set", steps[i].file->shown,
+    return fail(Error::make(errc::invalid_argument, "set", group_->shown(steps[i].file->name),
                             "its old value could not be brought back if a later one failed",
                             "name it last, or alone"));
   }
@@ -149,10 +162,11 @@ Result<std::vector<Written>> ValueFiles::apply(const std::vector<Setting>& setti
     bool all = true;
     while (count > 0) {
       const Step& step = steps[--count];
-      const auto status = fs::write_once(step.file->writing.get(), step.restore, step.file->shown);
+      const auto status = write(*step.file, step.restore);
       if (status) continue;
-      left = (all ? "" : left + "; ") + step.file->shown + " is left at " + step.setting->value +
-             " instead of " + step.restore + " (" + status.error().message() + ")";
+      left = (all ? "" : left + "; ") + group_->shown(step.file->name) + " is left at " +
+             step.setting->value + " instead of " + step.restore + " (" + status.error().message() +
+             ")";
       all = false;
     }
     if (!left.empty()) error.hint += (error.hint.empty() ? "" : "; ") + left;
@@ -160,7 +174,7 @@ Result<std::vector<Written>> ValueFiles::apply(const std::vector<Setting>& setti
   };
   for (std::size_t i = 0; i < steps.size(); ++i) {
     const auto& [setting, file, before, restore, restorable] = steps[i];
-    if (auto status = fs::write_once(file->writing.get(), setting->value, file->shown); !status) {
+    if (auto status = write(*file, setting->value); !status) {
       return undo(std::move(status.error()), i);
     }
     std::string kept = setting->value;

@@ -32,7 +32,6 @@ class ValueFiles {
  private:
   struct File {
     std::string name;
-    std::string shown;
     UniqueFd reading;                 ///< invalid: one descriptor does both, or it cannot be read
     UniqueFd writing;                 ///< invalid: only read so far
     std::optional<std::string> text;  ///< before anything was written; nothing: it cannot be read
@@ -43,15 +42,15 @@ class ValueFiles {
 
   [[nodiscard]] File* known(std::string_view name);
   Result<File*> open(std::string_view name);
-  Status open_for_writing(File& file);
-  Status read_first(File& file);
-  Result<std::string> read_text(const File& file);
+  Status open_for_writing(File& file) const;
+  Status read_first(File& file) const;
+  [[nodiscard]] Result<std::string> read_text(const File& file) const;
+  [[nodiscard]] Status write(const File& file, const std::string& value) const;
   Result<Step> prepare(const settings::Setting& setting);
 
   const Group* group_;
   For purpose_;
   std::deque<File> files_;  // which others point to
-  std::vector<char> buffer_;
 };
 
 /// errc::malformed: `text` is not what the kernel writes to `file`.
