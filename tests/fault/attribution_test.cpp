@@ -130,6 +130,7 @@ TEST_F(AttributionFaults, ACgroupThatVanishesBeforeItIsOpenedIsLeftOut) {
 }
 
 TEST_F(AttributionFaults, ACgroupThatVanishesBeforeItsChildrenAreListedEndsTheListThere) {
+  std::filesystem::create_directory(machine_.cgroup("memory/cgctl-capture/kubepods/pod-a/inner"));
   for (const Call call : {Call::open_at, Call::getdents64}) {
     Faults faults;
     // The first open is by its name, the second of the directory itself for listing.
