@@ -110,17 +110,17 @@ Status ValueFiles::open_for_writing(File& file) const {
   return {};
 }
 
-Result<std::optional<std::string_view>> ValueFiles::read(std::string_view name) {
-  const auto file = open(name);
-  if (!file) {
-    if (file.error().kind == errc::unsupported) return std::nullopt;
-    return fail(file.error());
+Result<std::optional<std::string_view>> ValueFiles::read(std::string_view file) {
+  const auto opened = open(file);
+  if (!opened) {
+    if (opened.error().kind == errc::unsupported) return std::nullopt;
+    return fail(opened.error());
   }
-  if (!(*file)->text) {
+  if (!(*opened)->text) {
     return fail(
-        Error::make(errc::unsupported, "read", group_->shown(name), "it can only be written"));
+        Error::make(errc::unsupported, "read", group_->shown(file), "it can only be written"));
   }
-  return std::optional<std::string_view>(*(*file)->text);
+  return std::optional<std::string_view>(*(*opened)->text);
 }
 
 Result<ValueFiles::Step> ValueFiles::prepare(const Setting& setting) {
@@ -164,9 +164,10 @@ Result<std::vector<Written>> ValueFiles::apply(const std::vector<Setting>& setti
       const Step& step = steps[--count];
       const auto status = write(*step.file, step.restore);
       if (status) continue;
-      left = (all ? "" : left + "; ") + group_->shown(step.file->name) + " is left at " +
-             step.setting->value + " instead of " + step.restore + " (" + status.error().message() +
-             ")";
+      if (all) left.clear();
+      left += (all ? "" : "; ") + group_->shown(step.file->name) + " is left at ";
+      left += step.setting->value + " instead of " + step.restore;
+      left += " (" + status.error().message() + ")";
       all = false;
     }
     if (!left.empty()) error.hint += (error.hint.empty() ? "" : "; ") + left;

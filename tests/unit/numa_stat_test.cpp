@@ -131,6 +131,21 @@ TEST(NumaStat, HasNodeIdsOfAnyNumberOfDigits) {
   EXPECT_EQ(on(out, "anon", 4294967295U), 4U);
 }
 
+TEST(NumaStat, HasNodeIdsInAnyOrderWhateverStandsBehindThem) {
+  NumaStat out;
+  // A '=' stands where it would if each id had as many digits as the one before.
+  ASSERT_TRUE(ok(numa::parse("anon N4294967295=4 N429493=2\nfile=N4294967295=4 N1=2 N333=1 \n",
+                             Version::v2, out)));
+  ASSERT_TRUE(ok(numa::parse("anon N1234567=1 N1=2 N12=3\n", Version::v2, out)));
+  EXPECT_THAT(nodes(out[0]), ElementsAre(1234567, 1, 12));
+  EXPECT_EQ(on(out, "anon", 12), 3U);
+  for (std::string behind(40, '='); behind.size() > 20; behind.pop_back()) {
+    (void)numa::parse("anon N1=1" + behind + "\n", Version::v2, out);
+    ASSERT_TRUE(ok(numa::parse("anon N4294967295=4 N429493=2\n", Version::v2, out)));
+    EXPECT_THAT(nodes(out[0]), ElementsAre(4294967295U, 429493U));
+  }
+}
+
 TEST(NumaStat, LeavesOutALineWithANodeIdThatNoKernelHas) {
   NumaStat out;
   ASSERT_TRUE(ok(numa::parse("anon N0=1\nfile N4294967296=1\n", Version::v2, out)));

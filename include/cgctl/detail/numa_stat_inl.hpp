@@ -32,11 +32,15 @@ inline const char* NumaStat::parse_line(const char* name, const char* stop, Vers
   std::size_t digits = 1;
   while (good && *at == ' ' && at[1] == 'N') {
     const parse::Number node = parse::number(at + 2);
-    if (at[2 + digits] != '=') digits = static_cast<std::size_t>(node.end - at) - 2;
-    const char* const begin = at + 3 + digits;
-    const parse::Number value = parse::number(begin);
-    good = digits != 0 && digits <= most_digits && node.end + 1 == begin && *node.end == '=' &&
-           value.end != begin && node.value <= std::numeric_limits<std::uint32_t>::max();
+    const char* begin = at + 3 + digits;
+    parse::Number value = parse::number(begin);
+    if (node.end + 1 != begin) {
+      digits = static_cast<std::size_t>(node.end - at) - 2;
+      begin = node.end + 1;
+      value = parse::number(begin);
+    }
+    good = digits != 0 && digits <= most_digits && *node.end == '=' && value.end != begin &&
+           node.value <= std::numeric_limits<std::uint32_t>::max();
     at = good ? value.end : node.end;
     entry->node = static_cast<std::uint32_t>(node.value);
     entry->value = value.value;
