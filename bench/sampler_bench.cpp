@@ -20,15 +20,19 @@
 namespace cgctl::bench {
 namespace {
 
-/// As many descriptors as four for each cgroup take.
-void allow_descriptors(std::uint64_t groups) {
-  const rlim_t needed = 4 * groups + 1000;
+/// How many descriptors may be kept: four for each cgroup, or as many as the process may have.
+std::size_t budget(std::uint64_t groups) {
+  constexpr rlim_t others = 1000;
+  const rlim_t needed = 4 * groups + others;
   rlimit limit{};
   ::getrlimit(RLIMIT_NOFILE, &limit);
   if (limit.rlim_cur < needed) {
-    limit = {needed, std::max(limit.rlim_max, needed)};
-    ::setrlimit(RLIMIT_NOFILE, &limit);
+    const rlimit raised{needed, std::max(limit.rlim_max, needed)};
+    const rlimit highest{limit.rlim_max, limit.rlim_max};
+    if (::setrlimit(RLIMIT_NOFILE, &raised) != 0) ::setrlimit(RLIMIT_NOFILE, &highest);
+    ::getrlimit(RLIMIT_NOFILE, &limit);
   }
+  return std::min(limit.rlim_cur, needed) - others;
 }
 
 std::size_t allocated_bytes() { return ::mallinfo2().uordblks + ::mallinfo2().hblkhd; }
@@ -37,7 +41,6 @@ std::size_t allocated_bytes() { return ::mallinfo2().uordblks + ::mallinfo2().hb
 template <class Body>
 void with_groups(benchmark::State& state, std::uint64_t size, Body body) {
   with_arena(state, [&](Arena& arena) {
-    allow_descriptors(size);
     auto path = arena.groups(size);
     if (const std::string* const it = value_or_skip(state, path)) body(arena, *it);
   });
@@ -48,7 +51,7 @@ void with_sampler(benchmark::State& state, std::uint64_t size,
                   std::optional<std::size_t> descriptors, Body body) {
   with_groups(state, size, [&](Arena& arena, const std::string& path) {
     const std::size_t before = allocated_bytes();
-    auto sampler = Sampler::open(arena.host(), path, {descriptors.value_or(4 * size)});
+    auto sampler = Sampler::open(arena.host(), path, {descriptors.value_or(budget(size))});
     if (value_or_skip(state, sampler) == nullptr) return;
     state.counters["bytes_a_group"] =
         static_cast<double>(allocated_bytes() - before) / static_cast<double>(size);
@@ -157,28 +160,45 @@ void churn(benchmark::State& state, std::uint64_t size) {
   });
 }
 
-/// The reads alone.
+int open(int directory, const std::string& path) {
+  return ::openat(directory, path.c_str(), O_RDONLY | O_CLOEXEC);
+}
+
+/// The reads alone. What does not fit in the budget is opened and closed besides.
 void raw_preads(benchmark::State& state, std::uint64_t size) {
   with_groups(state, size, [&](Arena& arena, const std::string& path) {
-    std::vector<UniqueFd> files;
-    const auto keep = [&](const std::string& group_path) {
-      const auto group = arena.host().open(group_path);
-      if (!group) return;
-      const bool v1 = arena.memory().version == Version::v1;
-      for (const char* name : {"cpu.stat", "cpuacct.usage",
-                               v1 ? "memory.usage_in_bytes" : "memory.current", "memory.stat"}) {
-        auto fd = group->open_file(name, O_RDONLY);
-        if (fd) files.push_back(std::move(*fd));
+    struct File {
+      int hierarchy;
+      std::string path;
+      UniqueFd kept;
+    };
+    std::vector<File> files;
+    std::size_t left = budget(size);
+    const bool v1 = arena.memory().version == Version::v1;
+    const auto add = [&](const std::string& group) {
+      for (const auto& [controller, file] :
+           {std::pair("cpu", "cpu.stat"), std::pair("cpuacct", "cpuacct.usage"),
+            std::pair("memory", v1 ? "memory.usage_in_bytes" : "memory.current"),
+            std::pair("memory", "memory.stat")}) {
+        const Hierarchy* const hierarchy = arena.host().find(controller);
+        if (hierarchy == nullptr) continue;
+        const int directory = hierarchy->directory.get();
+        files.push_back({directory, fs::join(group, file).substr(1), {}});
+        if (left == 0) continue;
+        files.back().kept = UniqueFd(open(directory, files.back().path));
+        --left;
       }
     };
-    keep(path);
+    add(path);
     const auto top = arena.host().open(path);
     const auto names = top->children();
-    for (const std::string& name : *names) keep(fs::join(path, name));
+    for (const std::string& name : *names) add(fs::join(path, name));
     std::vector<char> text(8192);
     measure(state, [&] {
-      for (const UniqueFd& file : files) {
-        if (::pread(file.get(), text.data(), text.size(), 0) <= 0) return false;
+      for (const File& file : files) {
+        const UniqueFd opened(file.kept ? -1 : open(file.hierarchy, file.path));
+        const int fd = file.kept ? file.kept.get() : opened.get();
+        if (::pread(fd, text.data(), text.size(), 0) <= 0) return false;
         benchmark::DoNotOptimize(text.data());
         benchmark::ClobberMemory();
       }

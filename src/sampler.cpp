@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -90,9 +89,7 @@ Sampler::Sampler(const Host& host, std::string path, std::size_t most)
     const Hierarchy* const hierarchy = host_.find(controller);
     if (hierarchy == nullptr) return;
     const char* const file = hierarchy->version == Version::v1 ? v1 : v2;
-    struct ::stat root {};
-    if (file == nullptr || sys::stat(hierarchy->directory.get(), root) != 0) return;
-    sources_.at(figure) = {hierarchy, file, root.st_dev};
+    if (file != nullptr) sources_.at(figure) = {hierarchy, file};
   };
   add(cpu_stat, "cpu", "cpu.stat", "cpu.stat");
   add(cpu_usage, "cpuacct", "cpuacct.usage", nullptr);
@@ -123,16 +120,24 @@ int Sampler::open_file(const Source& source, const Entry& entry, std::string& pa
   if (!path.empty()) path.push_back('/');
   path.append(source.file);
   const int directory = source.hierarchy->directory.get();
-  int opened = sys::open_beneath(directory, path.c_str(), O_RDONLY);
-  if (opened == -ENOSYS || opened == -EPERM) {
-    auto fd = fs::open_beneath(directory, path, O_RDONLY, path);
-    return fd ? fd->release() : -fd.error().os_errno;
+  const int opened = sys::open_beneath(directory, path.c_str(), O_RDONLY);
+  if (opened != -ENOSYS && opened != -EPERM && opened != -EXDEV) return opened;
+  auto fd = fs::open_beneath(directory, path, O_RDONLY, path);
+  return fd ? fd->release() : -fd.error().os_errno;
+}
+
+/// Lowers the budget to what the process may open, less some to read the others by name.
+void Sampler::lower_budget() {
+  constexpr std::size_t reserve = 16;
+  most_ = kept_ > reserve ? kept_ - reserve : 0;
+  for (auto entry = entries_.rbegin(); entry != entries_.rend() && kept_ > most_; ++entry) {
+    for (std::size_t i = 0; i < figure_count && kept_ > most_; ++i) {
+      if (entry->states.at(i) != Entry::kept) continue;
+      entry->fds.at(i).reset();
+      entry->states.at(i) = Entry::by_name;
+      --kept_;
+    }
   }
-  if (opened < 0) return opened;
-  UniqueFd fd(opened);
-  struct ::stat found {};
-  if (const int status = sys::stat(opened, found); status < 0) return status;
-  return found.st_dev == source.device ? fd.release() : -EXDEV;
 }
 
 void Sampler::open_files(Entry& entry) {
@@ -148,8 +153,9 @@ void Sampler::open_files(Entry& entry) {
       state = Entry::kept;
       ++kept_;
     } else {
-      const bool there = fd || fd.get() == -EMFILE || fd.get() == -ENFILE;
-      state = there ? Entry::by_name : Entry::absent;
+      const bool too_many = fd.get() == -EMFILE || fd.get() == -ENFILE;
+      if (too_many) lower_budget();
+      state = fd || too_many ? Entry::by_name : Entry::absent;
     }
   }
 }

@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <sys/types.h>
-
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -50,7 +48,7 @@ class Sampler {
  public:
   struct Config {
     /// The most descriptors to keep. Nothing: half of those that the process may have
-    /// (RLIMIT_NOFILE).
+    /// (RLIMIT_NOFILE). More than it can have is lowered to that, less a few to read the others.
     std::optional<std::size_t> descriptors;
   };
   /// What one thread needs to take samples.
@@ -102,7 +100,6 @@ class Sampler {
   struct Source {
     const Hierarchy* hierarchy = nullptr;  // null: the host has no such figure
     const char* file = nullptr;
-    dev_t device = 0;
   };
   struct Entry {
     enum State : std::uint8_t { absent, kept, by_name };
@@ -117,6 +114,7 @@ class Sampler {
   Sampler(const Host& host, std::string path, std::size_t most);
   [[nodiscard]] int open_file(const Source& source, const Entry& entry, std::string& path) const;
   void open_files(Entry& entry);
+  void lower_budget();
   Status find();
   bool read(Entry& entry, Scratch& scratch, Sample& out);
   bool read(Figure figure, int fd, Scratch& scratch, Sample& out) const;
