@@ -64,6 +64,16 @@ class RealMitigation : public test::RealCgroups {
     }
     return settled();
   }
+  /// On v2 before Linux 5.14 the inode of a file that was dirty pins too: where the page cache was
+  /// half of it, slab is left to the next action.
+  std::uint64_t falls_with_slab(std::uint64_t limit, const Policy& policy) {
+    const std::uint64_t left = falls_to(limit);
+    if (left <= limit || !v2()) return left;
+    const auto still = look(policy);
+    EXPECT_TRUE(still) << still.error().message();
+    if (still) EXPECT_TRUE(act(*still, policy));
+    return falls_to(limit);
+  }
 
   numa::CostGuard guard_;
 };
@@ -133,14 +143,7 @@ TEST_F(RealMitigation, DropsCachesAndLeavesAtMostFiveOfAHundredPageCacheZombies)
 
   EXPECT_EQ(outcome->effect, Effect::effective);
   EXPECT_EQ(outcome->explanation, "");
-  // On v2 before Linux 5.14 the inode of a file that was dirty pins too: where the page cache was
-  // half of it, slab is left to the next action.
-  if (v2() && falls_to(others + number / 20) > others + number / 20) {
-    const auto still = look(policy);
-    ASSERT_TRUE(still) << still.error().message();
-    ASSERT_TRUE(act(*still, policy));
-  }
-  EXPECT_LE(falls_to(others + number / 20), others + number / 20);
+  EXPECT_LE(falls_with_slab(others + number / 20, policy), others + number / 20);
   ASSERT_FALSE(outcome->actions.empty());
   EXPECT_EQ(outcome->actions.front().zombies_before, before->zombies.low);
   for (std::size_t i = 0; i < outcome->actions.size(); ++i) {
@@ -168,7 +171,6 @@ TEST_F(RealMitigation, GivesUpTheCacheOfTheFilesNamed) {
   (void)settled();
 
   Policy policy = act_until(others + number / 10);
-  // On v2 before Linux 5.14 the inode of a file that was dirty pins too.
   policy.ladder = {Rung::advise, Rung::drop_page_cache, Rung::drop_slab};
   policy.files = {files->path() / "no-such-*", files->path() / "*/zombies/*"};
   const auto before = look(policy);
@@ -182,7 +184,7 @@ TEST_F(RealMitigation, GivesUpTheCacheOfTheFilesNamed) {
   if (!v2()) {
     EXPECT_EQ(outcome->actions.size(), 1U);
   }
-  EXPECT_LE(falls_to(others + number / 10), others + number / 10);
+  EXPECT_LE(falls_with_slab(others + number / 10, policy), others + number / 10);
 }
 
 TEST_F(RealMitigation, WritesBackTheMountsNamedBeforeItDropsTheirCache) {

@@ -35,6 +35,15 @@ struct Seen {
   std::optional<std::uint64_t> anonymous;
 };
 
+/// CPU time apart, of which they need only both have some.
+bool alike(const std::map<std::string, Seen>& a, const std::map<std::string, Seen>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
+    return x.first == y.first && x.second.memory == y.second.memory &&
+           x.second.anonymous == y.second.anonymous &&
+           x.second.usage.has_value() == y.second.usage.has_value();
+  });
+}
+
 std::optional<std::uint64_t> anonymous(const memory::Stat& stat) {
   return stat[memory::Key::anon] ? stat[memory::Key::anon] : stat[memory::Key::rss];
 }
@@ -143,16 +152,15 @@ TEST_F(RealSampler, SamplesMoreCgroupsThanItHasDescriptors) {
   auto none = sampler(0);
   EXPECT_EQ(few.descriptors(), 10U);
   EXPECT_EQ(none.descriptors(), 0U);
-  const auto expected = take(all);
-  EXPECT_EQ(expected.size(), 21U);
+  EXPECT_EQ(take(all).size(), 21U);
   for (Sampler* sampler : {&few, &none}) {
-    const auto seen = take(*sampler);
-    ASSERT_EQ(seen.size(), expected.size());
-    for (const auto& [path, sample] : expected) {
-      EXPECT_EQ(seen.at(path).memory, sample.memory) << path;
-      EXPECT_EQ(seen.at(path).anonymous, sample.anonymous) << path;
-      EXPECT_EQ(seen.at(path).usage.has_value(), sample.usage.has_value()) << path;
+    // The kernel gives back later what cgroups made and removed before were charged for.
+    bool same = false;
+    for (int attempt = 0; attempt < 100 && !same; ++attempt) {
+      same = alike(take(all), take(*sampler));
+      if (!same) std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
+    EXPECT_TRUE(same) << sampler->descriptors() << " descriptors";
   }
   // What others give back is taken.
   for (int i = 0; i < 19; ++i) ASSERT_TRUE(groups.at(static_cast<std::size_t>(i)).remove());
