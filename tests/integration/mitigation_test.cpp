@@ -71,7 +71,9 @@ class RealMitigation : public test::RealCgroups {
     if (left <= limit || !v2()) return left;
     const auto still = look(policy);
     EXPECT_TRUE(still) << still.error().message();
-    if (still) EXPECT_TRUE(act(*still, policy));
+    if (still) {
+      EXPECT_TRUE(act(*still, policy));
+    }
     return falls_to(limit);
   }
 
