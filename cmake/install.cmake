@@ -9,7 +9,7 @@ if(CGCTL_STATIC)
 endif()
 
 install(
-  TARGETS cgctl
+  TARGETS cgctl cgctl_libcgroup
   EXPORT cgctl_targets
   INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/" TYPE INCLUDE)
@@ -38,6 +38,13 @@ install(FILES "${PROJECT_BINARY_DIR}/cgctl.pc" DESTINATION "${CMAKE_INSTALL_LIBD
 
 if(CGCTL_BUILD_TOOL)
   install(TARGETS cgctl_tool)
+  if(CGCTL_INSTALL_LIBCGROUP_NAMES)
+    foreach(name IN ITEMS cgclassify cgcreate cgdelete cgexec cgget cgset cgsnapshot lscgroup lssubsys)
+      install(
+        CODE "file(CREATE_LINK cgctl \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/${name}\" SYMBOLIC)"
+      )
+    endforeach()
+  endif()
   if(EXISTS "${PROJECT_SOURCE_DIR}/tools/cgctl/cgctl.8")
     install(FILES "${PROJECT_SOURCE_DIR}/tools/cgctl/cgctl.8"
             DESTINATION "${CMAKE_INSTALL_MANDIR}/man8")

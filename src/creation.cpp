@@ -15,15 +15,9 @@
 namespace cgctl {
 namespace {
 
-constexpr const char* operation = "create";
+using detail::Made;
 
-bool has_word(std::string_view text, std::string_view word) {
-  if (!text.empty() && text.back() == '\n') text.remove_suffix(1);
-  for (std::string_view found = parse::field(text); !found.empty(); found = parse::field(text)) {
-    if (found == word) return true;
-  }
-  return false;
-}
+constexpr const char* operation = "create";
 
 Error mkdir_error(std::string shown, int os_errno) {
   Error error = fs::system_error(operation, shown, os_errno);
@@ -58,25 +52,20 @@ Error enable_error(const std::string& shown, const std::string& controller, int 
   return error;
 }
 
-/// Makes the directories of one path in one hierarchy, and undoes that at its end unless told to
-/// keep them.
+Status write_control(int directory, const std::string& value, std::string_view shown) {
+  const auto file = fs::open_beneath(directory, "cgroup.subtree_control", O_WRONLY, shown);
+  if (!file) return fail(file.error());
+  return fs::write_once(file->get(), value, shown);
+}
+
+/// Makes the directories of one path in one hierarchy.
 class Maker {
  public:
   Maker(const Hierarchy& hierarchy, std::vector<std::string> controllers)
       : hierarchy_(hierarchy), controllers_(std::move(controllers)) {}
-  Maker(Maker&& other) noexcept = default;
-  Maker& operator=(Maker&&) = delete;
-  ~Maker() {
-    for (auto made = made_.rbegin(); made != made_.rend(); ++made) {
-      if (made->is_directory) {
-        sys::remove_directory_at(made->parent.get(), made->what.c_str());
-      } else {
-        (void)write_control(made->parent.get(), "-" + made->what);
-      }
-    }
-  }
 
-  Status make(std::string_view path) {
+  /// `made` is complete when it fails, too.
+  Status make(std::string_view path, std::vector<Made>& made) {
     auto top = fs::open_beneath(hierarchy_.directory.get(), ".", O_PATH | O_DIRECTORY,
                                 hierarchy_.mount_point);
     if (!top) return fail(top.error());
@@ -86,18 +75,20 @@ class Maker {
     }
     UniqueFd current = std::move(*top);
     std::string shown = hierarchy_.mount_point;
+    std::string parent = ".";
     while (!path.empty()) {
       const std::size_t slash = std::min(path.find('/'), path.size());
       const std::string name(path.substr(0, slash));
       path.remove_prefix(std::min(slash + 1, path.size()));
-      if (auto status = enable(current.get(), shown); !status) return status;
+      if (auto status = enable(current.get(), shown, parent, made); !status) return status;
       shown = fs::join(shown, name);
       const int status = sys::make_directory_at(current.get(), name.c_str(), 0755);
       if (status < 0 && status != -EEXIST) return fail(mkdir_error(shown, -status));
       auto child = fs::open_beneath(current.get(), name, O_PATH | O_DIRECTORY, shown);
-      if (status == 0) made_.push_back({std::move(current), name, true});
+      if (status == 0) made.push_back({&hierarchy_, parent, name, true});
       if (!child) return fail(child.error());
       current = std::move(*child);
+      parent = parent == "." ? name : fs::join(parent, name);
     }
     leaf_ = std::move(current);
     shown_ = std::move(shown);
@@ -116,43 +107,26 @@ class Maker {
     return {};
   }
 
-  void keep() noexcept { made_.clear(); }
-
  private:
-  struct Made {
-    UniqueFd parent;
-    std::string what;  ///< a directory's name, or a controller
-    bool is_directory;
-  };
-
-  [[nodiscard]] static Status write_control(int directory, const std::string& value,
-                                            std::string_view shown = {}) {
-    const auto file = fs::open_beneath(directory, "cgroup.subtree_control", O_WRONLY, shown);
-    if (!file) return fail(file.error());
-    return fs::write_once(file->get(), value, shown);
-  }
-
   /// On v2: the wanted controllers for the cgroups below `directory`.
-  Status enable(int directory, const std::string& shown) {
+  Status enable(int directory, const std::string& shown, const std::string& path,
+                std::vector<Made>& made) {
     if (hierarchy_.version != Version::v2) return {};
     const std::string control = fs::join(shown, "cgroup.subtree_control");
     const auto enabled = fs::read_beneath(directory, "cgroup.subtree_control", control);
     if (!enabled) return fail(enabled.error());
     for (const std::string& controller : controllers_) {
-      if (has_word(*enabled, controller)) continue;
+      if (parse::has_word(*enabled, controller)) continue;
       if (const auto status = write_control(directory, "+" + controller, control); !status) {
         return fail(enable_error(shown, controller, status.error().os_errno));
       }
-      auto held = fs::open_beneath(directory, ".", O_PATH | O_DIRECTORY, shown);
-      if (!held) return fail(held.error());
-      made_.push_back({std::move(*held), controller, false});
+      made.push_back({&hierarchy_, path, controller, false});
     }
     return {};
   }
 
   const Hierarchy& hierarchy_;
   std::vector<std::string> controllers_;
-  std::vector<Made> made_;
   UniqueFd leaf_;
   std::string shown_;
 };
@@ -166,11 +140,16 @@ Result<std::vector<Maker>> makers(const Host& host, const std::vector<std::strin
                               [&](const auto& one) { return one.first == hierarchy; });
     if (known == chosen.end()) known = chosen.insert(known, {hierarchy, {}});
     auto& controllers = known->second;
+    if (controller.empty()) return;
     if (std::find(controllers.begin(), controllers.end(), controller) == controllers.end()) {
       controllers.push_back(controller);
     }
   };
   for (const std::string& controller : wanted) {
+    if (controller == "cgroup" && host.unified() != nullptr) {
+      add(host.unified(), {});
+      continue;
+    }
     const auto hierarchy = host.require(controller);
     if (!hierarchy) return fail(hierarchy.error());
     add(*hierarchy, controller);
@@ -193,9 +172,9 @@ Result<std::vector<Maker>> makers(const Host& host, const std::vector<std::strin
   return found;
 }
 
-}  // namespace
-
-Result<Group> Group::create(const Host& host, std::string_view path, const Creation& how) {
+/// What was made so far is in `made`, too, when it fails.
+Result<Group> make(const Host& host, std::string_view path, const Creation& how,
+                   std::vector<Made>& made) {
   const auto clean = fs::clean_relative_path(path);
   if (!clean) return fail(clean.error());
   if (*clean == ".") {
@@ -205,16 +184,52 @@ Result<Group> Group::create(const Host& host, std::string_view path, const Creat
   auto places = makers(host, how.controllers);
   if (!places) return fail(places.error());
   for (Maker& maker : *places) {
-    if (auto status = maker.make(*clean); !status) return fail(status.error());
+    if (auto status = maker.make(*clean, made); !status) return fail(status.error());
   }
   for (const Maker& maker : *places) {
     if (!how.owner) break;
     if (auto status = maker.delegate(*how.owner); !status) return fail(status.error());
   }
-  auto group = open(host, *clean);
-  if (!group) return group;
-  for (Maker& maker : *places) maker.keep();
+  return Group::open(host, *clean);
+}
+
+Status unmake(const Made& made) {
+  const std::string shown = fs::join(made.hierarchy->mount_point, made.parent);
+  const auto parent =
+      fs::open_beneath(made.hierarchy->directory.get(), made.parent, O_PATH | O_DIRECTORY, shown);
+  if (!parent) return fail(parent.error());
+  if (!made.is_directory) return write_control(parent->get(), "-" + made.what, shown);
+  const int status = sys::remove_directory_at(parent->get(), made.what.c_str());
+  if (status < 0) return fail(fs::system_error("delete", fs::join(shown, made.what), -status));
+  return {};
+}
+
+}  // namespace
+
+Result<Group> detail::create(const Host& host, std::string_view path, const Creation& how,
+                             std::vector<Made>& made) {
+  std::vector<Made> mine;
+  auto group = make(host, path, how, mine);
+  if (!group) {
+    (void)detail::unmake(mine);
+    return group;
+  }
+  std::move(mine.begin(), mine.end(), std::back_inserter(made));
   return group;
+}
+
+Status detail::unmake(const std::vector<Made>& made) {
+  Status status;
+  for (auto one = made.rbegin(); one != made.rend(); ++one) {
+    auto undone = cgctl::unmake(*one);
+    if (!undone && status) status = std::move(undone);
+  }
+  return status;
+}
+
+Result<Group> Group::create(const Host& host, std::string_view path, const Creation& how) {
+  std::vector<detail::Made> made;
+  return detail::create(host, path, how, made);
 }
 
 }  // namespace cgctl

@@ -10,10 +10,15 @@
 #include "cgctl/detail/directory.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
+#include "directory_entries.hpp"
 #include "group_detail.hpp"
 
 namespace cgctl {
 namespace {
+
+bool holds(const std::vector<const Hierarchy*>& all, const Hierarchy* one) {
+  return std::find(all.begin(), all.end(), one) != all.end();
+}
 
 bool ends_with(std::string_view text, std::string_view suffix) {
   return text.size() >= suffix.size() && text.substr(text.size() - suffix.size()) == suffix;
@@ -76,6 +81,32 @@ Result<Group> Group::open(const Host& host, std::string_view path) {
   std::stable_partition(places.begin(), places.end(),
                         [](const Place& place) { return place.hierarchy->version == Version::v2; });
   return Group(host, std::move(absolute), std::move(places));
+}
+
+Result<Group> Group::open(const Host& host, std::string_view path,
+                          const std::vector<std::string>& controllers) {
+  std::vector<const Hierarchy*> wanted;
+  for (const std::string& controller : controllers) {
+    const auto hierarchy = host.require(controller);
+    if (!hierarchy) return fail(hierarchy.error());
+    if (!holds(wanted, *hierarchy)) wanted.push_back(*hierarchy);
+  }
+  auto group = open(host, path);
+  if (!group) return group;
+  std::vector<Place> places;
+  for (Place& place : group->places_) {
+    if (holds(wanted, place.hierarchy)) places.push_back(std::move(place));
+  }
+  if (places.size() < wanted.size()) {
+    for (const Hierarchy* const hierarchy : wanted) {
+      const bool there = std::any_of(places.begin(), places.end(), [&](const Place& place) {
+        return place.hierarchy == hierarchy;
+      });
+      if (!there) return fail(detail::gone("open", fs::join(hierarchy->mount_point, group->path_)));
+    }
+  }
+  group->places_ = std::move(places);
+  return group;
 }
 
 Result<const Group::Place*> Group::place(std::string_view controller) const {
@@ -159,6 +190,18 @@ Result<std::vector<std::string>> child_directories(int directory, std::string_vi
       fd, buffer, [&](const char* name, bool) { names.emplace_back(name); });
   if (status < 0) return fail(fs::system_error("list", shown, -status));
   std::sort(names.begin(), names.end());
+  return names;
+}
+
+Result<std::vector<std::string>> Group::files(std::string_view controller) const {
+  const auto found = place(controller);
+  if (!found) return fail(found.error());
+  auto names = detail::file_names((*found)->directory.get(),
+                                  fs::join((*found)->hierarchy->mount_point, path_));
+  if (!names) return names;
+  const std::string prefix = std::string(controller) + ".";
+  const auto others = [&](const std::string& name) { return !parse::starts_with(name, prefix); };
+  names->erase(std::remove_if(names->begin(), names->end(), others), names->end());
   return names;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cgctl/error.hpp"
+#include "cgctl/group.hpp"
 #include "cgctl/host.hpp"
 
 /// What the parts of Group share.
@@ -29,5 +30,20 @@ Result<std::vector<pid_t>> processes_in(int directory, std::string_view shown);
 
 /// Those in it and in all cgroups below; what is removed meanwhile is passed by.
 Status add_processes_below(int directory, const std::string& shown, std::vector<pid_t>& out);
+
+/// A directory that was made, or a controller of v2 that was enabled, inside `parent`.
+struct Made {
+  const Hierarchy* hierarchy;  ///< of a Host that outlives it
+  std::string parent;          ///< relative to the hierarchy's root
+  std::string what;            ///< the directory's name, or the controller
+  bool is_directory;
+};
+
+/// Group::create(), which adds to `made` what it has made.
+Result<Group> create(const Host& host, std::string_view path, const Creation& how,
+                     std::vector<Made>& made);
+
+/// Undoes it, the last first, as far as possible; the first error, if any.
+Status unmake(const std::vector<Made>& made);
 
 }  // namespace cgctl::detail

@@ -63,6 +63,10 @@ int change_owner_at(int directory, const char* name, uid_t user, gid_t group) no
   return result(::fchownat(directory, name, user, group, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH));
 }
 
+int change_mode_at(int directory, const char* name, mode_t mode) noexcept {
+  return result(::fchmodat(directory, name, mode, 0));
+}
+
 std::int64_t file_system(int fd) noexcept {
   struct ::statfs out {};
   const int status = result(::fstatfs(fd, &out));

@@ -19,5 +19,6 @@
 #include "cgctl/process.hpp"            // IWYU pragma: export
 #include "cgctl/sampler.hpp"            // IWYU pragma: export
 #include "cgctl/settings.hpp"           // IWYU pragma: export
+#include "cgctl/tree.hpp"               // IWYU pragma: export
 #include "cgctl/unique_fd.hpp"          // IWYU pragma: export
 #include "cgctl/zombies.hpp"            // IWYU pragma: export

@@ -81,6 +81,10 @@ class Group {
   /// inside), errc::vanished (ENOENT) when no hierarchy has it.
   static Result<Group> open(const Host& host, std::string_view path);
 
+  /// The same, in the hierarchies of these controllers alone; all of them must have it.
+  static Result<Group> open(const Host& host, std::string_view path,
+                            const std::vector<std::string>& controllers);
+
   /// Makes the cgroup, and those above it that are missing, in every hierarchy that has a wanted
   /// controller; on v2 enables the controllers from the root down to its parent. One that exists
   /// already is taken as it is. On failure everything made or enabled is undone.
@@ -120,6 +124,9 @@ class Group {
   [[nodiscard]] Status write(std::string_view file, std::string_view value) const;
   /// The absolute path of one of its files, for messages.
   [[nodiscard]] std::string shown(std::string_view file) const;
+
+  /// The names of its files of one controller, in the kernel's order.
+  [[nodiscard]] Result<std::vector<std::string>> files(std::string_view controller) const;
 
   /// Names of the cgroups directly below, of all hierarchies together, sorted, each once.
   [[nodiscard]] Result<std::vector<std::string>> children() const;

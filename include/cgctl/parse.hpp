@@ -158,6 +158,15 @@ inline bool starts_with(std::string_view text, std::string_view prefix) noexcept
   return text.substr(0, prefix.size()) == prefix;
 }
 
+/// Whether `word` is one of the fields of the first line of `text`.
+inline bool has_word(std::string_view text, std::string_view word) noexcept {
+  std::string_view row = line(text);
+  for (std::string_view found = field(row); !found.empty(); found = field(row)) {
+    if (found == word) return true;
+  }
+  return false;
+}
+
 /// The number of the line "KEY NUMBER" in a flat keyed file (`memory.stat`, `cgroup.stat`,
 /// `vmstat`).
 inline std::optional<std::uint64_t> value_of(std::string_view text, std::string_view key) noexcept {

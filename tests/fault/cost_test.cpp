@@ -39,9 +39,10 @@ class Cost : public ::testing::TestWithParam<Machine> {
 
 std::size_t all_calls(const Faults& faults) {
   std::size_t sum = 0;
-  for (const Call call : {Call::open_at, Call::open_beneath, Call::pread, Call::write,
-                          Call::getdents64, Call::stat, Call::stat_at, Call::make_directory_at,
-                          Call::remove_directory_at, Call::change_owner_at, Call::file_system}) {
+  for (const Call call :
+       {Call::open_at, Call::open_beneath, Call::pread, Call::write, Call::getdents64, Call::stat,
+        Call::stat_at, Call::make_directory_at, Call::remove_directory_at, Call::change_owner_at,
+        Call::change_mode_at, Call::file_system}) {
     sum += faults.calls(call);
   }
   return sum;

@@ -255,6 +255,12 @@ int change_owner_at(int directory, const char* name, uid_t user, gid_t group) no
   return result(::fchownat(directory, name, user, group, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH));
 }
 
+int change_mode_at(int directory, const char* name, mode_t mode) noexcept {
+  const Engine engine(Call::change_mode_at, path_of(directory, name));
+  if (const auto answer = engine.answer()) return static_cast<int>(*answer);
+  return result(::fchmodat(directory, name, mode, 0));
+}
+
 std::int64_t file_system(int fd) noexcept {
   const Engine engine(Call::file_system, path_of(fd));
   if (const auto answer = engine.answer()) return *answer;

@@ -23,6 +23,7 @@ enum class Call {
   make_directory_at,
   remove_directory_at,
   change_owner_at,
+  change_mode_at,
   file_system
 };
 

@@ -30,6 +30,8 @@ int remove_directory_at(int directory, const char* name) noexcept;
 /// fchownat(2), does not follow a final symbolic link; `name` "" is the directory itself, which may
 /// be an O_PATH descriptor.
 int change_owner_at(int directory, const char* name, uid_t user, gid_t group) noexcept;
+/// fchmodat(2).
+int change_mode_at(int directory, const char* name, mode_t mode) noexcept;
 /// The file system's magic number (statfs(2) f_type), or a negated errno.
 std::int64_t file_system(int fd) noexcept;
 

@@ -1,0 +1,502 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/libcgroup.hpp"
+
+#include <fcntl.h>
+#include <libcgroup.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdint>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "cgctl/detail/sys.hpp"
+#include "cgctl/filesystem.hpp"
+#include "cgctl/group.hpp"
+#include "cgctl/parse.hpp"
+
+namespace cgctl::libcgroup {
+namespace {
+
+/// FILENAME_MAX and CG_CONTROL_VALUE_MAX, and CG_CONTROLLER_MAX and CG_NV_MAX of
+/// libcgroup-internal.h.
+constexpr std::size_t longest_text = 4096;
+constexpr std::size_t most_controllers = 100;
+constexpr std::size_t most_values = 100;
+
+std::unique_lock<std::mutex> serialised() {
+  static std::mutex calls;
+  return std::unique_lock(calls);
+}
+
+/// Of the last call, for error_of(): ECGOTHER's reason.
+Error failed(int code, const char* operation, std::string path) {
+  return error_of(code, ::cgroup_get_last_errno(), operation, std::move(path));
+}
+
+tl::unexpected<Error> refuse(std::string path, std::string reason) {
+  return fail(Error::make(errc::invalid_argument, "convert", std::move(path), std::move(reason),
+                          "libcgroup would cut it short without a word"));
+}
+
+// ---- rules ----
+
+/// A child that does nothing until it is killed, for the rules engine to move.
+class StandIn {
+ public:
+  StandIn() : pid_(::fork()) {
+    if (pid_ != 0) return;
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) ::pause();
+  }
+  StandIn(const StandIn&) = delete;
+  StandIn& operator=(const StandIn&) = delete;
+  ~StandIn() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGKILL);
+    while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+    }
+  }
+  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+
+ private:
+  pid_t pid_;
+};
+
+/// Where a process is, by hierarchy of the host.
+struct Membership {
+  const Hierarchy* hierarchy;
+  std::string path;
+};
+
+Result<std::vector<Membership>> memberships(const Host& host, pid_t process) {
+  const std::string shown = fs::join(host.roots().proc, std::to_string(process) + "/cgroup");
+  const auto text = fs::read_trusted(shown);
+  if (!text) {
+    Error error = text.error();
+    if (error.os_errno == ENOENT || error.os_errno == ESRCH) {
+      error.os_errno = ESRCH;
+      error.reason = "there is no process " + std::to_string(process);
+      error.hint.clear();
+    }
+    return fail(std::move(error));
+  }
+  const auto rows = parse_membership(*text);
+  std::vector<Membership> found;
+  for (const Hierarchy& hierarchy : host.hierarchies()) {
+    const MembershipRow* const row = find_row(rows, hierarchy);
+    if (row != nullptr) found.push_back({&hierarchy, row->path});
+  }
+  return found;
+}
+
+std::string name_of(const Hierarchy& hierarchy) {
+  if (hierarchy.version == Version::v2) return "v2";
+  if (hierarchy.controllers.empty()) return "name=" + hierarchy.name;
+  std::string text;
+  for (const std::string& controller : hierarchy.controllers) {
+    text += (text.empty() ? "" : ",") + controller;
+  }
+  return text;
+}
+
+std::vector<Move> moves(const std::vector<Membership>& from, const std::vector<Membership>& to) {
+  std::vector<Move> found;
+  for (const Membership& before : from) {
+    const auto after = std::find_if(to.begin(), to.end(), [&](const Membership& one) {
+      return one.hierarchy == before.hierarchy;
+    });
+    if (after == to.end() || after->path == before.path) continue;
+    found.push_back({name_of(*before.hierarchy), before.path, after->path});
+  }
+  return found;
+}
+
+/// Writes `process` to the cgroup.procs of a place.
+Status put(const Membership& place, pid_t process) {
+  const std::string file = fs::join(place.path.substr(1), "cgroup.procs");
+  const std::string shown = fs::join(place.hierarchy->mount_point, file);
+  const auto fd = fs::open_beneath(place.hierarchy->directory.get(), file, O_WRONLY, shown);
+  if (!fd) return fail(fd.error());
+  return fs::write_once(fd->get(), std::to_string(process), shown);
+}
+
+struct Identity {
+  uid_t user = 0;
+  gid_t group = 0;
+  std::string name;
+  std::string shown;  ///< in errors
+};
+
+std::string_view base_of(std::string_view path) {
+  return path.substr(path.rfind('/') + 1);  // npos + 1 is 0
+}
+
+/// The kernel keeps 15 characters of a process's name.
+bool is_name_of(std::string_view path, std::string_view name) {
+  constexpr std::size_t kept = 15;
+  return !name.empty() && base_of(path).substr(0, kept) == name;
+}
+
+/// What rules call a process: the path of its program, of its script where that is what runs, or
+/// the name it has given itself.
+std::string name_of(const std::string& directory, const std::string& name) {
+  std::array<char, longest_text> program{};
+  const ssize_t size = ::readlink((directory + "/exe").c_str(), program.data(), program.size() - 1);
+  if (size > 0 && is_name_of(program.data(), name)) return program.data();
+  const auto words = fs::read_trusted(directory + "/cmdline");
+  std::string_view rest = words ? std::string_view(*words) : std::string_view();
+  while (!rest.empty()) {
+    const std::string_view word = rest.substr(0, rest.find('\0'));
+    if (is_name_of(word, name)) return std::string(word);
+    rest.remove_prefix(std::min(word.size() + 1, rest.size()));
+  }
+  return name;
+}
+
+/// The second number, which is the effective one, of a line of /proc/PID/status.
+std::optional<std::uint32_t> effective(std::string_view text, std::string_view key) {
+  while (!text.empty()) {
+    std::string_view line = parse::line(text);
+    if (parse::field(line) != key) continue;
+    (void)parse::field(line);
+    const auto number = parse::whole_number(parse::field(line));
+    if (!number) return std::nullopt;
+    return static_cast<std::uint32_t>(*number);
+  }
+  return std::nullopt;
+}
+
+Result<Identity> identity_of(const Host& host, pid_t process) {
+  const std::string directory = fs::join(host.roots().proc, std::to_string(process));
+  const auto status = fs::read_trusted(directory + "/status");
+  if (!status) return fail(status.error());
+  const auto user = effective(*status, "Uid:");
+  const auto group = effective(*status, "Gid:");
+  if (!user || !group) {
+    return fail(Error::make(errc::malformed, "parse", directory + "/status", "no Uid or no Gid"));
+  }
+  std::string_view rest = *status;
+  std::string_view first = parse::line(rest);
+  first.remove_prefix(std::min(first.size(), first.find_first_not_of("\t ", first.find(':') + 1)));
+  Identity identity{*user, *group, name_of(directory, std::string(first)), {}};
+  identity.shown = "process " + std::to_string(process) + " (" + identity.name + ")";
+  return identity;
+}
+
+/// By default libcgroup's log goes to standard output.
+void log_nothing(void* /*data*/, int /*level*/, const char* /*format*/, va_list /*arguments*/) {}
+
+/// The engine's part; the caller has the lock.
+Status apply_rule(const Identity& identity, pid_t process) {
+  ::cgroup_set_logger(log_nothing, CGROUP_LOG_ERROR, nullptr);
+  if (const int code = ::cgroup_init(); code != 0) return fail(failed(code, "classify", {}));
+  const int code = ::cgroup_change_cgroup_flags(identity.user, identity.group,
+                                                identity.name.c_str(), process, 0);
+  if (code == 0) return {};
+  Error error = failed(code, "classify", identity.shown);
+  if (code == ECGROUPPARSEFAIL) {
+    constexpr const char* rules = "/etc/cgrules.conf";
+    error.path = rules;
+    error.hint = "see cgrules.conf(5)";
+    if (::access(rules, F_OK) != 0) return fail(Error::system("read", rules, errno, error.hint));
+  } else if (error.hint.empty()) {
+    error.hint = "does the rule's destination exist, with its controllers?";
+  }
+  return fail(std::move(error));
+}
+
+/// The directories of a hierarchy, by path.
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is, one descriptor a level.
+void list(int directory, const std::string& path, std::set<std::string>& out) {
+  const auto names = child_directories(directory, path);
+  if (!names) return;
+  for (const std::string& name : *names) {
+    std::string below = path;
+    below.append("/").append(name);
+    out.insert(below);
+    const auto child = fs::open_beneath(directory, name, O_RDONLY | O_DIRECTORY, below);
+    if (child) list(child->get(), below, out);
+  }
+}
+
+using Existing = std::map<const Hierarchy*, std::set<std::string>>;
+
+Existing what_exists(const Host& host) {
+  Existing all;
+  for (const Hierarchy& hierarchy : host.hierarchies()) {
+    list(hierarchy.directory.get(), {}, all[&hierarchy]);
+  }
+  return all;
+}
+
+std::string parent_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+/// Removes what the engine has made of templates.
+void remove_made(const std::vector<Membership>& places, const Existing& existing) {
+  for (const Membership& place : places) {
+    const auto& known = existing.at(place.hierarchy);
+    for (std::string path = place.path; path.size() > 1 && known.count(path) == 0;
+         path = parent_of(path)) {
+      const auto parent = fs::open_beneath(
+          place.hierarchy->directory.get(),
+          parent_of(path).empty() ? "." : parent_of(path).substr(1), O_PATH | O_DIRECTORY, path);
+      if (!parent) break;
+      const std::string name = path.substr(path.rfind('/') + 1);
+      if (sys::remove_directory_at(parent->get(), name.c_str()) < 0) break;
+    }
+  }
+}
+
+/// "/a/123" with the number of one process in place of another's, as %P says.
+std::string renumbered(const std::string& path, pid_t from, pid_t to) {
+  const std::string number = std::to_string(from);
+  std::string text = path;
+  const auto is_digit = [&](std::size_t at) {
+    return at < text.size() && text[at] >= '0' && text[at] <= '9';
+  };
+  for (std::size_t at = text.find(number); at != std::string::npos;
+       at = text.find(number, at + 1)) {
+    if ((at > 0 && is_digit(at - 1)) || is_digit(at + number.size())) continue;
+    text.replace(at, number.size(), std::to_string(to));
+  }
+  return text;
+}
+
+Result<std::vector<Move>> ask(const Host& host, pid_t process, const Existing& existing) {
+  const auto before = memberships(host, process);
+  if (!before) return fail(before.error());
+  const auto lock = serialised();
+  const auto identity = identity_of(host, process);
+  if (!identity) return fail(identity.error());
+  const StandIn stand_in;
+  if (stand_in.pid() < 0) return fail(Error::system("fork", {}, errno));
+  const auto own = memberships(host, stand_in.pid());
+  if (!own) return fail(own.error());
+  const auto applied = apply_rule(*identity, stand_in.pid());
+  const auto after = memberships(host, stand_in.pid());
+  for (const Membership& place : *own) (void)put(place, stand_in.pid());
+  if (!after) return fail(after.error());
+  remove_made(*after, existing);
+  if (!applied) return fail(applied.error());
+  // Where the stand-in was not moved there is no rule.
+  std::vector<Membership> destination = *before;
+  for (Membership& place : destination) {
+    for (std::size_t i = 0; i < own->size(); ++i) {
+      const bool moved = (*own)[i].path != (*after)[i].path;
+      if ((*own)[i].hierarchy == place.hierarchy && moved) {
+        place.path = renumbered((*after)[i].path, stand_in.pid(), process);
+      }
+    }
+  }
+  return moves(*before, destination);
+}
+
+/// `name`: what rules are to call it; empty: as it is called.
+Result<std::vector<Move>> move(const Host& host, pid_t process, const std::string& name) {
+  const auto before = memberships(host, process);
+  if (!before) return fail(before.error());
+  const auto lock = serialised();
+  auto identity = identity_of(host, process);
+  if (!identity) return fail(identity.error());
+  if (!name.empty()) identity->name = name;
+  auto status = apply_rule(*identity, process);
+  const auto after = memberships(host, process);
+  if (!after) return fail(after.error());
+  const auto moved = moves(*before, *after);
+  const auto put_all = [&](const std::vector<Membership>& places) {
+    Status first;
+    for (const Membership& place : places) {
+      const auto changed = [&](const Move& one) {
+        return one.hierarchy == name_of(*place.hierarchy);
+      };
+      if (std::none_of(moved.begin(), moved.end(), changed)) continue;
+      auto one = put(place, process);
+      if (!one && first) first = std::move(one);
+    }
+    return first;
+  };
+  // On v1 the engine moves one thread, not the process.
+  if (status) status = put_all(*after);
+  if (status) return moved;
+  const auto undone = put_all(*before);
+  if (!undone) {
+    status.error().hint += (status.error().hint.empty() ? "" : "; ") +
+                           ("it could not be moved back: " + undone.error().message());
+  }
+  return fail(std::move(status.error()));
+}
+
+errc kind_of(int code) {
+  switch (code) {
+    case ECGROUPNOTCOMPILED:
+    case ECGROUPNOTMOUNTED:
+    case ECGROUPSUBSYSNOTMOUNTED:
+    case ECGROUPUNSUPP:
+      return errc::unsupported;
+    case ECGROUPNOTEXIST:
+      return errc::vanished;
+    case ECGROUPNOTALLOWED:
+    case ECGINVAL:
+    case ECGMAXVALUESEXCEEDED:
+    case ECGCONTROLLEREXISTS:
+    case ECGVALUEEXISTS:
+    case ECGROUPVALUENOTEXIST:
+      return errc::invalid_argument;
+    case ECGROUPPARSEFAIL:
+    case ECGCONFIGPARSEFAIL:
+      return errc::malformed;
+    default:
+      return errc::system;
+  }
+}
+
+/// For codes that libcgroup gives instead of an errno.
+int errno_of(int code) {
+  switch (code) {
+    case ECGROUPNOTEXIST:
+      return ENOENT;
+    case ECGROUPNOTOWNER:
+      return EPERM;
+    case ECGROUPNOTALLOWED:
+      return EACCES;
+    case ECGNONEMPTY:
+      return EBUSY;
+    case ECGINVAL:
+      return EINVAL;
+    default:
+      return 0;
+  }
+}
+
+std::string reason_of(int code) {
+  // cgroup_strerror() reads beyond its table for the last code (libcgroup 2.0.2).
+  if (code == ECGNONEMPTY) return "Cgroup is not empty";
+  if (code < ECGROUPNOTCOMPILED || code > ECGNONEMPTY) {
+    return "libcgroup's error " + std::to_string(code);
+  }
+  const char* const text = ::cgroup_strerror(code);
+  return text != nullptr ? text : "libcgroup's error " + std::to_string(code);
+}
+
+Status check_length(std::string_view text, const std::string& path, const char* what) {
+  if (text.size() < longest_text) return {};
+  return refuse(path, std::string(what) + " has 4,096 bytes or more");
+}
+
+Status add_settings(::cgroup_controller* controller, const tree::Section& section,
+                    const std::string& path) {
+  for (const settings::Setting& setting : section.settings) {
+    const std::string shown = fs::join(path, setting.file);
+    if (auto status = check_length(setting.file, path, "the name of a file"); !status)
+      return status;
+    if (auto status = check_length(setting.value, shown, "its value"); !status) return status;
+    const int code =
+        ::cgroup_add_value_string(controller, setting.file.c_str(), setting.value.c_str());
+    if (code != 0) return fail(failed(code, "convert", shown));
+  }
+  return {};
+}
+
+}  // namespace
+
+bool is_available() noexcept { return true; }
+
+void Free::operator()(::cgroup* group) const noexcept { ::cgroup_free(&group); }
+
+Error error_of(int code, int os_errno, const char* operation, std::string path) {
+  if (code == ECGOTHER && os_errno != 0) return Error::system(operation, std::move(path), os_errno);
+  Error error = Error::make(kind_of(code), operation, std::move(path), reason_of(code));
+  error.os_errno = errno_of(code);
+  return error;
+}
+
+Result<Handle> to_libcgroup(const tree::Cgroup& cgroup) {
+  const auto clean = fs::clean_relative_path(cgroup.path);
+  if (!clean) return fail(clean.error());
+  if (cgroup.sections.size() > most_controllers) {
+    return refuse(cgroup.path, "it has more than 100 controllers");
+  }
+  const auto lock = serialised();
+  Handle group(::cgroup_new_cgroup(clean->c_str()));
+  if (!group) return fail(Error::system("convert", cgroup.path, ENOMEM));
+  for (const tree::Section& section : cgroup.sections) {
+    if (section.settings.size() > most_values) {
+      return refuse(cgroup.path, section.controller + " has more than 100 values");
+    }
+    if (section.controller.empty()) return refuse(cgroup.path, "a controller has no name");
+    ::cgroup_controller* const controller =
+        ::cgroup_add_controller(group.get(), section.controller.c_str());
+    if (controller == nullptr) {
+      return refuse(cgroup.path, section.controller + " is there twice");
+    }
+    if (auto status = add_settings(controller, section, cgroup.path); !status) {
+      return fail(status.error());
+    }
+  }
+  return group;
+}
+
+Result<tree::Cgroup> from_libcgroup(::cgroup* group, std::string_view path,
+                                    const std::vector<std::string>& names) {
+  const auto clean = fs::clean_relative_path(path);
+  if (!clean) return fail(clean.error());
+  tree::Cgroup found{*clean == "." ? "/" : "/" + *clean, {}};
+  const auto lock = serialised();
+  for (const std::string& name : names) {
+    ::cgroup_controller* const controller = ::cgroup_get_controller(group, name.c_str());
+    if (controller == nullptr) continue;
+    tree::Section& section = found.sections.emplace_back(tree::Section{name, {}});
+    const int count = ::cgroup_get_value_name_count(controller);
+    for (int i = 0; i < count; ++i) {
+      const char* const file = ::cgroup_get_value_name(controller, i);
+      char* text = nullptr;
+      const int code = ::cgroup_get_value_string(controller, file, &text);
+      if (code != 0) return fail(failed(code, "convert", fs::join(found.path, file)));
+      std::string value = text;
+      std::free(text);  // NOLINT(cppcoreguidelines-no-malloc): libcgroup's
+      if (!value.empty() && value.back() == '\n') value.pop_back();
+      section.settings.push_back({file, std::move(value)});
+    }
+  }
+  return found;
+}
+
+std::vector<Result<std::vector<Move>>> classify(const Host& host,
+                                                const std::vector<pid_t>& processes,
+                                                Purpose purpose) {
+  std::vector<Result<std::vector<Move>>> results;
+  const Existing existing = purpose == Purpose::ask ? what_exists(host) : Existing{};
+  results.reserve(processes.size());
+  for (const pid_t process : processes) {
+    results.push_back(purpose == Purpose::ask ? ask(host, process, existing)
+                                              : move(host, process, {}));
+  }
+  return results;
+}
+
+Result<std::vector<Move>> classify_as(const Host& host, pid_t process, const std::string& program) {
+  return move(host, process, program);
+}
+
+Status register_with_daemon(pid_t process, Daemon what) {
+  const auto lock = serialised();
+  const int flag = what == Daemon::leave_alone ? CGROUP_DAEMON_UNCHANGE_CHILDREN
+                                               : CGROUP_DAEMON_CANCEL_UNCHANGE_PROCESS;
+  if (::cgroup_register_unchanged_process(process, flag) == 0) return {};
+  return fail(Error::make(errc::system, "register", "process " + std::to_string(process),
+                          "cgrulesengd does not answer", "is it running?"));
+}
+
+}  // namespace cgctl::libcgroup

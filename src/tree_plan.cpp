@@ -1,0 +1,466 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "tree_plan.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "cgctl/filesystem.hpp"
+#include "cgctl/group.hpp"
+#include "cgctl/parse.hpp"
+#include "octal.hpp"
+#include "setting_conversion.hpp"
+#include "setting_files.hpp"
+
+namespace cgctl::tree {
+namespace {
+
+using cgctl::detail::Wanted;
+using detail::Work;
+using settings::Setting;
+
+std::string parent_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
+}
+
+bool is_no_setting(const std::string& file) {
+  return file == "tasks" || file == "cgroup.procs" || file == "cgroup.threads" ||
+         file == "cgroup.subtree_control" || file == "cgroup.kill";
+}
+
+/// Whether the controller can be used in the cgroup as it is.
+Result<bool> serves(const Group& group, const std::string& controller) {
+  if (controller == "cgroup") {
+    return !group.places().empty() &&
+           group.places().front().hierarchy->version == Version::v2;  // which stands first
+  }
+  const auto place = group.place(controller);
+  if (!place) return false;
+  if ((*place)->hierarchy->version == Version::v1) return true;
+  const auto enabled = fs::read_beneath((*place)->directory.get(), "cgroup.controllers",
+                                        fs::join(group.path(), "cgroup.controllers"));
+  if (!enabled) return fail(enabled.error());
+  return parse::has_word(*enabled, controller);
+}
+
+/// What a new cgroup has, as far as plans of changes look at it.
+cpu::State new_cpu_state(Version version) {
+  cpu::State state;
+  state.version = version;
+  state.bandwidth = cpu::Bandwidth{{}, cpu::default_period, cpu::microseconds(0)};
+  state.idle = false;
+  if (version == Version::v1) {
+    state.shares = cpu::Shares{1024};
+    state.real_time = cpu::RealTime{cpu::microseconds(0), cpu::microseconds(1000000)};
+  } else {
+    state.weight = cpu::Weight{100};
+    state.nice = 0;
+  }
+  return state;
+}
+
+memory::State new_memory_state(Version version) {
+  const memory::Limit none;
+  const memory::Limit zero{0};
+  memory::State state;
+  state.version = version;
+  state.max = none;
+  if (version == Version::v1) {
+    state.soft_limit = none;
+    state.memsw_max = none;
+    state.swappiness = 60;
+    state.oom_kill = true;
+  } else {
+    state.high = none;
+    state.low = zero;
+    state.min = zero;
+    state.swap_max = none;
+    state.swap_high = none;
+    state.oom_group = false;
+  }
+  return state;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
+void add_text(const char* what, const permissions::Access& access, std::string& out) {
+  const auto add = [&](const char* key, const std::string& value) {
+    out += std::string(out.empty() ? "" : ", ") + what + " " + key + " " + value;
+  };
+  if (access.user) add("user", std::to_string(*access.user));
+  if (access.group) add("group", std::to_string(*access.group));
+  if (access.mode) add("mode", cgctl::detail::octal(*access.mode));
+}
+
+std::string text_of(const permissions::Permissions& wanted) {
+  std::string text;
+  add_text("files'", wanted.files, text);
+  if (wanted.directory_mode) {
+    text += (text.empty() ? "" : ", ") +
+            ("directory's mode " + cgctl::detail::octal(*wanted.directory_mode));
+  }
+  add_text("tasks'", wanted.tasks, text);
+  return text;
+}
+
+/// By file: one may be written more than once.
+std::map<std::string, std::string> final_values(const std::vector<Setting>& writes) {
+  std::map<std::string, std::string> values;
+  for (const Setting& write : writes) values[write.file] = write.value;
+  return values;
+}
+
+/// Makes the work of a tree, cgroup by cgroup.
+class Planner {
+ public:
+  Planner(const Host& host, const Options& options) : host_(host), options_(options) {}
+
+  Status add(const Cgroup& cgroup) {
+    const auto clean = fs::clean_relative_path(cgroup.path);
+    if (!clean) return fail(clean.error());
+    path_ = *clean == "." ? "/" : "/" + *clean;
+    auto group = Group::open(host_, path_);
+    if (!group && group.error().kind != errc::vanished) return fail(group.error());
+    group_ = group ? &*group : nullptr;
+    controllers_.clear();
+    const std::size_t at = work_.plan.steps.size();
+    std::vector<std::string> missing;
+    for (const Section& section : cgroup.sections) {
+      if (auto status = add(section, missing); !status) {
+        if (status.error().path.empty()) status.error().path = path_;
+        return status;
+      }
+    }
+    if (auto status = add_permissions(cgroup.permissions, missing); !status) return status;
+    add_creation(at, std::move(missing));
+    return {};
+  }
+
+  Status add_removals(const Tree& wanted);
+
+  Work take() { return std::move(work_); }
+
+ private:
+  Status add(const Section& section, std::vector<std::string>& missing) {
+    const auto version = version_of(section);
+    if (!version) return fail(version.error());
+    if (!*version) return {};
+    const std::string controller = cgctl::detail::controller_name(section.controller, **version);
+    is_new_ = group_ == nullptr;
+    if (!is_new_) {
+      const auto there = serves(*group_, controller);
+      if (!there) return fail(there.error());
+      is_new_ = !*there;
+    }
+    if (is_new_) missing.push_back(controller);
+    controllers_.push_back(controller);
+    std::vector<Setting> settings;
+    for (const Setting& setting : section.settings) {
+      if (auto status = check(section, setting); !status) return status;
+      if (cgctl::detail::is_reading(setting.file)) {
+        work_.plan.notes.push_back(path_ + ": " + setting.file + ": left out, it is no setting");
+      } else {
+        settings.push_back(setting);
+      }
+    }
+    auto wanted = cgctl::detail::wanted_of(settings, **version);
+    if (!wanted) return fail(wanted.error());
+    for (const std::string& note : wanted->notes) {
+      work_.plan.notes.push_back(path_ + ": " + note);
+    }
+    wanted->cpu.conversion = options_.conversion;
+    if (auto status = add_cpu(**version, *wanted); !status) return status;
+    if (auto status = add_memory(**version, *wanted); !status) return status;
+    for (const Setting& setting : wanted->files) {
+      if (auto status = add_file(setting); !status) return status;
+    }
+    return {};
+  }
+
+  /// Of the host's controller; nothing where the section has nothing to say to it.
+  Result<std::optional<Version>> version_of(const Section& section) {
+    if (section.controller == "cgroup" && host_.unified() != nullptr) return Version::v2;
+    for (const Version version : {Version::v1, Version::v2}) {
+      const auto* const hierarchy =
+          host_.find(cgctl::detail::controller_name(section.controller, version));
+      if (hierarchy != nullptr && hierarchy->version == version) return version;
+    }
+    const bool needs_none = section.settings.empty();
+    if (!needs_none) return fail(host_.require(section.controller).error());
+    work_.plan.notes.push_back(path_ + ": " + section.controller +
+                               ": left out, this host has no such controller");
+    return std::optional<Version>();
+  }
+
+  [[nodiscard]] Status check(const Section& section, const Setting& setting) const {
+    if (is_no_setting(setting.file)) {
+      return fail(Error::make(errc::invalid_argument, "plan", fs::join(path_, setting.file),
+                              "no setting", "move processes with `cgctl move`"));
+    }
+    if (setting.file.substr(0, setting.file.find('.')) == section.controller) return {};
+    return fail(Error::make(errc::invalid_argument, "plan", fs::join(path_, setting.file),
+                            "no file of the controller " + section.controller,
+                            "name it as the kernel does, such as " + section.controller + ".max"));
+  }
+
+  /// What the file says now; nothing for a cgroup that is to be made, and for a file that can only
+  /// be written.
+  [[nodiscard]] Result<std::optional<std::string>> current(const std::string& file) const {
+    if (is_new_) return std::nullopt;
+    auto text = group_->read(file);
+    if (!text && text.error().os_errno == EINVAL) return std::nullopt;
+    if (!text) return fail(text.error());
+    return std::optional<std::string>(std::move(*text));
+  }
+
+  /// Adds a step for each file that the writes end with; whether any differs from what is there.
+  Result<bool> add_steps(const std::vector<Setting>& writes) {
+    bool differs = false;
+    for (const auto& [file, value] : final_values(writes)) {
+      const auto text = current(file);
+      if (!text) return fail(text.error());
+      const std::string before = cgctl::detail::written_form(file, text->value_or(""));
+      const bool same = *text && cgctl::detail::same_value(file, before, value, host_.page_size());
+      add_step(file, before, value, same);
+      differs = differs || !same;
+    }
+    return differs;
+  }
+
+  void add_step(const std::string& file, const std::string& before, const std::string& after,
+                bool same) {
+    Step step;
+    step.kind = same ? Step::Kind::leave : Step::Kind::change;
+    step.path = path_;
+    step.file = file;
+    step.before = before;
+    step.after = same ? before : after;
+    work_.plan.steps.push_back(std::move(step));
+  }
+
+  /// A note for what was converted, and the job if there is anything to do.
+  template <class Change>
+  Status add_change(const Change& change, const std::vector<Setting>& writes, const Wanted& wanted,
+                    bool names_conversion) {
+    if (!wanted.converted.empty()) {
+      std::vector<std::string> after;
+      for (const auto& [file, value] : final_values(writes))
+        after.push_back(fmt::format("{} {}", file, value));
+      std::string note = path_ + ": " + joined(wanted.converted) + " -> " + joined(after);
+      if (names_conversion) note += " (" + std::string(to_string(options_.conversion)) + ")";
+      work_.plan.notes.push_back(std::move(note));
+    }
+    const auto differs = add_steps(writes);
+    if (!differs) return fail(differs.error());
+    if (*differs) work_.jobs.push_back({path_, {}, change});
+    return {};
+  }
+
+  Status add_cpu(Version version, const Wanted& wanted) {
+    if (wanted.cpu.empty()) return {};
+    const auto writes = is_new_ ? cpu::plan(new_cpu_state(version), wanted.cpu)
+                                : cpu::Controller(*group_).plan(wanted.cpu);
+    if (!writes) return fail(writes.error());
+    const bool converts = wanted.cpu.weight && std::holds_alternative<cpu::Shares>(
+                                                   *wanted.cpu.weight) == (version == Version::v2);
+    return add_change(wanted.cpu, *writes, wanted, converts);
+  }
+
+  Status add_memory(Version version, const Wanted& wanted) {
+    if (wanted.memory.empty()) return {};
+    const auto writes = is_new_ ? memory::plan(new_memory_state(version), wanted.memory)
+                                : memory::Controller(*group_).plan(wanted.memory);
+    if (!writes) return fail(writes.error());
+    return add_change(wanted.memory, *writes, wanted, false);
+  }
+
+  Status add_file(const Setting& setting) {
+    const auto text = current(setting.file);
+    if (!text) return fail(text.error());
+    if (!*text) {
+      add_step(setting.file, {}, setting.value, false);
+      work_.jobs.push_back({path_, {}, setting});
+      return {};
+    }
+    const bool keyed = cgctl::detail::has_line_per_key(setting.file);
+    const std::string before =
+        keyed ? cgctl::detail::current_line(setting.file, **text, setting.value)
+              : cgctl::detail::written_form(setting.file, **text);
+    const bool same =
+        keyed ? cgctl::detail::same_line(before, setting.value)
+              : cgctl::detail::same_value(setting.file, before, setting.value, host_.page_size());
+    add_step(setting.file, before, setting.value, same);
+    // An empty text is brought back by an empty line.
+    const std::string restore = before.empty() ? "\n" : before;
+    if (!same) work_.jobs.push_back({path_, {}, Setting{setting.file, setting.value, restore}});
+    return {};
+  }
+
+  Status add_permissions(const permissions::Permissions& wanted,
+                         const std::vector<std::string>& missing) {
+    if (wanted.empty() || controllers_.empty()) return {};
+    bool same = false;
+    if (missing.empty()) {
+      const auto group = Group::open(host_, path_, controllers_);
+      if (!group) return fail(group.error());
+      const auto differing = permissions::differing(*group, wanted);
+      if (!differing) return fail(differing.error());
+      same = differing->empty();
+    }
+    const std::string text = text_of(wanted);
+    add_step("permissions", same ? text : std::string(), text, same);
+    if (!same) work_.jobs.push_back({path_, controllers_, wanted});
+    return {};
+  }
+
+  /// Puts the steps of making it, and those above that are missing, before its other steps.
+  void add_creation(std::size_t at, std::vector<std::string> missing) {
+    std::vector<Step> steps;
+    if (missing.empty()) {
+      if (work_.plan.steps.size() == at) {
+        Step step;
+        step.path = path_;
+        steps.push_back(std::move(step));
+      }
+    } else {
+      for (std::string above = parent_of(path_); above != "/"; above = parent_of(above)) {
+        if (!created_.insert(above).second || Group::open(host_, above)) break;
+        steps.insert(steps.begin(), creation_step(above, missing));
+      }
+      created_.insert(path_);
+      steps.push_back(creation_step(path_, missing));
+      work_.creations.push_back({path_, std::move(missing)});
+    }
+    work_.plan.steps.insert(work_.plan.steps.begin() + static_cast<std::ptrdiff_t>(at),
+                            steps.begin(), steps.end());
+  }
+
+  static Step creation_step(const std::string& path, const std::vector<std::string>& controllers) {
+    Step step;
+    step.kind = Step::Kind::create;
+    step.path = path;
+    step.controllers = controllers;
+    return step;
+  }
+
+  const Host& host_;
+  const Options& options_;
+  Work work_;
+  std::set<std::string> created_;
+  std::vector<std::string> controllers_;
+  std::string path_;
+  const Group* group_ = nullptr;
+  bool is_new_ = false;
+};
+
+/// Of named cgroups, those that no named one is above.
+std::vector<std::string> tops(const std::set<std::string>& named) {
+  std::vector<std::string> found;
+  for (const std::string& path : named) {
+    bool below = false;
+    for (std::string above = path; above != "/" && !below;) {
+      above = parent_of(above);
+      below = named.count(above) != 0;
+    }
+    if (!below) found.push_back(path);
+  }
+  return found;
+}
+
+/// Paths at and below `path`, those above first.
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is.
+Status collect(const Host& host, const std::string& path, std::vector<std::string>& out) {
+  const auto group = Group::open(host, path);
+  if (!group) return group.error().kind == errc::vanished ? Status{} : fail(group.error());
+  out.push_back(path);
+  const auto names = group->children();
+  if (!names) return names.error().kind == errc::vanished ? Status{} : fail(names.error());
+  for (const std::string& name : *names) {
+    if (auto status = collect(host, fs::join(path, name), out); !status) return status;
+  }
+  return {};
+}
+
+Status Planner::add_removals(const Tree& wanted) {
+  std::set<std::string> named;
+  for (const Cgroup& cgroup : wanted) named.insert(cgroup.path);
+  std::set<std::string> kept = named;
+  for (const std::string& path : named) {
+    for (std::string above = parent_of(path); above != "/"; above = parent_of(above)) {
+      kept.insert(above);
+    }
+  }
+  std::vector<std::string> there;
+  for (const std::string& top : tops(named)) {
+    if (auto status = collect(host_, top, there); !status) return status;
+  }
+  for (auto path = there.rbegin(); path != there.rend(); ++path) {
+    if (kept.count(*path) != 0 || *path == "/") continue;
+    const auto group = Group::open(host_, *path);
+    if (!group) continue;
+    const auto processes = group->processes();
+    if (processes && !processes->empty()) {
+      return fail({errc::system, EBUSY, "plan", *path,
+                   "it is to be removed and has processes (" + std::to_string(processes->front()) +
+                       (processes->size() > 1 ? ", ...)" : ")"),
+                   "move or end them first, or name the cgroup in the file"});
+    }
+    Step step;
+    step.kind = Step::Kind::remove;
+    step.path = *path;
+    work_.plan.steps.push_back(std::move(step));
+    work_.removals.push_back(*path);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string_view to_string(Step::Kind kind) noexcept {
+  switch (kind) {
+    case Step::Kind::create:
+      return "create";
+    case Step::Kind::change:
+      return "change";
+    case Step::Kind::leave:
+      return "leave";
+    case Step::Kind::remove:
+      return "remove";
+  }
+  return "?";
+}
+
+bool Plan::changes_nothing() const noexcept {
+  return std::all_of(steps.begin(), steps.end(),
+                     [](const Step& step) { return step.kind == Step::Kind::leave; });
+}
+
+Result<Work> detail::work_for(const Host& host, const Tree& wanted, const Options& options) {
+  Planner planner(host, options);
+  for (const Cgroup& cgroup : wanted) {
+    if (auto status = planner.add(cgroup); !status) return fail(status.error());
+  }
+  if (options.others == Options::Others::remove) {
+    if (auto status = planner.add_removals(wanted); !status) return fail(status.error());
+  }
+  return planner.take();
+}
+
+Result<Plan> plan(const Host& host, const Tree& wanted, const Options& options) {
+  auto work = detail::work_for(host, wanted, options);
+  if (!work) return fail(work.error());
+  return std::move(work->plan);
+}
+
+}  // namespace cgctl::tree
