@@ -76,6 +76,15 @@ void add(CLI::App& app, const Globals& globals, Run& run);
 namespace run_command {
 void add(CLI::App& app, const Globals& globals, Run& run);
 }
+namespace classify_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
+namespace snapshot_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
+namespace apply_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
 namespace stat_command {
 void add(CLI::App& app, const Globals& globals, Run& run);
 }
@@ -124,7 +133,9 @@ CLI::Option* add_controllers(CLI::App& command, std::vector<std::string>& contro
 /// One or more of them, required.
 CLI::Option* add_paths(CLI::App& command, std::vector<std::string>& paths,
                        const std::string& description);
-/// One or more PID of processes or threads, required.
+/// Of a process or thread: throws CLI::ValidationError.
+pid_t parse_task(const std::string& text);
+/// One or more PID of processes or threads.
 CLI::Option* add_tasks(CLI::App& command, std::vector<pid_t>& tasks,
                        const std::string& description);
 /// A level of drop_caches, 1 to 3, as an option or a positional.

@@ -72,17 +72,8 @@ void add_cpu_options(CLI::App& command, cpu::Change& wanted) {
       [&wanted](const std::string& text) { wanted.weight = cpu::Shares{parse_count(text)}; });
   add(command, "--weight", "N", "share as v2 counts, 1 to 10000, 100 when new",
       [&wanted](const std::string& text) { wanted.weight = cpu::Weight{parse_count(text)}; });
-  add(command, "--conversion", "NAME",
-      "of shares into weight and back where the other\nis what the kernel has: kernel (default), "
-      "systemd,\noci2020, oci2025",
-      [&wanted](const std::string& text) {
-        const auto conversion = cpu::conversion_named(text);
-        if (!conversion) {
-          throw CLI::ValidationError(
-              fmt::format("'{}': kernel, systemd, oci2020 or oci2025", text));
-        }
-        wanted.conversion = *conversion;
-      });
+  add(command, "--conversion", "NAME", conversion_help,
+      [&wanted](const std::string& text) { wanted.conversion = parse_conversion(text); });
   add(command, "--nice", "N", "share as a nice value, -20 to 19 (v2)",
       [&wanted](const std::string& text) { wanted.nice = parse_nice(text); });
   add(command, "--idle", "on|off", "run only where nothing else wants to",

@@ -1,16 +1,11 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
-#include <grp.h>
-#include <pwd.h>
-
 #include <algorithm>
-#include <cstdio>
-#include <limits>
 #include <memory>
 #include <optional>
 
 #include "cgctl/group.hpp"
-#include "cgctl/parse.hpp"
+#include "cgctl/permissions.hpp"
 #include "command.hpp"
 #include "json.hpp"
 #include "label.hpp"
@@ -23,49 +18,15 @@ struct Options {
   Creation how;
 };
 
-using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
-
-File open_list(const char* path) { return {std::fopen(path, "re"), std::fclose}; }
-
-// Not getpwnam(3) and getgrnam(3): the libraries they load are not there for the static command.
-
-/// The greatest number is chown(2)'s "as it is".
-std::optional<std::uint64_t> id_of(const std::string& text) {
-  const auto number = parse::whole_number(text);
-  return number && *number < std::numeric_limits<uid_t>::max() ? number : std::nullopt;
-}
-
-/// A name in /etc/passwd, or a number, whose group is the same number if /etc/passwd lacks it.
-std::optional<Owner> find_user(const std::string& name) {
-  const auto number = id_of(name);
-  const File list = open_list("/etc/passwd");
-  while (const passwd* const user = list ? ::fgetpwent(list.get()) : nullptr) {
-    if (user->pw_name == name || (number && user->pw_uid == *number)) {
-      return Owner{user->pw_uid, user->pw_gid};
-    }
-  }
-  if (!number) return std::nullopt;
-  return Owner{static_cast<uid_t>(*number), static_cast<gid_t>(*number)};
-}
-
-std::optional<gid_t> find_group(const std::string& name) {
-  if (const auto number = id_of(name)) return static_cast<gid_t>(*number);
-  const File list = open_list("/etc/group");
-  while (const group* const found = list ? ::fgetgrent(list.get()) : nullptr) {
-    if (found->gr_name == name) return found->gr_gid;
-  }
-  return std::nullopt;
-}
-
 /// USER[:GROUP]; without a group the user's own. Throws CLI::ValidationError.
 Owner owner_of(const std::string& text) {
   const std::size_t colon = std::min(text.find(':'), text.size());
-  auto owner = find_user(text.substr(0, colon));
+  auto owner = permissions::find_user(text.substr(0, colon));
   if (!owner) {
     throw CLI::ValidationError("--owner '" + text + "': no such user in /etc/passwd");
   }
   if (colon == text.size()) return *owner;
-  const auto group = find_group(text.substr(colon + 1));
+  const auto group = permissions::find_group(text.substr(colon + 1));
   if (!group) throw CLI::ValidationError("--owner '" + text + "': no such group in /etc/group");
   owner->group = *group;
   return *owner;

@@ -10,6 +10,7 @@
 
 #include "build_info.hpp"
 #include "command.hpp"
+#include "dropin/dropin.hpp"
 #include "usage.hpp"
 
 namespace {
@@ -64,14 +65,17 @@ struct Command {
 };
 
 /// In the order of --help.
-constexpr std::array<Command, 17> commands = {{
+constexpr std::array<Command, 20> commands = {{
     {"info", cgctl::tool::info_command::add},
     {"ls", cgctl::tool::ls_command::add},
     {"create", cgctl::tool::create_command::add},
     {"delete", cgctl::tool::delete_command::add},
     {"move", cgctl::tool::move_command::add},
+    {"classify", cgctl::tool::classify_command::add},
     {"get", cgctl::tool::get_command::add},
     {"set", cgctl::tool::set_command::add},
+    {"snapshot", cgctl::tool::snapshot_command::add},
+    {"apply", cgctl::tool::apply_command::add},
     {"run", cgctl::tool::run_command::add},
     {"cpu", cgctl::tool::cpu_command::add},
     {"memory", cgctl::tool::memory_command::add},
@@ -103,6 +107,9 @@ int finish(Exit status) {
 
 int main(int argc, char** argv) try {
   using namespace cgctl::tool;
+  if (const auto program = dropin::program_named(argv[0])) {
+    return finish(static_cast<Exit>(program(argc, argv)));
+  }
   CLI::App app("", "cgctl");
   Globals globals;
   Run run;

@@ -38,7 +38,7 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "that cannot be moved stays where it was in all of them; the others are moved all the "
       "same. Memory already charged stays charged to the old cgroup.");
   add_path(*command, options->path, "the cgroup to move them into")->required();
-  add_tasks(*command, options->tasks, "the processes");
+  add_tasks(*command, options->tasks, "the processes")->required();
   command->add_flag("-t,--threads", options->threads,
                     "PID are single threads; on v2 only within a\nthreaded subtree");
   command->footer(

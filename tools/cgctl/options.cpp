@@ -154,19 +154,21 @@ CLI::Option* add_paths(CLI::App& command, std::vector<std::string>& paths,
       ->required();
 }
 
+pid_t parse_task(const std::string& text) {
+  const auto number = parse::whole_number(text);
+  if (!number || *number == 0 || *number > std::numeric_limits<pid_t>::max()) {
+    throw CLI::ValidationError(fmt::format("'{}': not the number of a process", text));
+  }
+  return static_cast<pid_t>(*number);
+}
+
 CLI::Option* add_tasks(CLI::App& command, std::vector<pid_t>& tasks,
                        const std::string& description) {
   const auto take = [&tasks](const std::vector<std::string>& texts) {
-    for (const std::string& text : texts) {
-      const auto number = parse::whole_number(text);
-      if (!number || *number == 0 || *number > std::numeric_limits<pid_t>::max()) {
-        throw CLI::ValidationError(fmt::format("'{}': not the number of a process", text));
-      }
-      tasks.push_back(static_cast<pid_t>(*number));
-    }
+    for (const std::string& text : texts) tasks.push_back(parse_task(text));
   };
   return command.add_option_function<std::vector<std::string>>("PID", take, description)
-      ->required();
+      ->type_name("");
 }
 
 CLI::Option* add_level(CLI::App& command, const std::string& name, unsigned& level,

@@ -40,6 +40,14 @@ bool parse_switch(const std::string& text) {
   throw CLI::ValidationError(fmt::format("'{}': on or off", text));
 }
 
+cpu::Conversion parse_conversion(const std::string& text) {
+  const auto conversion = cpu::conversion_named(text);
+  if (!conversion) {
+    throw CLI::ValidationError(fmt::format("'{}': kernel, systemd, oci2020 or oci2025", text));
+  }
+  return *conversion;
+}
+
 std::uint64_t parse_size(const std::string& text) {
   if (const auto whole = parse::whole_number(text)) return *whole;
   const std::size_t digits = text.find_first_not_of("0123456789.");

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <string>
 
+#include "cgctl/cpu.hpp"
+
 /// What the options of single settings have in common. The parsers throw CLI::ValidationError.
 namespace cgctl::tool {
 
@@ -19,8 +21,14 @@ inline bool means_none(const std::string& text) {
 std::uint64_t parse_count(const std::string& text);
 /// "on" or "off".
 bool parse_switch(const std::string& text);
+/// The name of a conversion between shares and weight.
+cpu::Conversion parse_conversion(const std::string& text);
 /// Bytes: "512M", "1.5G", "64KiB", "4096". Every suffix is a power of 1024, as the kernel has it.
 std::uint64_t parse_size(const std::string& text);
+
+inline constexpr const char* conversion_help =
+    "of shares into weight and back where the other\nis what the kernel has: kernel (default), "
+    "systemd,\noci2020, oci2025";
 
 /// Adds an option that `take` gets the text of; what it throws gets the option's name in front.
 template <class Take>

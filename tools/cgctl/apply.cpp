@@ -1,0 +1,162 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+
+#include "cgctl/cgconfig.hpp"
+#include "cgctl/filesystem.hpp"
+#include "cgctl/tree.hpp"
+#include "command.hpp"
+#include "json.hpp"
+#include "setting_options.hpp"
+#include "tree_json.hpp"
+
+namespace cgctl::tool::apply_command {
+namespace {
+
+using tree::Step;
+
+struct Options {
+  std::string file;
+  bool plan_only = false;
+  tree::Options how;
+};
+
+struct Input {
+  tree::Tree tree;
+  std::vector<std::string> notes;
+};
+
+Result<std::string> read_standard_input() {
+  std::string text;
+  std::array<char, 65536> piece;
+  while (const std::size_t got = std::fread(piece.data(), 1, piece.size(), stdin)) {
+    text.append(piece.data(), got);
+  }
+  if (std::ferror(stdin) != 0) return fail(Error::system("read", "standard input", errno));
+  return text;
+}
+
+Result<Input> read_input(const std::string& file) {
+  const bool standard_input = file == "-";
+  const std::string shown = standard_input ? "standard input" : file;
+  const auto text = standard_input ? read_standard_input() : fs::read_trusted(file);
+  if (!text) return fail(text.error());
+  Input input;
+  const std::size_t first = text->find_first_not_of(" \t\r\n");
+  if (first != std::string::npos && (*text)[first] == '{') {
+    auto tree = tree_from_json(*text, shown);
+    if (!tree) return fail(tree.error());
+    input.tree = std::move(*tree);
+    return input;
+  }
+  auto configuration = cgconfig::parse(*text, shown);
+  if (!configuration) return fail(configuration.error());
+  input.tree = std::move(configuration->tree);
+  for (const std::string& section : configuration->passed_over) {
+    input.notes.push_back(fmt::format("{}, {}: passed over", shown, section));
+  }
+  return input;
+}
+
+std::string text_of(const Step& step) {
+  const std::string kind = fmt::format("{:<8}", tree::to_string(step.kind));
+  const std::string path = printable(step.path);
+  if (step.kind == Step::Kind::create) {
+    return fmt::format("{}{}  ({})\n", kind, path, fmt::join(step.controllers, ", "));
+  }
+  if (step.file.empty()) return fmt::format("{}{}\n", kind, path);
+  if (step.kind == Step::Kind::leave) {
+    return fmt::format("{}{}  {} {}\n", kind, path, step.file, step.after);
+  }
+  if (step.before.empty()) {
+    return fmt::format("{}{}  {} -> {}\n", kind, path, step.file, step.after);
+  }
+  return fmt::format("{}{}  {} {} -> {}\n", kind, path, step.file, step.before, step.after);
+}
+
+nlohmann::ordered_json json_of_step(const Step& step) {
+  nlohmann::ordered_json one{{"step", tree::to_string(step.kind)}, {"path", step.path}};
+  if (step.kind == Step::Kind::create) one["controllers"] = step.controllers;
+  if (step.file.empty()) return one;
+  one["file"] = step.file;
+  one["before"] =
+      step.before.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(step.before);
+  one["after"] = step.after;
+  return one;
+}
+
+void show(const Globals& globals, const tree::Plan& plan, const std::vector<std::string>& notes,
+          bool with_unchanged) {
+  const bool json = globals.format == Format::json;
+  const auto say = [&](const std::string& note) {
+    if (json) {
+      print(globals, Json{{"note", note}});
+    } else {
+      print(globals, fmt::format("note    {}\n", printable(note)));
+    }
+  };
+  for (const std::string& note : notes) say(note);
+  for (const std::string& note : plan.notes) say(note);
+  std::string text;
+  for (const Step& step : plan.steps) {
+    if (step.kind == Step::Kind::leave && !with_unchanged) continue;
+    if (json) {
+      print(globals, json_of_step(step));
+    } else {
+      text += text_of(step);
+    }
+  }
+  if (!json && plan.changes_nothing()) text += "nothing to do: all is as wanted\n";
+  print(globals, text);
+}
+
+Exit run_apply(const Globals& globals, const Options& options) {
+  const auto host = globals.host();
+  if (!host) return report(host.error());
+  const auto input = read_input(options.file);
+  if (!input) return report(input.error());
+  const auto plan = options.plan_only ? tree::plan(*host, input->tree, options.how)
+                                      : tree::apply(*host, input->tree, options.how);
+  if (!plan) return report(plan.error());
+  show(globals, *plan, input->notes, options.plan_only);
+  return Exit::done;
+}
+
+}  // namespace
+
+void add(CLI::App& app, const Globals& globals, Run& run) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* const command = app.add_subcommand(
+      "apply",
+      "make a tree of cgroups so as a file says, all or none\n\n"
+      "Reads FILE (- is standard input) as cgconfig.conf or as the JSON of `cgctl snapshot`, makes "
+      "the cgroups that are missing and writes what differs. When something fails, everything is "
+      "brought back as it was. What the file does not name is left alone. Settings in the words of "
+      "the other cgroup version are converted, and that is said; one without a counterpart is an "
+      "error before anything is touched.");
+  command->add_option("FILE", options->file, "cgconfig.conf or JSON")->required()->type_name("");
+  command->add_flag("--plan", options->plan_only,
+                    "only say what would be done: create, change, leave,\nremove");
+  command->add_flag_callback(
+      "--prune", [options] { options->how.others = tree::Options::Others::remove; },
+      "remove cgroups that the file does not name below\nthose that it names; none may have "
+      "processes");
+  add_setting(
+      *command, "Options", "--conversion", "NAME", conversion_help,
+      [options](const std::string& text) { options->how.conversion = parse_conversion(text); });
+  command->footer(
+      "Examples:\n"
+      "  cgctl apply --plan /etc/cgconfig.conf\n"
+      "  cgctl snapshot /batch | ssh node cgctl apply -");
+  command->callback([&globals, &run, options] {
+    run = [&globals, options] { return run_apply(globals, *options); };
+  });
+}
+
+}  // namespace cgctl::tool::apply_command

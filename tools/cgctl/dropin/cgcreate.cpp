@@ -1,0 +1,121 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include "cgctl/permissions.hpp"
+#include "dropin.hpp"
+
+namespace cgctl::tool::dropin::cgcreate {
+namespace {
+
+using permissions::Access;
+using permissions::Permissions;
+
+constexpr const char* name = "cgcreate";
+constexpr const char* help =
+    "usage: cgcreate [-t USER:GROUP] [-a USER:GROUP] [-d MODE] [-f MODE] [-s MODE]\n"
+    "                -g CONTROLLERS:PATH...\n"
+    "Make cgroups.\n"
+    "  -g CONTROLLERS:PATH  the cgroup, in the hierarchies of these controllers\n"
+    "  -a USER:GROUP        owner of its directory and files\n"
+    "  -t USER:GROUP        owner of the files that take tasks\n"
+    "  -d, --dperm MODE     mode of its directory\n"
+    "  -f, --fperm MODE     mode of its files\n"
+    "  -s, --tperm MODE     mode of the files that take tasks\n"
+    "  -h, --help           this text\n";
+
+bool take_owner(const std::string& text, Access& out) {
+  const std::size_t colon = text.find(':');
+  const std::string user = text.substr(0, colon);
+  const std::string group = colon == std::string::npos ? "" : text.substr(colon + 1);
+  if (!user.empty()) {
+    const auto found = permissions::find_user(user);
+    if (!found) return false;
+    out.user = found->user;
+    if (colon == std::string::npos) out.group = found->group;
+  }
+  if (!group.empty()) {
+    out.group = permissions::find_group(group);
+    if (!out.group) return false;
+  }
+  return !user.empty() || !group.empty();
+}
+
+bool take_mode(const std::string& text, std::optional<mode_t>& out) {
+  if (text.empty() || text.size() > 5) return false;
+  if (text.find_first_not_of("01234567") != std::string::npos) return false;
+  out = static_cast<mode_t>(std::stoul(text, nullptr, 8));
+  return true;
+}
+
+/// What was made stays when only its permissions cannot be set: as with libcgroup.
+Status create(const Host& host, const Spec& spec, const Permissions& permissions) {
+  Creation how;
+  how.controllers = controllers_of(host, spec);
+  const auto made = Group::create(host, spec.path, how);
+  if (!made) return fail(made.error());
+  const auto group = open(host, spec);
+  if (!group) return fail(group.error());
+  const auto set = permissions::set(*group, permissions);
+  return set ? Status{} : fail(set.error());
+}
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  std::vector<Spec> specs;
+  Permissions permissions;
+  Options options(argc, argv, "ha:t:g:d:f:s:",
+                  {{"help", no_argument, nullptr, 'h'},
+                   {"dperm", required_argument, nullptr, 'd'},
+                   {"fperm", required_argument, nullptr, 'f'},
+                   {"tperm", required_argument, nullptr, 's'}});
+  for (int letter = options.next(); letter != -1; letter = options.next()) {
+    bool valid = true;
+    switch (letter) {
+      case 'h':
+        fmt::print("{}", help);
+        return done;
+      case 'a':
+        valid = take_owner(optarg, permissions.files);
+        break;
+      case 't':
+        valid = take_owner(optarg, permissions.tasks);
+        break;
+      case 'd':
+        valid = take_mode(optarg, permissions.directory_mode);
+        break;
+      case 'f':
+        valid = take_mode(optarg, permissions.files.mode);
+        break;
+      case 's':
+        valid = take_mode(optarg, permissions.tasks.mode);
+        break;
+      case 'g':
+        if (const auto spec = parse_spec(optarg)) {
+          specs.push_back(*spec);
+        } else {
+          valid = false;
+        }
+        break;
+      default:
+        return refuse(name, "no such option: " + options.refused());
+    }
+    if (!valid) {
+      return refuse(name,
+                    fmt::format("-{} '{}': not understood", static_cast<char>(letter), optarg));
+    }
+  }
+  if (specs.empty()) return refuse(name, "-g CONTROLLERS:PATH is missing");
+  if (!options.rest().empty()) return refuse(name, "not understood: " + options.rest().front());
+  const auto host = Host::detect();
+  if (!host) return report(name, host.error());
+  int status = done;
+  for (const Spec& spec : specs) {
+    const auto made = create(*host, spec, permissions);
+    if (!made) status = report(name, made.error());
+  }
+  return status;
+}
+
+}  // namespace cgctl::tool::dropin::cgcreate

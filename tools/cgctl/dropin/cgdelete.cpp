@@ -1,0 +1,104 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include <cerrno>
+
+#include "cgctl/filesystem.hpp"
+#include "dropin.hpp"
+
+namespace cgctl::tool::dropin::cgdelete {
+namespace {
+
+constexpr const char* name = "cgdelete";
+constexpr const char* help =
+    "usage: cgdelete [-r] [-g] CONTROLLERS:PATH...\n"
+    "Remove cgroups. Their processes are moved into the cgroup above.\n"
+    "  -g CONTROLLERS:PATH  the cgroup (the -g may be left out)\n"
+    "  -r, --recursive      the cgroups below it too\n"
+    "  -h, --help           this text\n";
+
+std::string parent_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
+}
+
+/// Moves what runs in a cgroup, and below it, into `target`.
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is.
+Status move_out(const Host& host, const std::string& path, const Spec& spec, const Group& target,
+                bool recursive) {
+  const auto group = open(host, {spec.controllers, path});
+  if (!group) return fail(group.error());
+  const auto processes = group->processes();
+  if (!processes) return fail(processes.error());
+  for (const pid_t process : *processes) {
+    auto moved = target.attach(process);
+    if (!moved && moved.error().os_errno != ESRCH) return moved;
+  }
+  if (!recursive) return {};
+  const auto names = group->children();
+  if (!names) return fail(names.error());
+  for (const std::string& below : *names) {
+    if (auto status = move_out(host, fs::join(path, below), spec, target, true); !status) {
+      return status;
+    }
+  }
+  return {};
+}
+
+Status remove(const Host& host, const Spec& spec, bool recursive) {
+  const auto group = open(host, spec);
+  if (!group) return fail(group.error());
+  if (group->path() == "/") {
+    return fail(Error::make(errc::invalid_argument, "delete", "/", "the root cannot be removed"));
+  }
+  const auto names = group->children();
+  if (!names) return fail(names.error());
+  if (!names->empty() && !recursive) {
+    return fail({errc::system, EBUSY, "delete", group->path(),
+                 "there are cgroups below it (" + names->front() + ")", "remove them too with -r"});
+  }
+  const auto above = open(host, {spec.controllers, parent_of(group->path())});
+  if (!above) return fail(above.error());
+  if (auto status = move_out(host, group->path(), spec, *above, recursive); !status) return status;
+  Removal how;
+  if (recursive) how.below = Removal::Below::remove;
+  const auto removed = group->remove(how);
+  return removed ? Status{} : fail(removed.error());
+}
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  bool recursive = false;
+  std::vector<std::string> texts;
+  Options options(argc, argv, "rhg:",
+                  {{"recursive", no_argument, nullptr, 'r'}, {"help", no_argument, nullptr, 'h'}});
+  for (int letter = options.next(); letter != -1; letter = options.next()) {
+    if (letter == 'h') {
+      fmt::print("{}", help);
+      return done;
+    }
+    if (letter == 'r') {
+      recursive = true;
+    } else if (letter == 'g') {
+      texts.emplace_back(optarg);
+    } else {
+      return refuse(name, "no such option: " + options.refused());
+    }
+  }
+  for (std::string& text : options.rest()) texts.push_back(std::move(text));
+  if (texts.empty()) return refuse(name, "CONTROLLERS:PATH is missing");
+  const auto host = Host::detect();
+  if (!host) return report(name, host.error());
+  int status = done;
+  for (const std::string& text : texts) {
+    const auto spec = parse_spec(text);
+    if (!spec) return refuse(name, "'" + text + "': no CONTROLLERS:PATH");
+    const auto removed = remove(*host, *spec, recursive);
+    if (!removed) status = report(name, removed.error());
+  }
+  return status;
+}
+
+}  // namespace cgctl::tool::dropin::cgdelete

@@ -1,0 +1,178 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "dropin.hpp"
+
+namespace cgctl::tool::dropin::cgget {
+namespace {
+
+constexpr const char* name = "cgget";
+constexpr const char* help =
+    "usage: cgget [-nv] [-r FILE]... [-g CONTROLLERS]... [-a] PATH...\n"
+    "   or: cgget [-nv] [-r FILE]... -g CONTROLLERS:PATH...\n"
+    "Print values of cgroups.\n"
+    "  -r, --variable FILE   such as cpu.shares\n"
+    "  -g CONTROLLERS        all files of these controllers\n"
+    "  -g CONTROLLERS:PATH   all files of these controllers in that cgroup\n"
+    "  -a, --all             all files of all controllers\n"
+    "  -n                    no line with the cgroup's path\n"
+    "  -v, --values-only     no names of files\n"
+    "  -h, --help            this text\n";
+
+struct Form {
+  bool path = true;
+  bool names = true;
+};
+
+/// What is asked of one cgroup.
+struct Question {
+  std::string path;
+  std::vector<std::string> files;
+  std::vector<std::string> controllers;  ///< all files of them
+  bool all = false;                      ///< of all that have the cgroup
+};
+
+std::string controller_of(const std::string& file) { return file.substr(0, file.find('.')); }
+
+std::vector<std::string> controllers_with(const Group& group) {
+  std::vector<std::string> found;
+  for (const std::string& controller : controllers_of(group.host(), {{"*"}, {}})) {
+    if (group.place(controller)) found.push_back(controller);
+  }
+  return found;
+}
+
+/// The files, those of one controller together, controllers in the order they were named.
+Result<std::vector<std::string>> all_files(const Group& group, const Question& question) {
+  std::vector<std::string> controllers;
+  const auto add = [&](const std::string& controller) {
+    if (std::find(controllers.begin(), controllers.end(), controller) == controllers.end()) {
+      controllers.push_back(controller);
+    }
+  };
+  for (const std::string& file : question.files) add(controller_of(file));
+  const auto whole = question.all ? controllers_with(group) : question.controllers;
+  for (const std::string& controller : whole) add(controller);
+  std::vector<std::string> all;
+  for (const std::string& controller : controllers) {
+    std::vector<std::string> mine;
+    for (const std::string& file : question.files) {
+      if (controller_of(file) == controller) mine.push_back(file);
+    }
+    if (std::find(whole.begin(), whole.end(), controller) != whole.end()) {
+      auto files = group.files(controller);
+      if (!files) return files;
+      for (std::string& file : *files) {
+        if (std::find(mine.begin(), mine.end(), file) == mine.end()) mine.push_back(file);
+      }
+    }
+    all.insert(all.end(), mine.begin(), mine.end());
+  }
+  return all;
+}
+
+/// Lines after the first are indented.
+std::string indented(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    out += c;
+    if (c == '\n') out += '\t';
+  }
+  return out;
+}
+
+Result<std::string> answer(const Host& host, const Question& question, const Form& form) {
+  const auto group = host.open(question.path);
+  if (!group) return fail(group.error());
+  const auto files = all_files(*group, question);
+  if (!files) return fail(files.error());
+  std::string text = form.path ? question.path + ":\n" : std::string();
+  for (const std::string& file : *files) {
+    const auto value = value_of(*group, file);
+    if (!value) return fail(value.error());
+    if (form.names) text += file + ": ";
+    text += indented(*value) + "\n";
+  }
+  if (form.path) text += "\n";
+  return text;
+}
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  Form form;
+  Question common;
+  std::vector<Question> questions;
+  Options options(argc, argv, "ar:hnvg:",
+                  {{"variable", required_argument, nullptr, 'r'},
+                   {"help", no_argument, nullptr, 'h'},
+                   {"all", no_argument, nullptr, 'a'},
+                   {"values-only", no_argument, nullptr, 'v'}});
+  std::vector<Spec> specs;
+  for (int letter = options.next(); letter != -1; letter = options.next()) {
+    switch (letter) {
+      case 'h':
+        fmt::print("{}", help);
+        return done;
+      case 'a':
+        common.all = true;
+        break;
+      case 'n':
+        form.path = false;
+        break;
+      case 'v':
+        form.names = false;
+        break;
+      case 'r':
+        common.files.emplace_back(optarg);
+        break;
+      case 'g': {
+        // Without a path: the controllers of all that follow.
+        const bool with_path = std::string_view(optarg).find(':') != std::string_view::npos;
+        const auto spec = parse_spec(with_path ? std::string(optarg) : std::string(optarg) + ":/");
+        if (!spec) return refuse(name, fmt::format("-g '{}': no CONTROLLERS[:PATH]", optarg));
+        if (with_path) {
+          specs.push_back(*spec);
+        } else {
+          common.controllers.insert(common.controllers.end(), spec->controllers.begin(),
+                                    spec->controllers.end());
+        }
+        break;
+      }
+      default:
+        return refuse(name, "no such option: " + options.refused());
+    }
+  }
+  const auto host = Host::detect();
+  if (!host) return report(name, host.error());
+  for (const Spec& spec : specs) {
+    Question question = common;
+    question.path = spec.path;
+    const auto controllers = controllers_of(*host, spec);
+    question.controllers.insert(question.controllers.end(), controllers.begin(), controllers.end());
+    questions.push_back(std::move(question));
+  }
+  for (std::string& path : options.rest()) {
+    questions.push_back(common);
+    questions.back().path = std::move(path);
+  }
+  if (questions.empty()) return refuse(name, "the path of a cgroup is missing");
+  int status = done;
+  for (const Question& question : questions) {
+    if (question.files.empty() && question.controllers.empty() && !question.all) {
+      return refuse(name, "say what to print, with -r, -g or -a");
+    }
+    const auto text = answer(*host, question, form);
+    if (!text) {
+      status = report(name, text.error());
+      continue;
+    }
+    fmt::print("{}", *text);
+  }
+  return status;
+}
+
+}  // namespace cgctl::tool::dropin::cgget

@@ -1,0 +1,106 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "dropin.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+
+namespace cgctl::tool::dropin {
+namespace {
+
+struct Named {
+  std::string_view name;
+  Program program;
+};
+
+constexpr std::array programs = {
+    Named{"cgclassify", cgclassify::run}, Named{"cgcreate", cgcreate::run},
+    Named{"cgdelete", cgdelete::run},     Named{"cgexec", cgexec::run},
+    Named{"cgget", cgget::run},           Named{"cgset", cgset::run},
+    Named{"cgsnapshot", cgsnapshot::run}, Named{"lscgroup", lscgroup::run},
+    Named{"lssubsys", lssubsys::run}};
+
+std::vector<std::string> split(std::string_view text, char by) {
+  std::vector<std::string> found;
+  for (;;) {
+    const std::size_t end = text.find(by);
+    found.emplace_back(text.substr(0, end));
+    if (end == std::string_view::npos) return found;
+    text.remove_prefix(end + 1);
+  }
+}
+
+}  // namespace
+
+Program program_named(std::string_view name) noexcept {
+  name.remove_prefix(name.rfind('/') + 1);  // npos + 1 is 0
+  for (const Named& one : programs) {
+    if (one.name == name) return one.program;
+  }
+  return nullptr;
+}
+
+void say(const char* name, std::string_view text) { fmt::print(stderr, "{}: {}\n", name, text); }
+
+int report(const char* name, const Error& error) {
+  say(name, error.message());
+  return failed;
+}
+
+int refuse(const char* name, std::string_view why) {
+  fmt::print(stderr, "{}: {} (see {} --help)\n", name, why, name);
+  return wrong_usage;
+}
+
+std::optional<Spec> parse_spec(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  if (colon == std::string_view::npos || colon == 0) return std::nullopt;
+  Spec spec{split(text.substr(0, colon), ','), std::string(text.substr(colon + 1))};
+  const bool empty_name = std::any_of(spec.controllers.begin(), spec.controllers.end(),
+                                      [](const std::string& one) { return one.empty(); });
+  if (empty_name || spec.path.empty()) return std::nullopt;
+  return spec;
+}
+
+std::vector<std::string> in_kernel_order(const Host& host) {
+  std::vector<std::string> all;
+  for (const SubsystemRow& row : host.subsystems()) {
+    if (host.find(row.name) != nullptr) all.push_back(row.name);
+  }
+  for (const Hierarchy& hierarchy : host.hierarchies()) {
+    for (const std::string& controller : hierarchy.controllers) {
+      if (std::find(all.begin(), all.end(), controller) == all.end()) all.push_back(controller);
+    }
+  }
+  return all;
+}
+
+std::vector<std::string> controllers_of(const Host& host, const Spec& spec) {
+  if (spec.controllers != std::vector<std::string>{"*"}) return spec.controllers;
+  std::vector<std::string> all;
+  for (const Hierarchy& hierarchy : host.hierarchies()) {
+    all.insert(all.end(), hierarchy.controllers.begin(), hierarchy.controllers.end());
+  }
+  return all;
+}
+
+Result<Group> open(const Host& host, const Spec& spec) {
+  return Group::open(host, spec.path, controllers_of(host, spec));
+}
+
+Result<std::string> value_of(const Group& group, std::string_view file) {
+  auto text = group.read(file);
+  // Write-only, or no read method for anyone.
+  if (!text && (text.error().os_errno == EINVAL || text.error().os_errno == EACCES)) {
+    return std::string();
+  }
+  if (!text) return text;
+  if (!text->empty() && text->back() == '\n') text->pop_back();
+  return text;
+}
+
+}  // namespace cgctl::tool::dropin

@@ -1,0 +1,106 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <getopt.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "cgctl/group.hpp"
+#include "cgctl/host.hpp"
+
+/// cgctl under the names of libcgroup's tools: it takes their options and prints what they print.
+/// Exit status: 0 done, 1 failed, 2 usage; of cgexec: the command's.
+namespace cgctl::tool::dropin {
+
+using Program = int (*)(int argc, char** argv);
+
+/// By the name that cgctl was called by; null for its own.
+Program program_named(std::string_view name) noexcept;
+
+namespace cgclassify {
+int run(int argc, char** argv);
+}
+namespace cgcreate {
+int run(int argc, char** argv);
+}
+namespace cgdelete {
+int run(int argc, char** argv);
+}
+namespace cgexec {
+int run(int argc, char** argv);
+}
+namespace cgget {
+int run(int argc, char** argv);
+}
+namespace cgset {
+int run(int argc, char** argv);
+}
+namespace cgsnapshot {
+int run(int argc, char** argv);
+}
+namespace lscgroup {
+int run(int argc, char** argv);
+}
+namespace lssubsys {
+int run(int argc, char** argv);
+}
+
+// ---- what they share ----
+
+constexpr int done = 0;
+constexpr int failed = 1;
+constexpr int wrong_usage = 2;
+
+/// "NAME: TEXT" on stderr.
+void say(const char* name, std::string_view text);
+/// The error on stderr; returns `failed`.
+int report(const char* name, const Error& error);
+/// Where to find help, on stderr; returns `wrong_usage`.
+int refuse(const char* name, std::string_view why);
+
+/// "cpu,memory:/a/b".
+struct Spec {
+  std::vector<std::string> controllers;  ///< "*": all that the host has
+  std::string path;                      ///< as it was given
+};
+std::optional<Spec> parse_spec(std::string_view text);
+
+/// Those of a spec; for "*" all that are mounted, in the order of the mounts.
+std::vector<std::string> controllers_of(const Host& host, const Spec& spec);
+
+/// The mounted controllers, in the order of /proc/cgroups; those it does not list come last.
+std::vector<std::string> in_kernel_order(const Host& host);
+
+/// Group::open() with the controllers of a spec.
+Result<Group> open(const Host& host, const Spec& spec);
+
+/// The options of one tool, one after the other, as getopt_long(3) finds them.
+class Options {
+ public:
+  Options(int argc, char** argv, const char* letters, const std::vector<option>& words)
+      : argc_(argc), argv_(argv), letters_(letters), words_(words) {
+    words_.push_back({nullptr, 0, nullptr, 0});
+    opterr = 0;
+  }
+  /// A letter, '?' for what is none, or -1 at the end.
+  int next() { return ::getopt_long(argc_, argv_, letters_, words_.data(), nullptr); }
+  /// The option that next() has refused.
+  [[nodiscard]] std::string refused() const { return argv_[optind - 1]; }
+  [[nodiscard]] std::vector<std::string> rest() const { return {argv_ + optind, argv_ + argc_}; }
+
+ private:
+  int argc_;
+  char** argv_;
+  const char* letters_;
+  std::vector<option> words_;
+};
+
+/// What a file says, without its last newline; empty for one that can only be written.
+Result<std::string> value_of(const Group& group, std::string_view file);
+
+}  // namespace cgctl::tool::dropin
