@@ -168,14 +168,9 @@ std::int64_t ratio(microseconds runtime, microseconds period) {
                                    static_cast<double>(period.count()) * one);
 }
 
-std::string parent_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
-}
-
 /// The nearest cgroup above that has a limit.
 std::string limited_above(const Group& group, Bandwidth& bandwidth) {
-  for (std::string path = parent_of(group.path()); path != "/"; path = parent_of(path)) {
+  for (std::string path = fs::parent(group.path()); path != "/"; path = fs::parent(path)) {
     const auto above = group.host().open(path);
     std::optional<Bandwidth> found;
     if (!above) continue;
@@ -246,7 +241,7 @@ Rule real_time_rule(const Group& group, const RealTime& next) {
         "a runtime of " + in_us(next.runtime) + " is more than its period of " + in_us(next.period),
         ""};
   }
-  const std::string path = parent_of(group.path());
+  const std::string path = fs::parent(group.path());
   const auto above = group.host().open(path);
   std::optional<RealTime> budget;
   if (!above) return {};

@@ -243,4 +243,10 @@ std::string join(std::string_view base, std::string_view path) {
   return joined;
 }
 
+std::string parent(std::string_view path) {
+  const std::size_t slash = path.rfind('/');
+  if (slash == 0 || slash == std::string_view::npos) return "/";
+  return std::string(path.substr(0, slash));
+}
+
 }  // namespace cgctl::fs

@@ -241,20 +241,19 @@ Existing what_exists(const Host& host) {
   return all;
 }
 
-std::string parent_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
-
 /// Removes what the engine has made of templates.
 void remove_made(const std::vector<Membership>& places, const Existing& existing) {
   for (const Membership& place : places) {
     const auto& known = existing.at(place.hierarchy);
-    for (std::string path = place.path; path.size() > 1 && known.count(path) == 0;
-         path = parent_of(path)) {
-      const auto parent = fs::open_beneath(
-          place.hierarchy->directory.get(),
-          parent_of(path).empty() ? "." : parent_of(path).substr(1), O_PATH | O_DIRECTORY, path);
-      if (!parent) break;
+    for (std::string path = place.path; path != "/" && known.count(path) == 0;
+         path = fs::parent(path)) {
+      const std::string above = fs::parent(path);
+      const auto directory =
+          fs::open_beneath(place.hierarchy->directory.get(), above == "/" ? "." : above.substr(1),
+                           O_PATH | O_DIRECTORY, above);
+      if (!directory) break;
       const std::string name = path.substr(path.rfind('/') + 1);
-      if (sys::remove_directory_at(parent->get(), name.c_str()) < 0) break;
+      if (sys::remove_directory_at(directory->get(), name.c_str()) < 0) break;
     }
   }
 }

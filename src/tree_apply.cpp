@@ -141,7 +141,13 @@ class Transaction {
     if (const auto* const wanted = std::get_if<permissions::Permissions>(&job.what)) {
       return give(std::make_shared<Group>(std::move(*group)), *wanted);
     }
-    return std::visit([&](const auto& what) { return write(*group, what); }, job.what);
+    if (const auto* const wanted = std::get_if<cpu::Change>(&job.what)) {
+      return change<cpu::Controller>(*group, *wanted);
+    }
+    if (const auto* const wanted = std::get_if<memory::Change>(&job.what)) {
+      return change<memory::Controller>(*group, *wanted);
+    }
+    return write(*group, std::get<Setting>(job.what));
   }
 
   /// For cpu::Change and memory::Change.
@@ -158,17 +164,6 @@ class Transaction {
       const auto restored = Controller(*again).set(undo);
       return restored ? Status{} : fail(restored.error());
     });
-    return {};
-  }
-
-  Status write(const Group& group, const cpu::Change& wanted) {
-    return change<cpu::Controller>(group, wanted);
-  }
-  Status write(const Group& group, const memory::Change& wanted) {
-    return change<memory::Controller>(group, wanted);
-  }
-
-  static Status write(const Group& /*group*/, const permissions::Permissions& /*wanted*/) {
     return {};
   }
 

@@ -25,11 +25,6 @@ using cgctl::detail::Wanted;
 using detail::Work;
 using settings::Setting;
 
-std::string parent_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
-}
-
 bool is_no_setting(const std::string& file) {
   return file == "tasks" || file == "cgroup.procs" || file == "cgroup.threads" ||
          file == "cgroup.subtree_control" || file == "cgroup.kill";
@@ -334,7 +329,7 @@ class Planner {
         steps.push_back(std::move(step));
       }
     } else {
-      for (std::string above = parent_of(path_); above != "/"; above = parent_of(above)) {
+      for (std::string above = fs::parent(path_); above != "/"; above = fs::parent(above)) {
         if (!created_.insert(above).second || Group::open(host_, above)) break;
         steps.insert(steps.begin(), creation_step(above, missing));
       }
@@ -370,7 +365,7 @@ std::vector<std::string> tops(const std::set<std::string>& named) {
   for (const std::string& path : named) {
     bool below = false;
     for (std::string above = path; above != "/" && !below;) {
-      above = parent_of(above);
+      above = fs::parent(above);
       below = named.count(above) != 0;
     }
     if (!below) found.push_back(path);
@@ -397,7 +392,7 @@ Status Planner::add_removals(const Tree& wanted) {
   for (const Cgroup& cgroup : wanted) named.insert(cgroup.path);
   std::set<std::string> kept = named;
   for (const std::string& path : named) {
-    for (std::string above = parent_of(path); above != "/"; above = parent_of(above)) {
+    for (std::string above = fs::parent(path); above != "/"; above = fs::parent(above)) {
       kept.insert(above);
     }
   }

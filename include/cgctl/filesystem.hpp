@@ -67,6 +67,9 @@ Status write_once(int fd, std::string_view value, std::string_view shown,
 /// "a" + "b/c" -> "a/b/c", with exactly one slash between; a path of "" or "." adds nothing.
 std::string join(std::string_view base, std::string_view path);
 
+/// "/a/b" -> "/a", "/a" -> "/", "/" -> "/": the cgroup above.
+std::string parent(std::string_view path);
+
 /// Text for the user when a system call on `shown` failed: the error with a hint that fits
 /// `os_errno`.
 Error system_error(const char* operation, std::string_view shown, int os_errno);

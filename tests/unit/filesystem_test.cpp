@@ -90,6 +90,12 @@ TEST(Join, OfTheRootHasOneSlash) {
   EXPECT_EQ(fs::join("/", "a"), "/a");
 }
 
+TEST(Parent, IsTheCgroupAbove) {
+  EXPECT_EQ(fs::parent("/a/b"), "/a");
+  EXPECT_EQ(fs::parent("/a"), "/");
+  EXPECT_EQ(fs::parent("/"), "/");
+}
+
 /// root/a/b/file below a directory; beside it what nobody may reach.
 class OpenBeneath : public ::testing::Test {
  protected:

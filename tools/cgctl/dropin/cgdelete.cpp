@@ -18,11 +18,6 @@ constexpr const char* help =
     "  -r, --recursive      the cgroups below it too\n"
     "  -h, --help           this text\n";
 
-std::string parent_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
-}
-
 /// Moves what runs in a cgroup, and below it, into `target`.
 // NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is.
 Status move_out(const Host& host, const std::string& path, const Spec& spec, const Group& target,
@@ -58,7 +53,7 @@ Status remove(const Host& host, const Spec& spec, bool recursive) {
     return fail({errc::system, EBUSY, "delete", group->path(),
                  "there are cgroups below it (" + names->front() + ")", "remove them too with -r"});
   }
-  const auto above = open(host, {spec.controllers, parent_of(group->path())});
+  const auto above = open(host, {spec.controllers, fs::parent(group->path())});
   if (!above) return fail(above.error());
   if (auto status = move_out(host, group->path(), spec, *above, recursive); !status) return status;
   Removal how;
