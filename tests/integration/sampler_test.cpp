@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <string>
 #include <thread>
@@ -48,6 +49,33 @@ std::optional<std::uint64_t> anonymous(const memory::Stat& stat) {
   return stat[memory::Key::anon] ? stat[memory::Key::anon] : stat[memory::Key::rss];
 }
 
+/// What the files of a cgroup say of its memory.
+struct Figures {
+  memory::State state;
+  std::optional<std::uint64_t> anonymous;
+};
+
+Figures figures(const Group& group) {
+  return {must(memory::Controller{group}.state()), anonymous(must(memory::stat(group)))};
+}
+
+/// The figures of a cgroup that were the same before and after `look`, which is done again until
+/// they are: the kernel gathers what it counted on each CPU later, the statistics every two
+/// seconds.
+Figures still(const Group& group, const std::function<void()>& look) {
+  Figures after;
+  const auto moving = test::persist(100, [&]() -> std::string {
+    const Figures before = figures(group);
+    look();
+    after = figures(group);
+    const bool same =
+        before.state.usage == after.state.usage && before.anonymous == after.anonymous;
+    return same ? "" : "in use are " + std::to_string(after.state.usage.value_or(0));
+  });
+  EXPECT_EQ(moving, "");
+  return after;
+}
+
 class RealSampler : public test::RealCgroups {
  protected:
   [[nodiscard]] Group create(const std::string& below) const {
@@ -82,15 +110,16 @@ TEST_F(RealSampler, GivesWhatTheFilesOfEachCgroupSay) {
     std::vector<char> memory(8U << 20U, 'x');
     return memory[4096] == 'x' && ::setsid() >= 0 ? 0 : 1;
   });
-  auto sampler = this->sampler();
-  EXPECT_EQ(sampler.size(), 3U);
-  const auto seen = take(sampler);
+  std::map<std::string, Seen> seen;
+  const Figures figures = still(b, [&] {
+    auto sampler = this->sampler();
+    EXPECT_EQ(sampler.size(), 3U);
+    seen = take(sampler);
+  });
   ASSERT_EQ(seen.count(path("a")), 1U);
   ASSERT_EQ(seen.count(path("a/b")), 1U);
-  const auto stat = must(memory::stat(b));
-  EXPECT_EQ(seen.at(path("a/b")).anonymous, anonymous(stat));
-  const auto state = must(memory::Controller{b}.state());
-  EXPECT_EQ(seen.at(path("a/b")).memory, state.usage);
+  EXPECT_EQ(seen.at(path("a/b")).anonymous, figures.anonymous);
+  EXPECT_EQ(seen.at(path("a/b")).memory, figures.state.usage);
   EXPECT_EQ(seen.at(path("a/b")).usage.has_value(), must(cpu::stat(b)).usage.has_value());
   EXPECT_FALSE(seen.at(path("a/b")).cpus) << "there is no sample before";
 }
@@ -236,16 +265,7 @@ TEST_F(RealSnapshot, GivesWhatEachFileSays) {
   });
   const auto reader = must(memory::SnapshotReader::open(group));
   memory::Snapshot seen;
-  memory::State state;
-  // The figures move for a while: the kernel settles accounts per CPU later.
-  const auto moving = test::persist(100, [&]() -> std::string {
-    const auto earlier = must(memory::Controller{group}.state());
-    const auto status = reader.read(seen);
-    if (!status) return status.error().message();
-    state = must(memory::Controller{group}.state());
-    return earlier.usage == state.usage ? "" : "in use are " + std::to_string(*state.usage);
-  });
-  ASSERT_EQ(moving, "");
+  const auto [state, anon] = still(group, [&] { ASSERT_TRUE(reader.read(seen)); });
   EXPECT_EQ(seen.memory.usage, state.usage);
   EXPECT_EQ(seen.memory.peak, state.peak);
   EXPECT_EQ(seen.memory.max, state.max);
@@ -254,7 +274,7 @@ TEST_F(RealSnapshot, GivesWhatEachFileSays) {
   EXPECT_EQ(seen.swap.max, state.swap_max);
   EXPECT_EQ(seen.memsw.usage, state.memsw_usage);
   EXPECT_EQ(seen.memsw.max, state.memsw_max);
-  EXPECT_EQ(anonymous(seen.stat), anonymous(must(memory::stat(group))));
+  EXPECT_EQ(anonymous(seen.stat), anon);
   EXPECT_EQ(seen.use_hierarchy.has_value(), !v2());
   const auto kernel = group.read("memory.kmem.limit_in_bytes");
   EXPECT_EQ(seen.kernel.max.has_value(), kernel.has_value());
