@@ -266,7 +266,7 @@ bool is_default(std::string_view file, std::string_view value) {
   const Known* const found = known(file);
   if (found == nullptr) {
     const auto size = size_of(value, 1);
-    return value.empty() || value == "max" || (size && !size->bytes);
+    return value.empty() || value == "0" || value == "max" || (size && !size->bytes);
   }
   // Repeats blkio.bfq.weight.
   if (file == "blkio.bfq.weight_device" && parse::starts_with(value, "default ")) return true;

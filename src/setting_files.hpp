@@ -31,7 +31,7 @@ bool has_line_per_key(std::string_view file) noexcept;
 bool is_inherited(std::string_view file) noexcept;
 
 /// Whether `value` (a line without its newline) is what a new cgroup has in it. Of files that are
-/// not known, "max" and nothing at all are.
+/// not known, such as a vendor's, "0", "max" and nothing at all are.
 bool is_default(std::string_view file, std::string_view value);
 
 /// The value that is written for a file to read as `text`: its own text but for memory.oom_control.

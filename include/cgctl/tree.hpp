@@ -38,7 +38,8 @@ using Tree = std::vector<Cgroup>;
 /// The cgroups at `path` and below, with the settings that differ from those of a new cgroup: every
 /// file of a controller that can be read and written and is no counter, event, trigger or state.
 /// What a new cgroup takes over from the one above (v1 memory.swappiness, memory.oom_control) is
-/// left out only where it is as in that one and in the root. The root itself has no settings and
+/// left out only where it is as in that one and in the root. A file that is not known here, such as
+/// a vendor's, is left out where it says 0, "max" or nothing. The root itself has no settings and
 /// is left out. Left out as well: v1 `devices`, whose rules can be written but not read back one by
 /// one, the freezer's state, and permissions. Cgroups that are removed meanwhile are left out.
 Result<Tree> snapshot(const Host& host, std::string_view path);

@@ -96,6 +96,18 @@ TEST(TreeSnapshot, LeavesOutTheShareOfAnIdleCgroup) {
   EXPECT_THAT(text, ::testing::Not(HasSubstr("cpu.weight")));
 }
 
+TEST(TreeSnapshot, TakesAVendorsFilesAsUnsetWhereTheySayNothing) {
+  const test::CapturedMachine machine(v2);
+  const std::string group = v2_group;
+  test::put_file(machine.cgroup(group + "/memory.vendor_in_bytes"), "0\n");
+  test::put_file(machine.cgroup(group + "/memory.vendor_limit"), "max\n");
+  test::put_file(machine.cgroup(group + "/memory.vendor_mode"), "2\n");
+  const auto text = must(cgconfig::format(must(tree::snapshot(must(machine.host()), "/" + group))));
+  EXPECT_THAT(text, HasSubstr("memory.vendor_mode = 2;"));
+  EXPECT_THAT(text, ::testing::Not(HasSubstr("memory.vendor_in_bytes")));
+  EXPECT_THAT(text, ::testing::Not(HasSubstr("memory.vendor_limit")));
+}
+
 TEST(TreeSnapshot, OfACgroupThatIsNotThereIsVanished) {
   EXPECT_TRUE(fails(tree::snapshot(test::captured(v2), "/none"), errc::vanished));
 }
