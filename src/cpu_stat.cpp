@@ -181,6 +181,8 @@ Result<Stat> stat(const Group& group) {
   return stat;
 }
 
+Result<Stat> Controller::stat() const { return cpu::stat(*group_); }
+
 Result<std::vector<nanoseconds>> usage_per_cpu(const Group& group) {
   const auto place = group.place("cpu");
   if (place && (*place)->hierarchy->version == Version::v2) {

@@ -85,6 +85,10 @@ Result<Group> Group::open(const Host& host, std::string_view path) {
 
 Result<Group> Group::open(const Host& host, std::string_view path,
                           const std::vector<std::string>& controllers) {
+  if (controllers.empty()) {
+    return fail(
+        Error::make(errc::invalid_argument, "open", std::string(path), "no controller is named"));
+  }
   std::vector<const Hierarchy*> wanted;
   for (const std::string& controller : controllers) {
     const auto hierarchy = host.require(controller);
@@ -119,6 +123,7 @@ Result<const Group::Place*> Group::place(std::string_view controller) const {
 }
 
 Result<const Group::Place*> Group::place_of_file(std::string_view file) const {
+  if (places_.empty()) return fail(detail::gone("open", fs::join(path_, file)));
   if (is_core_file(file)) return &places_.front();
   if (ends_with(file, ".pressure")) {
     if (places_.front().hierarchy->version == Version::v2) return &places_.front();
@@ -215,7 +220,8 @@ Result<std::vector<std::string>> Group::children() const {
   }
   // A removed directory lists as an empty one.
   struct ::stat procs {};
-  if (all.empty() && sys::stat_at(places_.front().directory.get(), "cgroup.procs", procs) != 0) {
+  if (places_.empty() ||
+      (all.empty() && sys::stat_at(places_.front().directory.get(), "cgroup.procs", procs) != 0)) {
     return fail(detail::gone("list", path_));
   }
   std::sort(all.begin(), all.end());

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+/// Everything but cgctl/libcgroup.hpp, which has a target of its own.
+#include "cgctl/cgconfig.hpp"           // IWYU pragma: export
 #include "cgctl/cpu.hpp"                // IWYU pragma: export
 #include "cgctl/error.hpp"              // IWYU pragma: export
 #include "cgctl/filesystem.hpp"         // IWYU pragma: export
@@ -15,6 +17,7 @@
 #include "cgctl/mitigation_policy.hpp"  // IWYU pragma: export
 #include "cgctl/numa_stat.hpp"          // IWYU pragma: export
 #include "cgctl/parse.hpp"              // IWYU pragma: export
+#include "cgctl/permissions.hpp"        // IWYU pragma: export
 #include "cgctl/pressure.hpp"           // IWYU pragma: export
 #include "cgctl/process.hpp"            // IWYU pragma: export
 #include "cgctl/sampler.hpp"            // IWYU pragma: export

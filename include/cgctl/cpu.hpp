@@ -133,6 +133,8 @@ Change change_to(const Bandwidth& bandwidth);
 /// errc::unsupported for what the version or the kernel does not have.
 Result<std::vector<settings::Setting>> plan(const State& now, const Change& wanted);
 
+struct Stat;
+
 /// The cpu controller of one cgroup, v1 or v2, whichever has it. `group` must outlive it.
 ///
 ///     cgctl::cpu::Controller cpu{*group};
@@ -140,6 +142,7 @@ Result<std::vector<settings::Setting>> plan(const State& now, const Change& want
 class Controller {
  public:
   explicit Controller(const Group& group) noexcept : group_(&group) {}
+  explicit Controller(const Group&& group) = delete;
 
   /// errc::unsupported where the host has no cpu controller.
   [[nodiscard]] Result<State> state() const;
@@ -157,6 +160,9 @@ class Controller {
       Weight weight, Conversion conversion = default_conversion) const;
   /// The rule behind an error of settings::apply() on a plan of this controller.
   [[nodiscard]] Error explain(Error error, const Change& wanted) const;
+
+  /// What it has used, one read: see cpu::stat(). For samples keep a StatReader.
+  [[nodiscard]] Result<Stat> stat() const;
 
  private:
   const Group* group_;

@@ -81,7 +81,8 @@ class Group {
   /// inside), errc::vanished (ENOENT) when no hierarchy has it.
   static Result<Group> open(const Host& host, std::string_view path);
 
-  /// The same, in the hierarchies of these controllers alone; all of them must have it.
+  /// The same, in the hierarchies of these controllers alone, at least one; all of them must have
+  /// it.
   static Result<Group> open(const Host& host, std::string_view path,
                             const std::vector<std::string>& controllers);
 

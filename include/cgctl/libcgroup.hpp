@@ -17,7 +17,7 @@ struct cgroup;
 
 /// The bridge to libcgroup, for programs and administrators that use it: its groups as ours and
 /// ours as its own, and its rules engine (cgrules.conf(5)). The CMake target is cgctl::libcgroup;
-/// it is there when cgctl was built with CGCTL_LIBCGROUP.
+/// it is there when cgctl was built with CGCTL_LIBCGROUP. For pkg-config: cgctl-libcgroup.
 ///
 /// libcgroup keeps global state and is not safe in several threads: all calls made here wait for
 /// each other. Its own calls elsewhere in the program are not kept out.

@@ -87,6 +87,7 @@ struct Reclaimed {
 class Controller {
  public:
   explicit Controller(const Group& group) noexcept : group_(&group) {}
+  explicit Controller(const Group&& group) = delete;
 
   /// errc::unsupported where the host has no memory controller.
   [[nodiscard]] Result<State> state() const;

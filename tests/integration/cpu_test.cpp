@@ -461,7 +461,8 @@ class RealTimeBudget : public RealCpu {
     if (!v1()) {
       GTEST_SKIP() << "cgroup v2 has no real-time budgets";
     }
-    if (!must(Controller{made("probe")}.state()).real_time) {
+    const Group probe = made("probe");
+    if (!must(Controller{probe}.state()).real_time) {
       test::skip("the kernel lacks CONFIG_RT_GROUP_SCHED");
     }
   }

@@ -3,6 +3,30 @@
 #include <cgctl/cgctl.hpp>
 #include <cinttypes>
 #include <cstdio>
+#include <type_traits>
+
+namespace {
+
+/// What an agent's author writes first; compiled, not run: it writes.
+[[maybe_unused]] void an_agent(const cgctl::Host& host) {
+  const auto group = host.open("/kubepods/pod-a");
+  if (!group) return;
+  const cgctl::cpu::Controller cpu{*group};
+  if (!cpu.set(cgctl::cpu::Bandwidth::cpus(0.5))) return;
+  if (!cpu.set_weight(cgctl::cpu::Shares{512}, cgctl::cpu::Conversion::oci2025)) return;
+  const auto stat = cpu.stat();
+  if (stat && stat->usage)
+    std::printf("%ju ns\n", static_cast<std::uintmax_t>(stat->usage->count()));
+  const auto reader = cgctl::numa::Reader::open(*group);
+  cgctl::numa::NumaStat out;
+  if (reader && !reader->read(out)) std::printf("no numa_stat\n");
+}
+
+// A controller does not own its group: one of a temporary would dangle.
+static_assert(!std::is_constructible_v<cgctl::cpu::Controller, cgctl::Group>);
+static_assert(!std::is_constructible_v<cgctl::memory::Controller, cgctl::Group>);
+
+}  // namespace
 
 int main() {
   const auto host = cgctl::Host::detect();

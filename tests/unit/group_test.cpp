@@ -119,6 +119,19 @@ TEST_F(MadeGroups, ThatDoNotExistAreVanished) {
   EXPECT_THAT(none.error().message(), HasSubstr("/no/such: the cgroup does not exist"));
 }
 
+TEST(Group, OfNoControllerIsRefused) {
+  const Host host = test::captured("linux-5.4-v1-numa2/2-zombies");
+  EXPECT_TRUE(fails(Group::open(host, "/kubepods", {}), errc::invalid_argument));
+}
+
+TEST(Group, ThatWasMovedFromIsGone) {
+  Group from = must(test::captured("linux-5.4-v1-numa2/2-zombies").open("/kubepods"));
+  const Group to = std::move(from);
+  EXPECT_TRUE(fails(from.children(), errc::vanished));     // NOLINT(bugprone-use-after-move)
+  EXPECT_TRUE(fails(from.read("tasks"), errc::vanished));  // NOLINT(bugprone-use-after-move)
+  EXPECT_THAT(must(to.children()), ElementsAre("pod-a", "pod-b"));
+}
+
 TEST_F(MadeGroups, AreVanishedForAControllerWhoseHierarchyLacksThem) {
   const auto stat = group("/cpu-only").read("memory.stat");
   ASSERT_TRUE(fails(stat, errc::vanished));
