@@ -33,8 +33,14 @@ cmake_path(
   RELATIVE_PATH CMAKE_INSTALL_PREFIX
   BASE_DIRECTORY "${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig"
   OUTPUT_VARIABLE pc_prefix)
-configure_file("${CMAKE_CURRENT_LIST_DIR}/cgctl.pc.in" cgctl.pc @ONLY)
-install(FILES "${PROJECT_BINARY_DIR}/cgctl.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+if(CGCTL_LIBCGROUP AND NOT CGCTL_STATIC AND NOT BUILD_SHARED_LIBS)
+  set(pc_libcgroup " -lcgroup")
+endif()
+foreach(name IN ITEMS cgctl cgctl-libcgroup)
+  configure_file("${CMAKE_CURRENT_LIST_DIR}/${name}.pc.in" ${name}.pc @ONLY)
+  install(FILES "${PROJECT_BINARY_DIR}/${name}.pc"
+          DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+endforeach()
 
 if(CGCTL_BUILD_TOOL)
   install(TARGETS cgctl_tool)
