@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <iterator>
 
 #include "cgctl/detail/sys.hpp"
 #include "cgctl/filesystem.hpp"
@@ -14,8 +15,6 @@
 
 namespace cgctl {
 namespace {
-
-using detail::Made;
 
 constexpr const char* operation = "create";
 
@@ -193,43 +192,46 @@ Result<Group> make(const Host& host, std::string_view path, const Creation& how,
   return Group::open(host, *clean);
 }
 
-Status unmake(const Made& made) {
+Status undo(const Made& made) {
   const std::string shown = fs::join(made.hierarchy->mount_point, made.parent);
   const auto parent =
       fs::open_beneath(made.hierarchy->directory.get(), made.parent, O_PATH | O_DIRECTORY, shown);
+  if (!parent && parent.error().os_errno == ENOENT) return {};
   if (!parent) return fail(parent.error());
   if (!made.is_directory) return write_control(parent->get(), "-" + made.what, shown);
   const int status = sys::remove_directory_at(parent->get(), made.what.c_str());
-  if (status < 0) return fail(fs::system_error("delete", fs::join(shown, made.what), -status));
+  if (status < 0 && status != -ENOENT) {
+    return fail(fs::system_error("delete", fs::join(shown, made.what), -status));
+  }
   return {};
 }
 
 }  // namespace
 
-Result<Group> detail::create(const Host& host, std::string_view path, const Creation& how,
-                             std::vector<Made>& made) {
+Status unmake(const std::vector<Made>& made) {
+  Status status;
+  for (auto one = made.rbegin(); one != made.rend(); ++one) {
+    auto undone = undo(*one);
+    if (!undone && status) status = std::move(undone);
+  }
+  return status;
+}
+
+Result<Group> Group::create(const Host& host, std::string_view path, const Creation& how,
+                            std::vector<Made>& made) {
   std::vector<Made> mine;
   auto group = make(host, path, how, mine);
   if (!group) {
-    (void)detail::unmake(mine);
+    (void)unmake(mine);
     return group;
   }
   std::move(mine.begin(), mine.end(), std::back_inserter(made));
   return group;
 }
 
-Status detail::unmake(const std::vector<Made>& made) {
-  Status status;
-  for (auto one = made.rbegin(); one != made.rend(); ++one) {
-    auto undone = cgctl::unmake(*one);
-    if (!undone && status) status = std::move(undone);
-  }
-  return status;
-}
-
 Result<Group> Group::create(const Host& host, std::string_view path, const Creation& how) {
-  std::vector<detail::Made> made;
-  return detail::create(host, path, how, made);
+  std::vector<Made> made;
+  return create(host, path, how, made);
 }
 
 }  // namespace cgctl

@@ -119,7 +119,10 @@ Result<const Group::Place*> Group::place(std::string_view controller) const {
   }
   const auto hierarchy = host_.require(controller);
   if (!hierarchy) return fail(hierarchy.error());
-  return fail(detail::gone("open", fs::join((*hierarchy)->mount_point, path_)));
+  Error error = detail::gone("open", fs::join((*hierarchy)->mount_point, path_));
+  error.reason = "the cgroup is not in the hierarchy of " + std::string(controller);
+  error.hint = "make it there with `cgctl create -c " + std::string(controller) + " " + path_ + "`";
+  return fail(std::move(error));
 }
 
 Result<const Group::Place*> Group::place_of_file(std::string_view file) const {

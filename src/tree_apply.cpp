@@ -14,7 +14,6 @@
 namespace cgctl::tree {
 namespace {
 
-using cgctl::detail::Made;
 using detail::Job;
 using detail::Work;
 using settings::Setting;
@@ -91,7 +90,7 @@ class Transaction {
     for (const detail::Creation& creation : work.creations) {
       Creation how;
       how.controllers = creation.controllers;
-      const auto group = cgctl::detail::create(host_, creation.path, how, made_);
+      const auto group = Group::create(host_, creation.path, how, made_);
       if (!group) return fail(group.error());
     }
     if (auto status = write(work.jobs); !status) return status;
@@ -108,7 +107,7 @@ class Transaction {
       if (!one && status) status = std::move(one);
     };
     for (auto one = undo_.rbegin(); one != undo_.rend(); ++one) note((*one)());
-    note(cgctl::detail::unmake(made_));
+    note(unmake(made_));
     return status;
   }
 

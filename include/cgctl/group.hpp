@@ -35,6 +35,18 @@ struct Creation {
   std::optional<Owner> owner;
 };
 
+/// A directory that Group::create() made, or a controller of v2 that it enabled, inside `parent`.
+struct Made {
+  const Hierarchy* hierarchy;  ///< of a Host that outlives it
+  std::string parent;          ///< relative to the hierarchy's root
+  std::string what;            ///< the directory's name, or the controller
+  bool is_directory;
+};
+
+/// Undoes it, the last first, as far as possible; what is gone already is undone. The first error,
+/// if any: EBUSY where processes or cgroups came into a directory.
+Status unmake(const std::vector<Made>& made);
+
 /// How a cgroup is removed.
 struct Removal {
   enum class Below {
@@ -94,6 +106,9 @@ class Group {
   /// of its own), EOPNOTSUPP (v2: threaded), EAGAIN (cgroup.max.descendants or cgroup.max.depth),
   /// EINVAL (v2 cpu: real-time tasks outside the root), ENOSPC (too many cgroups).
   static Result<Group> create(const Host& host, std::string_view path, const Creation& how = {});
+  /// The same; adds to `made` what it has made, for a caller that may have to undo it.
+  static Result<Group> create(const Host& host, std::string_view path, const Creation& how,
+                              std::vector<Made>& made);
 
   /// Removes the cgroup from every hierarchy that this object has it in. EBUSY, with nothing
   /// removed, when there are processes or cgroups below and `how` does not say what to do with
