@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include "cgctl/cpu.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 
@@ -17,6 +18,7 @@ namespace {
 using cgctl::detail::malformed;
 using cgctl::detail::Rule;
 using cgctl::detail::ValueFiles;
+using detail::ratio;
 
 constexpr auto for_reading = ValueFiles::For::reading;
 constexpr auto for_writing = ValueFiles::For::writing;
@@ -145,9 +147,47 @@ Result<State> read_state(ValueFiles& files, const Parts& parts) {
   return state;
 }
 
+/// What the cgroups directly below `path` have together, without the one at `but`.
+std::int64_t ratio_below(const Host& host, const std::string& path, const std::string& but) {
+  std::int64_t sum = 0;
+  const auto group = host.open(path);
+  const auto names = group ? group->children() : fail(group.error());
+  if (!names) return 0;
+  for (const std::string& name : *names) {
+    const std::string below = fs::join(path, name);
+    const auto child = below == but ? fail(Error{}) : host.open(below);
+    if (!child) continue;
+    ValueFiles files(*child, for_reading);
+    std::optional<RealTime> budget;
+    if (read_real_time(files, budget) && budget && budget->period.count() > 0) {
+      sum += ratio(budget->runtime, budget->period);
+    }
+  }
+  return sum;
+}
+
+/// What cannot be read leaves all of it.
+RealTimeRoom room_for(const Group& group) {
+  RealTimeRoom room;
+  room.least = ratio_below(group.host(), group.path(), {});
+  if (group.path() == "/") return room;
+  const std::string parent = fs::parent(group.path());
+  const auto above = group.host().open(parent);
+  if (!above) return room;
+  ValueFiles files(*above, for_reading);
+  std::optional<RealTime> budget;
+  if (!read_real_time(files, budget) || !budget || budget->period.count() <= 0) return room;
+  room.most = std::min(room.most, ratio(budget->runtime, budget->period)) -
+              ratio_below(group.host(), parent, group.path());
+  return room;
+}
+
 Result<std::vector<settings::Setting>> plan_with(ValueFiles& files, const Change& wanted) {
-  const auto now = read_state(files, parts_of(wanted));
+  auto now = read_state(files, parts_of(wanted));
   if (!now) return fail(now.error());
+  if (now->real_time && wanted.rt_runtime && wanted.rt_period) {
+    now->real_time_room = room_for(files.group());
+  }
   auto settings = cpu::plan(*now, wanted);
   if (!settings) settings.error().path = files.group().path();
   return settings;
@@ -159,13 +199,6 @@ std::string in_us(microseconds time) { return std::to_string(time.count()) + " u
 
 std::string in_us(const Bandwidth& bandwidth) {
   return in_us(*bandwidth.quota) + " of " + in_us(bandwidth.period);
-}
-
-/// As the kernel compares them (to_ratio() in kernel/sched/core.c).
-std::int64_t ratio(microseconds runtime, microseconds period) {
-  constexpr std::int64_t one = 1 << 20;
-  return static_cast<std::int64_t>(static_cast<double>(runtime.count()) /
-                                   static_cast<double>(period.count()) * one);
 }
 
 /// The nearest cgroup above that has a limit.
@@ -240,6 +273,16 @@ Rule real_time_rule(const Group& group, const RealTime& next) {
     return {
         "a runtime of " + in_us(next.runtime) + " is more than its period of " + in_us(next.period),
         ""};
+  }
+  const RealTimeRoom room = room_for(group);
+  if (detail::fits(next, room)) {
+    return {
+        "runtime and period are written one after the other, and no way from one budget to the "
+        "other fits at each step",
+        "lower the budgets below it or raise the one above it for the change"};
+  }
+  if (ratio(next.runtime, next.period) < room.least) {
+    return {"the budget is less than the cgroups below it have together", "lower those first"};
   }
   const std::string path = fs::parent(group.path());
   const auto above = group.host().open(path);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -106,19 +107,14 @@ Status add_real_time(const State& now, const Change& wanted, Settings& out) {
   const RealTime& before = *now.real_time;
   const RealTime next{wanted.rt_runtime.value_or(before.runtime),
                       wanted.rt_period.value_or(before.period)};
-  const Setting runtime{"cpu.rt_runtime_us", text(next.runtime)};
-  const Setting period{"cpu.rt_period_us", text(next.period)};
-  const bool both_grow = next.runtime > before.runtime && next.period > before.period;
-  const bool both_shrink = next.runtime < before.runtime && next.period < before.period;
-  // As with the bandwidth: rather too little in between, unless cgroups below may need it.
-  bool period_first = both_grow;
-  if (now.has_children && (both_grow || both_shrink)) {
-    const bool fits = both_grow ? next.runtime <= before.period : before.runtime <= next.period;
-    if (fits) period_first = both_shrink;
+  if (wanted.rt_runtime && wanted.rt_period) {
+    auto steps = detail::real_time_steps(before, next, now.real_time_room);
+    std::move(steps.begin(), steps.end(), std::back_inserter(out));
+  } else if (wanted.rt_runtime) {
+    out.push_back({"cpu.rt_runtime_us", text(next.runtime)});
+  } else {
+    out.push_back({"cpu.rt_period_us", text(next.period)});
   }
-  if (wanted.rt_period && period_first) out.push_back(period);
-  if (wanted.rt_runtime) out.push_back(runtime);
-  if (wanted.rt_period && !period_first) out.push_back(period);
   return {};
 }
 
@@ -136,14 +132,6 @@ std::optional<Setting> weight_setting(const State& now, const Change& wanted) {
   return Setting{"cpu.weight", std::to_string(value.value)};
 }
 
-/// The share as it is: the kernel forgets it while a cgroup is idle, so a change to idle that is
-/// taken back must write it again.
-std::optional<Setting> same_share(const State& now) {
-  if (now.shares) return Setting{"cpu.shares", std::to_string(now.shares->value)};
-  if (now.weight) return Setting{"cpu.weight", std::to_string(now.weight->value)};
-  return std::nullopt;
-}
-
 Status add_share(const State& now, const Change& wanted, Settings& out) {
   if (!wanted.weight && !wanted.nice && !wanted.idle) return {};
   if (wanted.weight && wanted.nice) {
@@ -151,6 +139,11 @@ Status add_share(const State& now, const Change& wanted, Settings& out) {
   }
   if (wanted.nice && now.version == Version::v1) {
     return lacking("cgroup v1 has no cpu.weight.nice", "give shares");
+  }
+  const auto* const weight = wanted.weight ? std::get_if<Weight>(&*wanted.weight) : nullptr;
+  if (weight != nullptr && (weight->value < 1 || weight->value > detail::most_weight)) {
+    return contradiction("a weight of " + std::to_string(weight->value) + " is out of range",
+                         "1 to 10000");
   }
   if (wanted.idle && !now.idle) {
     return lacking("this cgroup has no cpu.idle", "it needs Linux 5.15; the root has none");
@@ -163,7 +156,6 @@ Status add_share(const State& now, const Change& wanted, Settings& out) {
     return contradiction("an idle cgroup has no share", "set cpu.idle to 0 with it");
   }
   if (wanted.idle && *wanted.idle) {
-    if (const auto same = same_share(now); same && !was_idle) out.push_back(*same);
     out.push_back({"cpu.idle", "1"});
     return {};
   }

@@ -6,13 +6,14 @@
 #include <utility>
 
 #include "cgctl/cpu.hpp"
+#include "cpu_plan.hpp"
 
 namespace cgctl::cpu {
 namespace {
 
 constexpr std::uint64_t least_shares = 2;
 constexpr std::uint64_t most_shares = 262144;
-constexpr std::uint64_t most_weight = 10000;
+using detail::most_weight;
 
 constexpr std::array<std::pair<Conversion, std::string_view>, 4> names = {{
     {Conversion::kernel, "kernel"},

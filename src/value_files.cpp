@@ -12,19 +12,24 @@
 
 #include "cgctl/detail/sys.hpp"
 #include "cgctl/filesystem.hpp"
+#include "inverse.hpp"
 
 namespace cgctl::detail {
 
 using settings::Setting;
 using settings::Written;
 
+struct ValueFiles::Write {
+  const File* file;
+  std::string text;
+};
+
 /// A setting with its file open.
 struct ValueFiles::Step {
   const Setting* setting;
   const File* file;
   std::string before;
-  std::string restore;
-  bool restorable;
+  std::vector<Write> undo;  ///< in their order; none: its old value cannot be brought back
 };
 
 namespace {
@@ -123,22 +128,82 @@ Result<std::optional<std::string_view>> ValueFiles::read(std::string_view file) 
   return std::optional<std::string_view>(*(*opened)->text);
 }
 
+/// The share as it is, of whichever version the cgroup has.
+Status ValueFiles::add_share(Step& step) {
+  for (const std::string_view name : share_files) {
+    const auto file = open(name);
+    if (!file && file.error().kind == errc::unsupported) continue;
+    if (!file) return fail(file.error());
+    if (auto status = open_for_writing(**file); !status) return status;
+    if ((*file)->text) step.undo.push_back({*file, without_newline(*(*file)->text)});
+    return {};
+  }
+  return {};
+}
+
+Status ValueFiles::add_inverse(Step& step) {
+  if (!step.setting->restore.empty()) {
+    step.undo.push_back({step.file, step.setting->restore});
+    return {};
+  }
+  std::string text = step.before;
+  const Inverse inverse = inverse_of(step.file->name);
+  switch (inverse) {
+    case Inverse::none:
+      return {};
+    case Inverse::share_alone:
+      return add_share(step);
+    case Inverse::switches:
+      text = switched_back(step.before, step.setting->value);
+      break;
+    case Inverse::word:
+      text.resize(std::min(text.find(' '), text.size()));
+      break;
+    case Inverse::share_after:
+    case Inverse::text:
+      break;
+  }
+  const bool takes_it_back = !text.empty() && text.find('\n') == std::string::npos;
+  if (takes_it_back) step.undo.push_back({step.file, std::move(text)});
+  // An idle cgroup has no share that could be written.
+  if (inverse == Inverse::share_after && step.before == "0") return add_share(step);
+  return {};
+}
+
 Result<ValueFiles::Step> ValueFiles::prepare(const Setting& setting) {
+  if (setting.value.empty()) {
+    return fail(Error::make(errc::invalid_argument, "set", group_->shown(setting.file),
+                            "no value is given", "the kernel takes an empty write for none"));
+  }
   const auto file = open(setting.file);
   if (!file) return fail(file.error());
   if (auto status = open_for_writing(**file); !status) return fail(status.error());
-  Step step{&setting, *file, {}, {}, false};
+  Step step{&setting, *file, {}, {}};
   if (!(*file)->text) return step;
   step.before = without_newline(*(*file)->text);
-  step.restore = setting.restore;
-  if (step.restore.empty() && step.before.find('\n') == std::string::npos) {
-    step.restore = step.before;
-  }
-  step.restorable = !step.restore.empty();
+  if (auto status = add_inverse(step); !status) return fail(status.error());
   return step;
 }
 
-Result<std::vector<Written>> ValueFiles::apply(const std::vector<Setting>& settings) {
+/// Takes the first `count` steps back, the last one first. What could not be is said.
+std::string ValueFiles::undo(const std::vector<Step>& steps, std::size_t count) const {
+  std::string left;
+  while (count > 0) {
+    const Step& step = steps[--count];
+    for (const Write& one : step.undo) {
+      const auto status = write(*one.file, one.text);
+      if (status) continue;
+      left += (left.empty() ? "" : "; ") + group_->shown(step.file->name) + " is left at ";
+      left += step.setting->value + " instead of " + step.before;
+      left += " (" + status.error().message() + ")";
+      break;
+    }
+  }
+  return left;
+}
+
+Result<std::vector<Written>> ValueFiles::apply(const std::vector<Setting>& settings,
+                                               const std::function<Status()>& then) {
   std::vector<Step> steps;
   steps.reserve(settings.size());
   for (const Setting& setting : settings) {
@@ -146,8 +211,9 @@ Result<std::vector<Written>> ValueFiles::apply(const std::vector<Setting>& setti
     if (!step) return fail(step.error());
     steps.push_back(std::move(*step));
   }
-  for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
-    if (steps[i].restorable) continue;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const bool last = i + 1 == steps.size() && !then;
+    if (last || !steps[i].undo.empty()) continue;
     return fail(Error::make(errc::invalid_argument, "set", group_->shown(steps[i].file->name),
                             "its old value could not be brought back if a later one failed",
                             "name it last, or alone"));
@@ -155,36 +221,33 @@ Result<std::vector<Written>> ValueFiles::apply(const std::vector<Setting>& setti
 
   std::vector<Written> written;
   written.reserve(steps.size());
-  // Brings back the first `count`, last one first.
-  const auto undo = [&](Error error, std::size_t count) {
+  const auto add_hint = [](Error& error, const std::string& hint) {
+    if (!hint.empty()) error.hint += (error.hint.empty() ? "" : "; ") + hint;
+  };
+  const auto taken_back = [&](Error error, std::size_t count) {
     error.operation = "set";
-    std::string left = count > 0 ? "the other values are as before" : "";
-    bool all = true;
-    while (count > 0) {
-      const Step& step = steps[--count];
-      const auto status = write(*step.file, step.restore);
-      if (status) continue;
-      if (all) left.clear();
-      left += (all ? "" : "; ") + group_->shown(step.file->name) + " is left at ";
-      left += step.setting->value + " instead of " + step.restore;
-      left += " (" + status.error().message() + ")";
-      all = false;
-    }
-    if (!left.empty()) error.hint += (error.hint.empty() ? "" : "; ") + left;
+    const std::string left = undo(steps, count);
+    const bool others = left.empty() && count > 0;
+    add_hint(error, others ? "the other values are as before" : left);
     return fail(std::move(error));
   };
   for (std::size_t i = 0; i < steps.size(); ++i) {
-    const auto& [setting, file, before, restore, restorable] = steps[i];
-    if (auto status = write(*file, setting->value); !status) {
-      return undo(std::move(status.error()), i);
+    const Step& step = steps[i];
+    if (auto status = write(*step.file, step.setting->value); !status) {
+      return taken_back(std::move(status.error()), i);
     }
-    std::string kept = setting->value;
-    if (file->text) {
-      auto read = read_text(*file);
-      if (!read) return undo(std::move(read.error()), restorable ? i + 1 : i);
+    std::string kept = step.setting->value;
+    if (step.file->text) {
+      auto read = read_text(*step.file);
+      if (!read) return taken_back(std::move(read.error()), i + 1);
       kept = without_newline(std::move(*read));
     }
-    written.push_back({setting->file, before, setting->value, std::move(kept)});
+    written.push_back({step.setting->file, step.before, step.setting->value, std::move(kept)});
+  }
+  if (!then) return written;
+  if (auto status = then(); !status) {
+    add_hint(status.error(), undo(steps, steps.size()));
+    return fail(std::move(status.error()));
   }
   return written;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -27,7 +28,8 @@ class ValueFiles {
   /// The text of a file, read at the first call; nothing where the cgroup has no such file.
   Result<std::optional<std::string_view>> read(std::string_view file);
   /// settings::apply(). What was read before is what a value is brought back to.
-  Result<std::vector<settings::Written>> apply(const std::vector<settings::Setting>& settings);
+  Result<std::vector<settings::Written>> apply(const std::vector<settings::Setting>& settings,
+                                               const std::function<Status()>& then = {});
 
  private:
   struct File {
@@ -38,6 +40,7 @@ class ValueFiles {
 
     [[nodiscard]] int readable() const noexcept { return reading ? reading.get() : writing.get(); }
   };
+  struct Write;
   struct Step;
 
   [[nodiscard]] File* known(std::string_view name);
@@ -47,6 +50,9 @@ class ValueFiles {
   [[nodiscard]] Result<std::string> read_text(const File& file) const;
   [[nodiscard]] Status write(const File& file, const std::string& value) const;
   Result<Step> prepare(const settings::Setting& setting);
+  Status add_inverse(Step& step);
+  Status add_share(Step& step);
+  [[nodiscard]] std::string undo(const std::vector<Step>& steps, std::size_t count) const;
 
   const Group* group_;
   For purpose_;

@@ -53,6 +53,13 @@ struct RealTime {
   microseconds period;
 };
 
+/// What the cgroups around one leave it of real-time budgets: runtime / period in 2^-20 of a CPU,
+/// as the kernel compares them (to_ratio() in kernel/sched/core.c).
+struct RealTimeRoom {
+  std::int64_t least = 0;                     ///< what those directly below have together
+  std::int64_t most = std::int64_t{1} << 20;  ///< of the one above, what those beside it leave
+};
+
 // ---- its share ----
 
 /// v1 cpu.shares, 2 to 262144, 1024 in a new cgroup. The kernel clamps without an error.
@@ -97,6 +104,9 @@ struct State {
   std::optional<int> nice;             ///< v2 cpu.weight.nice, -20 to 19: near the weight
   std::optional<bool> idle;            ///< SCHED_IDLE for all of it (Linux 5.15, 304000390f88)
   std::optional<RealTime> real_time;   ///< v1
+  /// For a change of both parts of `real_time`, which the kernel takes one by one. Only
+  /// Controller::plan() and set() read it, where they need it.
+  RealTimeRoom real_time_room = {};
   /// There are cgroups below: their limits too must hold while this one's change.
   bool has_children = false;
 };

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,8 +16,8 @@ namespace cgctl::settings {
 struct Setting {
   std::string file;   ///< the kernel's name: "cpu.cfs_quota_us"
   std::string value;  ///< what is written, without a newline
-  /// What brings the old value back. Empty: the text that the file has before, which the kernel
-  /// takes back for every file of one line that reads as it is written.
+  /// What brings the old value back. Empty: what is known to do so, for most files of one line the
+  /// text that they have before.
   std::string restore = {};
 };
 
@@ -34,14 +35,26 @@ struct Written {
 /// kernel's reason and, if a value could not be brought back, which one is left how.
 ///
 /// A file whose old value cannot be brought back (one that can only be written, such as
-/// memory.force_empty or cgroup.kill, or one that reads as several lines) is refused with
+/// memory.force_empty or cgroup.kill, one that reads as several lines, or one that any write sets
+/// back, such as memory.max_usage_in_bytes, memory.failcnt or cpuacct.usage) is refused with
 /// errc::invalid_argument unless it is the last setting: then all others are in place when it is
-/// written. Nothing is written before every file was opened and every old value read.
-/// errc::vanished when the cgroup is gone, errc::unsupported when it has no such file.
+/// written. With cpu.idle and cpu.weight.nice the share is brought back, which they change.
+/// Nothing is written before every file was opened and every old value read.
+/// errc::vanished when the cgroup is gone, errc::unsupported when it has no such file,
+/// errc::invalid_argument for an empty value, which the kernel does not get to see.
 ///
 /// One write(2) a setting: the kernel takes or refuses each whole (kernfs,
 /// Documentation/admin-guide/cgroup-v2.rst). Others who write the same files meanwhile are not kept
 /// out.
 Result<std::vector<Written>> apply(const Group& group, const std::vector<Setting>& settings);
+
+/// The same with `then` as the last step: what is to happen only with all values in place. When it
+/// fails, all of them get their old values back, and its error is returned.
+Result<std::vector<Written>> apply(const Group& group, const std::vector<Setting>& settings,
+                                   const std::function<Status()>& then);
+
+/// The rule of the cpu or memory controller behind an error of apply() for these settings, where
+/// one is known: the range, the limit of a cgroup above or below, what is in use.
+Error explain(const Group& group, Error error, const std::vector<Setting>& settings);
 
 }  // namespace cgctl::settings

@@ -113,7 +113,7 @@ TEST_F(CpuOnV2, ARefusalIsExplainedByTheRule) {
     return change_to({limit, period, std::nullopt});
   };
   Change weight;
-  weight.weight = Weight{10001};
+  weight.weight = Weight{10000};
   Change nice;
   nice.nice = 20;
   const Refusal refusals[] = {

@@ -240,12 +240,12 @@ TEST_F(RealCpu, BeyondTheRangeTheRuleIsNamedAndNothingIsChanged) {
 TEST_F(RealCpu, SharesAreClampedOnV1AndRefusedOnV2) {
   const Group group = made("shares");
   const Controller controller{group};
+  for (const std::uint64_t value : {0U, 10001U}) {
+    const auto written = controller.set_weight(Weight{value});
+    ASSERT_FALSE(written) << "nor on v1, which would clamp the shares it becomes";
+    EXPECT_THAT(written.error().message(), HasSubstr("1 to 10000"));
+  }
   if (!v1()) {
-    for (const std::uint64_t value : {0U, 10001U}) {
-      const auto written = controller.set_weight(Weight{value});
-      ASSERT_FALSE(written);
-      EXPECT_THAT(written.error().message(), HasSubstr("1 to 10000"));
-    }
     EXPECT_EQ(must(controller.set_weight(Weight{10000})).front().kept, "10000");
     return;
   }
@@ -518,6 +518,52 @@ TEST_F(RealTimeBudget, IsWithinThePeriodAndWhatTheCgroupAboveHas) {
   const RealTime kept = *must(Controller{group}.state()).real_time;
   EXPECT_EQ(kept.runtime, some * 2);
   EXPECT_EQ(kept.period, 2s);
+}
+
+TEST_F(RealTimeBudget, GetsFromOneToTheOtherWhateverIsAboveAndBelow) {
+  const Group top = must(host().open(path()));
+  ASSERT_TRUE(ok(Controller{top}.set(budget(some))));
+  const Group group = made("rt");
+  const Group below = made("rt/below");
+  const auto move_to = [&](const RealTime& next) {
+    Change change = budget(next.runtime);
+    change.rt_period = next.period;
+    const auto written = Controller{group}.set(change);
+    const RealTime kept = *must(Controller{group}.state()).real_time;
+    EXPECT_EQ(kept.runtime, next.runtime) << (written ? "" : written.error().message());
+    EXPECT_EQ(kept.period, next.period);
+    return written ? written->size() : 0;
+  };
+  move_to({0us, 50ms});
+  EXPECT_EQ(move_to({5ms, 300ms}), 2U) << "5 ms of 50 ms would be more than there is above";
+  move_to({10ms, 1s});
+  ASSERT_TRUE(ok(Controller{below}.set(budget(10ms))));
+  EXPECT_GT(move_to({2ms, 100ms}), 2U) << "half of it is in use below";
+  EXPECT_GT(move_to({10ms, 1s}), 2U);
+  EXPECT_THAT(error_of(group, budget(9ms)), HasSubstr("less than the cgroups below it have"));
+  ASSERT_TRUE(ok(Controller{below}.set(budget(0us))));
+  move_to({0us, 1s});
+}
+
+TEST_F(RealCpu, ANiceValueThatIsTakenBackLeavesTheWeightAsItWas) {
+  if (v1()) GTEST_SKIP() << "cgroup v1 has no cpu.weight.nice";
+  const Group group = made("nice");
+  ASSERT_TRUE(ok(Controller{group}.set_weight(Weight{150})));
+  ASSERT_FALSE(settings::apply(group, {{"cpu.weight.nice", "5"}, {"cpu.max", "x"}}));
+  EXPECT_EQ(must(group.read("cpu.weight")), "150\n");
+}
+
+TEST_F(RealCpu, AnIdleCgroupThatIsTakenBackHasItsShare) {
+  const Group group = made("idle");
+  if (!must(Controller{group}.state()).idle) return test::skip("no cpu.idle before Linux 5.15");
+  const std::string file = v1() ? "cpu.shares" : "cpu.weight";
+  ASSERT_TRUE(ok(group.write(file, "512")));
+  const auto written =
+      settings::apply(group, {{"cpu.idle", "1"}, {v1() ? "cpu.cfs_period_us" : "cpu.max", "x"}});
+  ASSERT_FALSE(written);
+  EXPECT_THAT(written.error().message(), HasSubstr("the other values are as before"));
+  EXPECT_EQ(must(group.read("cpu.idle")), "0\n");
+  EXPECT_EQ(must(group.read(file)), "512\n");
 }
 
 // ---- figures ----

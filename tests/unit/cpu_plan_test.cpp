@@ -203,8 +203,8 @@ TEST(CpuPlan, SharesThatOciTakesForNotSetChangeNothing) {
 TEST(CpuPlan, BecomingIdleRemembersTheShareForTheWayBack) {
   Change idle;
   idle.idle = true;
-  EXPECT_EQ(planned(v1(50ms), idle), "cpu.shares=1024 cpu.idle=1");
-  EXPECT_EQ(planned(v2(50ms), idle), "cpu.weight=100 cpu.idle=1");
+  EXPECT_EQ(planned(v1(50ms), idle), "cpu.idle=1");
+  EXPECT_EQ(planned(v2(50ms), idle), "cpu.idle=1");
   State already = v1(50ms);
   already.idle = true;
   already.shares = Shares{3};
@@ -224,6 +224,16 @@ TEST(CpuPlan, AnIdleCgroupGetsAShareOnlyWhenItIsWoken) {
   EXPECT_TRUE(fails(plan(v1(50ms), shares), errc::invalid_argument));
 }
 
+TEST(CpuPlan, AWeightOutOfRangeIsRefusedOnBothVersions) {
+  for (const std::uint64_t value : {std::uint64_t{0}, std::uint64_t{10001}, std::uint64_t{20000}}) {
+    Change change;
+    change.weight = Weight{value};
+    EXPECT_TRUE(fails(plan(v1(50ms), change), errc::invalid_argument));
+    EXPECT_TRUE(fails(plan(v2(50ms), change), errc::invalid_argument));
+    EXPECT_THAT(planned(v1(50ms), change), HasSubstr("1 to 10000"));
+  }
+}
+
 TEST(CpuPlan, NiceIsOfV2AndAnotherNameForTheWeight) {
   Change nice;
   nice.nice = -5;
@@ -234,22 +244,77 @@ TEST(CpuPlan, NiceIsOfV2AndAnotherNameForTheWeight) {
 }
 
 TEST(CpuPlan, RealTimeBudgetsAreWrittenSoThatLittleIsInBetween) {
-  const auto order = [](microseconds runtime, microseconds period, bool children) {
+  const auto order = [](microseconds runtime, microseconds period, std::int64_t below) {
     State now = v1(std::nullopt);
     now.real_time = RealTime{400ms, 1s};
-    now.has_children = children;
+    now.real_time_room.least = below;
     Change change;
     change.rt_runtime = runtime;
     change.rt_period = period;
     return planned(now, change);
   };
-  EXPECT_EQ(order(200ms, 500ms, false), "cpu.rt_runtime_us=200000 cpu.rt_period_us=500000");
-  EXPECT_EQ(order(800ms, 2s, false), "cpu.rt_period_us=2000000 cpu.rt_runtime_us=800000");
-  EXPECT_EQ(order(200ms, 500ms, true), "cpu.rt_period_us=500000 cpu.rt_runtime_us=200000");
-  EXPECT_EQ(order(800ms, 2s, true), "cpu.rt_runtime_us=800000 cpu.rt_period_us=2000000");
-  EXPECT_EQ(order(1500ms, 2s, true), "cpu.rt_period_us=2000000 cpu.rt_runtime_us=1500000")
+  constexpr std::int64_t forty_percent = 419430;
+  EXPECT_EQ(order(200ms, 500ms, 0), "cpu.rt_runtime_us=200000 cpu.rt_period_us=500000");
+  EXPECT_EQ(order(800ms, 2s, 0), "cpu.rt_period_us=2000000 cpu.rt_runtime_us=800000");
+  EXPECT_EQ(order(200ms, 500ms, forty_percent), "cpu.rt_period_us=500000 cpu.rt_runtime_us=200000");
+  EXPECT_EQ(order(800ms, 2s, forty_percent), "cpu.rt_runtime_us=800000 cpu.rt_period_us=2000000");
+  EXPECT_EQ(order(1500ms, 2s, 0), "cpu.rt_period_us=2000000 cpu.rt_runtime_us=1500000")
       << "a runtime never exceeds its period";
-  EXPECT_EQ(order(100ms, 2s, false), "cpu.rt_runtime_us=100000 cpu.rt_period_us=2000000");
+  EXPECT_EQ(order(1500ms, 2s, forty_percent),
+            "cpu.rt_runtime_us=1000000 cpu.rt_period_us=2000000 cpu.rt_runtime_us=1500000");
+  EXPECT_EQ(order(100ms, 2s, 0), "cpu.rt_runtime_us=100000 cpu.rt_period_us=2000000");
+}
+
+/// The rules of the kernel (tg_rt_schedulable()), for one cgroup between two others.
+bool allowed(const RealTime& budget, double above, double below) {
+  const double share =
+      static_cast<double>(budget.runtime.count()) / static_cast<double>(budget.period.count());
+  const auto units = [](double cpus) { return static_cast<std::int64_t>(cpus * (1 << 20)); };
+  return budget.runtime <= budget.period && units(below) <= units(share) &&
+         units(share) <= units(above);
+}
+
+TEST(CpuPlan, EveryAllowedTransitionOfARealTimeBudgetIsAllowedAtEachOfItsSteps) {
+  std::vector<RealTime> states;
+  for (const microseconds period : {10ms, 50ms, 100ms, 300ms, 1000ms, 2000ms}) {
+    for (const microseconds runtime : {0ms, 1ms, 10ms, 50ms, 100ms, 300ms, 1000ms}) {
+      states.push_back({runtime, period});
+    }
+  }
+  std::size_t tried = 0;
+  std::size_t more_than_two = 0;
+  for (const double above : {0.3, 0.4, 1.0}) {
+    for (const double below : {0.0, 0.05, 0.25, 0.29}) {
+      for (const RealTime& from : states) {
+        for (const RealTime& to : states) {
+          if (!allowed(from, above, below) || !allowed(to, above, below)) continue;
+          State now = v1(std::nullopt);
+          now.real_time = from;
+          now.real_time_room = {static_cast<std::int64_t>(below * (1 << 20)),
+                                static_cast<std::int64_t>(above * (1 << 20))};
+          Change change;
+          change.rt_runtime = to.runtime;
+          change.rt_period = to.period;
+          const auto settings = must(plan(now, change));
+          ++tried;
+          if (settings.size() > 2) ++more_than_two;
+          RealTime at = from;
+          for (const Setting& setting : settings) {
+            microseconds& part = setting.file == "cpu.rt_period_us" ? at.period : at.runtime;
+            EXPECT_EQ(std::to_string(part.count()), setting.restore);
+            part = microseconds(std::stoll(setting.value));
+            ASSERT_TRUE(allowed(at, above, below))
+                << planned(now, change) << " from " << from.runtime.count() << "/"
+                << from.period.count() << " below " << above << " above " << below;
+          }
+          EXPECT_EQ(at.runtime, to.runtime);
+          EXPECT_EQ(at.period, to.period);
+        }
+      }
+    }
+  }
+  EXPECT_GT(tried, 1000U);
+  EXPECT_GT(more_than_two, 10U);
 }
 
 TEST(CpuPlan, RealTimeBudgetsAreOfV1AndOfSomeKernels) {
