@@ -4,14 +4,17 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdint>
+#include <thread>
 
 #include "cgctl/filesystem.hpp"
 #include "group_detail.hpp"
@@ -132,9 +135,46 @@ class Blocked {
   sigset_t before_{};
 };
 
+/// Whether the child has said something, or has become the program, before `stop` was readable.
+bool heard(int pipe, int stop) noexcept {
+  std::array<pollfd, 2> watched{{{pipe, POLLIN, 0}, {stop, POLLIN, 0}}};
+  while (::poll(watched.data(), watched.size(), -1) < 0 && errno == EINTR) {
+  }
+  return watched[0].revents != 0;
+}
+
+bool reaped_soon(pid_t child) noexcept {
+  for (int i = 0; i < 100; ++i) {
+    const pid_t ended = ::waitpid(child, nullptr, WNOHANG);
+    if (ended != 0 && !(ended < 0 && errno == EINTR)) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+/// Ends a child that has not become the program. What the v1 freezer holds does not die: it is
+/// moved to the top of that hierarchy, where nothing is frozen.
+Error abandon(const Group& group, const Start& start, pid_t child) {
+  ::kill(child, SIGKILL);
+  for (const Door& door : start.doors) {
+    const Hierarchy& hierarchy = *door.place->hierarchy;
+    if (hierarchy.version == Version::v2 || !hierarchy.has("freezer")) continue;
+    const auto top = fs::open_beneath(hierarchy.directory.get(), "cgroup.procs", O_WRONLY, {});
+    if (top) (void)fs::write_once(top->get(), std::to_string(child), {});
+  }
+  Error error =
+      Error::make(errc::cancelled, "run", group.path(), "given up before the program could begin",
+                  "in a frozen cgroup, or one out of memory with OOM kills off, none can");
+  if (!reaped_soon(child)) {
+    error.hint += "; process " + std::to_string(child) + " ends when the cgroup is thawed";
+  }
+  return error;
+}
+
 /// Waits for what the child says, which is nothing once it has become the program.
 Result<Child> confirmed(const Group& group, const Command& command, const Start& start, Child child,
                         int pipe) {
+  if (!heard(pipe, command.stop)) return fail(abandon(group, start, child.pid));
   Failure failure{};
   ssize_t got = 0;
   do {

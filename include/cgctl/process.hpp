@@ -22,6 +22,9 @@ struct Command {
   std::vector<std::string> arguments;
   /// The signals that are blocked in it; nothing: those that are in the calling thread.
   std::optional<sigset_t> signal_mask;
+  /// A descriptor, such as an eventfd(2) or a signalfd(2): when it becomes readable before the
+  /// program runs, the start is given up. -1: none.
+  int stop = -1;
 };
 
 /// A process that was started; whoever started it waits for it (waitpid(2)).
@@ -37,9 +40,15 @@ struct Child {
 /// open descriptors without O_CLOEXEC are the caller's; signals that the caller handles have their
 /// default action, those it ignores stay ignored. Safe in a program of many threads.
 ///
+/// Returns once the program runs. That can take for ever where the cgroup lets nothing run: it is
+/// frozen (v1 freezer, v2 cgroup.freeze), or its memory is used up and OOM kills are off (v1
+/// memory.oom_control). Command::stop ends the wait, with errc::cancelled.
+///
 /// On failure there is no child. An Error of the operation "execute" is execve's: ENOENT when there
 /// is no such program, EACCES when it may not be executed. Otherwise the cgroup does not take it:
-/// see Group::attach().
+/// see Group::attach(). One exception: a caller that may not move a process out of a cgroup that
+/// the v1 freezer holds gets errc::cancelled with a killed child that ends, as a child to be waited
+/// for, when the cgroup is thawed; the message says so.
 Result<Child> start(const Group& group, const Command& command);
 
 }  // namespace cgctl::process

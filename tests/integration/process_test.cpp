@@ -6,11 +6,14 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <sstream>
@@ -22,6 +25,7 @@
 #include "../support/result.hpp"
 #include "../support/skip.hpp"
 #include "cgctl/group.hpp"
+#include "cgctl/unique_fd.hpp"
 #include "real_cgroups.hpp"
 
 namespace process_test {
@@ -200,6 +204,49 @@ TEST_F(RealProcess, ManyThreadsStartAtTheSameTime) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(right, 100U);
+}
+
+/// A start into a cgroup that lets nothing run, given up after a while; the error.
+Error given_up(const Group& group) {
+  const UniqueFd stop(::eventfd(0, EFD_CLOEXEC));
+  std::thread giving_up([&stop] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    const std::uint64_t one = 1;
+    (void)!::write(stop.get(), &one, sizeof one);
+  });
+  const auto child = process::start(group, Command{{"true"}, std::nullopt, stop.get()});
+  giving_up.join();
+  return child ? Error{} : child.error();
+}
+
+TEST_F(RealProcess, AStartIntoAFrozenCgroupOfV1CanBeGivenUp) {
+  const Hierarchy* const freezer = host().find("freezer");
+  if (freezer == nullptr || freezer->version == Version::v2) GTEST_SKIP() << "no freezer on v1";
+  const Group group = made("run", {"freezer"});
+  ASSERT_TRUE(ok(group.write("freezer.state", "FROZEN")));
+  const Error error = given_up(group);
+  EXPECT_EQ(error.kind, errc::cancelled) << error.message();
+  EXPECT_THAT(error.message(), HasSubstr("frozen"));
+  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "there is none to wait for";
+  EXPECT_TRUE(must(group.processes()).empty());
+}
+
+TEST_F(RealProcess, AStartIntoAFrozenCgroupOfV2CanBeGivenUp) {
+  const Hierarchy* const unified = host().unified();
+  if (unified == nullptr) return test::skip("no v2 hierarchy");
+  const Group group = made("run", {"cgroup"});
+  if (!group.write("cgroup.freeze", "1")) return test::skip("no cgroup.freeze before Linux 5.2");
+  EXPECT_EQ(given_up(group).kind, errc::cancelled);
+  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "there is none to wait for";
+  EXPECT_TRUE(must(group.processes()).empty());
+}
+
+TEST_F(RealProcess, AQuietStopDescriptorStopsNothing) {
+  const Group group = made("run");
+  const UniqueFd stop(::eventfd(0, EFD_CLOEXEC));
+  const auto child = process::start(group, Command{{"true"}, std::nullopt, stop.get()});
+  ASSERT_TRUE(ok(child));
+  EXPECT_EQ(status_of(*child), 0);
 }
 
 }  // namespace process_test
