@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <functional>
 #include <memory>
 
 #include "cgctl/filesystem.hpp"
@@ -38,7 +39,8 @@ struct Options {
 /// The cgroup of one run.
 struct Place {
   Group group;
-  bool made;  ///< by this run
+  std::vector<Made> made;  ///< by this run
+  bool fresh;              ///< all of the cgroup was
   bool throw_away;
 };
 
@@ -57,14 +59,17 @@ Result<Place> find_place(const Host& host, const Options& options) {
   }
   const std::string path = throw_away ? throw_away_path(options.below) : options.path;
   auto there = host.open(path);
-  if (there && options.controllers.empty()) return Place{std::move(*there), false, false};
+  if (there && options.controllers.empty()) return Place{std::move(*there), {}, false, false};
   if (!there && there.error().kind != errc::vanished) return fail(there.error());
-  auto group = Group::create(host, path, {options.controllers, std::nullopt});
+  std::vector<Made> made;
+  auto group = Group::create(host, path, {options.controllers, std::nullopt}, made);
   if (!group) return fail(group.error());
-  return Place{std::move(*group), !there, throw_away};
+  return Place{std::move(*group), std::move(made), !there, throw_away};
 }
 
-Status set_limits(const Group& group, const Options& options) {
+/// Sets the limits and then calls `start`: if that fails, all are as they were.
+Status with_limits(const Group& group, const Options& options,
+                   const std::function<Status()>& start) {
   std::vector<settings::Setting> all;
   if (!options.cpu.empty()) {
     auto settings = cpu::Controller{group}.plan(options.cpu);
@@ -76,8 +81,9 @@ Status set_limits(const Group& group, const Options& options) {
     if (!settings) return fail(settings.error());
     for (auto& setting : *settings) all.push_back(std::move(setting));
   }
-  auto written = settings::apply(group, all);
+  auto written = settings::apply(group, all, start);
   if (written) return {};
+  if (std::string_view(written.error().operation) != "set") return fail(written.error());
   Error error = cpu::Controller{group}.explain(std::move(written.error()), options.cpu);
   return fail(memory::Controller{group}.explain(std::move(error)));
 }
@@ -113,9 +119,17 @@ std::string time_text(const std::optional<std::chrono::nanoseconds>& time) {
   return time ? human_time(*time) : "unknown";
 }
 
+/// How a command that was started has ended.
+struct Ended {
+  int status;
+  Clock::duration elapsed;
+  Usage before;
+  Usage after;
+};
+
 /// Behind what the command has written, on standard error: its output stays its own.
-void print_report(const Globals& globals, const Group& group, const Usage& before,
-                  const Usage& after, Clock::duration elapsed, int status) {
+void print_report(const Globals& globals, const Group& group, const Ended& ended) {
+  const auto& [status, elapsed, before, after] = ended;
   const auto used = since(before.cpu.usage, after.cpu.usage);
   const auto user = since(before.cpu.user, after.cpu.user);
   const auto system = since(before.cpu.system, after.cpu.system);
@@ -199,56 +213,68 @@ void end_others(Supervisor& supervisor, const Place& place, bool init) {
 
 /// Without a zombie of the memory controller, as far as the kernel can.
 void remove(const Place& place) {
-  const Removal everything{Removal::Below::remove, Removal::Tasks::kill, Removal::Pages::empty};
-  if (const auto removed = place.group.remove(everything); !removed) {
-    warn(removed.error().message());
+  Removal how{Removal::Below::refuse, Removal::Tasks::refuse, Removal::Pages::empty};
+  if (place.throw_away) {
+    how.below = Removal::Below::remove;
+    how.tasks = Removal::Tasks::kill;
   }
+  if (const auto removed = place.group.remove(how); !removed) warn(removed.error().message());
 }
 
-int status_of(const Error& error) {
-  if (std::string_view(error.operation) != "execute" || error.kind != errc::system) return -1;
-  return error.os_errno == ENOENT ? 127 : 126;
+/// As a shell has it where the command was not started.
+Exit report_failure(const Supervisor& supervisor, const Error& error) {
+  const Exit exit = report(error);
+  if (error.kind == errc::cancelled) {
+    return static_cast<Exit>(128 + supervisor.stopped_by().value_or(SIGTERM));
+  }
+  if (std::string_view(error.operation) != "execute" || error.kind != errc::system) return exit;
+  return static_cast<Exit>(error.os_errno == ENOENT ? 127 : 126);
 }
 
-/// `started` is set once the command runs.
-Exit run_in(const Globals& globals, const Options& options, const Place& place, bool& started) {
-  if (auto status = set_limits(place.group, options); !status) return report(status.error());
+/// Starts the command with the limits in place, waits for it, and ends what it leaves behind.
+Result<Ended> run_in(const Place& place, const Options& options, Supervisor& supervisor) {
   if (options.init && ::getpid() != 1 && ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) {
-    return report(Error::system("run", "subreaper", errno));
+    return fail(Error::system("run", "subreaper", errno));
   }
-  auto supervisor = Supervisor::make(options.grace);
-  if (!supervisor) return report(supervisor.error());
-  const Usage before = options.report ? usage_of(place.group) : Usage{};
-  const auto began = Clock::now();
-  const auto child = process::start(place.group, {options.command, supervisor->mask()});
-  if (!child) {
-    const int status = status_of(child.error());
-    const Exit exit = report(child.error());
-    return status < 0 ? exit : static_cast<Exit>(status);
-  }
-  started = true;
-  const int status = supervisor->wait_for(child->pid, [&] {
+  Ended ended{};
+  Clock::time_point began;
+  process::Child child;
+  const auto started = with_limits(place.group, options, [&]() -> Status {
+    if (options.report) ended.before = usage_of(place.group);
+    began = Clock::now();
+    auto found =
+        process::start(place.group, {options.command, supervisor.mask(), supervisor.stop()});
+    if (!found) return fail(std::move(found.error()));
+    child = std::move(*found);
+    return {};
+  });
+  if (!started) return fail(started.error());
+  ended.status = supervisor.wait_for(child.pid, [&] {
     std::vector<pid_t> all;
     if (place.throw_away) add_processes(place.group, all);
     for (const pid_t process : all) ::kill(process, SIGKILL);
   });
-  const auto elapsed = Clock::now() - began;
-  end_others(*supervisor, place, options.init);
-  if (options.report) {
-    print_report(globals, place.group, before, usage_of(place.group), elapsed, status);
-  }
-  return static_cast<Exit>(status);
+  ended.elapsed = Clock::now() - began;
+  end_others(supervisor, place, options.init);
+  if (options.report) ended.after = usage_of(place.group);
+  return ended;
 }
 
 Exit run_run(const Globals& globals, const Options& options) {
+  auto supervisor = Supervisor::make(options.grace);
+  if (!supervisor) return report(supervisor.error());
   const auto host = globals.host();
   if (!host) return report(host.error());
   const auto place = find_place(*host, options);
   if (!place) return report(place.error());
-  bool started = false;
-  const Exit status = run_in(globals, options, *place, started);
-  if (place->throw_away || (place->made && !started)) remove(*place);
-  return status;
+  const auto ended = run_in(*place, options, *supervisor);
+  if (place->throw_away || (!ended && place->fresh)) remove(*place);
+  if (!ended) {
+    if (const auto status = unmake(place->made); !status) warn(status.error().message());
+    return report_failure(*supervisor, ended.error());
+  }
+  if (options.report) print_report(globals, place->group, *ended);
+  return static_cast<Exit>(ended->status);
 }
 
 }  // namespace
@@ -262,7 +288,9 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "and stays; without PATH the cgroup is a throw-away one, which is removed at the end with "
       "all processes in it, its pages freed first so that no zombie is left. The exit status is "
       "the command's, 128 + n when signal n ended it, 127 when it is not found, 126 when it cannot "
-      "be executed. TERM, INT, HUP, QUIT, USR1, USR2, WINCH, TSTP and CONT are passed on to it.");
+      "be executed; then everything is as it was before. All signals are passed on to it but those "
+      "of job control, which stop and continue it, and those of a process's own faults (SEGV, BUS, "
+      "FPE, ILL, TRAP, SYS, ABRT).");
   add_path(*command, options->path, "the cgroup (default: a throw-away one)");
   add_path_option(*command, "--below", options->below, "where to make a throw-away cgroup");
   add_controllers(*command, options->controllers);

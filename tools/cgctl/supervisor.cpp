@@ -15,8 +15,14 @@
 namespace cgctl::tool {
 namespace {
 
-constexpr int passed_on[] = {SIGTERM, SIGINT,   SIGHUP,  SIGQUIT, SIGUSR1,
-                             SIGUSR2, SIGWINCH, SIGTSTP, SIGCONT};
+/// Left as they are: what a process does wrong itself, and what stops it in a terminal's
+/// background.
+constexpr int left_alone[] = {SIGSEGV, SIGBUS,  SIGFPE,  SIGILL, SIGTRAP,
+                              SIGSYS,  SIGABRT, SIGTTIN, SIGTTOU};
+
+/// Those that do not end a process that knows nothing of them. And SIGPIPE, which this process gets
+/// for messages that nobody reads.
+constexpr int harmless[] = {SIGCHLD, SIGCONT, SIGURG, SIGWINCH, SIGTSTP, SIGPIPE};
 
 /// What SIGKILL does not end within this time waits for a device.
 constexpr std::chrono::seconds longest_death(5);
@@ -36,34 +42,46 @@ Result<Supervisor> Supervisor::make(std::chrono::nanoseconds grace) {
   Supervisor supervisor;
   supervisor.grace_ = grace;
   supervisor.has_terminal_ = has_terminal();
-  sigset_t handled;
-  ::sigemptyset(&handled);
   // Where SIGCHLD is ignored children leave no status.
   ::signal(SIGCHLD, SIG_DFL);
-  ::sigaddset(&handled, SIGCHLD);
-  for (const int signal : passed_on) {
-    if (!is_ignored(signal)) ::sigaddset(&handled, signal);
+  sigset_t handled;
+  ::sigfillset(&handled);
+  for (const int signal : left_alone) ::sigdelset(&handled, signal);
+  for (int signal = 1; signal < NSIG; ++signal) {
+    if (is_ignored(signal)) ::sigdelset(&handled, signal);
   }
   if (::sigprocmask(SIG_BLOCK, &handled, &supervisor.before_) != 0) {
     return fail(Error::system("run", "signals", errno));
   }
+  sigset_t ending = handled;
+  for (const int signal : harmless) ::sigdelset(&ending, signal);
   supervisor.signals_.reset(::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!supervisor.signals_) return fail(Error::system("run", "signals", errno));
+  supervisor.stop_.reset(::signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!supervisor.signals_ || !supervisor.stop_) {
+    return fail(Error::system("run", "signals", errno));
+  }
   return supervisor;
+}
+
+std::optional<int> Supervisor::stopped_by() const {
+  signalfd_siginfo signal{};
+  if (::read(stop_.get(), &signal, sizeof signal) != sizeof signal) return std::nullopt;
+  return static_cast<int>(signal.ssi_signo);
 }
 
 int Supervisor::wait_for(pid_t child, const std::function<void()>& kill) {
   child_ = child;
-  for (;;) {
+  for (bool killed = false;;) {
     reap();
     if (status_ >= 0) return status_;
     const auto now = Clock::now();
-    if (now >= grace_ends_) {
+    if (now >= grace_ends_ && !killed) {
       kill();
       ::kill(child_, SIGKILL);
-      grace_ends_ = Clock::time_point::max();
+      killed = true;
     }
-    wait(grace_ends_ == Clock::time_point::max() ? std::chrono::hours(1) : grace_ends_ - now);
+    const bool no_end = killed || grace_ends_ == Clock::time_point::max();
+    wait(no_end ? std::chrono::hours(1) : grace_ends_ - now);
     take_signals();
   }
 }
@@ -105,17 +123,26 @@ void Supervisor::take_signals() {
   }
 }
 
+/// A terminal tells all that is in its foreground; that it hung up, its session's leader alone.
+bool Supervisor::child_has(const signalfd_siginfo& signal) const {
+  if (signal.ssi_code != SI_KERNEL) return false;
+  if (signal.ssi_signo == SIGHUP && ::getsid(0) == ::getpid()) return false;
+  return ::getpgid(child_) == ::getpgrp();
+}
+
 void Supervisor::pass_on(const signalfd_siginfo& signal) {
   const int number = static_cast<int>(signal.ssi_signo);
-  // A terminal tells every process in its foreground, the child as well.
-  const bool child_has_it = signal.ssi_code == SI_KERNEL;
   const bool child_lives = status_ < 0;
   if (number == SIGCONT) {
     reap();
     if (child_lives && child_stopped_) ::kill(child_, SIGCONT);
     return;
   }
-  if (child_lives && !child_has_it) ::kill(child_, number);
+  // Somebody else has stopped the child: the terminal wants this process to stop as well.
+  if (number == SIGTSTP && child_lives && child_stopped_) return stop_with_child();
+  const bool own =
+      signal.ssi_code == SI_USER && signal.ssi_pid == static_cast<unsigned>(::getpid());
+  if (child_lives && !own && !child_has(signal)) ::kill(child_, number);
   if (number == SIGTERM) {
     grace_ends_ = child_lives ? std::min(grace_ends_, Clock::now() + grace_) : Clock::now();
   }
@@ -132,7 +159,9 @@ void Supervisor::reap() {
     if (WIFCONTINUED(status)) child_stopped_ = false;
     if (WIFSTOPPED(status)) {
       child_stopped_ = true;
-      stop_with_child();
+      const int by = WSTOPSIG(status);
+      // SIGSTOP is no terminal's: whoever sent it continues the child, and not this process.
+      if (by == SIGTSTP || by == SIGTTIN || by == SIGTTOU) stop_with_child();
     }
   }
 }

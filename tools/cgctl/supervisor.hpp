@@ -8,6 +8,8 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
+#include <vector>
 
 #include "cgctl/error.hpp"
 #include "cgctl/unique_fd.hpp"
@@ -16,7 +18,8 @@ namespace cgctl::tool {
 
 /// Waits for one child, as a shell or a service manager would wait for it itself: passes on the
 /// signals that it gets, stops and goes on with the child, and reaps whatever else becomes its
-/// child. Made before the child is: it blocks the signals that it handles.
+/// child. Made before anything else is, it blocks all signals but those of the process's own
+/// mistakes and of a terminal's background: none ends the process while there is something to undo.
 class Supervisor {
  public:
   using Clock = std::chrono::steady_clock;
@@ -29,6 +32,11 @@ class Supervisor {
 
   static Result<Supervisor> make(std::chrono::nanoseconds grace);
 
+  /// Readable once a signal has come that would end the command, were it to run already.
+  [[nodiscard]] int stop() const noexcept { return stop_.get(); }
+  /// The number of that signal, if one has come; taken, it is not passed on.
+  [[nodiscard]] std::optional<int> stopped_by() const;
+
   /// The signals that were blocked before, for the child.
   [[nodiscard]] const sigset_t& mask() const noexcept { return before_; }
 
@@ -36,8 +44,9 @@ class Supervisor {
   /// a SIGTERM that was passed on, and the time of grace, `kill` is called.
   int wait_for(pid_t child, const std::function<void()>& kill);
 
-  /// After the child's end: asks the others with SIGTERM, calls `kill` after the time of grace, and
-  /// returns when there are none, or when even that has not helped for some seconds.
+  /// After the child's end: asks the others with SIGTERM, calls `kill` after the time of grace,
+  /// which a SIGTERM before has begun, and returns when there are none, or when even that has not
+  /// helped for some seconds.
   void end(const Others& others);
 
  private:
@@ -49,7 +58,10 @@ class Supervisor {
   void stop_with_child();
   void wait(std::chrono::nanoseconds at_most) const;
 
+  [[nodiscard]] bool child_has(const signalfd_siginfo& signal) const;
+
   UniqueFd signals_;
+  UniqueFd stop_;
   sigset_t before_{};
   std::chrono::nanoseconds grace_{};
   bool has_terminal_ = false;
