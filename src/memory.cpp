@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "cgctl/memory.hpp"
 
+#include <fcntl.h>
+
 #include <cerrno>
 #include <string>
 
@@ -138,6 +140,26 @@ Rule limit_rule(const Group& group, const std::string& file, int reason, const S
   return {};
 }
 
+/// Where an action is written, and what there is where there is no such file.
+struct Door {
+  const char* file;
+  const char* hint;
+};
+
+Door door(Action action) {
+  switch (action) {
+    case Action::reclaim:
+      return {"memory.reclaim", "it needs cgroup v2 and Linux 5.19; v1 has memory.force_empty"};
+    case Action::force_empty:
+      return {"memory.force_empty", "v2 has memory.reclaim instead"};
+    case Action::reset_peak:
+      return {"memory.max_usage_in_bytes", "on v2 a peak can be counted anew for one reader only"};
+    case Action::reset_failcnt:
+      return {"memory.failcnt", "on v2 the difference of two readings of memory.events says it"};
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<State> Controller::state() const {
@@ -185,12 +207,23 @@ Result<std::uint64_t> Controller::usage() const {
   return bytes.value_or(0);
 }
 
-Result<Reclaimed> Controller::give_back(const char* file, const std::string& text,
-                                        const char* hint) const {
+Status Controller::check(Action action) const {
+  auto file = group_->open_file(door(action).file, O_WRONLY);
+  if (file) return {};
+  if (file.error().kind == errc::unsupported) file.error().hint = door(action).hint;
+  return fail(std::move(file.error()));
+}
+
+Status Controller::act(Action action, const std::string& text) const {
+  auto status = group_->write(door(action).file, text);
+  if (!status && status.error().kind == errc::unsupported) status.error().hint = door(action).hint;
+  return status;
+}
+
+Result<Reclaimed> Controller::give_back(Action action, const std::string& text) const {
   const auto before = usage();
   if (!before) return fail(before.error());
-  auto status = group_->write(file, text);
-  if (!status && status.error().kind == errc::unsupported) status.error().hint = hint;
+  const auto status = act(action, text);
   const bool partly = !status && status.error().os_errno == EAGAIN;
   if (!status && !partly) return fail(status.error());
   const auto after = usage();
@@ -199,15 +232,12 @@ Result<Reclaimed> Controller::give_back(const char* file, const std::string& tex
 }
 
 Result<Reclaimed> Controller::reclaim(std::uint64_t bytes) const {
-  return give_back("memory.reclaim", std::to_string(bytes),
-                   "it needs cgroup v2 and Linux 5.19; v1 has memory.force_empty");
+  return give_back(Action::reclaim, std::to_string(bytes));
 }
 
-Result<Reclaimed> Controller::force_empty() const {
-  return give_back("memory.force_empty", "0", "v2 has memory.reclaim instead");
-}
+Result<Reclaimed> Controller::force_empty() const { return give_back(Action::force_empty, "0"); }
 
-Status Controller::reset_peak() const { return group_->write("memory.max_usage_in_bytes", "0"); }
-Status Controller::reset_failcnt() const { return group_->write("memory.failcnt", "0"); }
+Status Controller::reset_peak() const { return act(Action::reset_peak, "0"); }
+Status Controller::reset_failcnt() const { return act(Action::reset_failcnt, "0"); }
 
 }  // namespace cgctl::memory

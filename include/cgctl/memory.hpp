@@ -83,6 +83,9 @@ struct Reclaimed {
   bool complete = true;  ///< false: the kernel found less than was asked for (EAGAIN)
 };
 
+/// What is done at once and sets nothing: the functions of Controller with these names.
+enum class Action { reclaim, force_empty, reset_peak, reset_failcnt };
+
 /// The memory controller of one cgroup, v1 or v2, whichever has it. `group` must outlive it.
 class Controller {
  public:
@@ -100,6 +103,9 @@ class Controller {
   /// The rule behind an error of settings::apply() on a plan of this controller.
   [[nodiscard]] Error explain(Error error) const;
 
+  /// Whether the cgroup takes that, with nothing done: errc::unsupported, and what it has instead,
+  /// or the kernel's reason.
+  [[nodiscard]] Status check(Action action) const;
   /// Asks the kernel to take `bytes` back from it and all below: v2 memory.reclaim (Linux 5.19).
   /// errc::unsupported elsewhere.
   [[nodiscard]] Result<Reclaimed> reclaim(std::uint64_t bytes) const;
@@ -114,8 +120,8 @@ class Controller {
 
  private:
   [[nodiscard]] Result<std::uint64_t> usage() const;
-  [[nodiscard]] Result<Reclaimed> give_back(const char* file, const std::string& text,
-                                            const char* hint) const;
+  [[nodiscard]] Result<Reclaimed> give_back(Action action, const std::string& text) const;
+  [[nodiscard]] Status act(Action action, const std::string& text) const;
 
   const Group* group_;
 };

@@ -59,8 +59,7 @@ enum class Level { low, medium, critical };
 class Watch {
  public:
   /// An OOM condition. v2: any change of memory.events (inotify on it: cgroup-v2.rst says that a
-  /// file-modified event is made), so compare events() before and after. v1: memory.oom_control;
-  /// errc::invalid_argument for the root.
+  /// file-modified event is made), so compare events() before and after. v1: memory.oom_control.
   static Result<Watch> oom(const Group& group);
   /// The usage has passed `bytes`, upwards or downwards: v1 only.
   static Result<Watch> threshold(const Group& group, std::uint64_t bytes);

@@ -26,6 +26,7 @@ struct Report {
   cpu::State state;
   cpu::Stat stat;
   std::optional<std::vector<nanoseconds>> per_cpu;  ///< v1
+  bool host_has_cpuacct;
 };
 
 template <class Duration>
@@ -108,7 +109,10 @@ std::string real_time_text(const cpu::RealTime& budget) {
   return fmt::format("{} of {}", human_time(budget.runtime), human_time(budget.period));
 }
 
-std::string used_text(const cpu::Stat& stat) {
+std::string used_text(const cpu::Stat& stat, bool has_cpuacct) {
+  if (!stat.usage && has_cpuacct) {
+    return "not known, the cgroup is not in cpuacct's hierarchy (create it there with -c cpuacct)";
+  }
   if (!stat.usage) return "not known, the host has no cpuacct";
   std::string text = human_time(*stat.usage);
   if (stat.user && stat.system) {
@@ -136,7 +140,7 @@ std::string text_of(const Report& report) {
   if (state.real_time) {
     line("real time", real_time_text(*state.real_time));
   }
-  line("used", used_text(report.stat));
+  line("used", used_text(report.stat, report.host_has_cpuacct));
   line("throttled", throttled_text(report.stat));
   if (report.stat.nr_bursts.value_or(0) > 0) {
     line("bursts", fmt::format("in {} periods, {}", *report.stat.nr_bursts,
@@ -150,7 +154,8 @@ Result<Report> examine(const Group& group) {
   if (!state) return fail(state.error());
   const auto stat = cpu::stat(group);
   if (!stat) return fail(stat.error());
-  Report report{group.path(), *state, *stat, std::nullopt};
+  const bool has_cpuacct = group.host().find("cpuacct") != nullptr;
+  Report report{group.path(), *state, *stat, std::nullopt, has_cpuacct};
   if (auto per_cpu = cpu::usage_per_cpu(group)) report.per_cpu = std::move(*per_cpu);
   return report;
 }

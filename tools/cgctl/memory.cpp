@@ -216,6 +216,20 @@ Exit give_back(const Globals& globals, const Group& group, const Options& option
   return freed == 0 && !given->complete ? Exit::ineffective : Exit::done;
 }
 
+/// Before any limit is written.
+Status check_actions(const memory::Controller& controller, const Options& options) {
+  const std::pair<bool, memory::Action> actions[] = {
+      {options.reclaim.has_value(), memory::Action::reclaim},
+      {options.force_empty, memory::Action::force_empty},
+      {options.reset_peak, memory::Action::reset_peak},
+      {options.reset_failcnt, memory::Action::reset_failcnt}};
+  for (const auto& [wanted, action] : actions) {
+    if (!wanted) continue;
+    if (auto status = controller.check(action); !status) return status;
+  }
+  return {};
+}
+
 Exit run_memory(const Globals& globals, const Options& options) {
   const auto host = globals.host();
   if (!host) return report(host.error());
@@ -223,6 +237,9 @@ Exit run_memory(const Globals& globals, const Options& options) {
   if (!group) return report(group.error());
   if (options.only_show()) return show(globals, *group);
   const memory::Controller controller{*group};
+  if (const auto status = check_actions(controller, options); !status) {
+    return report(status.error());
+  }
   if (!options.wanted.empty()) {
     const auto written = controller.set(options.wanted);
     if (!written) return report(written.error());

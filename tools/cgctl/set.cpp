@@ -27,6 +27,9 @@ settings::Setting setting_of(const std::string& assignment) {
     throw CLI::ValidationError("'" + assignment +
                                "': no setting; to move processes use cgctl move");
   }
+  if (equals + 1 == assignment.size()) {
+    throw CLI::ValidationError("'" + assignment + "': no value");
+  }
   return {file, assignment.substr(equals + 1)};
 }
 
@@ -37,7 +40,7 @@ Exit run_set(const Globals& globals, const std::string& path,
   const auto group = host->open(path);
   if (!group) return report(group.error());
   const auto written = settings::apply(*group, wanted);
-  if (!written) return report(written.error());
+  if (!written) return report(settings::explain(*group, written.error(), wanted));
   print_written(globals, group->path(), *written);
   return Exit::done;
 }
