@@ -112,6 +112,10 @@ class Remover {
       return status;
     }
     if (processes.empty()) return {};
+    if (std::find(processes.begin(), processes.end(), 0) != processes.end()) {
+      return fail(busy(shown, "processes of another PID namespace are in it",
+                       "move or end them from the PID namespace that has them"));
+    }
     return fail(busy(shown,
                      counted(processes.size(), "process is", "processes are") + " in it (" +
                          std::to_string(processes.front()) +
@@ -177,8 +181,8 @@ class Remover {
       if (status != -EBUSY) return fail(fs::system_error(operation, shown, -status));
       if (steady_clock::now() >= end_) {
         return fail({errc::timed_out, EBUSY, operation, shown,
-                     "the kernel still holds it busy: a process or a cgroup came into it, or its "
-                     "last process has not quite ended",
+                     "the kernel still holds it busy: a process or a cgroup came into it, its last "
+                     "process has not quite ended, or one of another PID namespace is in it",
                      "try again, with --kill if there are processes"});
       }
       std::this_thread::sleep_for(pause);

@@ -87,6 +87,23 @@ class Frozen {
   const char* thaw_;
 };
 
+Error hidden_processes(const std::string& path) {
+  return {errc::system,
+          EBUSY,
+          "kill",
+          path,
+          "processes of another PID namespace are in it, which cannot be named from here",
+          "end them from the PID namespace that has them"};
+}
+
+Error still_there(const std::string& path, pid_t process) {
+  const std::string number = std::to_string(process);
+  return Error::make(errc::timed_out, "kill", path, "process " + number + " is still there",
+                     "no signal ends what waits for a device (state D in ps), nor, on v1, what a "
+                     "cgroup of the freezer holds: see /proc/" +
+                         number + "/cgroup");
+}
+
 Error own_process(const Group& group) {
   return {errc::system,
           EBUSY,
@@ -140,7 +157,7 @@ Result<std::vector<pid_t>> processes_in(int directory, std::string_view shown) {
   std::vector<pid_t> found;
   for (std::string_view rest = *text; !rest.empty();) {
     const auto number = parse::whole_number(parse::line(rest));
-    if (number && *number != 0) found.push_back(static_cast<pid_t>(*number));
+    if (number) found.push_back(static_cast<pid_t>(*number));
   }
   return found;
 }
@@ -178,6 +195,7 @@ Result<std::vector<pid_t>> Group::processes() const {
   }
   std::sort(all.begin(), all.end());
   all.erase(std::unique(all.begin(), all.end()), all.end());
+  all.erase(std::remove(all.begin(), all.end(), 0), all.end());
   return all;
 }
 
@@ -212,17 +230,19 @@ Status Group::kill(milliseconds deadline) const {
     if (std::find(found->begin(), found->end(), ::getpid()) != found->end()) {
       return fail(own_process(*this));
     }
-    if (steady_clock::now() >= end) {
-      return fail(Error::make(errc::timed_out, "kill", path_,
-                              "process " + std::to_string(found->front()) + " is still there",
-                              "it may wait for a device (state D in ps), which no signal ends"));
-    }
     const bool at_once = places_.size() == 1 && write("cgroup.kill", "1").has_value();
+    const auto named =
+        std::find_if(found->begin(), found->end(), [](pid_t one) { return one != 0; });
+    if (!at_once && named == found->end()) return fail(hidden_processes(path_));
+    if (steady_clock::now() >= end)
+      return fail(still_there(path_, named == found->end() ? 0 : *named));
     if (!at_once) {
       const Frozen frozen(*this);
       found = all();
       if (!found) return fail(found.error());
-      for (const pid_t process : *found) ::kill(process, SIGKILL);
+      for (const pid_t process : *found) {
+        if (process != 0) ::kill(process, SIGKILL);
+      }
     }
     std::this_thread::sleep_for(pause);
   }

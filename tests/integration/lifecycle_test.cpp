@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
@@ -15,6 +16,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "../support/result.hpp"
 #include "../support/skip.hpp"
@@ -27,6 +29,7 @@ namespace lifecycle_test {
 
 using namespace cgctl;
 using namespace std::chrono_literals;
+using test::must;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -304,6 +307,66 @@ TEST_F(RealLifecycle, RemovedEmptyAGroupLeavesNoZombie) {
   EXPECT_GE(settled(), before + rounds / 2) << "as it is, this leaves zombies";
 }
 
+/// README.md cites the figures.
+TEST_F(RealLifecycle, OfAThousandRoundsAtMostTwoInAHundredLeaveAZombieWhenEmptiedFirst) {
+  if (!has_memory()) return test::skip("no memory controller");
+  const auto files = folder(lab::Pin::page_cache);
+  if (!files) return test::skip("no folder on a disk");
+  constexpr unsigned rounds = 1000;
+  read_inode_tables(*files, rounds);
+  const auto more = [&](Removal::Pages pages) {
+    const std::uint64_t before = settled();
+    zombies_after(host(), path("z"), files->path(), rounds, pages);
+    const std::uint64_t limit = before + (pages == Removal::Pages::empty ? rounds / 50 : 0);
+    const std::uint64_t after = pages == Removal::Pages::empty ? falls_to(limit) : settled();
+    return after - std::min(after, before);
+  };
+  EXPECT_EQ(test::persist(2,
+                          [&]() -> std::string {
+                            const std::uint64_t left = more(Removal::Pages::empty);
+                            RecordProperty("emptied_first", std::to_string(left));
+                            return left <= rounds / 50 ? "" : std::to_string(left) + " zombies";
+                          }),
+            "");
+  const std::uint64_t left = more(Removal::Pages::leave);
+  RecordProperty("as_it_is", std::to_string(left));
+  EXPECT_GE(left, rounds * 9 / 10) << "without it about each leaves one";
+}
+
+TEST_F(RealLifecycle, WhatWasMadeAndNothingElseCanBeUndone) {
+  const Group there = made("a");
+  std::vector<Made> all;
+  const auto group = Group::create(host(), path("a/b/c"), {}, all);
+  ASSERT_TRUE(group) << group.error().message();
+  ASSERT_TRUE(Group::create(host(), path("a/b/c"), {}, all)) << "nothing more is made";
+  const auto directories =
+      std::count_if(all.begin(), all.end(), [](const Made& one) { return one.is_directory; });
+  EXPECT_EQ(directories, 2 * static_cast<std::ptrdiff_t>(there.places().size()));
+  ASSERT_TRUE(unmake(all));
+  for (const auto& place : there.places()) {
+    EXPECT_TRUE(exists(*place.hierarchy, path("a")));
+    EXPECT_FALSE(exists(*place.hierarchy, path("a/b")));
+  }
+  EXPECT_TRUE(unmake(all)) << "what is gone is undone";
+}
+
+TEST_F(RealLifecycle, AControllerThatWasSwitchedOffIsOnAgain) {
+  const Hierarchy* const unified = host().unified();
+  if (unified == nullptr) return test::skip("no v2 hierarchy");
+  if (unified->controllers.empty()) return test::skip("the v2 hierarchy has no controller");
+  const std::string& controller = unified->controllers.front();
+  const Group below = made("a/b", {{controller}, std::nullopt});
+  const Group group = must(host().open(path("a")));
+  ASSERT_TRUE(below.remove());
+  const std::string before = must(group.read("cgroup.subtree_control"));
+  ASSERT_THAT(before, HasSubstr(controller));
+  const auto written = settings::apply(
+      group, {{"cgroup.subtree_control", "-" + controller}, {"cgroup.max.depth", "bad"}});
+  ASSERT_FALSE(written);
+  EXPECT_THAT(written.error().message(), HasSubstr("the other values are as before"));
+  EXPECT_EQ(must(group.read("cgroup.subtree_control")), before);
+}
+
 // ---- settings ----
 
 class RealSettings : public RealLifecycle {
@@ -371,6 +434,71 @@ TEST_F(RealSettings, WhatCannotBeTakenBackIsWrittenLastOrAlone) {
   ASSERT_TRUE(last) << last.error().message();
   EXPECT_EQ((*last)[1].before, "");
   EXPECT_EQ(value(group, "memory.swappiness"), "10\n");
+}
+
+TEST_F(RealSettings, ACounterIsNoValueThatCouldBeBroughtBack) {
+  if (host().find("cpuacct") == nullptr) return test::skip("no cpuacct");
+  const Group group = made("a");
+  ASSERT_TRUE(settings::apply(group, {{"memory.swappiness", "33"}}));
+  for (const char* const file : {"memory.max_usage_in_bytes", "memory.failcnt", "cpuacct.usage"}) {
+    const auto written = settings::apply(group, {{file, "0"}, {"memory.swappiness", "10"}});
+    ASSERT_FALSE(written) << file;
+    EXPECT_EQ(written.error().kind, errc::invalid_argument) << written.error().message();
+    EXPECT_EQ(value(group, "memory.swappiness"), "33\n");
+    EXPECT_TRUE(settings::apply(group, {{"memory.swappiness", "33"}, {file, "0"}})) << file;
+  }
+}
+
+TEST_F(RealSettings, ThePeakIsNotLostToATransactionThatFails) {
+  const Group group = made("a");
+  const test::Tenant tenant(fs::join(host().find("memory")->mount_point, path("a")), [] {
+    const std::vector<char> touched(8 << 20, 'x');
+    return touched.back() == 'x' ? 0 : 1;
+  });
+  const std::string before = value(group, "memory.max_usage_in_bytes");
+  EXPECT_FALSE(settings::apply(
+      group, {{"memory.max_usage_in_bytes", "0"}, {"memory.limit_in_bytes", "bad"}}));
+  EXPECT_EQ(value(group, "memory.max_usage_in_bytes"), before);
+}
+
+TEST_F(RealSettings, AnEmptyValueIsRefused) {
+  const Group group = made("a");
+  const auto written =
+      settings::apply(group, {{"memory.swappiness", "10"}, {"memory.soft_limit_in_bytes", ""}});
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().kind, errc::invalid_argument);
+  EXPECT_NE(value(group, "memory.swappiness"), "10\n");
+}
+
+TEST_F(RealSettings, WhatFailsWithAllInPlaceTakesThemBack) {
+  const Group group = made("a");
+  ASSERT_TRUE(settings::apply(group, {{"memory.swappiness", "33"}}));
+  std::string meanwhile;
+  const auto written = settings::apply(group, {{"memory.swappiness", "10"}}, [&]() -> Status {
+    meanwhile = value(group, "memory.swappiness");
+    return fail(Error::make(errc::cancelled, "begin", "it", "not this time"));
+  });
+  EXPECT_EQ(meanwhile, "10\n");
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().message(), "begin it: not this time");
+  EXPECT_EQ(value(group, "memory.swappiness"), "33\n");
+  const auto counter =
+      settings::apply(group, {{"memory.failcnt", "0"}}, []() -> Status { return {}; });
+  EXPECT_FALSE(counter) << "nor is it the last";
+}
+
+TEST_F(RealSettings, TheRuleBehindARefusedFileIsSaid) {
+  const Hierarchy* const cpu = host().find("cpu");
+  if (cpu == nullptr || cpu->version != Version::v1) return test::skip("needs cpu on v1");
+  const Group group = made("a");
+  const auto refusal = [&](const std::vector<settings::Setting>& settings) {
+    const auto written = settings::apply(group, settings);
+    return written ? "taken" : settings::explain(group, written.error(), settings).message();
+  };
+  EXPECT_THAT(refusal({{"cpu.cfs_quota_us", "500"}}), HasSubstr("a quota of 500 us is too small"));
+  EXPECT_THAT(refusal({{"cpu.cfs_quota_us", "5000"}, {"cpu.cfs_period_us", "999"}}),
+              HasSubstr("a period of 999 us is out of range"));
+  EXPECT_THAT(refusal({{"memory.swappiness", "999"}}), HasSubstr("out of range"));
 }
 
 }  // namespace lifecycle_test
