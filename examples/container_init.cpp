@@ -3,9 +3,9 @@
 //
 // A container's PID 1: container_init COMMAND [ARG]...
 //
-// Runs the command in a cgroup of its own below this process's root, with half a CPU and 256 MiB,
-// passes signals on to it, reaps every orphan, and ends with the command's status; the kernel ends
-// what is left in the PID namespace. Try it with
+// Runs the command in a new cgroup /container-N below this process's root, with half a CPU and
+// 256 MiB, passes signals on to it, reaps every orphan, and ends with the command's status; the
+// kernel ends what is left in the PID namespace. Try it with
 //   unshare --pid --fork --mount-proc container_init sh -c 'sleep 60 & sleep 1'
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -13,20 +13,42 @@
 
 #include <cgctl/cgctl.hpp>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
+#include <random>
+#include <string>
 
 namespace {
+
+/// Of a name that no other container has: each of them is process 1 where it looks.
+std::string unique_path() {
+  std::random_device random;
+  const std::uint64_t number = std::uint64_t{random()} << 32 | random();
+  return "/container-" + std::to_string(number);
+}
+
+cgctl::Status limit(const cgctl::Group& group) {
+  const auto bandwidth = cgctl::cpu::Bandwidth::cpus(0.5);
+  if (auto set = cgctl::cpu::Controller{group}.set(bandwidth); !set) return fail(set.error());
+  cgctl::memory::Change memory;
+  memory.max = cgctl::memory::Limit{256 << 20};
+  if (auto set = cgctl::memory::Controller{group}.set(memory); !set) return fail(set.error());
+  return {};
+}
 
 cgctl::Result<cgctl::Group> make_group() {
   const auto host = cgctl::Host::detect();
   if (!host) return cgctl::fail(host.error());
-  auto group = cgctl::Group::create(*host, "/container-" + std::to_string(::getpid()));
+  const std::string path = unique_path();
+  if (host->open(path)) {
+    return cgctl::fail(cgctl::Error::make(cgctl::errc::busy, "create", path, "it exists already"));
+  }
+  auto group = cgctl::Group::create(*host, path);
   if (!group) return group;
-  const auto bandwidth = cgctl::cpu::Bandwidth::cpus(0.5);
-  if (auto set = cgctl::cpu::Controller{*group}.set(bandwidth); !set) return fail(set.error());
-  cgctl::memory::Change memory;
-  memory.max = cgctl::memory::Limit{256 << 20};
-  if (auto set = cgctl::memory::Controller{*group}.set(memory); !set) return fail(set.error());
+  if (const auto limited = limit(*group); !limited) {
+    (void)group->remove();
+    return cgctl::fail(limited.error());
+  }
   return group;
 }
 
