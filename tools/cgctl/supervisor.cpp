@@ -89,12 +89,13 @@ int Supervisor::wait_for(pid_t child, const std::function<void()>& kill) {
 void Supervisor::end(const Others& others) {
   std::vector<pid_t> asked;
   grace_ends_ = std::min(grace_ends_, Clock::now() + grace_);
+  const auto give_up = std::max(grace_ends_, Clock::now()) + longest_death;
   for (std::chrono::milliseconds pause(1);;
        pause = std::min(pause * 2, std::chrono::milliseconds(50))) {
     reap();
     const std::vector<pid_t> left = others.list();
     if (left.empty()) return;
-    if (Clock::now() >= grace_ends_ + longest_death) return;
+    if (Clock::now() >= give_up) return;
     if (Clock::now() >= grace_ends_) {
       others.kill();
     } else {
