@@ -103,6 +103,7 @@ class Walk {
     return {};
   }
 
+  void skip() noexcept { ++out_.skipped; }
   void add(Ancestor ancestor) { out_.ancestors.push_back(std::move(ancestor)); }
   [[nodiscard]] bool complete() const noexcept { return out_.complete; }
 
@@ -121,13 +122,6 @@ class WalkV1 : public Walk {
   /// does not tell.
   // NOLINTNEXTLINE(misc-no-recursion)
   Result<std::optional<std::uint64_t>> visit(int directory, const std::string& path) {
-    Stat stat{};
-    const auto text = read(directory, "memory.stat");
-    if (text) stat = parse_stat(*text);
-    const bool unreadable = unknown(text);
-    const bool hierarchical = has_hierarchy(directory);
-    for (std::size_t key = 0; key < total_cache; ++key) own_[key] += stat[key];
-
     std::optional<std::uint64_t> below = 0;
     bool parent = false;
     // NOLINTNEXTLINE(misc-no-recursion)
@@ -140,6 +134,17 @@ class WalkV1 : public Walk {
           return {};
         });
     if (!status) return fail(status.error());
+    // A read costs more the more there is below: after a slow one none of those above.
+    if (!complete()) {
+      skip();
+      return std::nullopt;
+    }
+    Stat stat{};
+    const auto text = read(directory, "memory.stat");
+    if (text) stat = parse_stat(*text);
+    const bool unreadable = unknown(text);
+    const bool hierarchical = has_hierarchy(directory);
+    for (std::size_t key = 0; key < total_cache; ++key) own_[key] += stat[key];
     if (!parent) note_slab_accounting(directory);
     if (unreadable) {
       if (complete()) add({path, std::nullopt, std::nullopt});

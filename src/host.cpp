@@ -3,6 +3,7 @@
 #include "cgctl/host.hpp"
 
 #include <fcntl.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -76,6 +77,27 @@ std::vector<MountRow> reachable(std::vector<MountRow> mounts, const Roots& roots
     if (within(mount.mount_point, roots)) kept.push_back(std::move(mount));
   }
   return kept;
+}
+
+/// The number of "MAJOR:MINOR".
+dev_t device_of(std::string_view text) {
+  std::uint64_t major = 0;
+  std::uint64_t minor = 0;
+  if (!parse::number(text, major) || text.empty()) return 0;
+  text.remove_prefix(1);
+  parse::number(text, minor);
+  return makedev(static_cast<unsigned>(major), static_cast<unsigned>(minor));
+}
+
+/// Whether a mount that the running kernel names is the one that is seen at its mount point, and
+/// not covered by another. Below a root of the user's there may be a captured tree.
+bool is_seen(const MountRow& mount, const UniqueFd& directory, const Roots& roots) {
+  const std::int64_t magic = sys::file_system(directory.get());
+  if (magic != fs::cgroup_v1_magic && magic != fs::cgroup_v2_magic) {
+    return roots.cgroup != standard_root;
+  }
+  struct ::stat found {};
+  return sys::stat(directory.get(), found) == 0 && found.st_dev == mount.device;
 }
 
 bool exists_in(const UniqueFd& directory, const char* name) {
@@ -218,8 +240,9 @@ std::vector<MountRow> parse_mountinfo(std::string_view text) {
   std::vector<MountRow> rows;
   while (!text.empty()) {
     std::string_view rest = parse::line(text);
-    for (int skipped = 0; skipped < 3; ++skipped) parse::field(rest);
+    for (int skipped = 0; skipped < 2; ++skipped) parse::field(rest);
     MountRow row;
+    row.device = device_of(parse::field(rest));
     row.root = unescape(parse::field(rest));
     row.mount_point = unescape(parse::field(rest));
     std::string_view optional_field = parse::field(rest);
@@ -276,10 +299,12 @@ Result<Host> Host::detect(Roots roots) {
     state->subsystems = parse_proc_cgroups(*text);
   }
 
+  const auto proc = fs::open_trusted(roots.proc, O_PATH | O_DIRECTORY);
+  const bool live = proc && sys::file_system(proc->get()) == fs::proc_magic;
   bool unreachable = false;
   for (const MountRow& mount : reachable(parse_mountinfo(*mountinfo), roots)) {
     auto directory = fs::open_trusted(mount.mount_point, O_PATH | O_DIRECTORY);
-    if (!directory ||
+    if (!directory || (live && !is_seen(mount, *directory, roots)) ||
         (mount.version == Version::v2 && !exists_in(*directory, "cgroup.controllers"))) {
       unreachable = true;
       continue;
@@ -310,10 +335,8 @@ Result<Host> Host::detect(Roots roots) {
   }
 
   state->page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  if (const auto proc = fs::open_trusted(roots.proc, O_PATH | O_DIRECTORY)) {
-    state->live = sys::file_system(proc->get()) == fs::proc_magic &&
-                  std::all_of(state->hierarchies.begin(), state->hierarchies.end(), on_cgroupfs);
-  }
+  state->live =
+      live && std::all_of(state->hierarchies.begin(), state->hierarchies.end(), on_cgroupfs);
   if (!state->live) state->page_size = captured_page_size(roots).value_or(state->page_size);
   state->roots = std::move(roots);
   return Host(std::move(state));

@@ -240,33 +240,48 @@ tl::expected<void, OverBudget> CostGuard::admit(std::uint64_t memcgs, Time now) 
 
 namespace {
 
-enum class Side { first, last };
+/// A memory cgroup without children.
+struct Leaf {
+  std::string path;
+  std::uint64_t usage;  ///< bytes
+};
 
-/// The path of a memory cgroup without children, reached by always taking the first child, or
-/// always the last; "/" when the root is the only one.
-Result<std::string> find_leaf(const Hierarchy& memory, Side side) {
-  std::string path = "/";
-  UniqueFd held;
-  for (int at = memory.directory.get();; at = held.get()) {
-    const auto children = child_directories(at, fs::join(memory.mount_point, path));
-    if (!children) return fail(children.error());
-    if (children->empty()) return path;
-    const std::string& child = side == Side::first ? children->front() : children->back();
-    auto next = fs::open_beneath(at, child, O_PATH | O_DIRECTORY, fs::join(path, child));
-    if (!next) return fail(next.error());
-    // On v2 all children of a cgroup have the controller, or none.
-    struct ::stat file {};
-    if (sys::stat_at(next->get(), "memory.numa_stat", file) != 0) return path;
-    path = fs::join(path, child);
-    held = std::move(*next);
+/// What is charged to a cgroup: one counter, which no kernel walks for.
+std::uint64_t usage_of(int directory) {
+  for (const char* const file : {"memory.usage_in_bytes", "memory.current"}) {
+    const auto text = fs::read_beneath(directory, file, file);
+    if (text) return parse::whole_number(*text).value_or(0);
   }
+  return std::numeric_limits<std::uint64_t>::max();
 }
 
-/// The least of a few reads, since one that was interrupted says nothing about the kernel. A slow
-/// read is not repeated.
-Result<Cost> least_cost(const Reader& reader) {
+/// Adds the leaves at and below `path`, until there are enough to choose from.
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is, one descriptor a level.
+Status add_leaves(int directory, const std::string& path, std::vector<Leaf>& out) {
+  constexpr std::size_t enough = 32;
+  const auto children = child_directories(directory, path);
+  if (!children) return fail(children.error());
+  // On v2 all children of a cgroup have the controller, or none.
+  bool inside = false;
+  for (const std::string& child : *children) {
+    if (out.size() >= enough) return {};
+    const auto next =
+        fs::open_beneath(directory, child, O_PATH | O_DIRECTORY, fs::join(path, child));
+    if (!next && next.error().os_errno == ENOENT) continue;
+    if (!next) return fail(next.error());
+    struct ::stat file {};
+    if (sys::stat_at(next->get(), "memory.numa_stat", file) != 0) continue;
+    inside = true;
+    if (auto status = add_leaves(next->get(), fs::join(path, child), out); !status) return status;
+  }
+  if (!inside && path != "/") out.push_back({path, usage_of(directory)});
+  return {};
+}
+
+}  // namespace
+
+Result<Cost> least_cost(const Reader& reader, std::chrono::nanoseconds enough) {
   constexpr int most = 6;
-  constexpr auto enough = std::chrono::milliseconds(1);
   NumaStat out;
   Result<Cost> least = measured_read(reader, out);
   if (!least) return least;
@@ -280,12 +295,14 @@ Result<Cost> least_cost(const Reader& reader) {
   return least;
 }
 
+namespace {
+
 Result<Cost> measure_leaf(const Host& host, const std::string& path) {
   const auto group = host.open(path);
   if (!group) return fail(group.error());
   const auto reader = Reader::open(*group);
   if (!reader) return fail(reader.error());
-  return least_cost(*reader);
+  return least_cost(*reader, std::chrono::milliseconds(1));
 }
 
 }  // namespace
@@ -293,18 +310,20 @@ Result<Cost> measure_leaf(const Host& host, const std::string& path) {
 Result<Cost> calibrate(const Host& host, CostGuard& guard, CostGuard::Time now) {
   const auto memory = host.require("memory");
   if (!memory) return fail(memory.error());
-  // Removed cgroups that hang below a cgroup without children are walked with it: the cheaper of
-  // two such cgroups counts.
-  std::string measured;
-  Result<Cost> least = fail(Error::make(errc::unsupported, "calibrate", (*memory)->mount_point,
-                                        "there is no memory cgroup below the root to measure"));
-  for (const Side side : {Side::first, Side::last}) {
-    const auto path = find_leaf(**memory, side);
-    if (path && (*path == "/" || *path == measured)) continue;
-    const Result<Cost> cost = path ? measure_leaf(host, *path) : fail(path.error());
-    if (!least || (cost && cost->wall < least->wall)) least = cost;
-    if (path) measured = *path;
+  std::vector<Leaf> leaves;
+  if (auto status = add_leaves((*memory)->directory.get(), "/", leaves); !status) {
+    return fail(status.error());
   }
+  if (leaves.empty()) {
+    return fail(Error::make(errc::unsupported, "calibrate", (*memory)->mount_point,
+                            "there is no memory cgroup below the root to measure"));
+  }
+  // Removed cgroups that hang below a cgroup without children are walked with it, and are charged
+  // to it: the fewest hang where least is in use. The second is for the case that one vanishes.
+  std::sort(leaves.begin(), leaves.end(),
+            [](const Leaf& a, const Leaf& b) { return a.usage < b.usage; });
+  Result<Cost> least = measure_leaf(host, leaves.front().path);
+  if (!least && leaves.size() > 1) least = measure_leaf(host, leaves[1].path);
   if (least) guard.record(*least, 1, now);
   return least;
 }

@@ -32,12 +32,17 @@ std::optional<std::uint64_t> vmstat(const Host& host, std::initializer_list<cons
   return std::nullopt;
 }
 
-/// Reads the root's numa_stat once, unless even that is predicted to be ten times what the policy
-/// calls too much: then the prediction has to do, which is an upper bound.
+/// Reads the root's numa_stat, again only while that is cheap, unless even one read is predicted to
+/// take ten times what the policy calls too much: then the prediction has to do, which is an upper
+/// bound. The time to read a captured file would tell nothing.
 void observe_read_cost(const Host& host, numa::CostGuard& guard, const Policy& policy,
                        const History& history, Observation& seen) {
   if (!probe_due(history, policy, uptime())) {
     seen.read_cost = predicted_cost(history, seen.zombies.kernel);
+    return;
+  }
+  if (!host.live()) {
+    seen.read_cost = guard.predict(seen.zombies.kernel);
     return;
   }
   const numa::CostGuard::Time now = std::chrono::steady_clock::now().time_since_epoch();
@@ -50,8 +55,7 @@ void observe_read_cost(const Host& host, numa::CostGuard& guard, const Policy& p
   if (!reader) return;
   seen.read_cost = guard.predict(seen.zombies.kernel);
   if (*seen.read_cost > 10 * policy.read_cost_limit) return;
-  numa::NumaStat out;
-  if (const auto cost = numa::measured_read(*reader, out)) {
+  if (const auto cost = numa::least_cost(*reader, policy.read_cost_limit)) {
     guard.record(*cost, seen.zombies.kernel, now);
     seen.read_cost = cost->wall;
     seen.read_cost_measured = true;

@@ -109,7 +109,8 @@ Result<Count> Counter::count_v1(unsigned rounds) {
     count.live = *live;
     count.low = least > *live ? least - *live : 0;
     count.high = most > *live ? most - *live : 0;
-    if (least == most && least >= *live) break;
+    count.agreed = least >= *live;
+    if (least == most && count.agreed) break;
     before = after;
   }
   return count;

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -65,6 +67,7 @@ std::vector<SubsystemRow> parse_proc_cgroups(std::string_view text);
 /// One cgroup mount of a mountinfo text (proc_pid_mountinfo(5)), escapes decoded.
 struct MountRow {
   Version version = Version::v1;
+  dev_t device = 0;  ///< what st_dev is in it
   std::string root;
   std::string mount_point;
   std::vector<std::string> options;  ///< of the super block: for v1 controller names and "name=..."

@@ -210,6 +210,11 @@ struct Cost {
 /// reader.read(out), measured. Two more system calls than read().
 Result<Cost> measured_read(const Reader& reader, NumaStat& out);
 
+/// The least cost of a few reads, since one that was interrupted, or that had to gather first what
+/// each CPU counted, says nothing about the walk. None is made once they took `enough` together: a
+/// slow read is not repeated.
+Result<Cost> least_cost(const Reader& reader, std::chrono::nanoseconds enough);
+
 /// Why a read was refused.
 struct OverBudget {
   std::chrono::nanoseconds predicted{};
@@ -284,9 +289,10 @@ class CostGuard {
 };
 
 /// Gives the guard a first measurement at next to no cost: reads the numa_stat of a cgroup without
-/// children, of which there is nothing to walk below, a few times and takes the least. Of two such
-/// cgroups, since removed ones may hang below either. errc::unsupported when the root is the only
-/// memory cgroup.
+/// children, of which there is nothing to walk below but what was removed there. Of those that are
+/// found first the one with the least memory in use, since removed cgroups are charged to the one
+/// they hang below. Reads it a few times and takes the least. errc::unsupported when the root is
+/// the only memory cgroup.
 Result<Cost> calibrate(const Host& host, CostGuard& guard, CostGuard::Time now);
 
 }  // namespace cgctl::numa

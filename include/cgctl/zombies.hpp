@@ -30,7 +30,10 @@ struct Count {
   /// v2 before Linux 6.12 counts the dying cgroups of all controllers together; elsewhere true.
   bool memory_only = true;
 
-  [[nodiscard]] bool exact() const noexcept { return low == high; }
+  /// False when the kernel held fewer than there were directories at every try.
+  bool agreed = true;
+
+  [[nodiscard]] bool exact() const noexcept { return agreed && low == high; }
   /// The least number certain.
   [[nodiscard]] std::uint64_t zombies() const noexcept { return low; }
 };

@@ -94,6 +94,9 @@ void add(CLI::App& app, const Globals& globals, Run& run);
 namespace zombies_command {
 void add(CLI::App& app, const Globals& globals, Run& run);
 }
+namespace pressure_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
 namespace drop_caches_command {
 void add(CLI::App& app, const Globals& globals, Run& run);
 }

@@ -65,7 +65,7 @@ struct Command {
 };
 
 /// In the order of --help.
-constexpr std::array<Command, 20> commands = {{
+constexpr std::array<Command, 21> commands = {{
     {"info", cgctl::tool::info_command::add},
     {"ls", cgctl::tool::ls_command::add},
     {"create", cgctl::tool::create_command::add},
@@ -82,6 +82,7 @@ constexpr std::array<Command, 20> commands = {{
     {"stat", cgctl::tool::stat_command::add},
     {"numa-stat", cgctl::tool::numa_stat_command::add},
     {"zombies", cgctl::tool::zombies_command::add},
+    {"pressure", cgctl::tool::pressure_command::add},
     {"doctor", cgctl::tool::doctor_command::add},
     {"mitigate", cgctl::tool::mitigate_command::add},
     {"metrics", cgctl::tool::metrics_command::add},
