@@ -18,6 +18,7 @@
 
 #include "../support/child.hpp"
 #include "../support/result.hpp"
+#include "../support/skip.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/memory_snapshot.hpp"
 #include "real_cgroups.hpp"

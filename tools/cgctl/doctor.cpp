@@ -223,11 +223,15 @@ void examine_read(const Host& host, numa::CostGuard& guard, const Population& me
   cost.memcgs = memcgs.at_most;
   cost.predicted = guard.predict(memcgs.at_most);
   cost.budget = guard.config().budget;
+  // Predictions are upper bounds: one read that may be dear is made, as one that is asked for.
+  const bool bearable = cost.predicted <= guard.config().budget * guard.config().probe_factor;
   if (guard.admit(memcgs.at_most, now)) {
     examine_cheap_reads(*reader, cost, found.neighbour);
-  } else if (options.measure) {
-    cost.asked_for = true;
+  } else if (bearable || options.measure) {
+    cost.asked_for = !bearable;
     examine_dear_read(*reader, cost, found.neighbour);
+    const bool cheap = cost.measured && cost.measured->max <= cost.budget;
+    if (cheap) examine_cheap_reads(*reader, cost, found.neighbour);
   } else {
     found.neighbour = tl::unexpected<std::string>("not measured (no read was made)");
   }
@@ -451,8 +455,8 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "make 256 empty memory cgroups for a moment (below\ncgctl-doctor-PID, removed at "
       "once) to measure\nwhether the kernel walks; needs root");
   command->add_flag("--measure", options->measure,
-                    "read the root's memory.numa_stat once even when it\nis predicted to take more "
-                    "than 10 ms; the kubelet does\nso every few seconds anyway");
+                    "read the root's memory.numa_stat once even when it\nmay take more than 100 ms; "
+                    "the kubelet does so every few\nseconds anyway");
   command->footer(
       "Examples:\n"
       "  cgctl doctor\n"

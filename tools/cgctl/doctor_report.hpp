@@ -58,7 +58,7 @@ struct ReadCost {
   std::uint64_t memcgs = 0;         ///< the prediction is for: at most so many
   std::optional<nanoseconds> leaf;  ///< measured cost of a cgroup without children
   std::optional<Measured> measured;
-  bool asked_for = false;  ///< read although predicted to exceed the budget
+  bool asked_for = false;  ///< read although it may be far above the budget
 };
 
 /// How long a thread on the reader's CPU waits at worst, in windows of the same length.
