@@ -189,6 +189,10 @@ TEST_F(RealNumaStat, OfTheRootByItsNodesEqualsTheFilesHierarchicalLines) {
       const auto expected = out_.find(by_nodes[i].name);
       const std::string name(by_nodes[i].name);
       if (!expected) return name + " is not in the file";
+      if (by_nodes[i].count != expected->count) {
+        return name + ": " + std::to_string(by_nodes[i].count) + " nodes, the file has " +
+               std::to_string(expected->count);
+      }
       for (const numa::NodeValue& entry : by_nodes[i]) {
         const auto value = expected->on(entry.node);
         if (!value) return name + ": the file has no node " + std::to_string(entry.node);
