@@ -2,13 +2,11 @@
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <filesystem>
 #include <string>
 
@@ -38,14 +36,7 @@ class RealAttribution : public test::RealCgroups {
 
   /// Before Linux 5.13 a cgroup's figures reach those above in steps of 32 pages a CPU, and the
   /// rest of a removed one's when it is freed (memcg_flush_percpu_vmstats()).
-  [[nodiscard]] bool few_pages_show() const {
-    unsigned version = 0;
-    unsigned patch = 0;
-    struct ::utsname name {};
-    ::uname(&name);
-    return v2() || std::sscanf(name.release, "%u.%u", &version, &patch) != 2 || version > 5 ||
-           (version == 5 && patch >= 13);
-  }
+  [[nodiscard]] bool few_pages_show() const { return v2() || test::kernel_is_at_least(5, 13); }
 
   [[nodiscard]] zombies::Attribution attribute() const {
     auto where = zombies::attribute(host(), patient);

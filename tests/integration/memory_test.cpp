@@ -80,6 +80,25 @@ class RealMemory : public test::RealCgroups {
   }
 };
 
+/// With no swap to go to.
+Change at_most(const Group& group, std::uint64_t bytes) {
+  Change change;
+  change.max = Limit{bytes};
+  const State state = must(Controller{group}.state());
+  if (state.memsw_max) change.memsw_max = Limit{bytes};
+  if (state.swap_max) change.swap_max = Limit{0};
+  return change;
+}
+
+/// Whether a process that needs 64 MiB in the cgroup at `directory` is killed.
+bool is_killed(const std::string& directory) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(test::enter(directory) == 0 ? use(64 * MiB) : 1);
+  int status = 0;
+  return ::waitpid(child, &status, 0) == child && WIFSIGNALED(status) &&
+         WTERMSIG(status) == SIGKILL;
+}
+
 // ---- limits ----
 
 TEST_F(RealMemory, ALimitIsRoundedDownToPages) {
@@ -327,20 +346,29 @@ TEST_F(RealMemory, AnOomKillWakesTheLoopAndIsCounted) {
   const Group group = made("oom");
   const Watch watch = must(Watch::oom(group));
   const Events before = must(memory::events(group));
-  Change change = max(8 * MiB);
-  if (must(Controller{group}.state()).memsw_max) change.memsw_max = Limit{8 * MiB};
-  if (v2() && must(Controller{group}.state()).swap_max) change.swap_max = Limit{0};
-  ASSERT_TRUE(ok(Controller{group}.set(change)));
-  const pid_t child = ::fork();
-  if (child == 0) {
-    ::_exit(test::enter(directory("oom")) == 0 ? use(64 * MiB) : 1);
-  }
-  int status = 0;
-  ASSERT_EQ(::waitpid(child, &status, 0), child);
-  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+  ASSERT_TRUE(ok(Controller{group}.set(at_most(group, 8 * MiB))));
+  EXPECT_TRUE(is_killed(directory("oom")));
   EXPECT_TRUE(readable(watch, 5s));
   EXPECT_GE(must(watch.take()), 1U);
   EXPECT_EQ(must(memory::events(group)).oom_kill.value(), before.oom_kill.value() + 1);
+}
+
+TEST_F(RealMemory, LocalEventsAreThoseOfTheCgroupItself) {
+  const Group inner = made("outer/inner");
+  const Group outer = must(host().open(path("outer")));
+  ASSERT_TRUE(ok(Controller{inner}.set(at_most(inner, 8 * MiB))));
+  ASSERT_TRUE(is_killed(directory("outer/inner")));
+  const Events of_inner = must(memory::local_events(inner));
+  EXPECT_EQ(of_inner.oom_kill, 1U);
+  if (v2()) {
+    EXPECT_GT(of_inner.max.value(), 0U);
+  }
+  const Events of_outer = must(memory::local_events(outer));
+  EXPECT_EQ(of_outer.oom_kill, 0U);
+  EXPECT_EQ(of_outer.max, 0U);
+  const Events with_all_below = must(memory::events(outer));
+  EXPECT_EQ(with_all_below.oom_kill, v2() ? 1U : 0U);
+  EXPECT_EQ(with_all_below.max, v2() ? of_inner.max : 0U);
 }
 
 TEST_F(RealMemory, OnV1WithoutOomKillsATaskWaitsAtTheLimit) {

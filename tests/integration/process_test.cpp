@@ -77,11 +77,34 @@ TEST_F(RealProcess, OnV2ItIsBornThere) {
   if (unified == nullptr) return test::skip("no v2 hierarchy");
   ASSERT_TRUE(std::filesystem::create_directories(unified->mount_point + path("born")));
   const Group group = must(host().open(path("born")));
+  const test::Writes moves(unified->mount_point + path("born/cgroup.procs"));
   const auto child = process::start(group, Command{{"sleep", "60"}, std::nullopt});
   ASSERT_TRUE(ok(child));
   EXPECT_EQ(must(group.processes()), std::vector<pid_t>{child->pid});
+  EXPECT_EQ(moves.seen(), !test::kernel_is_at_least(5, 7)) << "moved, not born (CLONE_INTO_CGROUP)";
+  ASSERT_TRUE(ok(group.attach(child->pid)));
+  EXPECT_TRUE(moves.seen()) << "a move does not show";
   ASSERT_TRUE(ok(group.kill(std::chrono::seconds(10)))) << "while nobody waits for it";
   EXPECT_EQ(WTERMSIG(status_of(*child)), SIGKILL);
+}
+
+TEST_F(RealProcess, OnV2TheKernelKillsAllAtOnce) {
+  const Hierarchy* const unified = host().unified();
+  if (unified == nullptr) return test::skip("no v2 hierarchy");
+  if (!test::kernel_is_at_least(5, 14)) return test::skip("no cgroup.kill before Linux 5.14");
+  const std::string there = unified->mount_point + path("killed");
+  ASSERT_TRUE(std::filesystem::create_directories(there));
+  const Group group = must(host().open(path("killed")));
+  const auto child = process::start(group, Command{{"sleep", "60"}, std::nullopt});
+  ASSERT_TRUE(ok(child));
+  const test::Writes kills(there + "/cgroup.kill");
+  const test::Writes freezes(there + "/cgroup.freeze");
+  ASSERT_TRUE(ok(group.kill(std::chrono::seconds(10))));
+  EXPECT_TRUE(kills.seen());
+  EXPECT_FALSE(freezes.seen()) << "one by one, as before there was cgroup.kill";
+  EXPECT_EQ(WTERMSIG(status_of(*child)), SIGKILL);
+  ASSERT_TRUE(ok(group.write("cgroup.freeze", "0")));
+  EXPECT_TRUE(freezes.seen()) << "a freeze does not show";
 }
 
 TEST_F(RealProcess, ThePidfdIsReadableOnceItHasEnded) {

@@ -5,19 +5,23 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <signal.h>
+#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "../support/skip.hpp"
@@ -195,6 +199,25 @@ Tenant::~Tenant() {
   ::kill(process_, SIGKILL);
   while (::waitpid(process_, nullptr, 0) < 0 && errno == EINTR) {
   }
+}
+
+Writes::Writes(const std::string& file) : notices_(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {
+  EXPECT_GE(::inotify_add_watch(notices_.get(), file.c_str(), IN_MODIFY), 0)
+      << file << ": " << std::strerror(errno);
+}
+
+bool Writes::seen() const {
+  std::array<char, 4096> notices{};
+  return ::read(notices_.get(), notices.data(), notices.size()) > 0;
+}
+
+bool kernel_is_at_least(unsigned version, unsigned patch) {
+  struct ::utsname name {};
+  unsigned found_version = 0;
+  unsigned found_patch = 0;
+  EXPECT_EQ(::uname(&name), 0);
+  EXPECT_EQ(std::sscanf(name.release, "%u.%u", &found_version, &found_patch), 2) << name.release;
+  return std::pair(found_version, found_patch) >= std::pair(version, patch);
 }
 
 std::string persist(unsigned times, const std::function<std::string()>& work) {

@@ -16,6 +16,7 @@
 #include "../../examples/zombie_maker.hpp"
 #include "../support/temp_directory.hpp"
 #include "cgctl/host.hpp"
+#include "cgctl/unique_fd.hpp"
 
 namespace cgctl::test {
 
@@ -81,6 +82,20 @@ class Tenant {
  private:
   pid_t process_ = -1;
 };
+
+/// Whether anybody writes a file of the kernel (inotify(7), IN_MODIFY), from the constructor on.
+class Writes {
+ public:
+  explicit Writes(const std::string& file);
+  /// Since it was asked last.
+  [[nodiscard]] bool seen() const;
+
+ private:
+  UniqueFd notices_;
+};
+
+/// Whether this is Linux `version`.`patch` or a later one.
+bool kernel_is_at_least(unsigned version, unsigned patch);
 
 /// Moves the calling process into the cgroup at `directory`; an errno.
 int enter(const std::string& directory);
