@@ -205,12 +205,10 @@ TEST_F(Count, RefusesATextWithoutAMemoryRow) {
   EXPECT_NE(count.error().path.find("cgroups"), std::string::npos);
 }
 
-/// The captured machine with its memory controller on v2.
+/// A machine that has its memory controller on v2 and others on v1.
 class CountOnV2 : public ::testing::Test {
  protected:
-  void SetUp() override { machine_.put_memory_on_v2(); }
-
-  test::CapturedMachine machine_{"linux-6.18-hybrid/2-zombies"};
+  test::CapturedMachine machine_{"linux-6.1-hybrid-numa2/2-zombies"};
 };
 
 constexpr const char* v2_source = "unified/cgroup.stat";

@@ -3,8 +3,6 @@
 #pragma once
 
 #include <filesystem>
-#include <sstream>
-#include <string>
 #include <string_view>
 
 #include "captures.hpp"
@@ -30,17 +28,6 @@ class CapturedMachine {
   }
   [[nodiscard]] Roots roots() const {
     return {root_ / "sys/fs/cgroup", root_ / "proc", root_ / "sys"};
-  }
-  /// Makes it a machine with the memory controller on v2, at "unified". Its groups there have the
-  /// files that the test gives them.
-  void put_memory_on_v2() const {
-    std::string kept;
-    std::istringstream lines(file_text(path("proc/self/mountinfo")));
-    for (std::string line; std::getline(lines, line);) {
-      if (line.find("rw,memory") == std::string::npos) kept += line + "\n";
-    }
-    put_file(path("proc/self/mountinfo"), kept);
-    put_file(cgroup("unified/cgroup.controllers"), "memory hugetlb\n");
   }
   [[nodiscard]] Result<Host> host() const { return Host::detect(roots()); }
 

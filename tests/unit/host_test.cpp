@@ -12,6 +12,7 @@
 #include "../support/captures.hpp"
 #include "../support/made.hpp"
 #include "../support/result.hpp"
+#include "cgctl/group.hpp"
 
 namespace host_test {
 
@@ -40,6 +41,16 @@ TEST(Host, KnowsWhereEachControllerIsAndInWhichVersion) {
   EXPECT_EQ(host.find("hugetlb")->version, Version::v2);
   EXPECT_EQ(host.unified(), host.find("hugetlb"));
   EXPECT_EQ(host.find("rdma"), nullptr);
+}
+
+TEST(Host, IsHybridWithMemoryOnV2BesideControllersOnV1) {
+  const Host host = test::captured("linux-6.1-hybrid-numa2/2-zombies");
+  EXPECT_EQ(host.mode(), Mode::hybrid);
+  EXPECT_THAT(host.unified()->controllers, ElementsAre("io", "memory", "pids"));
+  EXPECT_EQ(host.find("memory"), host.unified());
+  EXPECT_EQ(host.find("cpu")->version, Version::v1);
+  EXPECT_THAT(host.find("cpu")->mount_point, ::testing::EndsWith("/sys/fs/cgroup/cpu,cpuacct"));
+  EXPECT_EQ(must(host.open("/cgctl-capture/kubepods/pod-a")).places().size(), 2U);
 }
 
 TEST(Host, OfV1AloneHasItsControllersTogetherWhereTheyAreMountedTogether) {

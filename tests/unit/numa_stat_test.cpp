@@ -563,6 +563,7 @@ INSTANTIATE_TEST_SUITE_P(
         Lru{"linux-5.10-v2-numa2/2-zombies", Version::v2, {86, 418}, {5044, 585}},
         Lru{"linux-6.1-v1-numa2/2-zombies", Version::v1, {108, 389}, {1363, 4500}},
         Lru{"linux-6.1-v2-numa2/2-zombies", Version::v2, {95, 404}, {102, 5643}},
+        Lru{"linux-6.1-hybrid-numa2/2-zombies", Version::v2, {507, 210}, {1224, 40}},
         Lru{"linux-6.1-v1-numa4-hole/1-fresh", Version::v1, {16, 264, 256}, {1453, 4126, 0}},
         Lru{"linux-6.1-v2-numa4-hole/1-fresh", Version::v2, {24, 256, 256}, {1196, 3991, 407}},
         Lru{"linux-6.1-v1-numa4-memoryless/1-fresh", Version::v1, {3, 0, 533}, {2078, 0, 3518}},
