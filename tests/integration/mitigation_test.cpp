@@ -252,6 +252,7 @@ TEST_P(RealPins, DropsCachesWithoutEffectAndNamesWhatPinsTheZombies) {
   auto maker = zombies(GetParam().pin, *files);
   ASSERT_TRUE(maker) << maker.error().message();
   const std::uint64_t others = clear_the_host();
+  read_inode_tables(*files, number);
   const auto made = maker->make(number);
   ASSERT_TRUE(made) << made.error().message();
   (void)settled();
