@@ -63,7 +63,9 @@ mitigation::Outcome mitigate(const Host& host, numa::CostGuard& guard,
                              const mitigation::Policy& policy) {
   const mitigation::Plan plan = mitigation::decide(before, {}, policy, {});
   if (plan.decision == mitigation::Decision::idle) std::printf("idle: %s\n", plan.reason.c_str());
-  return need(mitigation::carry_out(host, guard, plan, policy, before));
+  auto outcome = need(mitigation::carry_out(host, guard, plan, policy, before));
+  if (outcome.error) throw Failure{*outcome.error};
+  return outcome;
 }
 
 /// Removed cgroups go only after an RCU grace period: waits until the number stands still.

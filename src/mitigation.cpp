@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
+#include <vector>
 
 #include "rungs.hpp"
 
@@ -42,11 +44,18 @@ End end_of(const Error& error) {
   return error.kind == errc::cancelled ? End::cancelled : End::failed;
 }
 
-Result<Action> climb(const Host& host, Rung rung, zombies::Counter& counter, const Policy& policy,
-                     const Observation& seen, std::uint64_t zombies_before, int stop) {
+/// `uncounted` becomes the reason why it is not known how many zombies are left; then they are
+/// taken for as many as before.
+Action climb(const Host& host, Rung rung, zombies::Counter& counter, const Policy& policy,
+             const Observation& seen, std::uint64_t zombies_before, int stop,
+             std::optional<Error>& uncounted) {
   Action action;
   action.rung = rung;
-  action.zombies_before = zombies_before;
+  action.zombies_before = action.zombies_after = zombies_before;
+  if (stopped_within(milliseconds(0), stop)) {
+    action.end = End::cancelled;
+    return action;
+  }
   const auto took = detail::take(host, rung, seen, policy, stop);
   if (took) {
     action.duration = *took;
@@ -56,12 +65,32 @@ Result<Action> climb(const Host& host, Rung rung, zombies::Counter& counter, con
     action.error = took.error();
   }
   const auto left = settle(counter, policy, stop);
-  if (!left) return fail(left.error());
-  action.zombies_after = left->low;
+  if (left) {
+    action.zombies_after = left->low;
+  } else {
+    uncounted = left.error();
+  }
   if (action.end == End::done && stopped_within(milliseconds(0), stop)) {
     action.end = End::cancelled;
   }
   return action;
+}
+
+/// What is known without another look.
+Observation unseen(const Observation& before, std::uint64_t zombies) {
+  Observation after = before;
+  after.zombies.low = zombies;
+  after.zombies.high = std::max(zombies, before.zombies.high);
+  after.read_cost.reset();
+  after.read_cost_measured = false;
+  after.residual.reset();
+  return after;
+}
+
+bool all_failed(const std::vector<Action>& actions) {
+  return !actions.empty() && std::all_of(actions.begin(), actions.end(), [](const Action& action) {
+    return action.end == End::failed;
+  });
 }
 
 }  // namespace
@@ -74,25 +103,24 @@ Result<Outcome> carry_out(const Host& host, numa::CostGuard& guard, const Plan& 
   std::uint64_t zombies = before.zombies.low;
   for (const Rung rung : plan.ladder) {
     if (!climb_on(before, outcome.actions, rung, policy)) continue;
-    auto action = climb(host, rung, *counter, policy, before, zombies, stop);
-    if (!action) return fail(action.error());
-    zombies = action->zombies_after;
-    outcome.actions.push_back(std::move(*action));
+    outcome.actions.push_back(
+        climb(host, rung, *counter, policy, before, zombies, stop, outcome.error));
+    zombies = outcome.actions.back().zombies_after;
     if (outcome.actions.back().end == End::cancelled) {
-      outcome.after = before;
-      outcome.after.zombies.low = zombies;
+      outcome.after = unseen(before, zombies);
       return outcome;
     }
+    if (outcome.error) break;
   }
-  const bool all_failed =
-      !outcome.actions.empty() &&
-      std::all_of(outcome.actions.begin(), outcome.actions.end(),
-                  [](const Action& action) { return action.end == End::failed; });
-  if (all_failed) return fail(*outcome.actions.back().error);
-
-  auto after = observe(host, guard, policy);
-  if (!after) return fail(after.error());
-  outcome.after = std::move(*after);
+  if (all_failed(outcome.actions)) outcome.error = outcome.actions.back().error;
+  outcome.after = unseen(before, zombies);
+  if (!outcome.error) {
+    if (auto after = observe(host, guard, policy)) {
+      outcome.after = std::move(*after);
+    } else {
+      outcome.error = after.error();
+    }
+  }
   if (outcome.actions.empty() || before.zombies.low == 0) return outcome;
   const bool enough = share_freed(before.zombies.low, zombies) >= policy.min_effect;
   outcome.effect = enough ? Effect::effective : Effect::ineffective;

@@ -11,6 +11,8 @@ namespace {
 using std::chrono::duration;
 using std::chrono::seconds;
 
+/// No more of its cost is foreseen than for so many times the memory cgroups.
+constexpr double farthest = 2;
 constexpr seconds smoothing = std::chrono::minutes(10);
 
 /// Zombies that went are no growth.
@@ -55,9 +57,9 @@ bool probe_due(const History& history, const Policy& policy, seconds now) {
 std::optional<std::chrono::nanoseconds> predicted_cost(const History& history,
                                                        std::uint64_t memcgs) {
   const auto& probe = history.probe;
-  if (!probe || probe->memcgs == 0 || memcgs > 2 * probe->memcgs) return std::nullopt;
+  if (!probe || probe->memcgs == 0) return std::nullopt;
   const double times =
-      static_cast<double>(std::max(memcgs, probe->memcgs)) / static_cast<double>(probe->memcgs);
+      std::clamp(static_cast<double>(memcgs) / static_cast<double>(probe->memcgs), 1.0, farthest);
   return std::chrono::nanoseconds(
       static_cast<std::int64_t>(static_cast<double>(probe->cost.count()) * times));
 }
@@ -69,6 +71,12 @@ void note(History& history, const Observation& seen, const Policy& policy, secon
   if (seen.read_cost && seen.read_cost_measured) {
     history.probe = Probe{now, *seen.read_cost, seen.zombies.kernel};
   }
+}
+
+std::size_t actions_accounted(const History& history, seconds now) {
+  return static_cast<std::size_t>(
+      std::count_if(history.actions.begin(), history.actions.end(),
+                    [now](seconds at) { return now - at < accounted; }));
 }
 
 void begin(History& history, seconds now) {

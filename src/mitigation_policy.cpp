@@ -28,14 +28,17 @@ bool could_hold(std::uint64_t bytes, const Observation& seen) {
   return bytes / seen.page_size * 20 >= std::max<std::uint64_t>(seen.zombies.low, 1);
 }
 
-/// What a read will cost when cgroups go on dying as they do, until the next action may come.
+/// Zombies that come until the next action may, when cgroups go on dying as they do.
+double more_to_come(const History& history, const Policy& policy) {
+  return history.growth * duration<double>(policy.min_interval).count();
+}
+
+/// What a read will cost then.
 std::optional<std::chrono::nanoseconds> cost_to_come(const Observation& seen,
                                                      const History& history, const Policy& policy) {
   if (!seen.read_cost || history.growth <= 0 || seen.zombies.kernel == 0) return std::nullopt;
-  const double more = history.growth * duration<double>(policy.min_interval).count();
-  const double times = 1 + more / static_cast<double>(seen.zombies.kernel);
-  constexpr double farthest = 2;  // as in predicted_cost()
-  if (times > farthest) return std::nullopt;
+  const double more = more_to_come(history, policy) / static_cast<double>(seen.zombies.kernel);
+  const double times = 1 + std::min(more, 1.0);  // as in predicted_cost()
   return std::chrono::nanoseconds(
       static_cast<std::int64_t>(static_cast<double>(seen.read_cost->count()) * times));
 }
@@ -61,6 +64,12 @@ std::string need(const Observation& seen, const History& history, const Policy& 
   if (history.alarmed && zombies > policy.zombies_low) {
     return fmt::format("{} zombies, still more than {} after there were {}", zombies,
                        policy.zombies_low, policy.zombies_high);
+  }
+  const double soon = static_cast<double>(zombies) + more_to_come(history, policy);
+  if (zombies > policy.zombies_low && soon >= static_cast<double>(policy.zombies_high)) {
+    return fmt::format(
+        "{} zombies, {:.0f} more an hour: {:.0f} in {} s, {} or more call for action", zombies,
+        history.growth * 3600, soon, policy.min_interval.count(), policy.zombies_high);
   }
   if (!to_blame(seen, policy)) return {};
   if (seen.read_cost && *seen.read_cost > policy.read_cost_limit) {
@@ -106,9 +115,8 @@ std::string too_recent(const History& history, const Policy& policy, seconds now
                              : fmt::format(", doubled for {} without effect", history.ineffective));
     }
   }
-  const auto today = std::count_if(history.actions.begin(), history.actions.end(),
-                                   [now](seconds at) { return now - at < accounted; });
-  if (today >= static_cast<std::ptrdiff_t>(policy.actions_a_day)) {
+  const std::size_t today = actions_accounted(history, now);
+  if (today >= policy.actions_a_day) {
     return fmt::format("there were {} actions in the last 24 hours, of {} at most", today,
                        policy.actions_a_day);
   }
@@ -148,6 +156,8 @@ std::string too_busy(const Observation& seen, const Policy& policy) {
   return {};
 }
 
+bool drops_slab(Rung rung) { return rung == Rung::drop_slab || rung == Rung::drop_all; }
+
 bool has(const Observation& seen, const Policy& policy, Rung rung) {
   if (rung == Rung::reap) return seen.can_reap;
   if (rung == Rung::advise) return !policy.files.empty();
@@ -164,7 +174,10 @@ std::vector<Rung> ladder(const Observation& seen, const History& history, const 
                          seconds now) {
   if (policy.only) return {*policy.only};
   std::vector<Rung> rungs;
+  bool after_page_cache = false;
   for (const Rung rung : policy.ladder) {
+    if (rung == Rung::drop_page_cache) after_page_cache = true;
+    if (drops_slab(rung) && (!after_page_cache || seen.slab == zombies::SlabPins::no)) continue;
     if (!has(seen, policy, rung)) continue;
     if (policy.guards == Guards::obey && useless(history.of(rung), policy, now)) continue;
     rungs.push_back(rung);
@@ -296,16 +309,23 @@ Plan decide(const Observation& seen, const History& history, const Policy& polic
 
 bool climb_on(const Observation& before, const std::vector<Action>& done, Rung next,
               const Policy& policy) {
+  if (policy.only) return true;
+  if (drops_slab(next)) {
+    if (before.slab == zombies::SlabPins::no) return false;
+    // Where it was not tried, it was useless lately.
+    const auto page_cache = std::find_if(done.begin(), done.end(), [](const Action& action) {
+      return action.rung == Rung::drop_page_cache;
+    });
+    if (page_cache != done.end() &&
+        (page_cache->end != End::done ||
+         share_freed(page_cache->zombies_before, page_cache->zombies_after) >= policy.min_effect)) {
+      return false;
+    }
+  }
   if (done.empty()) return true;
-  const Action& last = done.back();
   // Where the cost of a read was the reason, they can be fewer than zombies_low from the start.
   const std::uint64_t enough = std::min(policy.zombies_low, before.zombies.low / 2);
-  if (last.zombies_after <= enough) return false;
-  // Slab goes only where the page cache was not it.
-  const bool slab = next == Rung::drop_slab || next == Rung::drop_all;
-  if (!slab || last.rung != Rung::drop_page_cache) return true;
-  return before.slab != zombies::SlabPins::no &&
-         share_freed(last.zombies_before, last.zombies_after) < policy.min_effect;
+  return done.back().zombies_after > enough;
 }
 
 std::string explain_pins(const Observation& seen) {

@@ -105,12 +105,15 @@ Result<std::chrono::nanoseconds> reclaim(const Host& host,
                             "no cgroup with zombies below it offers memory.reclaim"));
   }
   const auto work = [&chosen]() noexcept {
+    // One that can be reclaimed from is a rung taken.
     int first_error = 0;
+    bool any = false;
     for (const Reclaimer& reclaimer : chosen) {
       const int error = reclaimer.run();
+      any = any || error == 0;
       if (first_error == 0) first_error = error;
     }
-    return first_error;
+    return any ? 0 : first_error;
   };
   return run_isolated(work, how);
 }

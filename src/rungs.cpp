@@ -86,11 +86,12 @@ Result<nanoseconds> drop(const Host& host, Rung rung, const std::vector<std::str
   }
   const auto control = open_drop_caches(how.path);
   if (!control) return fail(control.error());
-  const auto mounts = open_mounts(to_sync);
+  // Dirty pages are not dropped: written back first.
+  const bool write_back = rung != Rung::drop_slab;
+  const auto mounts = open_mounts(write_back ? to_sync : std::vector<std::string>());
   if (!mounts) return fail(mounts.error());
   const auto work = [&]() noexcept {
-    // Dirty pages are not dropped: written back first.
-    if (rung != Rung::drop_slab) {
+    if (write_back) {
       if (mounts->empty()) ::sync();
       for (const UniqueFd& mount : *mounts) ::syncfs(mount.get());
       detail::drain_page_lists();
@@ -110,11 +111,11 @@ Result<nanoseconds> reap(const Host& host, detail::Isolation how) {
   const auto work = [&control]() noexcept {
     // One round promises nothing; a few are advised (memcg_zombie_reaper.rst).
     constexpr int rounds = 4;
-    int error = 0;
-    for (int round = 0; round < rounds && error == 0; ++round) {
-      error = write_to(control->get(), "1");
+    for (int round = 0; round < rounds; ++round) {
+      const int error = write_to(control->get(), "1");
+      if (error != 0) return round == 0 ? error : 0;
     }
-    return error;
+    return 0;
   };
   return detail::run_isolated(work, how);
 }

@@ -55,14 +55,19 @@ struct Outcome {
   Observation after;
   Effect effect = Effect::none;
   std::string explanation;  ///< why zombies are left, when ineffective
+  /// Of the last rung when every rung failed (EACCES: not root), else of the look that was to show
+  /// what they did. What cannot be shown to have freed anything counts as ineffective.
+  std::optional<Error> error = {};
 };
 
 /// Climbs the plan's ladder as far as climb_on() says. Each rung runs in a child process
 /// with a deadline (a write to drop_caches cannot be interrupted otherwise), which dies with the
 /// calling thread; the child makes system calls only, so that a program with threads may call this.
 /// After each rung the count is polled until it stands still. Blocks for seconds. When the
-/// descriptor `stop` becomes readable, it ends soon, with End::cancelled. The error of the last
-/// rung when every rung failed (EACCES: not root).
+/// descriptor `stop` becomes readable, it ends soon, with End::cancelled. An error means that no
+/// rung was tried; what went wrong from then on is in the Outcome. A child that the deadline did
+/// not end, since it was inside an uninterruptible system call, stays the caller's, to be waited
+/// for (waitpid(2)).
 Result<Outcome> carry_out(const Host& host, numa::CostGuard& guard, const Plan& plan,
                           const Policy& policy, const Observation& before, int stop = -1);
 

@@ -53,15 +53,18 @@ struct Window {
 
 /// When to act, and within which limits.
 struct Policy {
-  std::uint64_t zombies_high = 1000;  ///< act from this many on
-  std::uint64_t zombies_low = 500;    ///< once above zombies_high, until this few are left
+  /// Act from this many on, and above zombies_low when there will be so many before the next action
+  /// may come.
+  std::uint64_t zombies_high = 1000;
+  std::uint64_t zombies_low = 500;  ///< once above zombies_high, until this few are left
   /// Act when one read of the root's memory.numa_stat costs more than this, or will before the next
   /// action may come, and there are zombies to blame.
   std::chrono::nanoseconds read_cost_limit = std::chrono::milliseconds(10);
   /// That read is measured at most this often, and once after an action; between, it is predicted.
   std::chrono::seconds probe_interval = std::chrono::minutes(10);
 
-  /// What may be used; of these, what the machine has and what was not found useless here.
+  /// What may be used, in this order; of these, what the machine has and what was not found useless
+  /// here. drop_slab and drop_all are left out unless drop_page_cache stands before them.
   std::vector<Rung> ladder = {Rung::reap, Rung::advise, Rung::reclaim, Rung::drop_page_cache,
                               Rung::drop_slab};
   std::vector<std::string> files;  ///< glob(7) patterns of the files whose page cache may go
@@ -199,8 +202,9 @@ double share_freed(std::uint64_t before, std::uint64_t after) noexcept;
 bool probe_due(const History& history, const Policy& policy, std::chrono::seconds now);
 
 /// What a read costs with so many memory cgroups, by the last probe and the one property every
-/// kernel has: it is at most linear in their number. Nothing for more than twice as many, which
-/// would be a guess: a kernel that does not walk has the same cost for all of them.
+/// kernel has: it is at most linear in their number. For more than twice as many it is what twice
+/// as many cost: beyond that it would be a guess, since a kernel that does not walk has the same
+/// cost for all of them. Nothing without a probe.
 std::optional<std::chrono::nanoseconds> predicted_cost(const History& history,
                                                        std::uint64_t memcgs);
 
@@ -214,9 +218,13 @@ Plan decide(const Observation& seen, const History& history, const Policy& polic
             std::chrono::seconds now);
 
 /// Whether the ladder is to be climbed on to `next`, after `done`: while more than zombies_low, or
-/// half of those there were, are left; to slab only where dropping page cache freed too little.
+/// half of those there were, are left; to slab only where it can be what pins and where dropping
+/// the page cache, done to its end, freed less than min_effect (or was left out as useless).
 bool climb_on(const Observation& before, const std::vector<Action>& done, Rung next,
               const Policy& policy);
+
+/// How many actions count against actions_a_day.
+std::size_t actions_accounted(const History& history, std::chrono::seconds now);
 
 /// An action begins. To be saved before it does, so that one that is killed half-way counts.
 void begin(History& history, std::chrono::seconds now);

@@ -205,8 +205,12 @@ TEST_F(RealMitigation, WritesBackTheMountsNamedBeforeItDropsTheirCache) {
   ASSERT_TRUE(seen) << seen.error().message();
   const std::uint64_t drops = test::cache_drops();
   const auto refused = carry_out(host(), guard_, {Decision::act, "", policy.ladder}, policy, *seen);
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().path, "/no/such/mount");
+  ASSERT_TRUE(refused) << refused.error().message();
+  ASSERT_TRUE(refused->error);
+  EXPECT_EQ(refused->error->path, "/no/such/mount");
+  ASSERT_EQ(refused->actions.size(), 1U);
+  EXPECT_EQ(refused->actions[0].end, End::failed);
+  EXPECT_EQ(test::cache_drops(), drops);
 
   policy.sync = {files->path()};
   std::ofstream(files->path() / "dirty") << std::string(number * 4096, 'x');
@@ -331,8 +335,10 @@ TEST_F(RealMitigation, GivesTheReasonWhenEveryRungFailed) {
               const Plan plan = decide(*before, {}, policy, 0s);
               if (plan.decision != Decision::act && before->zombies.low == 0) return {};
               const auto outcome = carry_out(host(), guard_, plan, policy, *before);
-              if (outcome) return "it is said to have acted";
-              if (outcome.error().os_errno != EACCES) return outcome.error().message();
+              if (!outcome) return outcome.error().message();
+              if (outcome->effect != Effect::ineffective) return "it is said to have helped";
+              if (!outcome->error) return "it has no reason";
+              if (outcome->error->os_errno != EACCES) return outcome->error->message();
               return {};
             }),
             "");

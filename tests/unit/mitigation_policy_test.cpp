@@ -417,20 +417,56 @@ TEST(PredictedCost, IsAtMostLinearAndNoGuess) {
   EXPECT_EQ(predicted_cost(history, 150), 6ms);
   EXPECT_EQ(predicted_cost(history, 10), 4ms) << "fewer need not be cheaper";
   EXPECT_EQ(predicted_cost(history, 200), 8ms);
-  EXPECT_FALSE(predicted_cost(history, 201));
+  EXPECT_EQ(predicted_cost(history, 201), 8ms) << "what is certain of a linear cost";
+  EXPECT_EQ(predicted_cost(history, 100'000), 8ms);
   EXPECT_FALSE(probe_due(history, policy, now + 599s));
   EXPECT_TRUE(probe_due(history, policy, now + 600s));
   EXPECT_TRUE(probe_due(history, policy, now - 1s)) << "of a later time";
 }
 
-TEST(Decide, DoesNotGuessFarAhead) {
+TEST(Decide, ForeseesNoMoreThanADoublingOfTheCostAndThatForAnyFasterGrowth) {
+  Policy policy;
+  policy.zombies_high = 1'000'000;
   Observation seen = with_zombies(600);
+  seen.zombies.live = 50;
   seen.read_cost = 6ms;
+  for (const double growth : {0.8, 1.08, 1.2, 3.0, 10.0, 1e6}) {
+    History history;
+    history.growth = growth;
+    EXPECT_EQ(decide(seen, history, policy, now).decision, Decision::act) << growth;
+  }
+  seen.read_cost = 4ms;
+  for (const double growth : {1.2, 1e3}) {
+    History history;
+    history.growth = growth;
+    EXPECT_EQ(decide(seen, history, policy, now).decision, Decision::idle) << growth;
+  }
+}
+
+TEST(Decide, IsIdleOnAKernelThatDoesNotWalkHoweverManyMayCome) {
+  Observation seen = with_zombies(400);
+  seen.read_cost = 20us;
+  seen.read_cost_measured = true;
+  for (const double growth : {0.1, 0.9, 10.0}) {
+    History history;
+    history.growth = growth;
+    EXPECT_EQ(decide(seen, history, {}, now).decision, Decision::idle) << growth;
+  }
+}
+
+TEST(Decide, ActsBeforeThereAreTooMany) {
   History history;
-  history.growth = 1.08;  // 648 more on 650: 11.98 ms
-  EXPECT_EQ(decide(seen, history, {}, now).decision, Decision::act);
-  history.growth = 1.1;
-  EXPECT_EQ(decide(seen, history, {}, now).decision, Decision::idle);
+  history.growth = 1;  // 600 more in ten minutes
+  const Plan plan = decide(with_zombies(900), history, {}, now);
+  EXPECT_EQ(plan.decision, Decision::act);
+  EXPECT_EQ(plan.reason,
+            "900 zombies, 3600 more an hour: 1500 in 600 s, 1000 or more call for action");
+  EXPECT_EQ(decide(with_zombies(501), history, {}, now).decision, Decision::act);
+  EXPECT_EQ(decide(with_zombies(500), history, {}, now).decision, Decision::idle)
+      << "as few as an action is to leave";
+  history.growth = 0.1;
+  EXPECT_EQ(decide(with_zombies(939), history, {}, now).decision, Decision::idle);
+  EXPECT_EQ(decide(with_zombies(940), history, {}, now).decision, Decision::act);
 }
 
 TEST(Decide, BlamesFewZombiesWithoutWhichAReadWouldBeWithinTheLimit) {
@@ -549,6 +585,46 @@ TEST(Ladder, DropsSlabOnlyAfterPageCacheFreedLittleAndWhereSlabCanPin) {
   EXPECT_TRUE(after(1000));
 }
 
+TEST(Ladder, DropsSlabOnlyAfterThePageCacheWasDroppedToTheEnd) {
+  const Observation before = with_zombies(1000);
+  for (const Rung slab : {Rung::drop_slab, Rung::drop_all}) {
+    for (const End end : {End::failed, End::timed_out, End::cancelled}) {
+      EXPECT_FALSE(climb_on(before, {{Rung::drop_page_cache, end, 1s, 1000, 1000}}, slab, Policy{}))
+          << to_string(end);
+    }
+    EXPECT_TRUE(
+        climb_on(before, {{Rung::drop_page_cache, End::done, 1s, 1000, 1000}}, slab, Policy{}));
+    EXPECT_TRUE(climb_on(before, {}, slab, Policy{})) << "1 was useless lately";
+    EXPECT_FALSE(climb_on(before,
+                          {{Rung::drop_page_cache, End::done, 1s, 1000, 800},
+                           {Rung::drop_slab, End::done, 1s, 800, 800}},
+                          slab, Policy{}))
+        << "whatever stands between";
+  }
+}
+
+TEST(Ladder, NeverDropsSlabWhereSlabPinsNothing) {
+  Observation seen = with_zombies(1000);
+  seen.slab = SlabPins::no;
+  Policy policy;
+  policy.ladder = {Rung::reclaim, Rung::drop_page_cache, Rung::drop_slab, Rung::drop_all};
+  for (const Rung slab : {Rung::drop_slab, Rung::drop_all}) {
+    EXPECT_FALSE(climb_on(seen, {}, slab, policy));
+    EXPECT_FALSE(climb_on(seen, {{Rung::reclaim, End::done, 1s, 1000, 1000}}, slab, policy));
+  }
+  EXPECT_EQ(decide_first(seen, policy).ladder, std::vector<Rung>{Rung::drop_page_cache});
+  History history;
+  history.of(Rung::drop_page_cache) = {now - 1h, 2};
+  EXPECT_EQ(decide(seen, history, policy, now).decision, Decision::refused);
+}
+
+TEST(Ladder, HasSlabOnlyBehindThePageCache) {
+  Policy policy;
+  policy.ladder = {Rung::drop_slab, Rung::drop_all, Rung::drop_page_cache};
+  EXPECT_EQ(decide_first(with_zombies(1000), policy).ladder,
+            std::vector<Rung>{Rung::drop_page_cache});
+}
+
 // ---- what is remembered of an action ----
 
 TEST(End, CountsByRungAndResult) {
@@ -586,6 +662,13 @@ TEST(End, DoublesTheIntervalUntilAnActionHelps) {
   EXPECT_EQ(history.of(Rung::drop_page_cache).ineffective, 12);
   end(history, {{Rung::drop_page_cache, End::done, 1s, 1000, 0}}, Effect::effective, policy, now);
   EXPECT_EQ(history.ineffective, 0);
+}
+
+TEST(ActionsAccounted, AreThoseOfTheLastDay) {
+  History history;
+  history.actions = {now - 25h, now - 24h, now - 23h, now};
+  EXPECT_EQ(actions_accounted(history, now), 2U);
+  EXPECT_EQ(actions_accounted(history, now + 24h), 0U);
 }
 
 TEST(Begin, ForgetsActionsThatNoLongerCount) {

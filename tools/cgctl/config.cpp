@@ -269,6 +269,15 @@ std::optional<std::pair<const char*, std::string>> contradiction(const Configura
   return std::nullopt;
 }
 
+std::string hash_of(const Configuration& configuration) {
+  // FNV-1a: it is to tell configurations apart, not to withstand an attacker.
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : to_toml(configuration)) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  }
+  return fmt::format("{:016x}", hash);
+}
+
 /// `place` becomes what the command line says, if anything.
 template <class Place, class Value>
 void override(Place& place, const std::optional<Value>& value) {
@@ -336,6 +345,7 @@ Result<Configuration> find_config() {
 Result<Configuration> configure(const Overrides& overrides, Use use) {
   auto found = overrides.file.empty() ? find_config() : read_config(overrides.file);
   if (!found) return found;
+  found->hash = hash_of(*found);
   mitigation::Policy& policy = found->policy;
   override(policy.zombies_high, overrides.high);
   if (overrides.high) policy.zombies_low = *overrides.high / 2;
@@ -384,15 +394,6 @@ std::string to_toml(const Configuration& configuration) {
     text += fmt::format("# {}\n{} = {}\n", comment, key.name, key.show(configuration));
   }
   return text;
-}
-
-std::string hash_of(const Configuration& configuration) {
-  // FNV-1a: it is to tell configurations apart, not to withstand an attacker.
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : to_toml(configuration)) {
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  }
-  return fmt::format("{:016x}", hash);
 }
 
 }  // namespace cgctl::tool

@@ -22,6 +22,9 @@ struct Configuration {
   std::chrono::seconds refaults_after = std::chrono::minutes(1);
   std::string metrics_file;  ///< written after each look; none when empty
   std::string listen;        ///< "unix:/run/cgctl/metrics.sock"; nowhere when empty
+  /// Of all values as the file gives them, whatever the command line says over it: nodes with the
+  /// same have the same configuration. 16 hexadecimal digits.
+  std::string hash;
 };
 
 /// Where it is looked for when none is named.
@@ -61,8 +64,5 @@ void check(const Overrides& overrides);
 
 /// A file that read_config() takes, with every key, its value and what it means.
 std::string to_toml(const Configuration& configuration);
-
-/// Of all values: two nodes with the same have the same configuration. 16 hexadecimal digits.
-std::string hash_of(const Configuration& configuration);
 
 }  // namespace cgctl::tool

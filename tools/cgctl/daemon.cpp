@@ -8,7 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
-#include <time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -32,13 +32,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 using std::chrono::seconds;
-
-/// CLOCK_BOOTTIME.
-nanoseconds boottime() {
-  timespec now{};
-  ::clock_gettime(CLOCK_BOOTTIME, &now);
-  return seconds(now.tv_sec) + nanoseconds(now.tv_nsec);
-}
 
 /// Becomes readable when something happens, until it is cleared.
 class Waitable {
@@ -90,10 +83,10 @@ class Worker {
   [[nodiscard]] int done_descriptor() const noexcept { return done_.descriptor(); }
   [[nodiscard]] nanoseconds started() const noexcept { return started_; }
 
-  void start(const mitigation::Policy& policy) {
+  void start(const mitigation::Policy& policy, Urgency urgency) {
     started_ = boottime();
-    thread_ = std::thread([this, policy] {
-      result_ = mitigator_.run(policy, stop_.descriptor());
+    thread_ = std::thread([this, policy, urgency] {
+      result_ = mitigator_.run(policy, urgency, stop_.descriptor());
       done_.raise();
     });
   }
@@ -140,7 +133,7 @@ class Daemon {
   enum Source { signalled, ticked, verifying, done, asked, sources };
 
   void handle_signal();
-  void look(const mitigation::Policy& policy);
+  void look(Urgency urgency);
   void look_again();
   void take_result();
   void verify();
@@ -149,6 +142,7 @@ class Daemon {
   void reload();
   void serve_at(const std::string& address);
   void show_metrics(const Report& report);
+  [[nodiscard]] nanoseconds jitter();
   [[nodiscard]] nanoseconds next_look();
   [[nodiscard]] int poll_time() const;
   void feed_watchdog();
@@ -171,26 +165,31 @@ class Daemon {
   bool leaving_ = false;
 };
 
-nanoseconds Daemon::next_look() {
+nanoseconds Daemon::jitter() {
   const auto most = std::chrono::duration_cast<milliseconds>(configuration_.jitter).count();
   std::uniform_int_distribution<std::int64_t> spread(0, most);
-  return boottime() + configuration_.interval + milliseconds(spread(random_));
+  return milliseconds(spread(random_));
 }
 
-void Daemon::look(const mitigation::Policy& policy) {
+nanoseconds Daemon::next_look() { return boottime() + configuration_.interval + jitter(); }
+
+/// A rung that its deadline did not end left a child; as PID 1 there are those of others.
+void reap_children() {
+  while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+  }
+}
+
+void Daemon::look(Urgency urgency) {
   tick_.set(next_look());
-  if (!worker_.busy()) worker_.start(policy);
+  if (worker_.busy()) return;
+  reap_children();
+  worker_.start(configuration_.policy, urgency);
 }
 
-/// SIGUSR1: any zombie is a reason, and no guard speaks against it.
+/// SIGUSR1.
 void Daemon::look_again() {
   look_at_once_ = worker_.busy();
-  if (look_at_once_) return;
-  mitigation::Policy now = configuration_.policy;
-  now.zombies_high = 1;
-  now.zombies_low = 0;
-  now.guards = mitigation::Guards::override_all;
-  look(now);
+  if (!look_at_once_) look(Urgency::at_once);
 }
 
 void Daemon::log(const Report& report) {
@@ -228,6 +227,7 @@ void Daemon::take_result() {
       log_change(*report);
     } else {
       last_said_.clear();
+      if (report->outcome->error) warn(report->outcome->error->message());
       verify();
       to_verify_ = std::move(*report);
       const auto wait = configuration_.refaults_after;
@@ -238,7 +238,7 @@ void Daemon::take_result() {
       }
     }
   }
-  if (std::exchange(look_at_once_, false)) look_again();
+  if (std::exchange(look_at_once_, false) && !leaving_) look_again();
 }
 
 /// The line of an action comes when it is known what had to be read again.
@@ -247,7 +247,7 @@ void Daemon::verify() {
   if (!to_verify_) return;
   const auto report = std::exchange(to_verify_, std::nullopt);
   Report whole = *report;
-  whole.refaults = refaults_since(worker_.mitigator().host(), whole, configuration_.refaults_after);
+  whole.refaults = refaults_since(worker_.mitigator().host(), whole);
   log(whole);
 }
 
@@ -321,7 +321,8 @@ Exit Daemon::leave() {
 
 Exit Daemon::run() {
   notify("READY=1");
-  look(configuration_.policy);
+  // Nodes that start as one are not to act as one.
+  tick_.set(boottime() + jitter());
   while (!leaving_) {
     std::array<pollfd, sources> wait{};
     wait[signalled] = {signals_, POLLIN, 0};
@@ -337,7 +338,7 @@ Exit Daemon::run() {
     if (wait[verifying].revents != 0) verify();
     if (wait[ticked].revents != 0) {
       tick_.clear();
-      look(configuration_.policy);
+      look(Urgency::as_configured);
     }
     if (wait[asked].revents != 0 && server_) server_->answer(metrics_);
     if (wait[signalled].revents != 0) handle_signal();

@@ -30,7 +30,7 @@ Result<std::string> look(const Host& host, const Configuration& configuration) {
 }
 
 Exit run_metrics(const Globals& globals, const Options& options) {
-  const auto configuration = configure(options.overrides, Use::once);
+  const auto configuration = configure(options.overrides, Use::daemon);
   if (!configuration) return report(configuration.error());
   const auto host = globals.host();
   if (!host) return report(host.error());

@@ -137,7 +137,7 @@ std::string metrics_text(const Observation& seen, const mitigation::Plan& plan,
   text.gauge("cgctl_mitigation_useless_in_a_row",
              "Actions in a row without effect; each doubles the interval.", history.ineffective);
   text.gauge("cgctl_mitigation_actions_last_day", "Actions of the last 24 hours.",
-             history.actions.size());
+             mitigation::actions_accounted(history, mitigation::uptime()));
   const auto now = std::chrono::duration<double>(looked.time_since_epoch()).count();
   text.gauge("cgctl_last_run_timestamp_seconds", "When the machine was last looked at.",
              fmt::format("{:.0f}", now));
@@ -147,7 +147,7 @@ std::string metrics_text(const Observation& seen, const mitigation::Plan& plan,
                fmt::format("{:.0f}", now - static_cast<double>(ago.count())));
   }
   text.head("cgctl_configuration_info", "gauge", "1; the hash tells configurations apart.");
-  text.value(fmt::format("hash=\"{}\"", hash_of(configuration)), 1);
+  text.value(fmt::format("hash=\"{}\"", configuration.hash), 1);
   text.head("cgctl_build_info", "gauge", "1; which cgctl this is.");
   text.value(fmt::format("version=\"{}\"", build::version), 1);
   return text.take();

@@ -31,6 +31,7 @@ struct Options {
 
 Exit exit_of(const Report& report) {
   if (report.plan.decision == Decision::refused) return Exit::refused;
+  if (report.outcome && report.outcome->error) return tool::report(*report.outcome->error);
   const bool useless = report.outcome && report.outcome->effect == Effect::ineffective;
   return useless ? Exit::ineffective : Exit::done;
 }
@@ -40,12 +41,12 @@ Exit exit_of(const Report& report) {
 Result<Report> act_once(const Host& host, const Configuration& configuration) {
   auto mitigator = Mitigator::open(host, configuration.state_dir);
   if (!mitigator) return fail(mitigator.error());
-  auto report = mitigator->run(configuration.policy);
+  auto report = mitigator->run(configuration.policy, Urgency::as_configured);
   if (auto status = mitigator->save(); !status) warn(status.error().message());
   const auto wait = configuration.refaults_after;
   if (report && report->outcome && wait.count() != 0) {
     std::this_thread::sleep_for(wait);
-    report->refaults = refaults_since(host, *report, wait);
+    report->refaults = refaults_since(host, *report);
   }
   return report;
 }
@@ -62,7 +63,8 @@ Exit run_once(const Globals& globals, const Options& options, const Host& host) 
     print(globals, text_of(*report));
   }
   const Exit exit = exit_of(*report);
-  if (globals.quiet && exit != Exit::done) warn("mitigate: " + complaint_of(*report));
+  if (globals.quiet && (exit == Exit::refused || exit == Exit::ineffective))
+    warn("mitigate: " + complaint_of(*report));
   return exit;
 }
 

@@ -75,7 +75,8 @@ std::string gain_of(const Report& report) {
   const std::uint64_t after = report.outcome->actions.back().zombies_after;
   std::string text = fmt::format("{} of {} zombies freed", less(before, after), before);
   const bool useless = report.outcome->effect == Effect::ineffective;
-  const std::string& why = report.outcome->explanation;
+  const std::string why =
+      report.outcome->error ? report.outcome->error->message() : report.outcome->explanation;
   if (useless) text += ": " + (why.empty() ? "what pins them could not be found out" : why);
   return text;
 }
@@ -125,6 +126,7 @@ void add_outcome(Json& one, const Report& report) {
   one["after"] = json_of(after);
   one["result"] = mitigation::to_string(report.outcome->effect);
   if (!report.outcome->explanation.empty()) one["explanation"] = report.outcome->explanation;
+  if (report.outcome->error) one["error"] = report.outcome->error->message();
   one["zombies_freed"] = less(before.zombies.low, after.zombies.low);
   one["read_cost_saved_us"] = nullptr;
   if (before.read_cost && after.read_cost) {

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "mitigation_run.hpp"
 
+#include <time.h>
+
 #include "command.hpp"
 
 namespace cgctl::tool {
@@ -12,6 +14,24 @@ using mitigation::Outcome;
 using mitigation::Plan;
 using mitigation::Policy;
 using mitigation::Store;
+
+namespace {
+
+/// Any zombie is a reason, and no guard speaks against it.
+Policy at_once(Policy policy) {
+  policy.zombies_high = 1;
+  policy.zombies_low = 0;
+  policy.guards = mitigation::Guards::override_all;
+  return policy;
+}
+
+}  // namespace
+
+std::chrono::nanoseconds boottime() {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+}
 
 Result<Mitigator> Mitigator::open(Host host, const std::string& state_dir) {
   auto store = Store::open(host, state_dir);
@@ -35,22 +55,20 @@ Result<Outcome> Mitigator::act(const Plan& plan, const Policy& policy,
   auto outcome = mitigation::carry_out(host_, guard_, plan, policy, before, stop);
   if (outcome) {
     mitigation::end(history_, outcome->actions, outcome->effect, policy, mitigation::uptime());
-    mitigation::note(history_, outcome->after, policy, mitigation::uptime());
   } else {
-    // Nothing was done at all.
+    // No rung was tried.
     history_ = remembered;
-    for (const mitigation::Rung rung : plan.ladder) ++history_.of(rung).failed;
   }
-  if (auto status = save(); !status) warn(status.error().message());
   return outcome;
 }
 
-Result<Report> Mitigator::run(const Policy& policy, int stop) {
-  auto before = mitigation::observe(host_, guard_, policy, history_);
+Result<Report> Mitigator::run(const Policy& policy, Urgency urgency, int stop) {
+  const Policy to_act = urgency == Urgency::at_once ? at_once(policy) : policy;
+  auto before = mitigation::observe(host_, guard_, to_act, history_);
   if (!before) return fail(before.error());
   const auto now = mitigation::uptime();
   mitigation::note(history_, *before, policy, now);
-  auto plan = mitigation::decide(*before, history_, policy, now);
+  auto plan = mitigation::decide(*before, history_, to_act, now);
   Report report{std::move(*before), std::move(plan)};
   if (report.plan.decision != Decision::act) {
     if (report.before.read_cost_measured) {
@@ -59,11 +77,14 @@ Result<Report> Mitigator::run(const Policy& policy, int stop) {
     return report;
   }
   const auto start = std::chrono::steady_clock::now();
-  auto outcome = act(report.plan, policy, report.before, stop);
+  auto outcome = act(report.plan, to_act, report.before, stop);
+  if (outcome) mitigation::note(history_, outcome->after, policy, mitigation::uptime());
+  if (auto status = save(); !status) warn(status.error().message());
   if (!outcome) return fail(outcome.error());
   report.outcome = std::move(*outcome);
   report.duration = std::chrono::steady_clock::now() - start;
   report.refaults_at_end = mitigation::refaults(host_);
+  report.ended = boottime();
   return report;
 }
 
@@ -79,11 +100,11 @@ Result<Report> rehearse(const Host& host, const Configuration& configuration) {
   return Report{std::move(*before), std::move(plan)};
 }
 
-std::optional<Refaults> refaults_since(const Host& host, const Report& report,
-                                       std::chrono::seconds within) {
+std::optional<Refaults> refaults_since(const Host& host, const Report& report) {
   const auto now = mitigation::refaults(host);
   if (!now || !report.refaults_at_end || *now < *report.refaults_at_end) return std::nullopt;
-  return Refaults{(*now - *report.refaults_at_end) * host.page_size(), within};
+  return Refaults{(*now - *report.refaults_at_end) * host.page_size(),
+                  std::chrono::round<std::chrono::seconds>(boottime() - report.ended)};
 }
 
 }  // namespace cgctl::tool

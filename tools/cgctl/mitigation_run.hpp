@@ -15,6 +15,9 @@
 
 namespace cgctl::tool {
 
+/// CLOCK_BOOTTIME.
+std::chrono::nanoseconds boottime();
+
 /// What was read again after an action.
 struct Refaults {
   std::uint64_t bytes = 0;
@@ -29,8 +32,12 @@ struct Report {
   std::chrono::nanoseconds duration{};              ///< of the action, waiting included
   /// At its end: mitigation::refaults().
   std::optional<std::uint64_t> refaults_at_end = {};
+  std::chrono::nanoseconds ended{};  ///< boottime()
   std::optional<Refaults> refaults = {};
 };
+
+/// at_once: any zombie is a reason, and no guard speaks against it.
+enum class Urgency { as_configured, at_once };
 
 /// The state directory, locked, and what is remembered between looks.
 class Mitigator {
@@ -38,7 +45,7 @@ class Mitigator {
   static Result<Mitigator> open(Host host, const std::string& state_dir);
 
   /// Looks, decides, acts, verifies, remembers. `stop`: see mitigation::carry_out().
-  Result<Report> run(const mitigation::Policy& policy, int stop = -1);
+  Result<Report> run(const mitigation::Policy& policy, Urgency urgency, int stop = -1);
   /// Writes down what is remembered. run() does so by itself only before and after an action, and
   /// when the cost of a read was measured.
   Status save() { return store_.save(history_); }
@@ -62,8 +69,7 @@ class Mitigator {
 Result<Report> rehearse(const Host& host, const Configuration& configuration);
 
 /// What was read again since the action ended.
-std::optional<Refaults> refaults_since(const Host& host, const Report& report,
-                                       std::chrono::seconds within);
+std::optional<Refaults> refaults_since(const Host& host, const Report& report);
 
 /// "idle", "act", "refused", or "dry-run" for an action that was only rehearsed.
 std::string_view decision_of(const Report& report);
