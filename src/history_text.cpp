@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cgctl/detail/fnv1a.hpp"
 #include "cgctl/mitigation.hpp"
 #include "cgctl/parse.hpp"
 
@@ -21,9 +22,8 @@ using mitigation::RungHistory;
 using mitigation::Sample;
 using std::chrono::seconds;
 
-constexpr std::string_view header = "cgctl mitigation history 2";
+constexpr std::string_view header = "cgctl mitigation history 3";
 constexpr std::string_view never = "never";
-constexpr std::string_view footer = "end";
 /// The unit of growth: zombies in 1,000,000 seconds.
 constexpr double growth_unit = 1e6;
 constexpr std::int64_t sane = 1'000'000'000'000;
@@ -98,6 +98,29 @@ void scan_rung(Scanner& scan, Rung rung, RungHistory& out) {
   out.failed = scan.count();
 }
 
+std::string checksum_line(std::string_view text) {
+  return fmt::format("sum {:016x}\n", fnv1a(text));
+}
+
+/// All but the last line, where that is the checksum of the others.
+std::optional<std::string_view> without_checksum(std::string_view text) {
+  const std::size_t size = checksum_line({}).size();
+  if (text.size() < size) return std::nullopt;
+  const std::string_view others = text.substr(0, text.size() - size);
+  if (text.substr(others.size()) != checksum_line(others)) return std::nullopt;
+  return others;
+}
+
+/// Whether nothing in it is later than `written`.
+bool is_past(const History& history, seconds written) {
+  const auto past = [written](const std::optional<seconds>& at) { return !at || *at <= written; };
+  return past(history.last_action) && (!history.sample || past(history.sample->at)) &&
+         (!history.probe || past(history.probe->at)) &&
+         std::all_of(history.actions.begin(), history.actions.end(), past) &&
+         std::all_of(history.rungs.begin(), history.rungs.end(),
+                     [&past](const RungHistory& rung) { return past(rung.last); });
+}
+
 /// Into the clock of a later boot.
 void translate(History& history, const Moment& written, const Moment& now) {
   const seconds between = std::max(now.since_1970 - written.since_1970, seconds(0));
@@ -144,13 +167,15 @@ std::string to_text(const History& history, const Moment& written) {
         fmt::format("rung {} {} {} {} {} {}\n", to_string(static_cast<Rung>(i)), in_text(rung.last),
                     rung.useless, rung.effective, rung.ineffective, rung.failed);
   }
-  return text.append(footer) += '\n';
+  return text + checksum_line(text);
 }
 
 std::optional<History> history_from_text(std::string_view text, const Moment& now) {
   History history;
   Moment written;
-  Scanner scan(text);
+  const auto checked = without_checksum(text);
+  if (!checked) return std::nullopt;
+  Scanner scan(*checked);
   scan.line(header);
   scan.line("boot");
   written.boot_id = scan.word();
@@ -180,9 +205,12 @@ std::optional<History> history_from_text(std::string_view text, const Moment& no
   for (std::size_t i = 0; i < mitigation::rung_count; ++i) {
     scan_rung(scan, static_cast<Rung>(i), history.rungs[i]);
   }
-  scan.line(footer);
-  if (!scan.at_end()) return std::nullopt;
-  if (written.boot_id != now.boot_id) translate(history, written, now);
+  if (!scan.at_end() || !is_past(history, written.uptime)) return std::nullopt;
+  if (written.boot_id != now.boot_id) {
+    translate(history, written, now);
+  } else if (written.uptime > now.uptime) {
+    return std::nullopt;
+  }
   return history;
 }
 

@@ -21,12 +21,12 @@ struct Moment {
 /// Now.
 Moment moment(std::string boot_id);
 
-/// One line for each thing remembered, the last one "end".
+/// One line for each thing remembered, the last one a checksum of the others.
 std::string to_text(const mitigation::History& history, const Moment& written);
 
-/// Nothing where it is not what to_text() writes, or not whole. What was written in another boot is
-/// translated: actions keep their distance by the wall clock (by none, when that went backwards),
-/// counters stay, and what depends on the running kernel is forgotten.
+/// Nothing where it is not what to_text() writes, not whole, or of the future. What was written in
+/// another boot is translated: actions keep their distance by the wall clock (by none, when that
+/// went backwards), counters stay, and what depends on the running kernel is forgotten.
 std::optional<mitigation::History> history_from_text(std::string_view text, const Moment& now);
 
 }  // namespace cgctl::detail

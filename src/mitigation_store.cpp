@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -22,20 +23,79 @@ Result<std::string> boot_id_of(const Host& host) {
 
 std::string history_path(const std::string& directory) { return fs::join(directory, "history"); }
 
+constexpr std::size_t largest = std::size_t{256} << 10;
+
+/// The text of a file that can be a history; nothing for what is none: a link, a FIFO, a directory,
+/// more than `largest` bytes.
+Result<std::optional<std::string>> read_small_file(const std::string& path) {
+  const int fd = sys::open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  if (fd == -ELOOP || fd == -ENXIO) return std::nullopt;
+  if (fd < 0) return fail(fs::system_error("open", path, -fd));
+  const UniqueFd file(fd);
+  struct ::stat about {};
+  if (const int status = sys::stat(fd, about); status < 0) {
+    return fail(fs::system_error("look at", path, -status));
+  }
+  if (!S_ISREG(about.st_mode)) return std::nullopt;
+  std::string text(largest + 1, '\0');
+  std::size_t size = 0;
+  while (size < text.size()) {
+    const ssize_t got = sys::pread(fd, &text[size], text.size() - size, static_cast<off_t>(size));
+    if (got == -EINTR) continue;
+    if (got < 0) return fail(fs::system_error("read", path, static_cast<int>(-got)));
+    if (got == 0) break;
+    size += static_cast<std::size_t>(got);
+  }
+  if (size > largest) return std::nullopt;
+  text.resize(size);
+  return text;
+}
+
+/// Nothing where there is something else in its place.
 Result<std::optional<History>> read_history(const std::string& directory,
                                             const std::string& boot_id) {
-  const auto text = fs::read_trusted(history_path(directory));
+  const auto text = read_small_file(history_path(directory));
   if (!text) {
     if (text.error().os_errno == ENOENT) return History{};
     return fail(text.error());
   }
-  return detail::history_from_text(*text, detail::moment(boot_id));
+  if (!*text) return std::nullopt;
+  return detail::history_from_text(**text, detail::moment(boot_id));
 }
 
 Error directory_error(const char* operation, const std::string& path, int os_errno) {
   Error error = fs::system_error(operation, path, os_errno);
   error.hint = "name a directory that can be written with --state-dir";
   return error;
+}
+
+/// Renames what is at `path`; beside what cannot be replaced (a directory) under one more name.
+/// Returns the new name.
+Result<std::string> set_aside(const std::string& path) {
+  constexpr int most = 10;
+  std::string aside = path + ".corrupt";
+  for (int i = 1; ::rename(path.c_str(), aside.c_str()) != 0; ++i) {
+    const bool in_the_way =
+        errno == EISDIR || errno == ENOTDIR || errno == ENOTEMPTY || errno == EEXIST;
+    if (!in_the_way || i == most) return fail(directory_error("rename", path, errno));
+    aside = path + ".corrupt." + std::to_string(i);
+  }
+  return aside;
+}
+
+/// An empty file to write. A directory or a FIFO in its place is set aside.
+Result<UniqueFd> open_fresh(const std::string& path) {
+  const auto open = [&path] {
+    return sys::open_at(AT_FDCWD, path.c_str(),
+                        O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK, 0644);
+  };
+  int fd = open();
+  if (fd == -EISDIR || fd == -ENXIO) {
+    if (const auto aside = set_aside(path); !aside) return fail(aside.error());
+    fd = open();
+  }
+  if (fd < 0) return fail(directory_error("open", path, -fd));
+  return UniqueFd(fd);
 }
 
 Status write_all(int fd, std::string_view text, const std::string& path) {
@@ -58,9 +118,11 @@ Result<Store> Store::open(const Host& host, const std::string& directory) {
     return fail(directory_error("make directory", directory, errno));
   }
   const std::string path = fs::join(directory, "lock");
-  const int fd = sys::open_at(AT_FDCWD, path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW, 0644);
+  const int fd = sys::open_at(AT_FDCWD, path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
   if (fd < 0) return fail(directory_error("open", path, -fd));
   UniqueFd lock(fd);
+  // Who can open it can hold it.
+  if (::fchmod(fd, 0600) != 0) return fail(directory_error("protect", path, errno));
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) {
       return fail(Error::make(errc::busy, "lock", path, "another instance is at work",
@@ -84,22 +146,19 @@ Result<History> Store::load() const {
   if (!history) return fail(history.error());
   if (*history) return **history;
   const std::string path = history_path(directory_);
-  const std::string aside = path + ".corrupt";
-  if (::rename(path.c_str(), aside.c_str()) != 0)
-    return fail(directory_error("rename", path, errno));
-  warning_ = path + " was not understood and is kept as " + aside;
+  const auto aside = set_aside(path);
+  if (!aside) return fail(aside.error());
+  warning_ = path + " was not understood and is kept as " + *aside;
   return History{};
 }
 
 Status Store::save(const History& history) const {
   const std::string path = history_path(directory_);
   const std::string fresh = path + ".new";
-  const int fd =
-      sys::open_at(AT_FDCWD, fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644);
-  if (fd < 0) return fail(directory_error("open", fresh, -fd));
-  const UniqueFd file(fd);
+  const auto file = open_fresh(fresh);
+  if (!file) return fail(file.error());
   const std::string text = detail::to_text(history, detail::moment(boot_id_));
-  auto status = write_all(fd, text, fresh);
+  auto status = write_all(file->get(), text, fresh);
   if (status && ::rename(fresh.c_str(), path.c_str()) != 0) {
     status = fail(directory_error("rename", fresh, errno));
   }

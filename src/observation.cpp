@@ -129,7 +129,7 @@ Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Poli
     seen.ancestors = std::move(where->ancestors);
   }
   if (count->low >= policy.zombies_high) seen.pages_reparented = detail::reparents_pages(host);
-  seen.can_reap = ::access(detail::reaper_path(host).c_str(), F_OK) == 0;
+  seen.can_reap = ::access(detail::reaper_path(host).c_str(), W_OK) == 0;
   seen.can_reclaim = can_reclaim(host, seen.ancestors);
   seen.disk_busy = disks.busiest();
   return seen;

@@ -32,15 +32,21 @@ class Reclaimer {
         stat_(std::move(stat)),
         chunk_(std::clamp(bytes, std::min(smallest_chunk, largest_chunk), largest_chunk)),
         limit_(std::max(bytes, chunk_) * patience),
-        chunk_text_(std::to_string(chunk_)) {}
+        gentle_text_(std::to_string(chunk_) + " swappiness=0"),
+        plain_text_(std::to_string(chunk_)) {}
 
   [[nodiscard]] int run() const noexcept {
     std::uint64_t dying = count();
     unsigned useless = 0;
+    const std::string* text = &gentle_text_;
     for (std::uint64_t asked = 0; dying != 0 && useless < patience && asked < limit_;
          asked += chunk_) {
       // EAGAIN: less was reclaimed than asked for, which is as good a step as any.
-      const ssize_t done = write_chunk();
+      ssize_t done = write_chunk(*text);
+      if (done == -EINVAL && text != &plain_text_) {
+        text = &plain_text_;
+        done = write_chunk(*text);
+      }
       if (done < 0 && done != -EAGAIN) return static_cast<int>(-done);
       constexpr timespec moment{0, 20'000'000};
       ::nanosleep(&moment, nullptr);
@@ -52,9 +58,9 @@ class Reclaimer {
   }
 
  private:
-  [[nodiscard]] ssize_t write_chunk() const noexcept {
+  [[nodiscard]] ssize_t write_chunk(const std::string& text) const noexcept {
     for (;;) {
-      const ssize_t done = sys::write(control_.get(), chunk_text_.data(), chunk_text_.size());
+      const ssize_t done = sys::write(control_.get(), text.data(), text.size());
       if (done != -EINTR) return done;
     }
   }
@@ -72,7 +78,8 @@ class Reclaimer {
   UniqueFd stat_;
   std::uint64_t chunk_;
   std::uint64_t limit_;
-  std::string chunk_text_;
+  std::string gentle_text_;  ///< nothing of live cgroups is swapped out, where the kernel knows it
+  std::string plain_text_;
 };
 
 std::vector<Reclaimer> reclaimers(const Host& host, const std::vector<zombies::Ancestor>& ancestors,

@@ -58,14 +58,16 @@ std::optional<bool> reparents_pages(const Host& host) {
   const Hierarchy* const memory = host.find("memory");
   if (memory == nullptr || memory->version != Version::v2 || !host.live()) return std::nullopt;
   const std::string path = "/cgctl-probe-" + std::to_string(::getpid());
+  Removal all;
+  all.below = Removal::Below::remove;
+  // One that was killed left it, under the same PID: 1 in a container.
+  if (const auto left = host.open(path)) (void)left->remove(all);
   Creation how;
   how.controllers = {"memory"};
   const auto group = Group::create(host, path + "/held", how);
   if (!group) return std::nullopt;
   const auto above = host.open(path);
   const auto answer = above ? ask(*above, *group) : std::nullopt;
-  Removal all;
-  all.below = Removal::Below::remove;
   if (above) (void)above->remove(all);
   return answer;
 }

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -122,48 +124,46 @@ Result<nanoseconds> reap(const Host& host, detail::Isolation how) {
 
 // ---- files whose cache may go ----
 
-constexpr std::size_t most_files = 1024;
-
-/// Regular files alone: opening a FIFO or a device does things.
-void add_file(const char* path, std::vector<UniqueFd>& files) {
-  const int fd = sys::open_at(AT_FDCWD, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-  if (fd < 0) return;
-  UniqueFd file(fd);
-  struct ::stat about {};
-  if (sys::stat(fd, about) == 0 && S_ISREG(about.st_mode)) files.push_back(std::move(file));
-}
-
-std::vector<UniqueFd> open_files(const std::vector<std::string>& patterns) {
-  std::vector<UniqueFd> files;
+std::vector<std::string> names_of(const std::vector<std::string>& patterns) {
+  std::vector<std::string> names;
   for (const std::string& pattern : patterns) {
     ::glob_t found{};
     if (::glob(pattern.c_str(), GLOB_NOSORT, nullptr, &found) == 0) {
-      for (std::size_t i = 0; i < found.gl_pathc && files.size() < most_files; ++i) {
-        add_file(found.gl_pathv[i], files);
-      }
+      names.insert(names.end(), found.gl_pathv, found.gl_pathv + found.gl_pathc);
     }
     ::globfree(&found);
   }
-  return files;
+  return names;
+}
+
+/// Of regular files alone: opening a FIFO or a device does things.
+bool give_up_cache(const std::string& name) noexcept {
+  const int fd =
+      sys::open_at(AT_FDCWD, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  if (fd < 0) return false;
+  const UniqueFd file(fd);
+  struct ::stat about {};
+  if (sys::stat(fd, about) != 0 || !S_ISREG(about.st_mode)) return false;
+  // Dirty pages stay otherwise.
+  ::fdatasync(fd);
+  return ::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0;
 }
 
 Result<nanoseconds> advise(const Policy& policy, detail::Isolation how) {
   how.operation = "fadvise";
   for (const std::string& pattern : policy.files)
     how.path += (how.path.empty() ? "" : " ") + pattern;
-  const std::vector<UniqueFd> files = open_files(policy.files);
-  if (files.empty()) {
-    return fail(
-        Error::make(errc::unsupported, how.operation, how.path, "no regular file has such a name"));
+  const auto start = std::chrono::steady_clock::now();
+  const std::vector<std::string> names = names_of(policy.files);
+  how.deadline -= std::chrono::steady_clock::now() - start;
+  if (names.empty()) {
+    return fail(Error::make(errc::unsupported, how.operation, how.path, "no file has such a name"));
   }
-  const auto work = [&files]() noexcept {
-    for (const UniqueFd& file : files) {
-      // Dirty pages stay otherwise.
-      ::fdatasync(file.get());
-      ::posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED);
-    }
+  const auto work = [&names]() noexcept {
+    bool any = false;
+    for (const std::string& name : names) any = give_up_cache(name) || any;
     detail::drain_page_lists();
-    return 0;
+    return any ? 0 : ENOENT;
   };
   return detail::run_isolated(work, how);
 }

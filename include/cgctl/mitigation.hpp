@@ -79,8 +79,8 @@ Result<std::chrono::nanoseconds> drop_caches(const Host& host, Rung rung,
 /// The lock against a second instance, and the history kept between runs: two small files in a
 /// directory of their own (such as /var/lib/cgctl). Replaced atomically. Of another boot, what
 /// depends on the running kernel is forgotten, and times are translated by the wall clock, so that
-/// the number of actions a day holds over a reboot. Not understood, it is set aside and counts as
-/// empty.
+/// the number of actions a day holds over a reboot. What was changed, is of the future, longer than
+/// 256 KiB or no regular file is not understood: set aside, it counts as empty.
 class Store {
  public:
   /// Makes the directory when it is missing (one level) and takes the lock. errc::busy when another

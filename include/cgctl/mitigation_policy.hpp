@@ -104,7 +104,7 @@ struct Observation {
   std::optional<zombies::Residual> residual;
   zombies::SlabPins slab = zombies::SlabPins::unknown;
   std::vector<zombies::Ancestor> ancestors;
-  bool can_reap = false;     ///< the kernel has a reaper of zombies
+  bool can_reap = false;     ///< the kernel has a reaper of zombies that can be written to
   bool can_reclaim = false;  ///< memory.reclaim is there
   /// The kernel hands the pages of a removed cgroup to the one above (Linux 7.1), so that no page
   /// keeps it; absent where it was not asked (v1, fewer zombies than zombies_high) or cannot be.

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -112,6 +113,60 @@ TEST_F(DropCaches, NamesTheProcRootWhenThereIsNoSuchFile) {
   EXPECT_NE(took.error().hint.find("--proc-root"), std::string::npos);
 }
 
+/// Drops the page cache for the zombies that the captured machine has.
+class Acting : public DropCaches {
+ protected:
+  [[nodiscard]] Result<mitigation::Outcome> act() {
+    mitigation::Policy policy;
+    policy.still_for = 10ms;
+    const auto before = mitigation::observe(*host_, guard_, policy);
+    EXPECT_TRUE(before) << before.error().message();
+    Faults faults;
+    faults.on(Call::file_system, name).returns(fs::proc_magic).always();
+    prepare_(faults);
+    return mitigation::carry_out(
+        *host_, guard_, {mitigation::Decision::act, "", {Rung::drop_page_cache}}, policy, *before);
+  }
+  numa::CostGuard guard_;
+  std::function<void(Faults&)> prepare_;
+};
+
+TEST_F(Acting, IsDoneEvenWhenItCannotBeCountedAfterwards) {
+  for (const auto& prepare :
+       {+[](Faults& faults) { faults.on(Call::pread, "proc/cgroups").fails(EIO).always(); },
+        +[](Faults& faults) { faults.on(Call::open_at, "proc/cgroups").skip(1).fails(EMFILE); }}) {
+    test::put_file(control_, "");
+    prepare_ = prepare;
+    const auto outcome = act();
+    ASSERT_TRUE(outcome) << outcome.error().message();
+    EXPECT_EQ(test::file_text(control_), "1");
+    ASSERT_EQ(outcome->actions.size(), 1U);
+    EXPECT_EQ(outcome->actions[0].end, mitigation::End::done);
+    EXPECT_EQ(outcome->actions[0].zombies_after, outcome->actions[0].zombies_before);
+    ASSERT_TRUE(outcome->error);
+    EXPECT_NE(outcome->error->path.find("cgroups"), std::string::npos);
+    EXPECT_EQ(outcome->effect, mitigation::Effect::ineffective);
+    EXPECT_FALSE(outcome->after.read_cost_measured);
+  }
+}
+
+TEST_F(Acting, IsAnErrorOnlyBeforeTheFirstRung) {
+  prepare_ = [](Faults& faults) { faults.on(Call::open_at, "proc/cgroups").fails(EMFILE); };
+  const auto outcome = act();
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(test::file_text(control_), "");
+}
+
+TEST_F(Acting, ThatFailsAltogetherIsIneffectiveAndSaysWhy) {
+  prepare_ = [](Faults& faults) { faults.on(Call::write, name).fails(EACCES).always(); };
+  const auto outcome = act();
+  ASSERT_TRUE(outcome) << outcome.error().message();
+  ASSERT_TRUE(outcome->error);
+  EXPECT_EQ(outcome->error->os_errno, EACCES);
+  EXPECT_EQ(outcome->actions.at(0).end, mitigation::End::failed);
+  EXPECT_EQ(outcome->effect, mitigation::Effect::ineffective);
+}
+
 /// The same with the file of a vendor's reaper.
 class Reaper : public DropCaches {
  protected:
@@ -138,6 +193,15 @@ TEST_F(Reaper, HandsOnTheErrnoOfTheWrite) {
   const auto took = reap();
   ASSERT_FALSE(took);
   EXPECT_EQ(took.error().os_errno, EINVAL);
+}
+
+TEST_F(Reaper, IsDoneWhenItReapedOnce) {
+  Faults faults;
+  faults.on(Call::file_system, "memcg_reaper/reap").returns(sysfs);
+  faults.on(Call::write, "memcg_reaper/reap").skip(1).fails(EBUSY).in_child();
+  const auto took = reap();
+  EXPECT_TRUE(took) << took.error().message();
+  EXPECT_EQ(test::file_text(reap_), "1");
 }
 
 TEST_F(Reaper, IsOfSysfsOrNotTouched) {
@@ -182,19 +246,19 @@ class StoreFaults : public ::testing::Test {
 
 TEST_F(StoreFaults, AFullDiskLeavesTheOldHistoryAndNothingElse) {
   const Store store = open();
-  ASSERT_TRUE(store.save({100s, 1}));
+  ASSERT_TRUE(store.save({1s, 1}));
   for (const std::size_t written : {0U, 20U}) {
     Faults faults;
     if (written != 0) faults.on(Call::write, "history.new").at_most(written);
     faults.on(Call::write, "history.new").fails(ENOSPC);
-    const auto status = store.save({200s, 2});
+    const auto status = store.save({2s, 2});
     ASSERT_FALSE(status);
     EXPECT_EQ(status.error().os_errno, ENOSPC);
     EXPECT_NE(status.error().hint.find("--state-dir"), std::string::npos);
   }
   const auto history = store.load();
   ASSERT_TRUE(history);
-  EXPECT_EQ(history->last_action, 100s);
+  EXPECT_EQ(history->last_action, 1s);
   EXPECT_EQ(history->ineffective, 1);
   EXPECT_EQ(files(), (std::vector<std::string>{"history", "lock"}));
 }
@@ -204,24 +268,24 @@ TEST_F(StoreFaults, ShortAndInterruptedWritesAreContinued) {
   Faults faults;
   faults.on(Call::write, "history.new").at_most(7).times(3);
   faults.on(Call::write, "history.new").fails(EINTR);
-  const auto status = store.save({12345s, 3});
+  const auto status = store.save({2s, 3});
   ASSERT_TRUE(status) << status.error().message();
   const auto history = store.load();
   ASSERT_TRUE(history);
-  EXPECT_EQ(history->last_action, 12345s);
+  EXPECT_EQ(history->last_action, 2s);
   EXPECT_EQ(history->ineffective, 3);
   EXPECT_TRUE(store.warning().empty()) << store.warning();
 }
 
 TEST_F(StoreFaults, AHistoryThatCannotBeReadIsAnErrorAndStaysWhereItIs) {
   const Store store = open();
-  ASSERT_TRUE(store.save({100s, 1}));
+  ASSERT_TRUE(store.save({1s, 1}));
   Faults faults;
   faults.on(Call::pread, "history").fails(EIO);
   const auto history = store.load();
   ASSERT_FALSE(history);
   EXPECT_EQ(history.error().os_errno, EIO);
-  EXPECT_EQ(store.load()->last_action, 100s);
+  EXPECT_EQ(store.load()->last_action, 1s);
 }
 
 TEST_F(StoreFaults, ALockFileThatCannotBeOpenedNamesTheOption) {

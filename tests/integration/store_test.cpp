@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -13,6 +14,7 @@
 #include <optional>
 #include <string>
 
+#include "../../src/history_text.hpp"
 #include "../support/child.hpp"
 #include "../support/skip.hpp"
 #include "../support/temp_directory.hpp"
@@ -32,6 +34,15 @@ class RealStore : public ::testing::Test {
   }
   [[nodiscard]] Result<Store> open() const { return Store::open(*host_, directory_); }
 
+  /// Whole, with a time that has not come.
+  [[nodiscard]] static std::string of_the_future() {
+    std::string boot_id = test::file_text("/proc/sys/kernel/random/boot_id");
+    boot_id.pop_back();
+    History history;
+    history.actions.assign(24, mitigation::uptime() + 1h);
+    return detail::to_text(history, detail::moment(boot_id));
+  }
+
   const test::TempDirectory temp_;
   const std::string directory_ = temp_ / "state";
   const std::string history_ = directory_ + "/history";
@@ -50,7 +61,7 @@ TEST_F(RealStore, GivesBackWhatWasSaved) {
   const auto store = open();
   ASSERT_TRUE(store) << store.error().message();
   for (const History& history :
-       {History{12345s, 0}, History{0s, 4'000'000}, History{std::nullopt, 2}}) {
+       {History{mitigation::uptime(), 0}, History{0s, 4'000'000}, History{std::nullopt, 2}}) {
     const auto saved = store->save(history);
     ASSERT_TRUE(saved) << saved.error().message();
     for (const auto& back : {store->load(), Store::peek(*host_, directory_)}) {
@@ -95,14 +106,7 @@ TEST_F(RealStore, KeepsTheActionsOfAnotherBootAndForgetsWhatDependsOnItsKernel) 
   History history{then, 3};
   history.actions = {then - 1h, then};
   history.of(mitigation::Rung::drop_page_cache) = {then, 2, 5, 6, 7};
-  ASSERT_TRUE(store->save(history));
-  std::string text = test::file_text(history_);
-  std::string boot_id = test::file_text("/proc/sys/kernel/random/boot_id");
-  boot_id.pop_back();
-  const std::size_t at = text.find(boot_id);
-  ASSERT_NE(at, std::string::npos) << text;
-  test::put_file(history_,
-                 text.replace(at, boot_id.size(), "00000000-0000-0000-0000-000000000000"));
+  test::put_file(history_, detail::to_text(history, detail::moment("another-boot")));
   const auto back = store->load();
   ASSERT_TRUE(back) << back.error().message();
   ASSERT_EQ(back->actions.size(), 2U);
@@ -118,13 +122,15 @@ TEST_F(RealStore, KeepsTheActionsOfAnotherBootAndForgetsWhatDependsOnItsKernel) 
 TEST_F(RealStore, SetsAFileThatItDoesNotUnderstandAsideAndSaysSo) {
   const auto whole = [&] {
     const auto store = open();
-    EXPECT_TRUE(store->save({100s, 3}));
+    EXPECT_TRUE(store->save({1s, 3}));
     return test::file_text(history_);
   }();
   for (const std::string& corrupt :
        {std::string(), std::string("nonsense\n"), std::string(5000, '\0'),
         whole.substr(0, whole.size() / 2),
-        "cgctl mitigation history 1\n" + whole.substr(whole.find('\n') + 1)}) {
+        "cgctl mitigation history 1\n" + whole.substr(whole.find('\n') + 1),
+        std::string(std::size_t{300} << 10, '1'), of_the_future(),
+        std::string(whole).replace(whole.find("ineffective 3"), 13, "ineffective 4")}) {
     test::put_file(history_, corrupt);
     const auto store = open();
     ASSERT_TRUE(store);
@@ -136,6 +142,61 @@ TEST_F(RealStore, SetsAFileThatItDoesNotUnderstandAsideAndSaysSo) {
     EXPECT_EQ(test::file_text(history_ + ".corrupt"), corrupt);
     EXPECT_TRUE(store->save({1s, 0})) << "and works on";
   }
+}
+
+TEST_F(RealStore, SetsWhatIsNoFileAsideAndSaysSo) {
+  const auto make = [this](const std::string& what, const std::string& path) {
+    if (what == "directory") return std::filesystem::create_directories(path + "/full");
+    if (what == "FIFO") return ::mkfifo(path.c_str(), 0600) == 0;
+    std::filesystem::create_symlink(what == "loop" ? path : std::string(temp_ / "victim"), path);
+    return true;
+  };
+  test::put_file(temp_ / "victim", "precious");
+  for (const char* const what : {"directory", "FIFO", "loop", "link"}) {
+    const auto store = open();
+    ASSERT_TRUE(store);
+    ASSERT_TRUE(make(what, history_));
+    EXPECT_FALSE(Store::peek(*host_, directory_)->last_action) << what;
+    const auto history = store->load();
+    ASSERT_TRUE(history) << history.error().message();
+    EXPECT_FALSE(history->last_action);
+    EXPECT_NE(store->warning().find(history_ + ".corrupt"), std::string::npos) << store->warning();
+    EXPECT_TRUE(store->save({1s, 0})) << what;
+    EXPECT_EQ(store->load()->last_action, 1s);
+    std::filesystem::remove(history_);
+  }
+  EXPECT_EQ(test::file_text(temp_ / "victim"), "precious");
+}
+
+TEST_F(RealStore, WorksOnWhereDirectoriesAreInTheWay) {
+  const auto store = open();
+  ASSERT_TRUE(store);
+  for (const char* const name : {".corrupt", ".new", ".new.corrupt"}) {
+    ASSERT_TRUE(std::filesystem::create_directories(history_ + name + "/full"));
+  }
+  test::put_file(history_, "nonsense\n");
+  ASSERT_TRUE(store->load());
+  EXPECT_EQ(test::file_text(history_ + ".corrupt.1"), "nonsense\n");
+  const auto saved = store->save({1s, 2});
+  ASSERT_TRUE(saved) << saved.error().message();
+  EXPECT_EQ(store->load()->ineffective, 2);
+  EXPECT_TRUE(std::filesystem::is_directory(history_ + ".new.corrupt.1"));
+}
+
+TEST_F(RealStore, IsLockedByItsOwnerAlone) {
+  if (!test::is_root()) return test::skip("giving privileges up needs root");
+  ASSERT_EQ(::mkdir(directory_.c_str(), 0755), 0);
+  test::put_file(directory_ + "/lock", "");
+  ASSERT_EQ(::chmod((directory_ + "/lock").c_str(), 0644), 0);
+  { ASSERT_TRUE(open()); }
+  const std::string above = temp_ / ".";
+  ASSERT_EQ(::chmod(above.c_str(), 0755), 0);
+  EXPECT_EQ(test::in_child([&]() -> std::string {
+              if (::setresuid(65534, 65534, 65534) != 0) return "setresuid failed";
+              const int fd = ::open((directory_ + "/lock").c_str(), O_RDONLY);
+              return fd < 0 && errno == EACCES ? "" : "anybody can hold the lock";
+            }),
+            "");
 }
 
 TEST_F(RealStore, PeeksPastAFileThatItDoesNotUnderstandAndLeavesIt) {
@@ -156,14 +217,14 @@ TEST_F(RealStore, KeepsTheOldHistoryWholeWhenTheDiskIsFull) {
                 return "mount failed";
               const auto store = open();
               if (!store) return store.error().message();
-              if (const auto saved = store->save({100s, 1}); !saved) return saved.error().message();
+              if (const auto saved = store->save({1s, 1}); !saved) return saved.error().message();
               const std::string before = test::file_text(history_);
               {
                 std::ofstream filler(directory_ + "/filler");
                 for (int i = 0; i < 100 && filler; ++i)
                   filler << std::string(4096, 'x') << std::flush;
               }
-              const auto full = store->save({200s, 2});
+              const auto full = store->save({2s, 2});
               if (full) return "saved on a full disk";
               if (full.error().os_errno != ENOSPC) return full.error().message();
               if (full.error().hint.find("--state-dir") == std::string::npos)
@@ -171,8 +232,8 @@ TEST_F(RealStore, KeepsTheOldHistoryWholeWhenTheDiskIsFull) {
               if (test::file_text(history_) != before) return "the old history is gone";
               if (std::filesystem::exists(history_ + ".new")) return "half a history stays";
               std::filesystem::remove(directory_ + "/filler");
-              if (!store->save({200s, 2})) return "cannot save with room again";
-              return store->load()->last_action == 200s ? "" : "the new history is not there";
+              if (!store->save({2s, 2})) return "cannot save with room again";
+              return store->load()->last_action == 2s ? "" : "the new history is not there";
             }),
             "");
 }
@@ -208,7 +269,7 @@ TEST_F(RealStore, DoesNotFollowALinkLaidInItsWay) {
   std::filesystem::create_symlink(temp_ / "victim", history_ + ".new");
   const auto store = open();
   ASSERT_TRUE(store) << store.error().message();
-  EXPECT_FALSE(store->save({100s, 1}));
+  EXPECT_FALSE(store->save({1s, 1}));
   EXPECT_EQ(test::file_text(temp_ / "victim"), "precious");
 }
 

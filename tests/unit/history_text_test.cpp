@@ -84,6 +84,32 @@ TEST(HistoryText, AnyLineMissingOrChangedIsNotUnderstood) {
   }
 }
 
+TEST(HistoryText, AnyDigitChangedIsNotUnderstood) {
+  const std::string text = to_text(full(), now);
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    std::string other = text;
+    other[at] = other[at] == '7' ? '8' : '7';
+    EXPECT_FALSE(history_from_text(other, now)) << other;
+  }
+}
+
+TEST(HistoryText, OfTheFutureIsNotUnderstood) {
+  const auto of_the_future = [](auto change) {
+    History history = full();
+    change(history);
+    return !history_from_text(to_text(history, now), now);
+  };
+  const auto future = now.uptime + 1s;
+  EXPECT_FALSE(of_the_future([](History& history) { history.last_action = now.uptime; }));
+  EXPECT_TRUE(of_the_future([&](History& history) { history.last_action = future; }));
+  EXPECT_TRUE(of_the_future([&](History& history) { history.actions.push_back(future); }));
+  EXPECT_TRUE(of_the_future([&](History& history) { history.sample->at = future; }));
+  EXPECT_TRUE(of_the_future([&](History& history) { history.probe->at = future; }));
+  EXPECT_TRUE(of_the_future([&](History& history) { history.of(Rung::reap).last = future; }));
+  const Moment earlier{now.boot_id, now.uptime - 1s, now.since_1970};
+  EXPECT_FALSE(history_from_text(to_text(full(), now), earlier));
+}
+
 TEST(HistoryText, OfAnotherBootKeepsItsDistanceByTheWallClock) {
   const Moment later{"next-boot", 50s, now.since_1970 + 3600s};
   const auto back = history_from_text(to_text(full(), now), later);

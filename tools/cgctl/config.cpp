@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "cgctl/detail/fnv1a.hpp"
 #include "cgctl/filesystem.hpp"
 #include "command.hpp"
 #include "config_values.hpp"
@@ -108,10 +109,15 @@ Key number(const char* table, const char* name, const char* comment, double leas
 }
 
 template <class Member>
-Key size(const char* table, const char* name, const char* comment, Member member) {
+Key size(const char* table, const char* name, const char* comment, std::uint64_t least,
+         Member member) {
   return {table, name, comment,
-          [member](const toml::node& node, Configuration& out) {
-            member(out) = parse_size(text_of(node));
+          [member, least](const toml::node& node, Configuration& out) {
+            const std::uint64_t value = parse_size(text_of(node));
+            if (value < least) {
+              throw CLI::ValidationError(fmt::format("less than {}", size_text(least)));
+            }
+            member(out) = value;
           },
           [member](const Configuration& from) { return quoted(size_text(member(from))); }};
 }
@@ -154,6 +160,15 @@ Rung parse_rung(const std::string& name) {
   return *rung;
 }
 
+std::string parse_mount(const std::string& path) {
+  struct ::stat about {};
+  if (path.empty() || path.front() != '/' || ::stat(path.c_str(), &about) != 0 ||
+      !S_ISDIR(about.st_mode)) {
+    throw CLI::ValidationError(fmt::format("'{}' is not the absolute path of a directory", path));
+  }
+  return path;
+}
+
 /// Places in a Configuration.
 template <class T>
 auto in_policy(T Policy::*member) {
@@ -188,10 +203,10 @@ const std::vector<Key>& keys() {
       text("action", "files",
            "glob(7) patterns of files that are read no more, such as rotated logs",
            in_policy(&Policy::files)),
-      text("action", "sync", "mount points to write back before drop_caches=1; all when empty",
-           in_policy(&Policy::sync)),
+      list("action", "sync", "mount points to write back before drop_caches=1; all when empty",
+           in_policy(&Policy::sync), parse_mount, [](const std::string& path) { return path; }),
       time("action", "deadline", "of each of them", 1ms, in_policy(&Policy::deadline)),
-      size("action", "reclaim_chunk", "a write to memory.reclaim",
+      size("action", "reclaim_chunk", "a write to memory.reclaim", 4096,
            in_policy(&Policy::reclaim_chunk)),
       number("action", "min_effect", "the share of the zombies that must go to call it effective",
              0.001, 1, in_policy(&Policy::min_effect)),
@@ -212,7 +227,7 @@ const std::vector<Key>& keys() {
              in_policy(&Policy::memory_pressure_limit)),
       number("guard", "disk_busy", "percent of the time, the busiest disk; refuses above", 0, 100,
              in_policy(&Policy::disk_busy_limit)),
-      size("guard", "dirty", "bytes to be written back; refuses above",
+      size("guard", "dirty", "bytes to be written back; refuses above", 0,
            in_policy(&Policy::dirty_limit)),
       list(
           "guard", "windows",
@@ -251,31 +266,41 @@ bool is_table(std::string_view name) {
                      [name](const Key& key) { return key.table == name; });
 }
 
-/// Rules between values; the reason why they do not go together, and the key to name.
-std::optional<std::pair<const char*, std::string>> contradiction(const Configuration& all) {
-  const mitigation::Policy& policy = all.policy;
-  if (policy.zombies_low > policy.zombies_high) {
-    return std::pair("zombies_low", fmt::format("zombies_low {} is above zombies_high {}",
-                                                policy.zombies_low, policy.zombies_high));
-  }
-  if (policy.min_interval > policy.max_interval) {
-    return std::pair("min_interval",
-                     fmt::format("min_interval {} is longer than max_interval {}",
-                                 time_text(policy.min_interval), time_text(policy.max_interval)));
-  }
-  if (!all.listen.empty() && !is_unix_address(all.listen)) {
-    return std::pair("listen", fmt::format("'{}' is not unix:/PATH", all.listen));
-  }
-  return std::nullopt;
+struct Contradiction {
+  std::vector<const char*> keys;  ///< of which at least one must have been given
+  std::string reason;
+};
+
+bool slab_is_dropped_first(const std::vector<Rung>& ladder) {
+  const auto page_cache = std::find(ladder.begin(), ladder.end(), Rung::drop_page_cache);
+  return std::any_of(ladder.begin(), page_cache,
+                     [](Rung rung) { return rung == Rung::drop_slab || rung == Rung::drop_all; });
 }
 
-std::string hash_of(const Configuration& configuration) {
-  // FNV-1a: it is to tell configurations apart, not to withstand an attacker.
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : to_toml(configuration)) {
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+/// Rules between values, and for those that the command line can change too.
+std::optional<Contradiction> contradiction(const Configuration& all) {
+  const mitigation::Policy& policy = all.policy;
+  if (policy.zombies_low > policy.zombies_high) {
+    return Contradiction{{"zombies_low", "zombies_high"},
+                         fmt::format("zombies_low {} is above zombies_high {}", policy.zombies_low,
+                                     policy.zombies_high)};
   }
-  return fmt::format("{:016x}", hash);
+  if (policy.min_interval > policy.max_interval) {
+    return Contradiction{
+        {"min_interval", "max_interval"},
+        fmt::format("min_interval {} is longer than max_interval {}",
+                    time_text(policy.min_interval), time_text(policy.max_interval))};
+  }
+  if (policy.ladder.empty()) return Contradiction{{"ladder"}, "ladder: nothing may be done"};
+  if (slab_is_dropped_first(policy.ladder)) {
+    return Contradiction{{"ladder"}, "ladder: drop_caches=2 and 3 come after drop_caches=1 only"};
+  }
+  if (all.state_dir.empty()) return Contradiction{{"state_dir"}, "state_dir: no directory"};
+  if (!all.listen.empty() && !is_unix_address(all.listen)) {
+    return Contradiction{
+        {"listen"}, fmt::format("'{}' is not unix:/PATH, of at most 107 characters", all.listen)};
+  }
+  return std::nullopt;
 }
 
 /// `place` becomes what the command line says, if anything.
@@ -287,6 +312,17 @@ void override(Place& place, const std::optional<Value>& value) {
   } else {
     place = *value;
   }
+}
+
+/// Where the first of the keys is that there is.
+toml::source_position place_of(const toml::table& file, const std::vector<const char*>& keys) {
+  for (const char* const key : keys) {
+    for (const auto& [table_name, node] : file) {
+      const auto* const value = node.as_table()->get(key);
+      if (value != nullptr) return value->source().begin;
+    }
+  }
+  return {1, 1};
 }
 
 Result<Configuration> configuration_of(const toml::table& file, const std::string& path) {
@@ -314,12 +350,7 @@ Result<Configuration> configuration_of(const toml::table& file, const std::strin
   }
   if (!has_low) out.policy.zombies_low = out.policy.zombies_high / 2;
   if (const auto wrong = contradiction(out)) {
-    toml::source_position where{1, 1};
-    for (const auto& [table_name, node] : file) {
-      const auto* const value = node.as_table()->get(wrong->first);
-      if (value != nullptr) where = value->source().begin;
-    }
-    return fail(at(path, where, wrong->second));
+    return fail(at(path, place_of(file, wrong->keys), wrong->reason));
   }
   return out;
 }
@@ -345,7 +376,7 @@ Result<Configuration> find_config() {
 Result<Configuration> configure(const Overrides& overrides, Use use) {
   auto found = overrides.file.empty() ? find_config() : read_config(overrides.file);
   if (!found) return found;
-  found->hash = hash_of(*found);
+  found->hash = fmt::format("{:016x}", cgctl::detail::fnv1a(to_toml(*found)));
   mitigation::Policy& policy = found->policy;
   override(policy.zombies_high, overrides.high);
   if (overrides.high) policy.zombies_low = *overrides.high / 2;
@@ -365,7 +396,7 @@ Result<Configuration> configure(const Overrides& overrides, Use use) {
   if (overrides.force) policy.guards = mitigation::Guards::override_all;
   if (const auto wrong = contradiction(*found)) {
     return fail(Error::make(errc::invalid_argument, "configure",
-                            overrides.file.empty() ? "" : overrides.file, wrong->second));
+                            overrides.file.empty() ? "" : overrides.file, wrong->reason));
   }
   return found;
 }

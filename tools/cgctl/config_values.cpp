@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "cgctl/parse.hpp"
+#include "unix_socket.hpp"
 
 namespace cgctl::tool {
 namespace {
@@ -37,10 +38,12 @@ std::string_view cut(std::string_view& text, char separator) {
 
 /// "Mon-Fri", "Sat,Sun".
 bool add_days(std::string_view text, std::array<bool, 7>& days) {
-  while (!text.empty()) {
+  for (bool more = true; more;) {
+    more = text.find(',') != std::string_view::npos;
     std::string_view range = cut(text, ',');
+    const bool one = range.find('-') == std::string_view::npos;
     const auto first = day_named(cut(range, '-'));
-    const auto last = range.empty() ? first : day_named(range);
+    const auto last = one ? first : day_named(range);
     if (!first || !last) return false;
     for (std::size_t day = *first;; day = (day + 1) % days.size()) {
       days[day] = true;
@@ -116,6 +119,10 @@ std::string window_text(const Window& window) {
                      window.from % 60, window.to / 60, window.to % 60);
 }
 
-bool is_unix_address(std::string_view text) { return parse::starts_with(text, "unix:/"); }
+bool is_unix_address(std::string_view text) {
+  constexpr std::string_view scheme = "unix:";
+  return parse::starts_with(text, "unix:/") && text.back() != '/' &&
+         unix_address(text.substr(scheme.size())).has_value();
+}
 
 }  // namespace cgctl::tool

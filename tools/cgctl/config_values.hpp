@@ -20,7 +20,7 @@ std::string size_text(std::uint64_t bytes);
 mitigation::Window parse_window(const std::string& text);
 std::string window_text(const mitigation::Window& window);
 
-/// "unix:/PATH"
+/// "unix:/PATH", short enough for a socket
 bool is_unix_address(std::string_view text);
 
 }  // namespace cgctl::tool
