@@ -36,11 +36,12 @@ struct Model {
   /// Whether the kernel tells what pins zombies (v1).
   bool tells_pins = true;
   bool pages_reparented = false;
+  bool can_reclaim = false;  ///< v2 with memory.reclaim
   /// Minutes for which the disks are busy after the cache was given up.
   unsigned busy_after = 5;
 };
 
-/// Six kinds of churn.
+/// The kinds of churn.
 std::vector<Model> models();
 
 struct Result {
@@ -50,6 +51,7 @@ struct Result {
   std::uint64_t most_zombies = 0;
   double gibibytes_a_day = 0;            ///< page cache given up
   std::uint64_t useless = 0;             ///< actions that freed next to nothing
+  std::uint64_t drops = 0;               ///< of caches, by cgctl
   std::uint64_t while_busy = 0;          ///< actions while the disks were busy
   std::uint64_t refused = 0;             ///< looks at which a guard spoke against acting
   std::chrono::seconds longest_pause{};  ///< between two actions

@@ -56,6 +56,18 @@ TEST(MitigationOverMonths, ActsBeforeAReadPassesItsLimitInASteadyLeak) {
             Policy{}.read_cost_limit);
 }
 
+TEST(MitigationOverMonths, ReclaimsWithoutDroppingCachesWhereTheKernelCan) {
+  const Result result = run("leak on v2");
+  EXPECT_GT(result.actions_a_day, 1);
+  EXPECT_EQ(result.useless, 0);
+  EXPECT_EQ(result.drops, 0);
+  EXPECT_LE(result.most_zombies, Policy{}.zombies_high);
+  EXPECT_LT(result.gibibytes_a_day, 1);
+  Model without = model("leak on v2");
+  without.can_reclaim = false;
+  EXPECT_GT(simulation::run_policy(without, {}, months).drops, 0);
+}
+
 TEST(MitigationOverMonths, StopsActingWhereItDoesNotHelp) {
   const Result result = run("tmpfs pins");
   // Each doubling once, then once a day.
