@@ -34,7 +34,8 @@ show_at() {
 steady() {
   sed -E 's/(numa_stat takes|take up to|took|killed after) [0-9.]+ [num]?s/\1 TIME/
     s/"(read_cost|predicted)_us":[0-9.]+/"\1_us":N/
-    s/--budget [0-9]+ms/--budget TIME/'
+    s/--budget [0-9]+ms/--budget TIME/
+    s/"time":"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z"/"time":"NOW"/'
 }
 
 # copy_of TREE NAME: a captured tree of one's own to change, in the case's directory.

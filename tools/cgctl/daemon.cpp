@@ -140,7 +140,7 @@ class Daemon {
   void log(const Report& report);
   void log_change(const Report& report);
   void reload();
-  void serve_at(const std::string& address);
+  [[nodiscard]] bool serve_at(const std::string& address);
   void show_metrics(const Report& report);
   [[nodiscard]] nanoseconds jitter();
   [[nodiscard]] nanoseconds next_look();
@@ -251,12 +251,19 @@ void Daemon::verify() {
   log(whole);
 }
 
-void Daemon::serve_at(const std::string& address) {
-  server_.reset();
-  if (address.empty()) return;
+/// False: nobody can be answered there, and who asks where it listened still is.
+bool Daemon::serve_at(const std::string& address) {
+  if (address.empty()) {
+    server_.reset();
+    return true;
+  }
   auto server = MetricsServer::listen(address);
-  if (!server) return warn(server.error().message());
+  if (!server) {
+    warn(server.error().message());
+    return false;
+  }
   server_.emplace(std::move(*server));
+  return true;
 }
 
 void Daemon::reload() {
@@ -265,7 +272,9 @@ void Daemon::reload() {
   if (!fresh) {
     warn("kept the configuration it has: " + fresh.error().message());
   } else {
-    if (fresh->listen != configuration_.listen) serve_at(fresh->listen);
+    if (fresh->listen != configuration_.listen && !serve_at(fresh->listen)) {
+      fresh->listen = configuration_.listen;
+    }
     if (fresh->state_dir != configuration_.state_dir) {
       warn("state_dir changes with a restart only");
     }

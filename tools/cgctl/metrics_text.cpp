@@ -141,6 +141,15 @@ std::string metrics_text(const Observation& seen, const mitigation::Plan& plan,
   const auto now = std::chrono::duration<double>(looked.time_since_epoch()).count();
   text.gauge("cgctl_last_run_timestamp_seconds", "When the machine was last looked at.",
              fmt::format("{:.0f}", now));
+  double last_look = 0;
+  if (history.sample) {
+    const auto ago = mitigation::uptime() - history.sample->at;
+    last_look = now - static_cast<double>(ago.count());
+  }
+  text.gauge(
+      "cgctl_mitigation_last_look_timestamp_seconds",
+      "When cgctl mitigate last looked, as far as it has written that down; 0: not since boot.",
+      fmt::format("{:.0f}", last_look));
   if (history.last_action) {
     const auto ago = mitigation::uptime() - *history.last_action;
     text.gauge("cgctl_mitigation_last_action_timestamp_seconds", "When the last action ended.",
@@ -163,6 +172,8 @@ Status write_metrics(const std::string& path, const std::string& text) {
     return fail(fs::system_error(operation, path, reason));
   };
   if (!file) return failed("write metrics");
+  // For node_exporter, which is another user, whatever the umask.
+  if (::fchmod(file.get(), 0644) != 0) return failed("write metrics");
   if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     return failed("write metrics");
   }

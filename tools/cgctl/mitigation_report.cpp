@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -129,7 +130,7 @@ void add_outcome(Json& one, const Report& report) {
   if (report.outcome->error) one["error"] = report.outcome->error->message();
   one["zombies_freed"] = less(before.zombies.low, after.zombies.low);
   one["read_cost_saved_us"] = nullptr;
-  if (before.read_cost && after.read_cost) {
+  if (before.read_cost_measured && after.read_cost_measured) {
     const auto saved = *before.read_cost - *after.read_cost;
     one["read_cost_saved_us"] = static_cast<double>(saved.count()) / 1e3;
   }
@@ -171,6 +172,7 @@ std::string text_of(const Report& report) {
 
 nlohmann::ordered_json json_of(const Report& report) {
   Json one{{"schema", 1},
+           {"time", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(report.looked))},
            {"decision", decision_of(report)},
            {"reason", report.plan.reason},
            {"before", json_of(report.before)},

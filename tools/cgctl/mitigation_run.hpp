@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <ctime>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -28,6 +29,7 @@ struct Refaults {
 struct Report {
   mitigation::Observation before;
   mitigation::Plan plan;
+  std::time_t looked = std::time(nullptr);
   std::optional<mitigation::Outcome> outcome = {};  ///< when something was done
   std::chrono::nanoseconds duration{};              ///< of the action, waiting included
   /// At its end: mitigation::refaults().
