@@ -15,6 +15,7 @@
 #include <string>
 #include <thread>
 
+#include "blocked_signals.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/unique_fd.hpp"
 
@@ -80,14 +81,18 @@ Result<std::chrono::nanoseconds> run_isolated(const std::function<int()>& work,
   UniqueFd writing(ends[1]);
   const auto start = Clock::now();
   const pid_t parent = ::getpid();
-  const pid_t child = ::fork();
-  if (child < 0) return fail(fs::system_error(how.operation, how.path, errno));
-  if (child == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (::getppid() != parent) ::_exit(1);
-    const int verdict = work();
-    const ssize_t told = ::write(writing.get(), &verdict, sizeof verdict);
-    ::_exit(told == sizeof verdict ? 0 : 1);
+  pid_t child = 0;
+  {
+    const BlockedSignals blocked;
+    child = ::fork();
+    if (child < 0) return fail(fs::system_error(how.operation, how.path, errno));
+    if (child == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (::getppid() != parent) ::_exit(1);
+      const int verdict = work();
+      const ssize_t told = ::write(writing.get(), &verdict, sizeof verdict);
+      ::_exit(told == sizeof verdict ? 0 : 1);
+    }
   }
   writing.reset();
   int verdict = 0;

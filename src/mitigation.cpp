@@ -115,7 +115,7 @@ Result<Outcome> carry_out(const Host& host, numa::CostGuard& guard, const Plan& 
   if (all_failed(outcome.actions)) outcome.error = outcome.actions.back().error;
   outcome.after = unseen(before, zombies);
   if (!outcome.error) {
-    if (auto after = observe(host, guard, policy)) {
+    if (auto after = observe(host, guard, policy, {}, Intent::look)) {
       outcome.after = std::move(*after);
     } else {
       outcome.error = after.error();

@@ -110,7 +110,7 @@ std::optional<std::uint64_t> refaults(const Host& host) {
 }
 
 Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Policy& policy,
-                            const History& history) {
+                            const History& history, Intent intent) {
   Observation seen;
   const auto count = zombies::count(host);
   if (!count) return fail(count.error());
@@ -128,7 +128,9 @@ Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Poli
     seen.slab = where->slab;
     seen.ancestors = std::move(where->ancestors);
   }
-  if (count->low >= policy.zombies_high) seen.pages_reparented = detail::reparents_pages(host);
+  if (intent == Intent::act && count->low >= policy.zombies_high) {
+    seen.pages_reparented = detail::reparents_pages(host);
+  }
   seen.can_reap = ::access(detail::reaper_path(host).c_str(), W_OK) == 0;
   seen.can_reclaim = can_reclaim(host, seen.ancestors);
   seen.disk_busy = disks.busiest();

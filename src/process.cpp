@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <thread>
 
+#include "blocked_signals.hpp"
 #include "cgctl/filesystem.hpp"
 #include "group_detail.hpp"
 
@@ -118,23 +119,6 @@ Error attach_failure(const Group& group, const Group::Place& place, int os_errno
                               place.hierarchy->version);
 }
 
-/// With all signals blocked until its end, so that none of the caller's handlers runs in the child.
-class Blocked {
- public:
-  Blocked() noexcept {
-    sigset_t all;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  Blocked(const Blocked&) = delete;
-  Blocked& operator=(const Blocked&) = delete;
-  ~Blocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  [[nodiscard]] const sigset_t& before() const noexcept { return before_; }
-
- private:
-  sigset_t before_{};
-};
-
 /// Whether the child has said something, or has become the program, before `stop` was readable.
 bool heard(int pipe, int stop) noexcept {
   std::array<pollfd, 2> watched{{{pipe, POLLIN, 0}, {stop, POLLIN, 0}}};
@@ -216,7 +200,7 @@ Result<Child> start(const Group& group, const Command& command) {
     if (place.hierarchy->version == Version::v2) born = &place;
   }
   {
-    const Blocked blocked;
+    const detail::BlockedSignals blocked;
     start.mask = command.signal_mask.value_or(blocked.before());
     int pidfd = -1;
     long pid = born == nullptr ? -ENOSYS : clone_into(born->directory.get(), pidfd);

@@ -41,14 +41,19 @@ std::uint64_t page_cache(const Host& host);
 /// workingset_refault).
 std::optional<std::uint64_t> refaults(const Host& host);
 
+/// What a look is for.
+enum class Intent {
+  look,  ///< nothing is changed
+  act,  ///< on v2 with as many zombies as call for action a cgroup is made for a moment, to ask the
+        ///< kernel whether pages keep zombies (Observation::pages_reparented)
+};
+
 /// Looks at the machine; costs one count, one attribution, a tenth of a second for the load of the
 /// disks, and a few cheap reads of the root's numa_stat, or a single dear one, or none and its
 /// predicted cost where that is above ten times Policy::read_cost_limit. Where `history` has a
-/// probe younger than probe_interval, the cost is predicted from that without a read. On v2 with as
-/// many zombies as call for action it makes a cgroup for a moment, to ask the kernel whether pages
-/// keep zombies.
+/// probe younger than probe_interval, the cost is predicted from that without a read.
 Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Policy& policy,
-                            const History& history = {});
+                            const History& history = {}, Intent intent = Intent::act);
 
 struct Outcome {
   std::vector<Action> actions;

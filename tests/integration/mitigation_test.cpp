@@ -122,6 +122,9 @@ TEST_F(RealMitigation, FindsOutWhetherPagesKeepRemovedCgroups) {
   }
   const Policy untroubled;
   EXPECT_FALSE(look(untroubled)->pages_reparented) << "asked only when there is a need";
+  const auto rehearsed = observe(host(), guard_, policy, {}, Intent::look);
+  ASSERT_TRUE(rehearsed) << rehearsed.error().message();
+  EXPECT_FALSE(rehearsed->pages_reparented) << "nothing is changed, so nothing is asked";
 }
 
 TEST_F(RealMitigation, DropsCachesAndLeavesAtMostFiveOfAHundredPageCacheZombies) {

@@ -454,9 +454,10 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "--probe", options->probe,
       "make 256 empty memory cgroups for a moment (below\ncgctl-doctor-PID, removed at "
       "once) to measure\nwhether the kernel walks; needs root");
-  command->add_flag("--measure", options->measure,
-                    "read the root's memory.numa_stat once even when it\nmay take more than 100 ms; "
-                    "the kubelet does so every few\nseconds anyway");
+  command->add_flag(
+      "--measure", options->measure,
+      "read the root's memory.numa_stat once even when it\nmay take more than 100 ms; "
+      "the kubelet does so every few\nseconds anyway");
   command->footer(
       "Examples:\n"
       "  cgctl doctor\n"

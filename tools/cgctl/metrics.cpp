@@ -23,7 +23,7 @@ Result<std::string> look(const Host& host, const Configuration& configuration) {
   mitigation::Policy gentle = configuration.policy;
   gentle.read_cost_limit /= 10;
   numa::CostGuard guard;
-  const auto seen = mitigation::observe(host, guard, gentle, *history);
+  const auto seen = mitigation::observe(host, guard, gentle, *history, mitigation::Intent::look);
   if (!seen) return fail(seen.error());
   const auto plan = mitigation::decide(*seen, *history, configuration.policy, mitigation::uptime());
   return metrics_text(*seen, plan, *history, configuration, std::chrono::system_clock::now());

@@ -92,7 +92,8 @@ Result<Report> rehearse(const Host& host, const Configuration& configuration) {
   auto history = Store::peek(host, configuration.state_dir);
   if (!history) return fail(history.error());
   numa::CostGuard guard;
-  auto before = mitigation::observe(host, guard, configuration.policy, *history);
+  auto before =
+      mitigation::observe(host, guard, configuration.policy, *history, mitigation::Intent::look);
   if (!before) return fail(before.error());
   const auto now = mitigation::uptime();
   mitigation::note(*history, *before, configuration.policy, now);
