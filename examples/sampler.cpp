@@ -31,8 +31,8 @@ cgctl::Status watch(const char* path, int seconds) {
   if (!sampler) return cgctl::fail(sampler.error());
   auto next = std::chrono::steady_clock::now();
   for (int second = 0; second < seconds; ++second) {
-    sampler->sample(show);
-    std::printf("%zu cgroups\n", sampler->size());
+    const std::size_t unread = sampler->sample(show);
+    std::printf("%zu cgroups, %zu of them not read whole\n", sampler->size(), unread);
     std::this_thread::sleep_until(next += std::chrono::seconds(1));
     if (auto status = sampler->refresh(); !status) return status;
   }

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -27,12 +28,16 @@ std::size_t half_of_the_limit() {
   return static_cast<std::size_t>(limit.rlim_cur / 2);
 }
 
-/// A short file's text; empty when it could not be read.
-std::string_view read_short(int fd, std::array<char, 1024>& buffer) noexcept {
+/// The size of a short file's text, or a negated errno.
+ssize_t read_short(int fd, std::array<char, 1024>& buffer) noexcept {
   ssize_t got = -EINTR;
   while (got == -EINTR) got = sys::pread(fd, buffer.data(), buffer.size(), 0);
-  return {buffer.data(), got < 0 ? 0 : static_cast<std::size_t>(got)};
+  return got;
 }
+
+bool is_gone(int status) noexcept { return status == -ENOENT || status == -ENODEV; }
+
+bool too_many_are_open(int status) noexcept { return status == -EMFILE || status == -ENFILE; }
 
 }  // namespace
 
@@ -115,21 +120,37 @@ Result<Sampler> Sampler::open(const Host& host, std::string_view path, Config co
   return sampler;
 }
 
-int Sampler::open_file(const Source& source, const Entry& entry, std::string& path) const {
+/// A descriptor, or a negated errno. The usage of an entry whose file is another one than before is
+/// forgotten: the cgroup was removed and made again. Since Linux 4.14 (commit 4a3ef68acacf) inode
+/// numbers of cgroups come back only after billions of others.
+int Sampler::open_file(Figure figure, Entry& entry, std::string& path) const {
+  const Source& source = sources_.at(figure);
   path.assign(entry.path, 1);
   if (!path.empty()) path.push_back('/');
   path.append(source.file);
   const int directory = source.hierarchy->directory.get();
-  const int opened = sys::open_beneath(directory, path.c_str(), O_RDONLY);
-  if (opened != -ENOSYS && opened != -EPERM && opened != -EXDEV) return opened;
-  auto fd = fs::open_beneath(directory, path, O_RDONLY, path);
-  return fd ? fd->release() : -fd.error().os_errno;
+  int opened = sys::open_beneath(directory, path.c_str(), O_RDONLY);
+  if (opened == -ENOSYS || opened == -EPERM || opened == -EXDEV) {
+    auto fd = fs::open_beneath(directory, path, O_RDONLY, path);
+    opened = fd ? fd->release() : -fd.error().os_errno;
+  }
+  const bool counts_usage =
+      figure == cpu_usage || (figure == cpu_stat && source.hierarchy->version == Version::v2);
+  if (opened < 0 || !counts_usage) return opened;
+  struct ::stat found {};
+  if (const int status = sys::stat(opened, found); status < 0) {
+    sys::close(opened);
+    return status;
+  }
+  std::uint64_t& inode = entry.inodes.at(figure);
+  if (inode != found.st_ino) entry.usage.reset();
+  inode = found.st_ino;
+  return opened;
 }
 
-/// Lowers the budget to what the process may open, less some to read the others by name.
-void Sampler::lower_budget() {
-  constexpr std::size_t reserve = 16;
-  most_ = kept_ > reserve ? kept_ - reserve : 0;
+/// Lowers the budget, and gives up what is kept beyond it: that of the last entries first.
+void Sampler::keep_at_most(std::size_t most) {
+  most_ = most;
   for (auto entry = entries_.rbegin(); entry != entries_.rend() && kept_ > most_; ++entry) {
     for (std::size_t i = 0; i < figure_count && kept_ > most_; ++i) {
       if (entry->states.at(i) != Entry::kept) continue;
@@ -142,20 +163,21 @@ void Sampler::lower_budget() {
 
 void Sampler::open_files(Entry& entry) {
   for (std::size_t i = 0; i < figure_count; ++i) {
-    const Source& source = sources_.at(i);
     Entry::State& state = entry.states.at(i);
     const bool room = kept_ < most_;
     const bool settled = state == Entry::kept || (state == Entry::by_name && !room);
-    if (source.hierarchy == nullptr || settled) continue;
-    UniqueFd fd(open_file(source, entry, found_->path));
+    if (sources_.at(i).hierarchy == nullptr || settled) continue;
+    UniqueFd fd(open_file(static_cast<Figure>(i), entry, found_->path));
     if (fd && room) {
       entry.fds.at(i) = std::move(fd);
       state = Entry::kept;
       ++kept_;
-    } else {
-      const bool too_many = fd.get() == -EMFILE || fd.get() == -ENFILE;
-      if (too_many) lower_budget();
-      state = fd || too_many ? Entry::by_name : Entry::absent;
+      continue;
+    }
+    state = is_gone(fd.get()) ? Entry::absent : Entry::by_name;
+    constexpr std::size_t to_read_the_others = 16;
+    if (too_many_are_open(fd.get())) {
+      keep_at_most(kept_ > to_read_the_others ? kept_ - to_read_the_others : 0);
     }
   }
 }
@@ -185,25 +207,39 @@ Status Sampler::find() {
   return {};
 }
 
+void Sampler::count_kept() noexcept {
+  kept_ = 0;
+  for (const Entry& entry : entries_) {
+    kept_ +=
+        static_cast<std::size_t>(std::count(entry.states.begin(), entry.states.end(), Entry::kept));
+  }
+}
+
 Status Sampler::refresh() {
-  if (auto status = find(); !status) return status;
+  count_kept();
+  Status walked = find();
+  while (!walked && too_many_are_open(-walked.error().os_errno) && kept_ > 0) {
+    keep_at_most(kept_ / 2);
+    walked = find();
+  }
+  if (!walked) return walked;
   Found& found = *found_;
   std::size_t old = 0;
-  const auto is_gone = [&](std::size_t limit) {
+  const auto forget = [&](std::size_t limit) {
     for (; old < limit; ++old) entries_[old].path.clear();
   };
   for (const std::size_t start : found.starts) {
     const std::string_view path = found.at(start);
     std::size_t next = old;
     while (next < entries_.size() && entries_[next].path < path) ++next;
-    is_gone(next);
+    forget(next);
     if (old < entries_.size() && entries_[old].path == path) {
       ++old;
     } else {
       found.added.push_back(start);
     }
   }
-  is_gone(entries_.size());
+  forget(entries_.size());
   entries_.erase(std::remove_if(entries_.begin(), entries_.end(),
                                 [](const Entry& entry) { return entry.path.empty(); }),
                  entries_.end());
@@ -212,11 +248,7 @@ Status Sampler::refresh() {
     std::sort(entries_.begin(), entries_.end(),
               [](const Entry& a, const Entry& b) { return a.path < b.path; });
   }
-  kept_ = 0;
-  for (const Entry& entry : entries_) {
-    kept_ +=
-        static_cast<std::size_t>(std::count(entry.states.begin(), entry.states.end(), Entry::kept));
-  }
+  count_kept();
   for (Entry& entry : entries_) open_files(entry);
   return {};
 }
@@ -225,21 +257,14 @@ bool Sampler::read(Entry& entry, Scratch& scratch, Sample& out) {
   out.path = entry.path;
   const auto now = std::chrono::steady_clock::now();
   bool any = false;
+  bool failed = false;
   for (std::size_t i = 0; i < figure_count; ++i) {
     if (entry.states.at(i) == Entry::absent) continue;
-    const auto figure = static_cast<Figure>(i);
-    if (entry.states.at(i) == Entry::kept) {
-      if (read(figure, entry.fds.at(i).get(), scratch, out)) {
-        any = true;
-      } else {
-        entry.fds.at(i).reset();
-        entry.states.at(i) = Entry::absent;
-      }
-      continue;
-    }
-    const UniqueFd fd(open_file(sources_.at(i), entry, scratch.path_));
-    if (fd && read(figure, fd.get(), scratch, out)) any = true;
+    const int status = read(static_cast<Figure>(i), entry, scratch, out);
+    any = any || status == 0;
+    failed = failed || (status != 0 && !is_gone(status));
   }
+  if (failed) ++scratch.unread_;
   if (out.cpu.usage) {
     if (entry.usage && *out.cpu.usage >= *entry.usage && now > entry.at) {
       out.cpus = static_cast<double>((*out.cpu.usage - *entry.usage).count()) /
@@ -251,27 +276,45 @@ bool Sampler::read(Entry& entry, Scratch& scratch, Sample& out) {
   return any;
 }
 
-bool Sampler::read(Figure figure, int fd, Scratch& scratch, Sample& out) const {
+/// 0 or a negated errno. A kept file that cannot be read is that of a removed cgroup: there may be
+/// another one of that name.
+int Sampler::read(Figure figure, Entry& entry, Scratch& scratch, Sample& out) const {
+  if (entry.states.at(figure) == Entry::kept) {
+    const int status = read(figure, entry.fds.at(figure).get(), scratch, out);
+    if (!is_gone(status)) return status;
+    entry.fds.at(figure).reset();
+    entry.states.at(figure) = Entry::by_name;
+    if (figure <= cpu_usage) entry.usage.reset();
+  }
+  const UniqueFd fd(open_file(figure, entry, scratch.path_));
+  return fd ? read(figure, fd.get(), scratch, out) : fd.get();
+}
+
+/// 0 or a negated errno.
+int Sampler::read(Figure figure, int fd, Scratch& scratch, Sample& out) const {
   const Source& source = sources_.at(figure);
   if (figure == memory_stat) {
-    const bool done =
-        memory::read_stat(fd, source.hierarchy->version, source.file, scratch.memory_).has_value();
-    if (done) out.memory_stat = &scratch.memory_;
-    return done;
+    const Status status =
+        memory::read_stat(fd, source.hierarchy->version, source.file, scratch.memory_);
+    if (!status) return status.error().os_errno != 0 ? -status.error().os_errno : -EBADMSG;
+    out.memory_stat = &scratch.memory_;
+    return 0;
   }
   std::array<char, 1024> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): the kernel's
-  const std::string_view text = read_short(fd, buffer);
+  const ssize_t size = read_short(fd, buffer);
+  if (size < 0) return static_cast<int>(size);
+  const std::string_view text(buffer.data(), static_cast<std::size_t>(size));
   if (figure == cpu_stat) {
-    return cpu::parse(text, source.hierarchy->version, out.cpu).has_value();
+    return cpu::parse(text, source.hierarchy->version, out.cpu) ? 0 : -EBADMSG;
   }
   const auto number = parse::whole_number(text);
-  if (!number) return false;
+  if (!number) return -EBADMSG;
   if (figure == memory_usage) {
     out.memory_usage = number;
   } else {
     out.cpu.usage = nanoseconds(*number);
   }
-  return true;
+  return 0;
 }
 
 }  // namespace cgctl

@@ -36,19 +36,22 @@ struct Sample {
 ///
 /// Keeps descriptors open, up to four for each cgroup on v1 and three on v2, and takes one pread(2)
 /// for each in a sample. Cgroups for which none are left are sampled all the same: their files are
-/// opened each time, which costs about five times as much. sample() allocates nothing once it has
-/// seen each kind of file; a cgroup takes less than 1 KiB, its descriptors apart.
+/// opened each time, one at a time, which costs two to three times as much. sample() allocates
+/// nothing once it has seen each kind of file; a cgroup takes less than 1 KiB, its descriptors
+/// apart.
 ///
 ///     auto sampler = cgctl::Sampler::open(*host, "/kubepods");
 ///     for (;; wait()) {
 ///       sampler->refresh();  // now and then: what was made or removed meanwhile
-///       sampler->sample([](const cgctl::Sample& sample) { use(sample); });
+///       const auto unread = sampler->sample([](const cgctl::Sample& sample) { use(sample); });
+///       if (unread != 0) warn(unread);
 ///     }
 class Sampler {
  public:
   struct Config {
     /// The most descriptors to keep. Nothing: half of those that the process may have
-    /// (RLIMIT_NOFILE). More than it can have is lowered to that, less a few to read the others.
+    /// (RLIMIT_NOFILE). More than it can have is lowered for good: to that, less a few to read the
+    /// others, and by half each time refresh() finds too few left to walk with.
     std::optional<std::size_t> descriptors;
   };
   /// What one thread needs to take samples.
@@ -56,6 +59,7 @@ class Sampler {
     friend class Sampler;
     memory::Stat memory_;
     std::string path_;
+    std::size_t unread_ = 0;
   };
 
   /// Finds the cgroup `path` and those below. errc::vanished when there is none, errc::unsupported
@@ -71,7 +75,8 @@ class Sampler {
   ~Sampler();
 
   /// Finds what was made since, in all hierarchies, and forgets what was removed. A walk like that
-  /// of zombies::count(). Not while another thread samples.
+  /// of zombies::count(): one descriptor for each level, for which kept ones are given up where the
+  /// process has no others (EMFILE when that is not enough). Not while another thread samples.
   Status refresh();
 
   /// The number of cgroups, removed ones included until the next refresh().
@@ -79,20 +84,27 @@ class Sampler {
   /// The number of descriptors kept.
   [[nodiscard]] std::size_t descriptors() const noexcept { return kept_; }
 
-  /// Calls `visit(const Sample&)` for each cgroup, sorted by path; removed ones are left out.
+  /// Calls `visit(const Sample&)` for each cgroup, sorted by path; removed ones are left out. One
+  /// that was removed and made again is a new one.
+  ///
+  /// Returns the number of cgroups that are there and of which a file could not be read, because
+  /// the process has no descriptor left to open it (EMFILE), or the kernel refused (EACCES, ENOMEM)
+  /// or wrote what cannot be parsed: they lack those figures, and are left out when they lack all.
   template <class Visit>
-  void sample(Visit visit) {
-    sample(own_, 0, 1, visit);
+  std::size_t sample(Visit visit) {
+    return sample(own_, 0, 1, visit);
   }
   /// The same for the part `part` of `parts`, 0 to parts - 1: a thread for each, with a scratch of
-  /// its own.
+  /// its own. Cgroups that follow each other are of different parts, so that each part has as many
+  /// whose files are kept open.
   template <class Visit>
-  void sample(Scratch& scratch, std::size_t part, std::size_t parts, Visit visit) {
-    const std::size_t end = entries_.size() * (part + 1) / parts;
-    for (std::size_t i = entries_.size() * part / parts; i < end; ++i) {
+  std::size_t sample(Scratch& scratch, std::size_t part, std::size_t parts, Visit visit) {
+    scratch.unread_ = 0;
+    for (std::size_t i = part; i < entries_.size(); i += parts) {
       Sample sample;
       if (read(entries_[i], scratch, sample)) visit(static_cast<const Sample&>(sample));
     }
+    return scratch.unread_;
   }
 
  private:
@@ -106,18 +118,21 @@ class Sampler {
     std::string path;
     std::array<UniqueFd, figure_count> fds;
     std::array<State, figure_count> states{};
-    std::optional<std::chrono::nanoseconds> usage;  // at
+    std::array<std::uint64_t, cpu_usage + 1> inodes{};  // of the files that usage was read from
+    std::optional<std::chrono::nanoseconds> usage;      // at
     std::chrono::steady_clock::time_point at;
   };
   struct Found;
 
   Sampler(const Host& host, std::string path, std::size_t most);
-  [[nodiscard]] int open_file(const Source& source, const Entry& entry, std::string& path) const;
+  [[nodiscard]] int open_file(Figure figure, Entry& entry, std::string& path) const;
   void open_files(Entry& entry);
-  void lower_budget();
+  void count_kept() noexcept;
+  void keep_at_most(std::size_t most);
   Status find();
   bool read(Entry& entry, Scratch& scratch, Sample& out);
-  bool read(Figure figure, int fd, Scratch& scratch, Sample& out) const;
+  int read(Figure figure, Entry& entry, Scratch& scratch, Sample& out) const;
+  int read(Figure figure, int fd, Scratch& scratch, Sample& out) const;
 
   Host host_;
   std::string path_;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include "cgctl/sampler.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -9,8 +10,10 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <ctime>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -200,27 +203,119 @@ TEST_F(RealSampler, SamplesMoreCgroupsThanItHasDescriptors) {
   EXPECT_EQ(take(few).size(), 2U);
 }
 
+/// Leaves this process so many descriptors that it can still open.
+class FewDescriptors {
+ public:
+  explicit FewDescriptors(std::size_t left) {
+    EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &before_), 0);
+    const rlimit tight{std::min<rlim_t>(before_.rlim_max, 1000), before_.rlim_max};
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &tight), 0);
+    taken_.reserve(1000);
+    for (UniqueFd fd(::dup(0)); fd; fd = UniqueFd(::dup(0))) taken_.push_back(std::move(fd));
+    EXPECT_GT(taken_.size(), left);
+    taken_.resize(taken_.size() - left);
+  }
+  FewDescriptors(const FewDescriptors&) = delete;
+  FewDescriptors& operator=(const FewDescriptors&) = delete;
+  ~FewDescriptors() { EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before_), 0); }
+
+ private:
+  rlimit before_{};
+  std::vector<UniqueFd> taken_;
+};
+
 TEST_F(RealSampler, OpensByNameWhatTheKernelRefusesToKeepOpen) {
   std::vector<Group> groups;
   for (int i = 0; i < 20; ++i) groups.push_back(create("g" + std::to_string(i)));
-  rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
-  const rlimit tight{std::min<rlim_t>(before.rlim_max, 1000), before.rlim_max};
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &tight), 0);
-  std::vector<UniqueFd> taken;
-  while (UniqueFd fd{::dup(0)}) taken.push_back(std::move(fd));
   constexpr std::size_t left = 40;
-  ASSERT_GT(taken.size(), left);
-  taken.resize(taken.size() - left);
+  std::optional<FewDescriptors> tight(left);
   auto greedy = Sampler::open(host(), path(), {1000});
   const std::size_t seen_when_tight = greedy ? take(*greedy).size() : 0;
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  tight.reset();
   ASSERT_TRUE(greedy) << greedy.error().message();
   EXPECT_EQ(seen_when_tight, 21U);
   EXPECT_GT(greedy->descriptors(), 0U);
   EXPECT_LT(greedy->descriptors(), left);
   ASSERT_TRUE(greedy->refresh());
   EXPECT_EQ(take(*greedy).size(), 21U);
+}
+
+TEST_F(RealSampler, GivesUpKeptDescriptorsToWalkADeepHierarchy) {
+  constexpr std::size_t depth = 31;
+  std::string below = "deep";
+  for (std::size_t i = 0; i < depth; ++i, below += "/deep") (void)create(below);
+  std::optional<FewDescriptors> tight(56);
+  auto greedy = Sampler::open(host(), path(), {1000});
+  std::vector<Status> refreshed;
+  std::vector<std::size_t> seen;
+  for (int i = 0; greedy && i < 3; ++i) {
+    refreshed.push_back(greedy->refresh());
+    seen.push_back(take(*greedy).size());
+  }
+  const std::size_t kept = greedy ? greedy->descriptors() : 0;
+  tight.reset();
+  ASSERT_TRUE(greedy) << greedy.error().message();
+  for (const Status& status : refreshed) EXPECT_TRUE(test::ok(status));
+  EXPECT_THAT(seen, ::testing::Each(depth + 1));
+  EXPECT_GT(kept, 0U) << "it gave up more than it had to";
+}
+
+TEST_F(RealSampler, SaysThatItCouldNotReadWithoutADescriptor) {
+  for (int i = 0; i < 5; ++i) (void)create("g" + std::to_string(i));
+  auto sampler = this->sampler(0);
+  const auto sample = [&sampler] {
+    std::size_t seen = 0;
+    const std::size_t unread = sampler.sample([&seen](const Sample&) { ++seen; });
+    return std::pair(seen, unread);
+  };
+  EXPECT_EQ(sample(), std::pair(std::size_t{6}, std::size_t{0}));
+  std::optional<FewDescriptors> tight(0);
+  const auto [seen, unread] = sample();
+  tight.reset();
+  EXPECT_EQ(seen, 0U);
+  EXPECT_EQ(unread, 6U);
+  EXPECT_EQ(sample(), std::pair(std::size_t{6}, std::size_t{0}));
+}
+
+TEST_F(RealSampler, TakesACgroupThatWasMadeAgainForANewOne) {
+  const auto use = [](const Group& group, double seconds) {
+    EXPECT_EQ(test::in_child([&]() -> std::string {
+                if (const auto status = group.attach(0); !status) return status.error().message();
+                while (static_cast<double>(std::clock()) < seconds * CLOCKS_PER_SEC) {
+                }
+                return {};
+              }),
+              "");
+  };
+  for (const std::optional<std::size_t> descriptors : {std::optional<std::size_t>(), {0}}) {
+    for (const bool refreshes : {true, false}) {
+      SCOPED_TRACE(std::string(descriptors ? "opened by name" : "kept open") +
+                   (refreshes ? ", with a refresh" : ""));
+      auto group = create("again");
+      if (!must(cpu::stat(group)).usage) return test::skip("nothing counts CPU time");
+      auto sampler = this->sampler(descriptors);
+      use(group, 0.05);
+      (void)take(sampler);
+      ASSERT_TRUE(test::ok(group.remove()));
+      group = create("again");
+      use(group, 0.2);
+      if (refreshes) {
+        ASSERT_TRUE(test::ok(sampler.refresh()));
+      }
+      auto seen = take(sampler);
+      ASSERT_EQ(seen.count(path("again")), 1U) << "it is there";
+      EXPECT_GT(seen.at(path("again")).usage.value_or(0ns).count(), 150'000'000);
+      EXPECT_FALSE(seen.at(path("again")).cpus) << "what the old one had used is not its own";
+      EXPECT_TRUE(seen.at(path("again")).memory);
+      use(group, 0.05);
+      seen = take(sampler);
+      EXPECT_GT(seen.at(path("again")).cpus.value_or(0), 0);
+      ASSERT_TRUE(test::ok(sampler.refresh()));
+      EXPECT_EQ(take(sampler).count(path("again")), 1U);
+      EXPECT_EQ(sampler.descriptors() > 0, !descriptors);
+      ASSERT_TRUE(test::ok(group.remove()));
+    }
+  }
 }
 
 TEST_F(RealSampler, GivesEachCgroupToOneThread) {
