@@ -309,6 +309,10 @@ Result<std::vector<settings::Setting>> Controller::plan(const Change& wanted) co
   return plan_with(files, wanted);
 }
 
+Result<std::vector<settings::Written>> Controller::set(const Bandwidth& wanted) const {
+  return set(change_to(wanted));
+}
+
 Result<std::vector<settings::Written>> Controller::set(const Change& wanted) const {
   ValueFiles files(*group_, for_writing);
   const auto settings = plan_with(files, wanted);

@@ -58,6 +58,9 @@ Status detail::require_cgroupfs(int directory, const char* operation, std::strin
 
 Result<Group> Host::open(std::string_view path) const { return Group::open(*this, path); }
 
+Group::Group(Host host, std::string path, std::vector<Place> places) noexcept
+    : host_(std::move(host)), path_(std::move(path)), places_(std::move(places)) {}
+
 Result<Group> Group::open(const Host& host, std::string_view path) {
   const auto clean = fs::clean_relative_path(path);
   if (!clean) return fail(clean.error());
@@ -193,9 +196,9 @@ Result<std::vector<std::string>> child_directories(int directory, std::string_vi
   if (fd < 0) return fail(fs::system_error("open", shown, -fd));
   const UniqueFd opened(fd);
   std::vector<std::string> names;
-  std::vector<char> buffer(detail::entries_buffer);
+  const auto buffer = detail::make_entries();
   const int status = detail::each_subdirectory(
-      fd, buffer, [&](const char* name, bool) { names.emplace_back(name); });
+      fd, *buffer, [&](const char* name, bool) { names.emplace_back(name); });
   if (status < 0) return fail(fs::system_error("list", shown, -status));
   std::sort(names.begin(), names.end());
   return names;

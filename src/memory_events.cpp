@@ -72,6 +72,9 @@ Result<Events> local_events(const Group& group) {
   return *version == Version::v2 ? read_v2(group, "memory.events.local") : read_v1(group);
 }
 
+Peak::Peak(UniqueFd fd, std::string path, bool writable) noexcept
+    : fd_(std::move(fd)), path_(std::move(path)), writable_(writable) {}
+
 Result<Peak> Peak::open(const Group& group) {
   const auto version = version_of(group);
   if (!version) return fail(version.error());
@@ -121,6 +124,9 @@ Result<Watch> Watch::register_v1(const Group& group, const char* file,
   }
   return Watch(std::move(notices), std::move(*watched), shown, Version::v1);
 }
+
+Watch::Watch(UniqueFd fd, UniqueFd file, std::string path, Version version) noexcept
+    : fd_(std::move(fd)), file_(std::move(file)), path_(std::move(path)), version_(version) {}
 
 Result<Watch> Watch::oom(const Group& group) {
   const auto version = version_of(group);

@@ -85,6 +85,10 @@ bool take(std::string_view text, const File& file, Snapshot& out) {
 
 }  // namespace
 
+SnapshotReader::SnapshotReader(StatReader stat, std::vector<Number> numbers,
+                               std::string path) noexcept
+    : stat_(std::move(stat)), numbers_(std::move(numbers)), path_(std::move(path)) {}
+
 Result<SnapshotReader> SnapshotReader::open(const Group& group) {
   auto stat = StatReader::open(group);
   if (!stat) return fail(stat.error());

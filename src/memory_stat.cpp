@@ -119,6 +119,9 @@ Status parse(std::string_view text, Version version, Stat& out) {
   return out.parse_rows(std::string_view(out.text_.data(), text.size()), version, "memory.stat");
 }
 
+StatReader::StatReader(UniqueFd fd, Version version, std::string path) noexcept
+    : fd_(std::move(fd)), version_(version), path_(std::move(path)) {}
+
 Result<StatReader> StatReader::open(const Group& group) {
   const auto place = group.place("memory");
   if (!place) return fail(place.error());

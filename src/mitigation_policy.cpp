@@ -207,6 +207,10 @@ Plan refused(const std::string& why, const std::string& against) {
 
 }  // namespace
 
+std::vector<Rung> default_ladder() {
+  return {Rung::reap, Rung::advise, Rung::reclaim, Rung::drop_page_cache, Rung::drop_slab};
+}
+
 std::string_view to_string(Rung rung) noexcept {
   switch (rung) {
     case Rung::reap:

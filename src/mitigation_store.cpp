@@ -111,6 +111,9 @@ Status write_all(int fd, std::string_view text, const std::string& path) {
 
 }  // namespace
 
+Store::Store(std::string directory, UniqueFd lock, std::string boot_id) noexcept
+    : directory_(std::move(directory)), lock_(std::move(lock)), boot_id_(std::move(boot_id)) {}
+
 Result<Store> Store::open(const Host& host, const std::string& directory) {
   auto boot_id = boot_id_of(host);
   if (!boot_id) return fail(boot_id.error());

@@ -66,6 +66,15 @@ Status parse(std::string_view text, Version version, NumaStat& out) {
   return out.parse_rows(std::string_view(out.text_.data(), text.size()), version, "numa_stat");
 }
 
+void NumaStat::make_text(std::size_t size) { text_.resize(size); }
+
+void NumaStat::make_room(std::size_t values) { values_.resize(values); }
+
+NumaStat::Row& NumaStat::add_row() { return rows_.emplace_back(); }
+
+Reader::Reader(UniqueFd fd, Version version, std::uint64_t page_size, std::string path) noexcept
+    : fd_(std::move(fd)), version_(version), page_size_(page_size), path_(std::move(path)) {}
+
 Result<Reader> Reader::open(const Group& group) {
   const auto place = group.place("memory");
   if (!place) return fail(place.error());
@@ -93,6 +102,10 @@ Status Reader::again(ssize_t got, NumaStat& out) const {
   out.text_.resize(out.text_.size() * 4);
   return {};
 }
+
+RootReader::RootReader(std::vector<Node> nodes, Version version, std::uint64_t page_size,
+                       std::string path) noexcept
+    : nodes_(std::move(nodes)), version_(version), page_size_(page_size), path_(std::move(path)) {}
 
 Result<RootReader> RootReader::open(const Host& host, Version version) {
   const std::string directory = fs::join(host.roots().sys, "devices/system/node");

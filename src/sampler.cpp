@@ -120,6 +120,10 @@ Result<Sampler> Sampler::open(const Host& host, std::string_view path, Config co
   return sampler;
 }
 
+Result<Sampler> Sampler::open(const Host& host, std::string_view path) {
+  return open(host, path, Config{});
+}
+
 /// A descriptor, or a negated errno. The usage of an entry whose file is another one than before is
 /// forgotten: the cgroup was removed and made again. Since Linux 4.14 (commit 4a3ef68acacf) inode
 /// numbers of cgroups come back only after billions of others.

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "cgctl/detail/directory.hpp"
@@ -37,7 +38,7 @@ class TreeWalk {
   // NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is, one descriptor a level.
   int descend(int fd, Visitor& visitor) {
     const std::size_t mine = pending_.size();
-    const int status = each_subdirectory(fd, entries_, [&](const char* name, bool leaf) {
+    const int status = each_subdirectory(fd, *entries_, [&](const char* name, bool leaf) {
       visitor.found(name);
       if (!leaf) pending_.insert(pending_.end(), name, name + std::strlen(name) + 1);
     });
@@ -62,7 +63,7 @@ class TreeWalk {
     return 0;
   }
 
-  std::vector<char> entries_ = std::vector<char>(entries_buffer);
+  std::unique_ptr<Entries> entries_ = make_entries();
   std::vector<char> pending_;
 };
 

@@ -59,6 +59,12 @@ Result<std::uint64_t> count_directories(int directory, std::string_view shown) {
   return counter.count + 1;
 }
 
+Counter::Counter(Host host, const Hierarchy& hierarchy, UniqueFd source, std::string path) noexcept
+    : host_(std::move(host)),
+      hierarchy_(&hierarchy),
+      source_(std::move(source)),
+      path_(std::move(path)) {}
+
 Result<Counter> Counter::open(const Host& host) {
   const auto hierarchy = whole_memory_hierarchy(host);
   if (!hierarchy) return fail(hierarchy.error());

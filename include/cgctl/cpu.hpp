@@ -161,9 +161,7 @@ class Controller {
   /// All or none, read back: see settings::apply(). Says the rule that the kernel found broken:
   /// the range, the limit of a cgroup above or below, the budget of real-time tasks.
   [[nodiscard]] Result<std::vector<settings::Written>> set(const Change& wanted) const;
-  [[nodiscard]] Result<std::vector<settings::Written>> set(const Bandwidth& wanted) const {
-    return set(change_to(wanted));
-  }
+  [[nodiscard]] Result<std::vector<settings::Written>> set(const Bandwidth& wanted) const;
   [[nodiscard]] Result<std::vector<settings::Written>> set_weight(
       Shares shares, Conversion conversion = default_conversion) const;
   [[nodiscard]] Result<std::vector<settings::Written>> set_weight(

@@ -167,8 +167,7 @@ class Group {
   [[nodiscard]] Status kill(std::chrono::milliseconds deadline) const;
 
  private:
-  Group(Host host, std::string path, std::vector<Place> places) noexcept
-      : host_(std::move(host)), path_(std::move(path)), places_(std::move(places)) {}
+  Group(Host host, std::string path, std::vector<Place> places) noexcept;
   [[nodiscard]] Result<const Place*> place_of_file(std::string_view file) const;
 
   Host host_;

@@ -42,8 +42,7 @@ class Peak {
   [[nodiscard]] Status reset() const;
 
  private:
-  Peak(UniqueFd fd, std::string path, bool writable) noexcept
-      : fd_(std::move(fd)), path_(std::move(path)), writable_(writable) {}
+  Peak(UniqueFd fd, std::string path, bool writable) noexcept;
 
   UniqueFd fd_;
   std::string path_;
@@ -74,8 +73,7 @@ class Watch {
   [[nodiscard]] Result<std::uint64_t> take() const;
 
  private:
-  Watch(UniqueFd fd, UniqueFd file, std::string path, Version version) noexcept
-      : fd_(std::move(fd)), file_(std::move(file)), path_(std::move(path)), version_(version) {}
+  Watch(UniqueFd fd, UniqueFd file, std::string path, Version version) noexcept;
   static Result<Watch> register_v1(const Group& group, const char* file,
                                    const std::string& argument);
 

@@ -56,8 +56,7 @@ class SnapshotReader {
     const char* file;
     std::size_t place;  // in the table of the version
   };
-  SnapshotReader(StatReader stat, std::vector<Number> numbers, std::string path) noexcept
-      : stat_(std::move(stat)), numbers_(std::move(numbers)), path_(std::move(path)) {}
+  SnapshotReader(StatReader stat, std::vector<Number> numbers, std::string path) noexcept;
 
   StatReader stat_;
   std::vector<Number> numbers_;

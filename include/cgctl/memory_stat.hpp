@@ -153,8 +153,7 @@ class StatReader {
   [[nodiscard]] Version version() const noexcept { return version_; }
 
  private:
-  StatReader(UniqueFd fd, Version version, std::string path) noexcept
-      : fd_(std::move(fd)), version_(version), path_(std::move(path)) {}
+  StatReader(UniqueFd fd, Version version, std::string path) noexcept;
 
   UniqueFd fd_;
   Version version_;

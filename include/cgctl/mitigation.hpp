@@ -101,8 +101,7 @@ class Store {
   [[nodiscard]] const std::string& warning() const noexcept { return warning_; }
 
  private:
-  Store(std::string directory, UniqueFd lock, std::string boot_id) noexcept
-      : directory_(std::move(directory)), lock_(std::move(lock)), boot_id_(std::move(boot_id)) {}
+  Store(std::string directory, UniqueFd lock, std::string boot_id) noexcept;
 
   std::string directory_;
   UniqueFd lock_;

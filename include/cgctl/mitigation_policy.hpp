@@ -33,6 +33,9 @@ std::string_view to_string(Rung rung) noexcept;
 /// The rung of that name.
 std::optional<Rung> rung_named(std::string_view name) noexcept;
 
+/// All rungs but drop_all, mildest first.
+std::vector<Rung> default_ladder();
+
 enum class Guards { obey, override_all };
 
 /// A point in the week, local time.
@@ -65,8 +68,7 @@ struct Policy {
 
   /// What may be used, in this order; of these, what the machine has and what was not found useless
   /// here. drop_slab and drop_all are left out unless drop_page_cache stands before them.
-  std::vector<Rung> ladder = {Rung::reap, Rung::advise, Rung::reclaim, Rung::drop_page_cache,
-                              Rung::drop_slab};
+  std::vector<Rung> ladder = default_ladder();
   std::vector<std::string> files;  ///< glob(7) patterns of the files whose page cache may go
   /// Mount points to write back before the page cache is dropped; all when empty.
   std::vector<std::string> sync;

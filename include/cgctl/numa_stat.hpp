@@ -100,6 +100,9 @@ class NumaStat {
     rows_.clear();
     used_ = 0;
   }
+  void make_text(std::size_t size);
+  void make_room(std::size_t values);
+  Row& add_row();
   const char* parse_line(const char* name, const char* stop, Version version);
   Status parse_rows(std::string_view text, Version version, std::string_view shown);
 
@@ -137,7 +140,7 @@ class Reader {
   Status read(NumaStat& out) const {
     out.page_size_ = page_size_;
     for (;;) {
-      if (out.text_.size() < first_text) out.text_.resize(first_text);
+      if (out.text_.size() < first_text) out.make_text(first_text);
       const std::size_t room = out.text_.size() - parse::padding;
       const ssize_t got = sys::pread(fd_.get(), out.text_.data(), room, 0);
       if (got >= 0 && static_cast<std::size_t>(got) < room) {
@@ -155,8 +158,7 @@ class Reader {
  private:
   static constexpr std::size_t first_text = 4096;
 
-  Reader(UniqueFd fd, Version version, std::uint64_t page_size, std::string path) noexcept
-      : fd_(std::move(fd)), version_(version), page_size_(page_size), path_(std::move(path)) {}
+  Reader(UniqueFd fd, Version version, std::uint64_t page_size, std::string path) noexcept;
   /// After a pread that did not deliver: grows the buffer or says why to stop.
   Status again(ssize_t got, NumaStat& out) const;
 
@@ -189,11 +191,7 @@ class RootReader {
     UniqueFd vmstat;
   };
   RootReader(std::vector<Node> nodes, Version version, std::uint64_t page_size,
-             std::string path) noexcept
-      : nodes_(std::move(nodes)),
-        version_(version),
-        page_size_(page_size),
-        path_(std::move(path)) {}
+             std::string path) noexcept;
 
   std::vector<Node> nodes_;
   Version version_;

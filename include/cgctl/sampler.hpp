@@ -65,9 +65,7 @@ class Sampler {
   /// Finds the cgroup `path` and those below. errc::vanished when there is none, errc::unsupported
   /// when the host has neither cpu nor memory.
   static Result<Sampler> open(const Host& host, std::string_view path, Config config);
-  static Result<Sampler> open(const Host& host, std::string_view path) {
-    return open(host, path, Config{});
-  }
+  static Result<Sampler> open(const Host& host, std::string_view path);
   Sampler(Sampler&&) noexcept;
   Sampler& operator=(Sampler&&) noexcept;
   Sampler(const Sampler&) = delete;

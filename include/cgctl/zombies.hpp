@@ -56,11 +56,7 @@ class Counter {
   Result<Count> count(unsigned rounds = 5);
 
  private:
-  Counter(Host host, const Hierarchy& hierarchy, UniqueFd source, std::string path) noexcept
-      : host_(std::move(host)),
-        hierarchy_(&hierarchy),
-        source_(std::move(source)),
-        path_(std::move(path)) {}
+  Counter(Host host, const Hierarchy& hierarchy, UniqueFd source, std::string path) noexcept;
   Result<Count> count_v1(unsigned rounds);
   Result<Count> count_v2();
   Result<std::uint64_t> kernel_count();

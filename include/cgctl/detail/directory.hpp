@@ -5,11 +5,12 @@
 #include <dirent.h>
 #include <fcntl.h>
 
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <vector>
+#include <memory>
 
 #include "cgctl/detail/sys.hpp"
 #include "cgctl/unique_fd.hpp"
@@ -17,7 +18,11 @@
 /// Directory listing on one reused buffer, for walks over tens of thousands of cgroups.
 namespace cgctl::detail {
 
-inline constexpr std::size_t entries_buffer = 32768;
+/// Room for what one getdents64(2) gives.
+using Entries = std::array<char, 32768>;
+
+/// Not zeroed, which would touch all its pages.
+inline std::unique_ptr<Entries> make_entries() { return std::unique_ptr<Entries>(new Entries); }
 
 /// Calls `visit(name, leaf)` for each directory inside `fd` (opened for reading, at its start).
 /// `leaf` is true when the directory is known to have no directory inside: kernfs keeps st_nlink =
@@ -25,7 +30,7 @@ inline constexpr std::size_t entries_buffer = 32768;
 /// count links so (st_nlink 1) never say leaf. An entry that is removed meanwhile is left out.
 /// Returns 0 or a negated errno; a directory removed meanwhile ends the list.
 template <class Visit>
-int each_subdirectory(int fd, std::vector<char>& buffer, Visit visit) {
+int each_subdirectory(int fd, Entries& buffer, Visit visit) {
   for (;;) {
     const ssize_t got = sys::getdents64(fd, buffer.data(), buffer.size());
     if (got == -EINTR) continue;
@@ -56,10 +61,10 @@ inline int has_subdirectories(int directory) {
   if (found.st_nlink >= 2) return found.st_nlink > 2 ? 1 : 0;
   const UniqueFd listed(sys::open_at(directory, ".", O_RDONLY | O_DIRECTORY));
   if (!listed) return -ENOENT;
-  std::vector<char> buffer(entries_buffer);
+  const auto buffer = make_entries();
   int inside = 0;
   const int status =
-      each_subdirectory(listed.get(), buffer, [&](const char*, bool) { inside = 1; });
+      each_subdirectory(listed.get(), *buffer, [&](const char*, bool) { inside = 1; });
   return status < 0 ? status : inside;
 }
 

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <cstring>
 #include <limits>
 
@@ -55,7 +54,7 @@ inline const char* NumaStat::parse_line(const char* name, const char* stop, Vers
     return at + 1;
   }
   // Filled in place: a temporary made of small stores and copied as a whole stalls the CPU.
-  Row& row = rows_.emplace_back();
+  Row& row = add_row();
   row.name = static_cast<std::uint32_t>(name - text_.data());
   row.name_size = static_cast<std::uint32_t>(stop - name);
   row.total = *stop == '=' ? total : sum;
@@ -88,7 +87,7 @@ inline Status NumaStat::parse_rows(std::string_view text, Version version, std::
     return std::memcmp(at, name.data(), name.size()) == 0 && at[name.size()] == '=';
   };
   constexpr std::size_t shortest = std::string_view(" N0=0").size();
-  if (values_.size() <= text.size() / shortest) values_.resize(text.size() / shortest + 1);
+  if (values_.size() <= text.size() / shortest) make_room(text.size() / shortest + 1);
   unsigned seen = 0;
   const char* at = text.data();
   const char* const end = at + text.size();
@@ -103,8 +102,8 @@ inline Status NumaStat::parse_rows(std::string_view text, Version version, std::
       std::size_t index = row;
       if (!expected) {
         const std::string_view name = (*this)[row].name;
-        index =
-            static_cast<std::size_t>(std::find(known.begin(), known.end(), name) - known.begin());
+        index = 0;
+        while (index < known.size() && known[index] != name) ++index;
       }
       if (index == known.size() && (row == 0 || other_nodes)) {
         used_ = rows_.back().first;
