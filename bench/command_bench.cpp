@@ -53,6 +53,9 @@ void header(benchmark::State& state, const std::string& name, const std::string&
 
 const bool command_registered = [] {
   add("zombies_command/cgctl", [](auto& state) { command(state, {CGCTL_TOOL, "zombies"}); });
+  add("zombies_command/cgctl_count_alone", [](auto& state) {
+    command(state, {CGCTL_TOOL, "zombies", "--top", "0"});
+  });
   add("zombies_command/cgget_one_value", [](auto& state) { command(state, one_value("cgget")); });
   add("zombies_command/find_wc", [](auto& state) { command(state, find_and_count()); });
   add("zombies_command/systemd_cgtop", [](auto& state) {

@@ -60,9 +60,11 @@ void with_sampler(benchmark::State& state, std::uint64_t size,
   });
 }
 
-std::size_t count(Sampler& sampler) {
+/// Those of a part that have all figures.
+std::size_t count(Sampler& sampler, Sampler::Scratch& scratch, std::size_t part,
+                  std::size_t parts) {
   std::size_t seen = 0;
-  sampler.sample([&](const Sample& sample) {
+  sampler.sample(scratch, part, parts, [&](const Sample& sample) {
     if (sample.memory_usage && sample.memory_stat != nullptr && sample.cpu.usage) ++seen;
   });
   return seen;
@@ -71,9 +73,10 @@ std::size_t count(Sampler& sampler) {
 void one_thread(benchmark::State& state, std::uint64_t size,
                 std::optional<std::size_t> descriptors) {
   with_sampler(state, size, descriptors, [&](Arena&, const std::string&, Sampler& sampler) {
-    if (count(sampler) != size) return skip(state, "cgroups are missing");
+    Sampler::Scratch scratch;
+    if (count(sampler, scratch, 0, 1) != size) return skip(state, "cgroups are missing");
     const std::size_t before = allocated_bytes();
-    measure(state, [&] { return count(sampler) == size; });
+    measure(state, [&] { return count(sampler, scratch, 0, 1) == size; });
     state.counters["allocated"] = static_cast<double>(allocated_bytes() - before);
   });
 }
@@ -92,9 +95,11 @@ class Helper {
     working_ = true;
     changed_.notify_all();
   }
-  void wait() {
+  /// How many it has seen.
+  std::size_t wait() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return !working_; });
+    return seen_;
   }
 
  private:
@@ -105,9 +110,9 @@ class Helper {
       changed_.wait(lock, [this] { return working_; });
       if (end_) return;
       lock.unlock();
-      sampler.sample(scratch, 1, 2,
-                     [](const Sample& sample) { benchmark::DoNotOptimize(&sample); });
+      const std::size_t seen = count(sampler, scratch, 1, 2);
       lock.lock();
+      seen_ = seen;
       working_ = false;
       changed_.notify_all();
     }
@@ -116,19 +121,19 @@ class Helper {
   std::condition_variable changed_;
   bool working_ = false;
   bool end_ = false;
+  std::size_t seen_ = 0;
   std::thread thread_;
 };
 
-void two_threads(benchmark::State& state, std::uint64_t size) {
-  with_sampler(state, size, {}, [&](Arena&, const std::string&, Sampler& sampler) {
+void two_threads(benchmark::State& state, std::uint64_t size,
+                 std::optional<std::size_t> descriptors) {
+  with_sampler(state, size, descriptors, [&](Arena&, const std::string&, Sampler& sampler) {
     Helper helper(sampler);
     Sampler::Scratch scratch;
     measure(state, [&] {
       helper.start();
-      sampler.sample(scratch, 0, 2,
-                     [](const Sample& sample) { benchmark::DoNotOptimize(&sample); });
-      helper.wait();
-      return true;
+      const std::size_t seen = count(sampler, scratch, 0, 2);
+      return seen + helper.wait() == size;
     });
   });
 }
@@ -145,12 +150,14 @@ void churn(benchmark::State& state, std::uint64_t size) {
       return done;
     };
     bool there = false;
+    Sampler::Scratch scratch;
     for (auto _ : state) {
       state.PauseTiming();
       const bool changed = each(there ? &Arena::remove : &Arena::add);
       there = !there;
       state.ResumeTiming();
-      const bool done = sampler.refresh() && count(sampler) == size + (there ? 10 : 0);
+      const bool done =
+          sampler.refresh() && count(sampler, scratch, 0, 1) == size + (there ? 10 : 0);
       if (!changed || !done) {
         skip(state, "a cgroup was missed");
         break;
@@ -250,7 +257,9 @@ const bool sampler_registered = [] {
     add(subject + "/cgctl", [size](auto& state) { one_thread(state, size, {}); });
     add(subject + "/raw_preads", [size](auto& state) { raw_preads(state, size); });
     add(subject + "/ifstream_map", [size](auto& state) { ifstreams(state, size); });
-    add(subject + "/cgctl_two_threads", [size](auto& state) { two_threads(state, size); });
+    add(subject + "/cgctl_two_threads", [size](auto& state) { two_threads(state, size, {}); });
+    add(subject + "/cgctl_two_threads_a_fourth_kept",
+        [size](auto& state) { two_threads(state, size, size); });
     add(subject + "/cgctl_a_fourth_kept", [size](auto& state) { one_thread(state, size, size); });
     add(subject + "/cgctl_none_kept", [size](auto& state) { one_thread(state, size, 0); });
     add(subject + "/cgctl_refresh_and_churn", [size](auto& state) { churn(state, size); });

@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -9,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -59,49 +61,123 @@ void std_filesystem(benchmark::State& state, const Tree& tree) {
 }
 
 /// The calls that a walk makes, in its order, with all that it has to find out known beforehand.
-struct Calls {
+class Calls {
+ public:
   struct Call {
-    int parent;
-    std::string name;
-    bool list;  // open, list and close it; else fstatat(2)
+    enum Kind { open, list, stat, close };
+    Kind kind;
+    std::size_t name;  // in names_
   };
-  std::vector<UniqueFd> directories;
-  std::vector<Call> calls;
 
-  explicit Calls(const Tree& tree) {
-    const rlim_t needed = tree.size + 1000;
-    rlimit limit{};
-    ::getrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur < needed) {
-      limit = {needed, std::max(limit.rlim_max, needed)};
-      ::setrlimit(RLIMIT_NOFILE, &limit);
+  explicit Calls(const Tree& tree) : buffer_(detail::make_entries()) {
+    record(tree.directory.get(), ".");
+  }
+
+  /// Makes them again; the number of directories, or 0 when one failed.
+  [[nodiscard]] std::uint64_t replay(int top) {
+    std::uint64_t count = 1;
+    std::vector<UniqueFd> opened;
+    opened.reserve(64);
+    struct ::stat found {};
+    for (const auto& [kind, at] : calls_) {
+      const char* const name = names_.data() + at;
+      const int inside = opened.empty() ? top : opened.back().get();
+      if (kind == Call::open) {
+        opened.emplace_back(::openat(inside, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      } else if (kind == Call::list) {
+        if (sys::getdents64(inside, buffer_->data(), buffer_->size()) < 0) return 0;
+      } else if (kind == Call::stat) {
+        if (::fstatat(inside, name, &found, AT_SYMLINK_NOFOLLOW) == 0) ++count;
+      } else {
+        opened.pop_back();
+      }
     }
-    add(tree.directory.get(), ".");
+    return count;
+  }
+
+  /// The directories that have others inside, kept open, and what is in each.
+  struct Parent {
+    UniqueFd directory;
+    std::vector<std::string> names;
+  };
+  [[nodiscard]] static std::vector<Parent> parents(const Tree& tree) {
+    allow_descriptors(tree.size);
+    std::vector<Parent> all;
+    add_parent(tree.directory.get(), ".", *detail::make_entries(), all);
+    return all;
   }
 
  private:
-  void add(int parent, const std::string& name) {
-    calls.push_back({parent, name, true});
-    directories.emplace_back(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    const int directory = directories.back().get();
-    std::vector<char> buffer(detail::entries_buffer);
+  static void allow_descriptors(std::uint64_t size) {
+    const rlim_t needed = size + 1000;
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur >= needed) return;
+    limit = {needed, std::max(limit.rlim_max, needed)};
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+
+  static UniqueFd open_directory(int parent, const std::string& name) {
+    return UniqueFd(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  }
+
+  static void add_parent(int above, const std::string& name, detail::Entries& buffer,
+                         std::vector<Parent>& all) {
+    Parent parent{open_directory(above, name), {}};
+    const int directory = parent.directory.get();
     std::vector<std::string> inner;
     detail::each_subdirectory(directory, buffer, [&](const char* child, bool leaf) {
-      calls.push_back({directory, child, false});
+      parent.names.emplace_back(child);
       if (!leaf) inner.emplace_back(child);
     });
-    for (const std::string& child : inner) add(directory, child);
+    all.push_back(std::move(parent));
+    for (const std::string& child : inner) add_parent(directory, child, buffer, all);
   }
+
+  void add(Call::Kind kind, const std::string& name) {
+    calls_.push_back({kind, names_.size()});
+    names_.append(name).push_back('\0');
+  }
+
+  void record(int above, const std::string& name) {
+    add(Call::open, name);
+    const UniqueFd directory = open_directory(above, name);
+    std::vector<std::string> inner;
+    ssize_t got = 0;
+    do {
+      add(Call::list, "");
+      got = sys::getdents64(directory.get(), buffer_->data(), buffer_->size());
+      for (ssize_t at = 0; at < got;) {
+        const auto* const entry = reinterpret_cast<const dirent64*>(buffer_->data() + at);
+        at += entry->d_reclen;
+        const std::string child(static_cast<const char*>(entry->d_name));
+        if (entry->d_type != DT_DIR || child == "." || child == "..") continue;
+        add(Call::stat, child);
+        struct ::stat found {};
+        const bool known =
+            ::fstatat(directory.get(), child.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0;
+        if (known && found.st_nlink != 2) inner.push_back(child);
+      }
+    } while (got > 0);
+    for (const std::string& child : inner) record(directory.get(), child);
+    add(Call::close, "");
+  }
+
+  std::unique_ptr<detail::Entries> buffer_;
+  std::vector<Call> calls_;
+  std::string names_;  // each with a NUL at its end
 };
 
 /// One fstatat(2) a directory.
 void one_stat_each(benchmark::State& state, const Tree& tree) {
-  const Calls known(tree);
+  const std::vector<Calls::Parent> known = Calls::parents(tree);
   measure(state, [&] {
     std::uint64_t count = 1;
     struct ::stat found {};
-    for (const auto& [parent, name, list] : known.calls) {
-      if (!list && ::fstatat(parent, name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0) ++count;
+    for (const auto& [directory, names] : known) {
+      for (const std::string& name : names) {
+        if (::fstatat(directory.get(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0) ++count;
+      }
     }
     return count == tree.size;
   });
@@ -109,23 +185,8 @@ void one_stat_each(benchmark::State& state, const Tree& tree) {
 
 /// One fstatat(2) a directory, and those that have directories inside opened, listed and closed.
 void same_calls(benchmark::State& state, const Tree& tree) {
-  const Calls known(tree);
-  std::vector<char> buffer(detail::entries_buffer);
-  measure(state, [&] {
-    std::uint64_t count = 1;
-    struct ::stat found {};
-    for (const auto& [parent, name, list] : known.calls) {
-      if (list) {
-        const UniqueFd fd(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        ssize_t got = 1;
-        while (got > 0) got = sys::getdents64(fd.get(), buffer.data(), buffer.size());
-        if (got < 0) return false;
-      } else if (::fstatat(parent, name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0) {
-        ++count;
-      }
-    }
-    return count == tree.size;
-  });
+  Calls known(tree);
+  measure(state, [&] { return known.replay(tree.directory.get()) == tree.size; });
 }
 
 const bool zombies_registered = [] {
@@ -139,8 +200,8 @@ const bool zombies_registered = [] {
   for (const Shape shape : {Shape::flat, Shape::pods, Shape::chains}) {
     for (const std::uint64_t size : {100U, 1'000U, 10'000U, 50'000U}) {
       for (const auto& [name, contender] : contenders) {
-        // They keep each inner directory open.
-        const bool keeps = contender == one_stat_each || contender == same_calls;
+        // It keeps each inner directory open.
+        const bool keeps = contender == one_stat_each;
         if (keeps && shape == Shape::chains && size > 10'000) continue;
         add("walk_" + to_string(shape) + "_" + std::to_string(size) + "/" + name,
             [shape, size, contender = contender](benchmark::State& state) {

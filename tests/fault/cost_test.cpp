@@ -40,12 +40,31 @@ class Cost : public ::testing::TestWithParam<Machine> {
 std::size_t all_calls(const Faults& faults) {
   std::size_t sum = 0;
   for (const Call call :
-       {Call::open_at, Call::open_beneath, Call::pread, Call::write, Call::getdents64, Call::stat,
-        Call::stat_at, Call::make_directory_at, Call::remove_directory_at, Call::change_owner_at,
-        Call::change_mode_at, Call::file_system}) {
+       {Call::open_at, Call::open_beneath, Call::close, Call::pread, Call::write, Call::getdents64,
+        Call::stat, Call::stat_at, Call::make_directory_at, Call::remove_directory_at,
+        Call::change_owner_at, Call::change_mode_at, Call::file_system}) {
     sum += faults.calls(call);
   }
   return sum;
+}
+
+TEST_P(Cost, ANumaStatIsOneRead) {
+  const auto reader = must(numa::Reader::open(group_));
+  numa::NumaStat out;
+  const Faults faults;
+  ASSERT_TRUE(ok(reader.read(out)));
+  EXPECT_EQ(faults.calls(Call::pread), 1U);
+  EXPECT_EQ(all_calls(faults), 1U);
+}
+
+TEST_P(Cost, TheRootsNumaStatByNodesIsOneReadANode) {
+  const auto reader = must(numa::RootReader::open(host_, v2() ? Version::v2 : Version::v1));
+  numa::NumaStat out;
+  const Faults faults;
+  ASSERT_TRUE(ok(reader.read(out)));
+  EXPECT_GT(reader.nodes(), 1U);
+  EXPECT_EQ(faults.calls(Call::pread), reader.nodes());
+  EXPECT_EQ(all_calls(faults), reader.nodes());
 }
 
 TEST_P(Cost, AMemorySnapshotIsOneReadAFile) {
@@ -76,6 +95,19 @@ TEST_P(Cost, ASamplerReadsEachKeptFileOnceAndDoesNothingElse) {
   EXPECT_EQ(all_calls(faults), sampler.descriptors());
 }
 
+TEST_P(Cost, ASamplerWithoutDescriptorsOpensReadsAndClosesEachFile) {
+  const std::size_t files = must(Sampler::open(host_, "/", {1000})).descriptors();
+  auto sampler = must(Sampler::open(host_, "/", {0}));
+  const Faults faults;
+  std::size_t seen = 0;
+  EXPECT_EQ(sampler.sample([&](const Sample&) { ++seen; }), 0U);
+  EXPECT_EQ(faults.calls(Call::open_beneath), files);
+  EXPECT_EQ(faults.calls(Call::pread), files);
+  EXPECT_EQ(faults.calls(Call::close), files);
+  EXPECT_EQ(faults.calls(Call::stat), seen) << "is it the cgroup it was";
+  EXPECT_EQ(all_calls(faults), 3 * files + seen);
+}
+
 TEST_P(Cost, ASettingOpensEachFileOnce) {
   Faults faults;
   faults.on(Call::file_system).returns(v2() ? fs::cgroup_v2_magic : fs::cgroup_v1_magic).always();
@@ -86,7 +118,8 @@ TEST_P(Cost, ASettingOpensEachFileOnce) {
   EXPECT_EQ(faults.calls(Call::write), files);
   EXPECT_EQ(faults.calls(Call::stat), 1) << "are there cgroups below";
   EXPECT_EQ(faults.calls(Call::file_system), files);
-  EXPECT_EQ(all_calls(faults), 5 * files + 3);
+  EXPECT_EQ(faults.calls(Call::close), faults.calls(Call::open_beneath));
+  EXPECT_EQ(all_calls(faults), 6 * files + 4);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -122,6 +155,7 @@ TEST(CostOfTheWalk, OpensOnlyWhatHasDirectoriesInside) {
   EXPECT_EQ(faults.calls(Call::stat_at), 3 * pods);
   EXPECT_LE(faults.calls(Call::open_at), pods + 1);
   EXPECT_LE(faults.calls(Call::getdents64), 2 * (pods + 1));
+  EXPECT_EQ(faults.calls(Call::close), faults.calls(Call::open_at));
 }
 
 }  // namespace cost_test

@@ -199,7 +199,10 @@ int open_beneath(int directory, const char* path, int flags) noexcept {
   return result(static_cast<int>(::syscall(SYS_openat2, directory, path, &how, sizeof how)));
 }
 
-void close(int fd) noexcept { ::close(fd); }
+void close(int fd) noexcept {
+  const Engine engine(Call::close, path_of(fd));
+  ::close(fd);
+}
 
 ssize_t pread(int fd, void* buffer, std::size_t size, off_t offset) noexcept {
   const Engine engine(Call::pread, path_of(fd));

@@ -15,6 +15,7 @@ namespace cgctl::fault {
 enum class Call {
   open_at,
   open_beneath,
+  close,  ///< counted, never faulty
   pread,
   write,
   getdents64,
