@@ -24,7 +24,6 @@ namespace {
 
 using mitigation::Policy;
 using mitigation::Rung;
-using mitigation::Window;
 
 /// A key: how its value is read from TOML, and written. Why a value cannot be is thrown as
 /// CLI::ValidationError, as by the parsers of options.
