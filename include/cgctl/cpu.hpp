@@ -141,7 +141,7 @@ Change change_to(const Bandwidth& bandwidth);
 /// none but the last gives more time than both, as far as the cgroups below allow: quota and period
 /// are two files on v1. errc::invalid_argument for wishes that contradict each other or the state,
 /// errc::unsupported for what the version or the kernel does not have.
-Result<std::vector<settings::Setting>> plan(const State& now, const Change& wanted);
+[[nodiscard]] Result<std::vector<settings::Setting>> plan(const State& now, const Change& wanted);
 
 struct Stat;
 
@@ -193,7 +193,7 @@ struct Stat {
 /// Parses a `cpu.stat` of that version: nanoseconds on v1, microseconds on v2. Keys of other names
 /// are passed over. errc::truncated when the text is empty or ends inside a line, errc::malformed
 /// when a known key has no number.
-Status parse(std::string_view text, Version version, Stat& out);
+[[nodiscard]] Status parse(std::string_view text, Version version, Stat& out);
 
 /// Reads a cgroup's CPU figures through kept descriptors: one pread(2) a file, one file on v2, up
 /// to four on v1; allocates nothing.
@@ -201,13 +201,13 @@ class StatReader {
  public:
   /// v1: cpu.stat, and cpuacct.usage, cpuacct.usage_user, cpuacct.usage_sys (before Linux 4.7
   /// cpuacct.stat, in ticks) where the host has cpuacct.
-  static Result<StatReader> open(const Group& group);
+  [[nodiscard]] static Result<StatReader> open(const Group& group);
   /// errc::vanished once the cgroup is removed.
-  Status read(Stat& out) const;
+  [[nodiscard]] Status read(Stat& out) const;
 
  private:
   StatReader() = default;
-  Status read_cpuacct(Stat& out) const;
+  [[nodiscard]] Status read_cpuacct(Stat& out) const;
 
   Version version_ = Version::v1;
   UniqueFd stat_;
@@ -218,11 +218,11 @@ class StatReader {
 };
 
 /// One read.
-Result<Stat> stat(const Group& group);
+[[nodiscard]] Result<Stat> stat(const Group& group);
 
 /// CPU time by CPU number, of the CPUs that are possible: v1 cpuacct.usage_percpu.
 /// errc::unsupported on v2, which has no such figures.
-Result<std::vector<nanoseconds>> usage_per_cpu(const Group& group);
+[[nodiscard]] Result<std::vector<nanoseconds>> usage_per_cpu(const Group& group);
 
 /// What happened between two reads.
 struct Rates {

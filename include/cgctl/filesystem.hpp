@@ -26,11 +26,11 @@ inline constexpr std::int64_t proc_magic = 0x9fa0;
 /// Brings a path relative to some directory into the form "a/b/c" ("." for the directory itself): a
 /// leading slash, doubled slashes and "." fall away. errc::outside for a ".." component,
 /// errc::invalid_argument for a NUL byte, a component above 255 bytes or a path above 4095.
-Result<std::string> clean_relative_path(std::string_view path);
+[[nodiscard]] Result<std::string> clean_relative_path(std::string_view path);
 
 /// Opens an absolute path that the caller trusts (a root the user named, a mount point the kernel
 /// named).
-Result<UniqueFd> open_trusted(const std::string& path, int flags);
+[[nodiscard]] Result<UniqueFd> open_trusted(const std::string& path, int flags);
 
 /// Opens `path` beneath `directory`: no "..", no absolute path, no symbolic link, and on the same
 /// file system instance (st_dev) as `directory`, so that a bind mount or another hierarchy inside
@@ -38,31 +38,34 @@ Result<UniqueFd> open_trusted(const std::string& path, int flags);
 /// filter refuses that call, or a mount of the same file system is in the way, the components are
 /// walked one by one with O_NOFOLLOW. `shown` is the
 /// path used in errors.
-Result<UniqueFd> open_beneath(int directory, std::string_view path, int flags,
-                              std::string_view shown);
+[[nodiscard]] Result<UniqueFd> open_beneath(int directory, std::string_view path, int flags,
+                                            std::string_view shown);
 
 /// Reads a kernel file that is one record (`memory.stat`, `memory.numa_stat`, `cpu.stat`,
 /// `/proc/cgroups`, node `vmstat`: the kernel makes the whole text for a read at offset 0) from its
 /// start into `buffer`. A text that fills the buffer is read again with a larger one, so that it
 /// always comes from one read. Returns a view into `buffer`. ENODEV is errc::vanished. EINTR is
 /// retried. Once `buffer` is large enough a call is one pread(2) and does not allocate.
-Result<std::string_view> read_once(int fd, std::vector<char>& buffer, std::string_view shown);
+[[nodiscard]] Result<std::string_view> read_once(int fd, std::vector<char>& buffer,
+                                                 std::string_view shown);
 
 /// Reads any file to its end, also those the kernel hands out in pieces of a page (`mountinfo`,
 /// `cgroup.procs`).
-Result<std::string> read_all(int fd, std::string_view shown);
+[[nodiscard]] Result<std::string> read_all(int fd, std::string_view shown);
 
 /// open_beneath + read_all.
-Result<std::string> read_beneath(int directory, std::string_view path, std::string_view shown);
+[[nodiscard]] Result<std::string> read_beneath(int directory, std::string_view path,
+                                               std::string_view shown);
 
 /// Reads a trusted absolute path.
-Result<std::string> read_trusted(const std::string& path);
+[[nodiscard]] Result<std::string> read_trusted(const std::string& path);
 
 /// Writes `value` to a kernel file in one write(2): retried on EINTR only; a short write is an
 /// error, EAGAIN is handed to the caller as it is. The descriptor's file system must be one of
 /// `magics`.
-Status write_once(int fd, std::string_view value, std::string_view shown,
-                  std::initializer_list<std::int64_t> magics = {cgroup_v1_magic, cgroup_v2_magic});
+[[nodiscard]] Status write_once(int fd, std::string_view value, std::string_view shown,
+                                std::initializer_list<std::int64_t> magics = {cgroup_v1_magic,
+                                                                              cgroup_v2_magic});
 
 /// "a" + "b/c" -> "a/b/c", with exactly one slash between; a path of "" or "." adds nothing.
 std::string join(std::string_view base, std::string_view path);

@@ -97,7 +97,7 @@ class Host {
   /// is mounted. With a cgroup root other than /sys/fs/cgroup only mounts below it count; when
   /// there are none and mountinfo names /sys/fs/cgroup (a captured tree, or /proc of the host seen
   /// from a container) its mount points are looked for below that root.
-  static Result<Host> detect(Roots roots = {});
+  [[nodiscard]] static Result<Host> detect(Roots roots = {});
 
   [[nodiscard]] const Roots& roots() const noexcept { return state_->roots; }
   [[nodiscard]] Mode mode() const noexcept;

@@ -74,7 +74,7 @@ struct Change {
 /// limit of memory and swap together is never below that of memory. errc::invalid_argument for
 /// wishes that contradict each other or the state, errc::unsupported for what the version or the
 /// kernel does not have.
-Result<std::vector<settings::Setting>> plan(const State& now, const Change& wanted);
+[[nodiscard]] Result<std::vector<settings::Setting>> plan(const State& now, const Change& wanted);
 
 /// What became of an attempt to give memory back.
 struct Reclaimed {

@@ -26,16 +26,16 @@ struct Events {
 };
 
 /// v2: memory.events, of it and all below. v1: memory.failcnt and memory.oom_control, of it alone.
-Result<Events> events(const Group& group);
+[[nodiscard]] Result<Events> events(const Group& group);
 /// Of it alone: v2 memory.events.local (Linux 5.2); the same as events() on v1.
-Result<Events> local_events(const Group& group);
+[[nodiscard]] Result<Events> local_events(const Group& group);
 
 /// The most that was in use, with a beginning of one's own where the kernel can: v2 memory.peak
 /// (Linux 5.19), where since Linux 6.12 (commit c6f53ed8f213) a reset counts for the descriptor it
 /// is written to; on v1 memory.max_usage_in_bytes, where it counts for everybody.
 class Peak {
  public:
-  static Result<Peak> open(const Group& group);
+  [[nodiscard]] static Result<Peak> open(const Group& group);
   /// In bytes. errc::vanished once the cgroup is removed.
   [[nodiscard]] Result<std::uint64_t> read() const;
   /// The peak counts from now on. errc::unsupported where the file can only be read.
@@ -59,11 +59,11 @@ class Watch {
  public:
   /// An OOM condition. v2: any change of memory.events (inotify on it: cgroup-v2.rst says that a
   /// file-modified event is made), so compare events() before and after. v1: memory.oom_control.
-  static Result<Watch> oom(const Group& group);
+  [[nodiscard]] static Result<Watch> oom(const Group& group);
   /// The usage has passed `bytes`, upwards or downwards: v1 only.
-  static Result<Watch> threshold(const Group& group, std::uint64_t bytes);
+  [[nodiscard]] static Result<Watch> threshold(const Group& group, std::uint64_t bytes);
   /// Reclaim has become that hard: v1 only. On v2 use memory.pressure.
-  static Result<Watch> pressure(const Group& group, Level level);
+  [[nodiscard]] static Result<Watch> pressure(const Group& group, Level level);
 
   /// For poll(2) or epoll(7), POLLIN; not to be read from or closed.
   [[nodiscard]] int descriptor() const noexcept { return fd_.get(); }
@@ -74,8 +74,8 @@ class Watch {
 
  private:
   Watch(UniqueFd fd, UniqueFd file, std::string path, Version version) noexcept;
-  static Result<Watch> register_v1(const Group& group, const char* file,
-                                   const std::string& argument);
+  [[nodiscard]] static Result<Watch> register_v1(const Group& group, const char* file,
+                                                 const std::string& argument);
 
   UniqueFd fd_;    // inotify or eventfd
   UniqueFd file_;  // what is watched

@@ -43,10 +43,10 @@ struct Snapshot {
 /// files.
 class SnapshotReader {
  public:
-  static Result<SnapshotReader> open(const Group& group);
+  [[nodiscard]] static Result<SnapshotReader> open(const Group& group);
 
   /// errc::vanished once the cgroup is removed; `out` is then of no use.
-  Status read(Snapshot& out) const;
+  [[nodiscard]] Status read(Snapshot& out) const;
   /// How many descriptors it keeps.
   [[nodiscard]] std::size_t descriptors() const noexcept { return numbers_.size() + 1; }
 

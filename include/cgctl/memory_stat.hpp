@@ -121,7 +121,7 @@ class Stat {
   [[nodiscard]] std::string_view name_of(const Row& row) const noexcept {
     return std::string_view(names_).substr(row.name, row.name_size);
   }
-  Status parse_rows(std::string_view text, Version version, std::string_view shown);
+  [[nodiscard]] Status parse_rows(std::string_view text, Version version, std::string_view shown);
   void learn(std::string_view text, Version version);
 
   std::vector<char> text_;  // parse::padding bytes longer than any text in it
@@ -136,20 +136,20 @@ class Stat {
 
 /// Parses the text of a memory.stat. errc::truncated when it is empty or ends inside a line,
 /// errc::malformed for a line that is not "NAME NUMBER".
-Status parse(std::string_view text, Version version, Stat& out);
+[[nodiscard]] Status parse(std::string_view text, Version version, Stat& out);
 
 /// Reads the memory.stat behind a descriptor that the caller keeps, from its beginning; `shown` is
 /// its path in errors. See StatReader.
-Status read_stat(int fd, Version version, std::string_view shown, Stat& out);
+[[nodiscard]] Status read_stat(int fd, Version version, std::string_view shown, Stat& out);
 
 /// Reads the memory.stat of one cgroup through a kept descriptor: one pread(2) a read, nothing
 /// allocated once `out` has seen the file. Before Linux 5.2 (commit 42a300353577) each read sums
 /// over all cgroups below, removed ones included.
 class StatReader {
  public:
-  static Result<StatReader> open(const Group& group);
+  [[nodiscard]] static Result<StatReader> open(const Group& group);
   /// errc::vanished once the cgroup is removed; else what parse() and the kernel say.
-  Status read(Stat& out) const { return read_stat(fd_.get(), version_, path_, out); }
+  [[nodiscard]] Status read(Stat& out) const { return read_stat(fd_.get(), version_, path_, out); }
   [[nodiscard]] Version version() const noexcept { return version_; }
 
  private:
@@ -161,7 +161,7 @@ class StatReader {
 };
 
 /// One read.
-Result<Stat> stat(const Group& group);
+[[nodiscard]] Result<Stat> stat(const Group& group);
 
 /// What Kubernetes calls the working set, its measure for evictions: the usage without inactive
 /// file pages, not below 0.

@@ -52,8 +52,9 @@ enum class Intent {
 /// disks, and a few cheap reads of the root's numa_stat, or a single dear one, or none and its
 /// predicted cost where that is above ten times Policy::read_cost_limit. Where `history` has a
 /// probe younger than probe_interval, the cost is predicted from that without a read.
-Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Policy& policy,
-                            const History& history = {}, Intent intent = Intent::act);
+[[nodiscard]] Result<Observation> observe(const Host& host, numa::CostGuard& guard,
+                                          const Policy& policy, const History& history = {},
+                                          Intent intent = Intent::act);
 
 struct Outcome {
   std::vector<Action> actions;
@@ -73,13 +74,14 @@ struct Outcome {
 /// rung was tried; what went wrong from then on is in the Outcome. A child that the deadline did
 /// not end, since it was inside an uninterruptible system call, stays the caller's, to be waited
 /// for (waitpid(2)).
-Result<Outcome> carry_out(const Host& host, numa::CostGuard& guard, const Plan& plan,
-                          const Policy& policy, const Observation& before, int stop = -1);
+[[nodiscard]] Result<Outcome> carry_out(const Host& host, numa::CostGuard& guard, const Plan& plan,
+                                        const Policy& policy, const Observation& before,
+                                        int stop = -1);
 
 /// One level of drop_caches by itself, without counting: what `cgctl drop-caches` does.
 /// errc::timed_out when the deadline passed.
-Result<std::chrono::nanoseconds> drop_caches(const Host& host, Rung rung,
-                                             std::chrono::nanoseconds deadline);
+[[nodiscard]] Result<std::chrono::nanoseconds> drop_caches(const Host& host, Rung rung,
+                                                           std::chrono::nanoseconds deadline);
 
 /// The lock against a second instance, and the history kept between runs: two small files in a
 /// directory of their own (such as /var/lib/cgctl). Replaced atomically. Of another boot, what
@@ -90,12 +92,12 @@ class Store {
  public:
   /// Makes the directory when it is missing (one level) and takes the lock. errc::busy when another
   /// instance has it.
-  static Result<Store> open(const Host& host, const std::string& directory);
+  [[nodiscard]] static Result<Store> open(const Host& host, const std::string& directory);
   /// The history without lock and without making anything: for a dry run. Empty when there is none.
-  static Result<History> peek(const Host& host, const std::string& directory);
+  [[nodiscard]] static Result<History> peek(const Host& host, const std::string& directory);
 
   [[nodiscard]] Result<History> load() const;
-  Status save(const History& history) const;
+  [[nodiscard]] Status save(const History& history) const;
 
   /// Set by load() when the file could not be understood and was renamed out of the way.
   [[nodiscard]] const std::string& warning() const noexcept { return warning_; }

@@ -104,7 +104,7 @@ class NumaStat {
   void make_room(std::size_t values);
   Row& add_row();
   const char* parse_line(const char* name, const char* stop, Version version);
-  Status parse_rows(std::string_view text, Version version, std::string_view shown);
+  [[nodiscard]] Status parse_rows(std::string_view text, Version version, std::string_view shown);
 
   std::vector<char> text_;  // rows_ point into it; parse::padding bytes longer than any text in it
   std::vector<Row> rows_;
@@ -121,7 +121,7 @@ class NumaStat {
 /// a line, is empty, or (v1) lacks one of total, file, anon, unevictable or has only some of the
 /// hierarchical lines; errc::malformed when no line has the kernel's form or lines disagree on the
 /// number of nodes.
-Status parse(std::string_view text, Version version, NumaStat& out);
+[[nodiscard]] Status parse(std::string_view text, Version version, NumaStat& out);
 
 /// Reads the `memory.numa_stat` of one cgroup through a kept descriptor: one pread(2) a read,
 /// nothing allocated once `out` has grown to the file's size. Not for concurrent use of one `out`;
@@ -134,10 +134,10 @@ class Reader {
  public:
   /// errc::unsupported where the kernel has no such file: v2 before Linux 5.10, a kernel without
   /// NUMA, a v2 cgroup without the memory controller.
-  static Result<Reader> open(const Group& group);
+  [[nodiscard]] static Result<Reader> open(const Group& group);
 
   /// errc::vanished once the cgroup is removed; else what parse() and the kernel say.
-  Status read(NumaStat& out) const {
+  [[nodiscard]] Status read(NumaStat& out) const {
     out.page_size_ = page_size_;
     for (;;) {
       if (out.text_.size() < first_text) out.make_text(first_text);
@@ -160,7 +160,7 @@ class Reader {
 
   Reader(UniqueFd fd, Version version, std::uint64_t page_size, std::string path) noexcept;
   /// After a pread that did not deliver: grows the buffer or says why to stop.
-  Status again(ssize_t got, NumaStat& out) const;
+  [[nodiscard]] Status again(ssize_t got, NumaStat& out) const;
 
   UniqueFd fd_;
   Version version_;
@@ -178,10 +178,10 @@ class RootReader {
  public:
   /// Uses the nodes that have memory. `version` is the form wanted, usually that of the memory
   /// controller. errc::unsupported on a kernel without NUMA, which has no memory.numa_stat either.
-  static Result<RootReader> open(const Host& host, Version version);
+  [[nodiscard]] static Result<RootReader> open(const Host& host, Version version);
 
   /// errc::vanished when a node was taken offline: open again.
-  Status read(NumaStat& out) const;
+  [[nodiscard]] Status read(NumaStat& out) const;
 
   [[nodiscard]] std::size_t nodes() const noexcept { return nodes_.size(); }
 
@@ -206,12 +206,12 @@ struct Cost {
 };
 
 /// reader.read(out), measured. Two more system calls than read().
-Result<Cost> measured_read(const Reader& reader, NumaStat& out);
+[[nodiscard]] Result<Cost> measured_read(const Reader& reader, NumaStat& out);
 
 /// The least cost of a few reads, since one that was interrupted, or that had to gather first what
 /// each CPU counted, says nothing about the walk. None is made once they took `enough` together: a
 /// slow read is not repeated.
-Result<Cost> least_cost(const Reader& reader, std::chrono::nanoseconds enough);
+[[nodiscard]] Result<Cost> least_cost(const Reader& reader, std::chrono::nanoseconds enough);
 
 /// Why a read was refused.
 struct OverBudget {
@@ -291,7 +291,7 @@ class CostGuard {
 /// found first the one with the least memory in use, since removed cgroups are charged to the one
 /// they hang below. Reads it a few times and takes the least. errc::unsupported when the root is
 /// the only memory cgroup.
-Result<Cost> calibrate(const Host& host, CostGuard& guard, CostGuard::Time now);
+[[nodiscard]] Result<Cost> calibrate(const Host& host, CostGuard& guard, CostGuard::Time now);
 
 }  // namespace cgctl::numa
 

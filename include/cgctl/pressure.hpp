@@ -33,13 +33,13 @@ std::string_view to_string(Resource resource) noexcept;
 
 /// errc::malformed when a line is not of the documented form, errc::truncated when there is no
 /// "some" line.
-Result<Pressure> parse(std::string_view text);
+[[nodiscard]] Result<Pressure> parse(std::string_view text);
 
 /// Of the whole machine, from /proc/pressure. errc::unsupported where PSI is not built in or not
 /// enabled (CONFIG_PSI_DEFAULT_DISABLED: boot with psi=1).
-Result<Pressure> read(const Host& host, Resource resource);
+[[nodiscard]] Result<Pressure> read(const Host& host, Resource resource);
 
 /// Of one cgroup.
-Result<Pressure> read(const Group& group, Resource resource);
+[[nodiscard]] Result<Pressure> read(const Group& group, Resource resource);
 
 }  // namespace cgctl::pressure

@@ -49,6 +49,6 @@ struct Child {
 /// see Group::attach(). One exception: a caller that may not move a process out of a cgroup that
 /// the v1 freezer holds gets errc::cancelled with a killed child that ends, as a child to be waited
 /// for, when the cgroup is thawed; the message says so.
-Result<Child> start(const Group& group, const Command& command);
+[[nodiscard]] Result<Child> start(const Group& group, const Command& command);
 
 }  // namespace cgctl::process

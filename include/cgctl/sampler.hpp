@@ -64,8 +64,8 @@ class Sampler {
 
   /// Finds the cgroup `path` and those below. errc::vanished when there is none, errc::unsupported
   /// when the host has neither cpu nor memory.
-  static Result<Sampler> open(const Host& host, std::string_view path, Config config);
-  static Result<Sampler> open(const Host& host, std::string_view path);
+  [[nodiscard]] static Result<Sampler> open(const Host& host, std::string_view path, Config config);
+  [[nodiscard]] static Result<Sampler> open(const Host& host, std::string_view path);
   Sampler(Sampler&&) noexcept;
   Sampler& operator=(Sampler&&) noexcept;
   Sampler(const Sampler&) = delete;
@@ -75,7 +75,7 @@ class Sampler {
   /// Finds what was made since, in all hierarchies, and forgets what was removed. A walk like that
   /// of zombies::count(): one descriptor for each level, for which kept ones are given up where the
   /// process has no others (EMFILE when that is not enough). Not while another thread samples.
-  Status refresh();
+  [[nodiscard]] Status refresh();
 
   /// The number of cgroups, removed ones included until the next refresh().
   [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
@@ -127,7 +127,7 @@ class Sampler {
   void open_files(Entry& entry);
   void count_kept() noexcept;
   void keep_at_most(std::size_t most);
-  Status find();
+  [[nodiscard]] Status find();
   bool read(Entry& entry, Scratch& scratch, Sample& out);
   int read(Figure figure, Entry& entry, Scratch& scratch, Sample& out) const;
   int read(Figure figure, int fd, Scratch& scratch, Sample& out) const;

@@ -50,16 +50,16 @@ class Counter {
   /// errc::incomplete_view in a cgroup namespace or when only a part of the hierarchy is mounted:
   /// the difference would be meaningless. errc::unsupported without a memory controller, or on v2
   /// before Linux 4.14.
-  static Result<Counter> open(const Host& host);
+  [[nodiscard]] static Result<Counter> open(const Host& host);
 
   /// At most `rounds` walks (at least 1).
-  Result<Count> count(unsigned rounds = 5);
+  [[nodiscard]] Result<Count> count(unsigned rounds = 5);
 
  private:
   Counter(Host host, const Hierarchy& hierarchy, UniqueFd source, std::string path) noexcept;
-  Result<Count> count_v1(unsigned rounds);
-  Result<Count> count_v2();
-  Result<std::uint64_t> kernel_count();
+  [[nodiscard]] Result<Count> count_v1(unsigned rounds);
+  [[nodiscard]] Result<Count> count_v2();
+  [[nodiscard]] Result<std::uint64_t> kernel_count();
 
   Host host_;
   const Hierarchy* hierarchy_;  // of host_
@@ -69,11 +69,11 @@ class Counter {
 };
 
 /// One count. See Counter.
-Result<Count> count(const Host& host);
+[[nodiscard]] Result<Count> count(const Host& host);
 
 /// The number of directories below `directory`, itself included: Counter's walk by itself, on any
 /// file system.
-Result<std::uint64_t> count_directories(int directory, std::string_view shown);
+[[nodiscard]] Result<std::uint64_t> count_directories(int directory, std::string_view shown);
 
 /// Zombies that hang directly below one live cgroup.
 struct Ancestor {
@@ -130,6 +130,6 @@ struct AttributionLimits {
 };
 
 /// Where the zombies hang, and what pins them. Same refusals as Counter.
-Result<Attribution> attribute(const Host& host, const AttributionLimits& limits = {});
+[[nodiscard]] Result<Attribution> attribute(const Host& host, const AttributionLimits& limits = {});
 
 }  // namespace cgctl::zombies
