@@ -48,7 +48,7 @@ if(CGCTL_BUILD_TOOL)
     foreach(name IN ITEMS cgclassify cgcreate cgdelete cgexec cgget cgset cgsnapshot lscgroup lssubsys)
       install(
         CODE "file(CREATE_LINK cgctl \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/${name}\" SYMBOLIC)"
-      )
+        COMPONENT libcgroup_names)
     endforeach()
   endif()
   if(EXISTS "${PROJECT_SOURCE_DIR}/tools/cgctl/cgctl.8")

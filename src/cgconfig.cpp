@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "cgctl/filesystem.hpp"
+#include "device_rules.hpp"
 #include "octal.hpp"
 #include "setting_files.hpp"
 
@@ -290,10 +291,11 @@ class Parser {
       access.group = permissions::find_group(text);
       valid = access.group.has_value();
     } else if (key.text == "fperm") {
-      access.mode = mode_of(text);
+      // The kernel's files are no programs: nobody is to run them as another.
+      access.mode = mode_of(text, 0777);
       valid = access.mode.has_value();
     } else if (key.text == "dperm" && !tasks) {
-      out.directory_mode = mode_of(text);
+      out.directory_mode = mode_of(text, 07777);
       valid = out.directory_mode.has_value();
     } else {
       known = false;
@@ -310,7 +312,7 @@ class Parser {
     return expect(';');
   }
 
-  static std::optional<mode_t> mode_of(std::string_view text) {
+  static std::optional<mode_t> mode_of(std::string_view text, mode_t most) {
     constexpr std::size_t longest = 5;
     if (text.empty() || text.size() > longest) return std::nullopt;
     mode_t mode = 0;
@@ -318,7 +320,7 @@ class Parser {
       if (c < '0' || c > '7') return std::nullopt;
       mode = mode * 8 + static_cast<mode_t>(c - '0');
     }
-    return mode <= 07777 ? std::optional(mode) : std::nullopt;
+    return mode <= most ? std::optional(mode) : std::nullopt;
   }
 
   Cgroup& cgroup_at(const std::string& path) {
@@ -365,15 +367,60 @@ void add_permissions(const Permissions& permissions, std::string& out) {
   out += "\t}\n";
 }
 
+tl::unexpected<Error> not_to_be_written(std::string_view text, const char* reason) {
+  return fail(Error::make(errc::invalid_argument, "write", std::string(text), reason,
+                          "write JSON instead"));
+}
+
+/// A name or a value.
 Result<std::string> text_of(std::string_view text) {
   const bool plain = !text.empty() && std::all_of(text.begin(), text.end(), is_plain);
   if (plain && !is_keyword(text)) return std::string(text);
-  if (text.find_first_of("\"\n") != std::string_view::npos) {
-    return fail(Error::make(errc::invalid_argument, "write", std::string(text),
-                            "cgconfig.conf cannot hold a double quote or a newline",
-                            "write JSON instead"));
+  if (text.find('"') != std::string_view::npos) {
+    return not_to_be_written(text, "cgconfig.conf cannot hold a double quote");
   }
   return "\"" + std::string(text) + "\"";
+}
+
+/// libcgroup takes each file once: of those with a line per key, the lines as one value. Their
+/// order counts for rules of devices alone, of which some are for one file and some for another.
+Result<std::vector<Setting>> joined(const std::vector<Setting>& settings) {
+  std::vector<Setting> all;
+  for (const Setting& setting : settings) {
+    const bool keyed = cgctl::detail::has_line_per_key(setting.file);
+    if (!keyed && setting.value.find('\n') != std::string::npos) {
+      return not_to_be_written(setting.value, "cgconfig.conf has one line for a value");
+    }
+    const auto same = std::find_if(all.begin(), all.end(), [&](const Setting& one) {
+      return keyed && one.file == setting.file;
+    });
+    if (same == all.end()) {
+      all.push_back(setting);
+    } else if (&*same != &all.back() && cgctl::detail::is_device_rule(setting.file)) {
+      return not_to_be_written(setting.file, "cgconfig.conf cannot hold rules in this order");
+    } else {
+      same->value += "\n" + setting.value;
+    }
+  }
+  return all;
+}
+
+/// libcgroup finds no hierarchy for such a section and refuses the whole text.
+bool is_loadable(const Section& section) { return section.controller != "cgroup"; }
+
+Status add(const Section& section, std::string& out) {
+  const auto controller = text_of(section.controller);
+  if (!controller) return fail(controller.error());
+  out += "\t" + *controller + " {\n";
+  const auto settings = joined(section.settings);
+  if (!settings) return fail(settings.error());
+  for (const Setting& setting : *settings) {
+    const auto value = text_of(setting.value);
+    if (!value) return fail(value.error());
+    out += "\t\t" + setting.file + " = " + *value + ";\n";
+  }
+  out += "\t}\n";
+  return {};
 }
 
 }  // namespace
@@ -385,23 +432,31 @@ Result<Configuration> parse(std::string_view text, std::string_view shown) {
 Result<std::string> format(const tree::Tree& tree) {
   std::string out;
   for (const Cgroup& cgroup : tree) {
+    if (std::none_of(cgroup.sections.begin(), cgroup.sections.end(), is_loadable)) continue;
+    if (cgroup.path.find('\n') != std::string::npos) {
+      return not_to_be_written(cgroup.path, "cgconfig.conf cannot hold a name with a newline");
+    }
     const auto name = text_of(cgroup.path == "/" ? "." : cgroup.path.substr(1));
     if (!name) return fail(name.error());
     out += "group " + *name + " {\n";
     add_permissions(cgroup.permissions, out);
     for (const Section& section : cgroup.sections) {
-      out += "\t" + section.controller + " {\n";
-      for (const Setting& setting : section.settings) {
-        const auto value = text_of(setting.value);
-        if (!value) return fail(value.error());
-        out += "\t\t" + setting.file + " = " + *value + ";\n";
-      }
-      out += "\t}\n";
+      if (!is_loadable(section)) continue;
+      if (auto status = add(section, out); !status) return fail(status.error());
     }
     out += "}\n\n";
   }
   if (!out.empty()) out.pop_back();
   return out;
+}
+
+std::vector<std::string> left_out(const tree::Tree& tree) {
+  std::vector<std::string> paths;
+  for (const Cgroup& cgroup : tree) {
+    const bool all = std::all_of(cgroup.sections.begin(), cgroup.sections.end(), is_loadable);
+    if (!all || cgroup.sections.empty()) paths.push_back(cgroup.path);
+  }
+  return paths;
 }
 
 }  // namespace cgctl::cgconfig

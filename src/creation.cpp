@@ -222,8 +222,11 @@ Result<Group> Group::create(const Host& host, std::string_view path, const Creat
   std::vector<Made> mine;
   auto group = make(host, path, how, mine);
   if (!group) {
-    (void)unmake(mine);
-    return group;
+    const auto undone = unmake(mine);
+    if (undone) return group;
+    std::string& hint = group.error().hint;
+    if (!hint.empty()) hint += "; ";
+    hint += "what was made could not be removed: " + undone.error().message();
   }
   std::move(mine.begin(), mine.end(), std::back_inserter(made));
   return group;

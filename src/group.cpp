@@ -94,7 +94,9 @@ Result<Group> Group::open(const Host& host, std::string_view path,
   }
   std::vector<const Hierarchy*> wanted;
   for (const std::string& controller : controllers) {
-    const auto hierarchy = host.require(controller);
+    const bool core = controller == "cgroup" && host.unified() != nullptr;
+    const auto hierarchy =
+        core ? Result<const Hierarchy*>(host.unified()) : host.require(controller);
     if (!hierarchy) return fail(hierarchy.error());
     if (!holds(wanted, *hierarchy)) wanted.push_back(*hierarchy);
   }

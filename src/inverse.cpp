@@ -18,6 +18,8 @@ struct Entry {
 // The first that fits.
 constexpr std::array table = {
     Entry{"cgroup.subtree_control", Inverse::switches},
+    Entry{"devices.allow", Inverse::rules},
+    Entry{"devices.deny", Inverse::rules},
     Entry{"cpu.idle", Inverse::share_after},
     Entry{"cpu.weight.nice", Inverse::share_alone},
     // "root invalid (Parent is not a partition root)"

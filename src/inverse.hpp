@@ -11,7 +11,8 @@ namespace cgctl::detail {
 
 /// How a file is brought back to what it read as.
 enum class Inverse {
-  text,         ///< it takes what it reads as
+  text,         ///< it takes what it reads as, or restoring_text() of it
+  rules,        ///< of the devices controller: see restore_devices()
   none,         ///< no write does: counters, triggers, what moves processes
   switches,     ///< reads as "cpu memory", takes "+cpu -memory"
   word,         ///< takes the first word of what it reads as

@@ -6,6 +6,7 @@
 #include <libcgroup.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include <cstdarg>
 #include <cstdint>
 #include <cstdlib>
+#include <ctime>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -29,9 +31,10 @@
 namespace cgctl::libcgroup {
 namespace {
 
-/// FILENAME_MAX and CG_CONTROL_VALUE_MAX, and CG_CONTROLLER_MAX and CG_NV_MAX of
-/// libcgroup-internal.h.
+/// FILENAME_MAX and CG_CONTROL_VALUE_MAX, CONTROL_NAMELEN_MAX, and CG_CONTROLLER_MAX and CG_NV_MAX
+/// of libcgroup-internal.h.
 constexpr std::size_t longest_text = 4096;
+constexpr std::size_t longest_controller = 32;
 constexpr std::size_t most_controllers = 100;
 constexpr std::size_t most_values = 100;
 
@@ -241,19 +244,52 @@ Existing what_exists(const Host& host) {
   return all;
 }
 
+/// Whether a cgroup could be removed; only an empty one can.
+bool remove_directory(const Hierarchy& hierarchy, const std::string& path) {
+  const std::string above = fs::parent(path);
+  const auto directory = fs::open_beneath(
+      hierarchy.directory.get(), above == "/" ? "." : above.substr(1), O_PATH | O_DIRECTORY, above);
+  if (!directory) return false;
+  const std::string name = path.substr(path.rfind('/') + 1);
+  return sys::remove_directory_at(directory->get(), name.c_str()) == 0;
+}
+
 /// Removes what the engine has made of templates.
 void remove_made(const std::vector<Membership>& places, const Existing& existing) {
   for (const Membership& place : places) {
     const auto& known = existing.at(place.hierarchy);
     for (std::string path = place.path; path != "/" && known.count(path) == 0;
          path = fs::parent(path)) {
-      const std::string above = fs::parent(path);
-      const auto directory =
-          fs::open_beneath(place.hierarchy->directory.get(), above == "/" ? "." : above.substr(1),
-                           O_PATH | O_DIRECTORY, above);
-      if (!directory) break;
-      const std::string name = path.substr(path.rfind('/') + 1);
-      if (sys::remove_directory_at(directory->get(), name.c_str()) < 0) break;
+      if (!remove_directory(*place.hierarchy, path)) break;
+    }
+  }
+}
+
+/// As the kernel stamps files.
+std::int64_t kernel_time() {
+  ::timespec now{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  return now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/// When the kernel has first looked at a directory: of a new one, when it was made.
+std::int64_t first_seen(const Hierarchy& hierarchy, const std::string& path) {
+  struct ::stat found {};
+  const auto directory =
+      fs::open_beneath(hierarchy.directory.get(), path.substr(1), O_PATH | O_DIRECTORY, path);
+  if (!directory || sys::stat(directory->get(), found) < 0) return 0;
+  return found.st_ctim.tv_sec * 1000000000 + found.st_ctim.tv_nsec;
+}
+
+/// Removes what the engine, which has failed, made between two times: others may make cgroups too.
+void remove_made(const Host& host, const Existing& existing, std::int64_t from, std::int64_t to) {
+  for (const auto& [hierarchy, there] : what_exists(host)) {
+    const auto& known = existing.at(hierarchy);
+    // The deepest first.
+    for (auto path = there.rbegin(); path != there.rend(); ++path) {
+      if (known.count(*path) != 0) continue;
+      const std::int64_t seen = first_seen(*hierarchy, *path);
+      if (seen >= from && seen <= to) (void)remove_directory(*hierarchy, *path);
     }
   }
 }
@@ -283,12 +319,17 @@ Result<std::vector<Move>> ask(const Host& host, pid_t process, const Existing& e
   if (stand_in.pid() < 0) return fail(Error::system("fork", {}, errno));
   const auto own = memberships(host, stand_in.pid());
   if (!own) return fail(own.error());
+  const std::int64_t begin = kernel_time();
   const auto applied = apply_rule(*identity, stand_in.pid());
+  const std::int64_t end = kernel_time();
   const auto after = memberships(host, stand_in.pid());
   for (const Membership& place : *own) (void)put(place, stand_in.pid());
   if (!after) return fail(after.error());
   remove_made(*after, existing);
-  if (!applied) return fail(applied.error());
+  if (!applied) {
+    remove_made(host, existing, begin, end);
+    return fail(applied.error());
+  }
   // Where the stand-in was not moved there is no rule.
   std::vector<Membership> destination = *before;
   for (Membership& place : destination) {
@@ -394,13 +435,32 @@ Status check_length(std::string_view text, const std::string& path, const char* 
   return refuse(path, std::string(what) + " has 4,096 bytes or more");
 }
 
+/// libcgroup puts names into paths as they are, and takes texts up to their first NUL.
+Status check_name(const std::string& name, const std::string& path, const char* what) {
+  if (auto status = check_length(name, path, what); !status) return status;
+  const bool bad = name.empty() || name == "." || name == ".." ||
+                   name.find_first_of(std::string_view("/\0", 2)) != std::string::npos;
+  if (!bad) return {};
+  return fail(Error::make(errc::invalid_argument, "convert", path,
+                          std::string(what) + " is '" + name.c_str() + "'",
+                          "give the kernel's name, without a path"));
+}
+
+Status check_controller(const std::string& name, const std::string& path) {
+  if (auto status = check_name(name, path, "the name of a controller"); !status) return status;
+  if (name.size() < longest_controller) return {};
+  return refuse(path, "the name of a controller has 32 bytes or more");
+}
+
 Status add_settings(::cgroup_controller* controller, const tree::Section& section,
                     const std::string& path) {
   for (const settings::Setting& setting : section.settings) {
     const std::string shown = fs::join(path, setting.file);
-    if (auto status = check_length(setting.file, path, "the name of a file"); !status)
-      return status;
+    if (auto status = check_name(setting.file, path, "the name of a file"); !status) return status;
     if (auto status = check_length(setting.value, shown, "its value"); !status) return status;
+    if (setting.value.find('\0') != std::string::npos) {
+      return refuse(shown, "its value has a NUL byte in it");
+    }
     const int code =
         ::cgroup_add_value_string(controller, setting.file.c_str(), setting.value.c_str());
     if (code != 0) return fail(failed(code, "convert", shown));
@@ -434,7 +494,9 @@ Result<Handle> to_libcgroup(const tree::Cgroup& cgroup) {
     if (section.settings.size() > most_values) {
       return refuse(cgroup.path, section.controller + " has more than 100 values");
     }
-    if (section.controller.empty()) return refuse(cgroup.path, "a controller has no name");
+    if (auto status = check_controller(section.controller, cgroup.path); !status) {
+      return fail(status.error());
+    }
     ::cgroup_controller* const controller =
         ::cgroup_add_controller(group.get(), section.controller.c_str());
     if (controller == nullptr) {

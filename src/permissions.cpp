@@ -77,7 +77,12 @@ Result<Target> target(int directory, const std::string& file, const std::string&
     return target;
   }
   const Access& tasks = wanted.tasks;
-  if (wanted.files.mode) target.mode = within_owner(*wanted.files.mode, now);
+  if (file == "tasks") {
+    target.user = found.st_uid;
+    target.group = found.st_gid;
+  } else if (wanted.files.mode) {
+    target.mode = within_owner(*wanted.files.mode, now);
+  }
   if (!takes_tasks(file)) return target;
   target.user = tasks.user.value_or(target.user);
   target.group = tasks.group.value_or(target.group);

@@ -27,11 +27,33 @@ tl::unexpected<Error> no_value(const Setting& setting, const char* expected) {
 
 std::string in_words(const Setting& setting) { return setting.file + " " + setting.value; }
 
+/// As the kernel's kstrtoll() reads it: decimal, with 0x or, octal, with 0 in front.
 std::optional<std::int64_t> whole(std::string_view text) {
+  const bool negative = parse::starts_with(text, "-");
+  if (negative) text.remove_prefix(1);
+  int base = 10;
+  if (text.size() > 1 && text.front() == '0') {
+    base = text[1] == 'x' || text[1] == 'X' ? 16 : 8;
+    text.remove_prefix(base == 16 ? 2 : 1);
+  }
   std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+  if (error != std::errc() || end != text.data() + text.size() || parse::starts_with(text, "-")) {
+    return std::nullopt;
+  }
+  return negative ? -value : value;
+}
+
+/// Refuses what another setting, of this or the other version, has said before.
+template <class T>
+Status say(std::optional<T>& out, T value, const Setting& setting) {
+  if (out) {
+    return refuse(errc::invalid_argument,
+                  setting.file + " says what another setting of this cgroup says too",
+                  "give one of them");
+  }
+  out = std::move(value);
+  return {};
 }
 
 // ---- cpu ----
@@ -40,15 +62,17 @@ Status take_cpu_max(const Setting& setting, cpu::Change& out) {
   std::string_view rest = setting.value;
   const std::string_view quota = parse::field(rest);
   const std::string_view period = parse::field(rest);
-  const auto number = whole(quota);
-  const auto length = whole(period);
-  if ((quota != "max" && !number) || (!period.empty() && !length)) {
+  // The kernel reads it with sscanf("%llu"): decimal.
+  const auto number = parse::whole_number(quota);
+  const auto length = parse::whole_number(period);
+  if ((quota != "max" && !number) || (!period.empty() && !length) || !parse::field(rest).empty()) {
     return no_value(setting, "QUOTA PERIOD in microseconds, or max for no quota");
   }
-  out.quota = cpu::Quota{};
-  if (number) out.quota->limit = cpu::microseconds(*number);
-  if (length) out.period = cpu::microseconds(*length);
-  return {};
+  cpu::Quota wanted;
+  if (number) wanted.limit = cpu::microseconds(static_cast<std::int64_t>(*number));
+  auto status = say(out.quota, wanted, setting);
+  if (!status || !length) return status;
+  return say(out.period, cpu::microseconds(static_cast<std::int64_t>(*length)), setting);
 }
 
 Status take_number(const Setting& setting, std::int64_t number, cpu::Change& out) {
@@ -56,17 +80,18 @@ Status take_number(const Setting& setting, std::int64_t number, cpu::Change& out
   const auto count = static_cast<std::uint64_t>(number);
   const std::string& file = setting.file;
   if (file == "cpu.cfs_quota_us") {
-    out.quota = cpu::Quota{};
-    if (number >= 0) out.quota->limit = time;
-    return {};
+    cpu::Quota quota;
+    if (number >= 0) quota.limit = time;
+    return say(out.quota, quota, setting);
   }
   if (file == "cpu.weight.nice") {
     out.nice = static_cast<int>(std::clamp<std::int64_t>(number, -1000, 1000));
     return {};
   }
   if (number < 0) return no_value(setting, "0 or more");
-  if (file == "cpu.cfs_period_us") out.period = time;
-  if (file == "cpu.cfs_burst_us" || file == "cpu.max.burst") out.burst = time;
+  if (file == "cpu.cfs_period_us") return say(out.period, time, setting);
+  if (file == "cpu.cfs_burst_us" || file == "cpu.max.burst") return say(out.burst, time, setting);
+  if (file == "cpu.idle" && number > 1) return no_value(setting, "0 or 1");
   if (file == "cpu.rt_runtime_us") out.rt_runtime = time;
   if (file == "cpu.rt_period_us") out.rt_period = time;
   if (file == "cpu.idle") out.idle = number != 0;
@@ -127,19 +152,24 @@ Result<bool> take(const Setting& setting, memory::Change& out) {
   if (limit != limit_files.end()) {
     const auto size = size_of(setting.value, 1);
     if (!size) return no_value(setting, "a number of bytes such as 1073741824 or 1G, or no limit");
-    out.*(limit->member) = memory::Limit{size->bytes};
+    if (auto status = say(out.*(limit->member), memory::Limit{size->bytes}, setting); !status) {
+      return fail(status.error());
+    }
     return true;
   }
-  const auto number = whole(setting.value);
-  const bool on = number.value_or(0) != 0;
+  // cgsnapshot(1) writes all lines that memory.oom_control reads as.
+  const bool as_read = parse::starts_with(setting.value, "oom_kill_disable");
+  const auto number = whole(as_read ? written_form(setting.file, setting.value) : setting.value);
+  const bool is_switch = number && (*number == 0 || *number == 1);
+  const bool on = is_switch && *number == 1;
   if (setting.file == "memory.swappiness") {
     if (!number || *number < 0) return no_value(setting, "0 to 100, to 200 since Linux 5.8");
     out.swappiness = static_cast<std::uint64_t>(*number);
   } else if (setting.file == "memory.oom_control") {
-    if (!number) return no_value(setting, "1: tasks wait at the limit, 0: they are killed");
+    if (!is_switch) return no_value(setting, "1: tasks wait at the limit, 0: they are killed");
     out.oom_kill = !on;
   } else if (setting.file == "memory.oom.group") {
-    if (!number) return no_value(setting, "0 or 1");
+    if (!is_switch) return no_value(setting, "0 or 1");
     out.oom_group = on;
   } else {
     return false;
@@ -174,12 +204,13 @@ Counterparts from_io_max(const Setting& setting) {
   std::string_view rest = setting.value;
   const std::string device(parse::field(rest));
   for (std::string_view word = parse::field(rest); !word.empty(); word = parse::field(rest)) {
-    for (const Throttle& throttle : throttles) {
-      const std::string_view value = word.substr(std::min(throttle.key.size() + 1, word.size()));
-      if (!parse::starts_with(word, std::string(throttle.key) + "=")) continue;
-      found.push_back(
-          {std::string(throttle.v1), device + " " + std::string(value == "max" ? "0" : value)});
-    }
+    const auto* const throttle = std::find_if(
+        throttles.begin(), throttles.end(),
+        [&](const Throttle& one) { return parse::starts_with(word, std::string(one.key) + "="); });
+    if (throttle == throttles.end()) return {};
+    const std::string_view value = word.substr(throttle->key.size() + 1);
+    found.push_back(
+        {std::string(throttle->v1), device + " " + std::string(value == "max" ? "0" : value)});
   }
   return found;
 }

@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <limits>
 #include <set>
 
 #include "cgctl/parse.hpp"
+#include "device_rules.hpp"
 
 namespace cgctl::detail {
 namespace {
@@ -154,6 +156,12 @@ std::uint64_t unit_shift(char unit) noexcept {
     case 't':
     case 'T':
       return 40;
+    case 'p':
+    case 'P':
+      return 50;
+    case 'e':
+    case 'E':
+      return 60;
     default:
       return 0;
   }
@@ -238,9 +246,10 @@ bool is_setting(std::string_view file) noexcept {
 }
 
 bool is_reading(std::string_view file) noexcept {
-  constexpr std::array<std::string_view, 12> ends = {
-      "failcnt",      "usage_in_bytes", ".current",      ".events",         ".peak", "stat",
-      ".force_empty", ".reset_stats",   "self_freezing", "parent_freezing", ".list", ".local"};
+  constexpr std::array<std::string_view, 13> ends = {
+      "failcnt",  "usage_in_bytes", ".current",     ".events",       ".peak",
+      "stat",     ".force_empty",   ".reset_stats", "self_freezing", "parent_freezing",
+      ".reclaim", ".list",          ".local"};
   return parse::starts_with(file, "cpuacct.") ||
          std::any_of(ends.begin(), ends.end(),
                      [&](std::string_view end) { return ends_with(file, end); });
@@ -254,7 +263,7 @@ bool is_of(std::string_view file, Version version) noexcept {
 }
 
 bool has_line_per_key(std::string_view file) noexcept {
-  return form_of(file) == Form::keyed || file == "devices.allow" || file == "devices.deny";
+  return form_of(file) == Form::keyed || is_device_rule(file);
 }
 
 bool is_inherited(std::string_view file) noexcept {
@@ -277,6 +286,30 @@ bool is_default(std::string_view file, std::string_view value) {
 std::string written_form(std::string_view file, std::string_view text) {
   if (file != "memory.oom_control") return std::string(trimmed(text));
   return parse::value_of(text, "oom_kill_disable").value_or(0) == 0 ? "0" : "1";
+}
+
+std::string restoring_text(std::string_view file, std::string_view text, std::string_view written) {
+  if (has_line_per_key(file)) return current_line(file, text, written);
+  std::string value = written_form(file, text);
+  if (value.find('\n') != std::string::npos) return {};
+  // An empty text is brought back by an empty line.
+  return value.empty() ? "\n" : value;
+}
+
+std::vector<settings::Setting> one_line_each(const std::vector<settings::Setting>& settings) {
+  std::vector<settings::Setting> lines;
+  for (const settings::Setting& setting : settings) {
+    std::string_view rest = setting.value;
+    if (!has_line_per_key(setting.file) || rest.find('\n') == std::string_view::npos) {
+      lines.push_back(setting);
+      continue;
+    }
+    while (!rest.empty()) {
+      const std::string_view line = trimmed(parse::line(rest));
+      if (!line.empty()) lines.push_back({setting.file, std::string(line)});
+    }
+  }
+  return lines;
 }
 
 std::string current_line(std::string_view file, std::string_view text, std::string_view wanted) {
@@ -328,13 +361,28 @@ bool same_value(std::string_view file, std::string_view a, std::string_view b,
   return *number_a == *number_b;
 }
 
+bool is_as_asked(std::string_view file, std::string_view asked, std::string_view kept) {
+  if (is_device_rule(file)) return true;
+  if (has_line_per_key(file)) return same_line(current_line(file, kept, asked), asked);
+  const std::string value = written_form(file, kept);
+  if (form_of(file) != Form::shares) return same_value(file, asked, value, 1);
+  return number_of(std::string(asked)) == number_of(value);
+}
+
 std::optional<Size> size_of(std::string_view text, std::uint64_t unit) noexcept {
   // v1 writes its largest number of whole pages for "no limit", of the largest of pages for
   // hugetlb.
   constexpr std::uint64_t beyond_any_memory = (std::uint64_t{1} << 63) - (std::uint64_t{1} << 34);
   if (text == "max" || text == "-1") return Size{};
+  const int base = !parse::starts_with(text, "0")               ? 10
+                   : text.substr(1, 1).find_first_of("xX") == 0 ? 16
+                                                                : 8;
+  if (base == 16) text.remove_prefix(2);
   std::uint64_t number = 0;
-  if (!parse::number(text, number)) return std::nullopt;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, base);
+  if (error == std::errc::result_out_of_range) return Size{};
+  if (error != std::errc()) return std::nullopt;
+  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
   if (!text.empty()) {
     const std::uint64_t shift = unit_shift(text.front());
     if (shift == 0 || text.size() > 1) return std::nullopt;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cgctl/host.hpp"
 #include "cgctl/settings.hpp"
@@ -37,6 +38,18 @@ bool is_default(std::string_view file, std::string_view value);
 /// The value that is written for a file to read as `text`: its own text but for memory.oom_control.
 std::string written_form(std::string_view file, std::string_view text);
 
+/// What is written to a file for it to read as `text` again after `written`; empty where that is
+/// not known: of a file of several lines that is none with a line per key.
+std::string restoring_text(std::string_view file, std::string_view text, std::string_view written);
+
+/// A value of several lines for a file that takes one line at a time, as one setting for each;
+/// others as they are.
+std::vector<settings::Setting> one_line_each(const std::vector<settings::Setting>& settings);
+
+/// Whether what a file reads as, `kept`, is `asked` in other words; other than for same_value()
+/// nothing is clamped or rounded.
+bool is_as_asked(std::string_view file, std::string_view asked, std::string_view kept);
+
 /// Whether the kernel reads both as the same: "1G" and "1073741824", "-1" and what v1 says for no
 /// limit, "0,1" and "0-1", shares that it clamps.
 bool same_value(std::string_view file, std::string_view a, std::string_view b,
@@ -53,7 +66,8 @@ bool same_line(std::string_view current, std::string_view wanted);
 struct Size {
   std::optional<std::uint64_t> bytes;
 };
-/// With or without a unit of 1024 (K, M, G, T), rounded down to a multiple of `unit`; "max", "-1",
+/// As the kernel's memparse() reads it: decimal, with 0x or, octal, with 0 in front, with or
+/// without a unit of 1024 (K, M, G, T, P, E). Rounded down to a multiple of `unit`; "max", "-1",
 /// and more than any memory are no limit. Nothing for another text.
 std::optional<Size> size_of(std::string_view text, std::uint64_t unit) noexcept;
 

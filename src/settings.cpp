@@ -8,9 +8,14 @@
 #include "cgctl/memory.hpp"
 #include "cgctl/parse.hpp"
 #include "setting_conversion.hpp"
+#include "setting_files.hpp"
 #include "value_files.hpp"
 
 namespace cgctl::settings {
+
+bool can_be_restored(const Group& group, const Setting& setting) {
+  return detail::ValueFiles(group, detail::ValueFiles::For::writing).can_be_restored(setting);
+}
 
 Result<std::vector<Written>> apply(const Group& group, const std::vector<Setting>& settings) {
   return apply(group, settings, {});
@@ -18,7 +23,8 @@ Result<std::vector<Written>> apply(const Group& group, const std::vector<Setting
 
 Result<std::vector<Written>> apply(const Group& group, const std::vector<Setting>& settings,
                                    const std::function<Status()>& then) {
-  return detail::ValueFiles(group, detail::ValueFiles::For::writing).apply(settings, then);
+  return detail::ValueFiles(group, detail::ValueFiles::For::writing)
+      .apply(detail::one_line_each(settings), then);
 }
 
 Error explain(const Group& group, Error error, const std::vector<Setting>& settings) {

@@ -2,14 +2,18 @@
 // SPDX-License-Identifier: MIT
 #include <cerrno>
 #include <functional>
+#include <map>
 #include <memory>
 #include <utility>
 
+#include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/tree.hpp"
+#include "device_rules.hpp"
 #include "group_detail.hpp"
 #include "setting_files.hpp"
 #include "tree_plan.hpp"
+#include "tree_prune.hpp"
 
 namespace cgctl::tree {
 namespace {
@@ -84,17 +88,22 @@ Error explained(Error error, const Setting& setting) {
 /// Carries work out, and back.
 class Transaction {
  public:
-  explicit Transaction(const Host& host) noexcept : host_(host) {}
+  Transaction(const Host& host, const Options& options) noexcept : host_(host), options_(options) {}
 
   Status run(const Work& work) {
     for (const detail::Creation& creation : work.creations) {
+      if (detail::is_stopped(options_)) return fail(detail::cancelled("apply", creation.path));
       Creation how;
       how.controllers = creation.controllers;
       const auto group = Group::create(host_, creation.path, how, made_);
       if (!group) return fail(group.error());
+      if (creation.rules.empty()) continue;
+      const auto written = settings::apply(*group, creation.rules);
+      if (!written) return fail(written.error());
     }
     if (auto status = write(work.jobs); !status) return status;
     for (const std::string& path : work.removals) {
+      if (detail::is_stopped(options_)) return fail(detail::cancelled("apply", path));
       if (auto status = remove(path); !status) return status;
     }
     return {};
@@ -111,6 +120,14 @@ class Transaction {
     return status;
   }
 
+  /// Adds to the steps what the kernel has made of them.
+  void report(std::vector<Step>& steps) const {
+    for (Step& step : steps) {
+      const auto kept = kept_.find({step.path, step.file});
+      if (step.kind == Step::Kind::change && kept != kept_.end()) step.kept = kept->second;
+    }
+  }
+
  private:
   /// Those that the kernel refuses are tried again as long as others pass.
   Status write(const std::vector<Job>& jobs) {
@@ -121,6 +138,7 @@ class Transaction {
       std::vector<const Job*> refused;
       Error first;
       for (const Job* const job : left) {
+        if (detail::is_stopped(options_)) return fail(detail::cancelled("apply", job->path));
         auto status = write(*job);
         if (status) continue;
         if (!may_pass_later(status.error())) return status;
@@ -146,6 +164,9 @@ class Transaction {
     if (const auto* const wanted = std::get_if<memory::Change>(&job.what)) {
       return change<memory::Controller>(*group, *wanted);
     }
+    if (const auto* const rules = std::get_if<std::vector<Setting>>(&job.what)) {
+      return write(*group, *rules);
+    }
     return write(*group, std::get<Setting>(job.what));
   }
 
@@ -157,6 +178,7 @@ class Transaction {
     if (!before) return fail(before.error());
     const auto written = controller.set(wanted);
     if (!written) return fail(written.error());
+    note_kept(group, *written);
     undo_.push_back([this, path = group.path(), undo = back(*before, wanted)]() -> Status {
       const auto again = Group::open(host_, path);
       if (!again) return fail(again.error());
@@ -169,15 +191,44 @@ class Transaction {
   Status write(const Group& group, const Setting& setting) {
     auto written = settings::apply(group, {setting});
     if (!written) return fail(explained(std::move(written.error()), setting));
-    const std::string old = setting.restore.empty() ? written->front().before : setting.restore;
-    if (old.empty()) return {};
-    undo_.push_back([this, path = group.path(), file = setting.file, old]() -> Status {
+    note_kept(group, *written);
+    const std::string& before = written->front().before;
+    std::string old = cgctl::detail::restoring_text(setting.file, before, setting.value);
+    // What reads as several lines may not take them back.
+    const bool doubtful = old.empty();
+    if (doubtful) old = before;
+    undo_.push_back([this, path = group.path(), file = setting.file, old, doubtful]() -> Status {
       const auto again = Group::open(host_, path);
       if (!again) return fail(again.error());
       const auto restored = settings::apply(*again, {{file, old}});
-      return restored ? Status{} : fail(restored.error());
+      if (!restored) return fail(restored.error());
+      if (!doubtful || restored->front().kept == old) return {};
+      return fail(Error::make(errc::system, "restore", fs::join(path, file),
+                              "it reads otherwise than before"));
     });
     return {};
+  }
+
+  /// Rules of the devices controller.
+  Status write(const Group& group, const std::vector<Setting>& rules) {
+    auto before = cgctl::detail::device_lists(group);
+    if (!before) return fail(before.error());
+    const auto written = settings::apply(group, rules);
+    if (!written) return fail(written.error());
+    undo_.push_back([this, before = std::move(*before)] {
+      return cgctl::detail::restore_devices(host_, before);
+    });
+    return {};
+  }
+
+  void note_kept(const Group& group, const std::vector<settings::Written>& written) {
+    for (const settings::Written& one : written) {
+      if (cgctl::detail::is_as_asked(one.file, one.asked, one.kept)) {
+        kept_.erase({group.path(), one.file});
+      } else {
+        kept_[{group.path(), one.file}] = one.kept;
+      }
+    }
   }
 
   Status give(std::shared_ptr<Group> group, const permissions::Permissions& wanted) {
@@ -192,20 +243,19 @@ class Transaction {
   Status remove(const std::string& path) {
     const auto group = Group::open(host_, path);
     if (!group) return group.error().kind == errc::vanished ? Status{} : fail(group.error());
-    auto was = snapshot(host_, path);
+    auto was = detail::Removed::remember(host_, *group);
     if (!was) return fail(was.error());
+    // Before it is tried: it may fail in one hierarchy and be done in another.
+    undo_.push_back([this, was = std::move(*was)] { return was.bring_back(host_); });
     const auto removed = group->remove();
-    if (!removed) return fail(removed.error());
-    undo_.push_back([this, was = std::move(*was)]() -> Status {
-      const auto restored = apply(host_, was);
-      return restored ? Status{} : fail(restored.error());
-    });
-    return {};
+    return removed ? Status{} : fail(removed.error());
   }
 
   const Host& host_;
+  const Options& options_;
   std::vector<Made> made_;
   std::vector<std::function<Status()>> undo_;
+  std::map<std::pair<std::string, std::string>, std::string> kept_;  // by path and file
 };
 
 }  // namespace
@@ -213,9 +263,12 @@ class Transaction {
 Result<Plan> apply(const Host& host, const Tree& wanted, const Options& options) {
   auto work = detail::work_for(host, wanted, options);
   if (!work) return fail(work.error());
-  Transaction transaction(host);
+  Transaction transaction(host, options);
   auto status = transaction.run(*work);
-  if (status) return std::move(work->plan);
+  if (status) {
+    transaction.report(work->plan.steps);
+    return std::move(work->plan);
+  }
   Error error = std::move(status.error());
   const auto undone = transaction.undo();
   if (!error.hint.empty()) error.hint += "; ";

@@ -3,6 +3,7 @@
 #include "tree_plan.hpp"
 
 #include <fmt/format.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -14,9 +15,11 @@
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/parse.hpp"
+#include "device_rules.hpp"
 #include "octal.hpp"
 #include "setting_conversion.hpp"
 #include "setting_files.hpp"
+#include "tree_prune.hpp"
 
 namespace cgctl::tree {
 namespace {
@@ -27,7 +30,8 @@ using settings::Setting;
 
 bool is_no_setting(const std::string& file) {
   return file == "tasks" || file == "cgroup.procs" || file == "cgroup.threads" ||
-         file == "cgroup.subtree_control" || file == "cgroup.kill";
+         file == "cgroup.subtree_control" || file == "cgroup.kill" ||
+         file == "cgroup.event_control";
 }
 
 /// Whether the controller can be used in the cgroup as it is.
@@ -125,10 +129,13 @@ class Planner {
     const auto clean = fs::clean_relative_path(cgroup.path);
     if (!clean) return fail(clean.error());
     path_ = *clean == "." ? "/" : "/" + *clean;
+    named_.insert(path_);
+    if (auto status = check_sections(cgroup); !status) return status;
     auto group = Group::open(host_, path_);
     if (!group && group.error().kind != errc::vanished) return fail(group.error());
     group_ = group ? &*group : nullptr;
     controllers_.clear();
+    rules_.clear();
     const std::size_t at = work_.plan.steps.size();
     std::vector<std::string> missing;
     for (const Section& section : cgroup.sections) {
@@ -142,13 +149,15 @@ class Planner {
     return {};
   }
 
-  Status add_removals(const Tree& wanted);
+  Status add_removals() { return detail::add_removals(host_, named_, work_); }
 
   Work take() { return std::move(work_); }
 
  private:
   Status add(const Section& section, std::vector<std::string>& missing) {
-    const auto version = version_of(section);
+    const auto settings = settings_of(section);
+    if (!settings) return fail(settings.error());
+    const auto version = version_of(section.controller, !settings->empty());
     if (!version) return fail(version.error());
     if (!*version) return {};
     const std::string controller = cgctl::detail::controller_name(section.controller, **version);
@@ -160,16 +169,7 @@ class Planner {
     }
     if (is_new_) missing.push_back(controller);
     controllers_.push_back(controller);
-    std::vector<Setting> settings;
-    for (const Setting& setting : section.settings) {
-      if (auto status = check(section, setting); !status) return status;
-      if (cgctl::detail::is_reading(setting.file)) {
-        work_.plan.notes.push_back(path_ + ": " + setting.file + ": left out, it is no setting");
-      } else {
-        settings.push_back(setting);
-      }
-    }
-    auto wanted = cgctl::detail::wanted_of(settings, **version);
+    auto wanted = cgctl::detail::wanted_of(*settings, **version);
     if (!wanted) return fail(wanted.error());
     for (const std::string& note : wanted->notes) {
       work_.plan.notes.push_back(path_ + ": " + note);
@@ -177,23 +177,53 @@ class Planner {
     wanted->cpu.conversion = options_.conversion;
     if (auto status = add_cpu(**version, *wanted); !status) return status;
     if (auto status = add_memory(**version, *wanted); !status) return status;
+    std::vector<Setting> rules;
     for (const Setting& setting : wanted->files) {
-      if (auto status = add_file(setting); !status) return status;
+      if (cgctl::detail::is_device_rule(setting.file)) {
+        rules.push_back(setting);
+      } else if (auto status = add_file(setting); !status) {
+        return status;
+      }
     }
-    return {};
+    return rules.empty() ? Status{} : add_rules(std::move(rules));
+  }
+
+  /// Those of the cgroup that is looked at.
+  [[nodiscard]] Status check_sections(const Cgroup& cgroup) const {
+    if (!cgroup.sections.empty()) return {};
+    return fail(Error::make(errc::invalid_argument, "plan", path_,
+                            "no controller says in which hierarchies it is meant",
+                            "name one, with or without settings"));
+  }
+
+  /// What a section sets, a line each; a note for what it only repeats from reading.
+  Result<std::vector<Setting>> settings_of(const Section& section) {
+    std::vector<Setting> settings;
+    std::set<std::string> once;
+    for (const Setting& setting : cgctl::detail::one_line_each(section.settings)) {
+      if (auto status = check(section, setting); !status) return fail(status.error());
+      if (cgctl::detail::is_reading(setting.file)) {
+        work_.plan.notes.push_back(path_ + ": " + setting.file + ": left out, it is no setting");
+        continue;
+      }
+      if (!cgctl::detail::has_line_per_key(setting.file) && !once.insert(setting.file).second) {
+        return fail(Error::make(errc::invalid_argument, "plan", fs::join(path_, setting.file),
+                                "it is set twice", "give one value"));
+      }
+      settings.push_back(setting);
+    }
+    return settings;
   }
 
   /// Of the host's controller; nothing where the section has nothing to say to it.
-  Result<std::optional<Version>> version_of(const Section& section) {
-    if (section.controller == "cgroup" && host_.unified() != nullptr) return Version::v2;
+  Result<std::optional<Version>> version_of(const std::string& controller, bool has_settings) {
+    if (controller == "cgroup" && host_.unified() != nullptr) return Version::v2;
     for (const Version version : {Version::v1, Version::v2}) {
-      const auto* const hierarchy =
-          host_.find(cgctl::detail::controller_name(section.controller, version));
+      const auto* const hierarchy = host_.find(cgctl::detail::controller_name(controller, version));
       if (hierarchy != nullptr && hierarchy->version == version) return version;
     }
-    const bool needs_none = section.settings.empty();
-    if (!needs_none) return fail(host_.require(section.controller).error());
-    work_.plan.notes.push_back(path_ + ": " + section.controller +
+    if (has_settings) return fail(host_.require(controller).error());
+    work_.plan.notes.push_back(path_ + ": " + controller +
                                ": left out, this host has no such controller");
     return std::optional<Version>();
   }
@@ -225,7 +255,7 @@ class Planner {
     for (const auto& [file, value] : final_values(writes)) {
       const auto text = current(file);
       if (!text) return fail(text.error());
-      const std::string before = cgctl::detail::written_form(file, text->value_or(""));
+      const std::string before = *text ? cgctl::detail::written_form(file, **text) : std::string();
       const bool same = *text && cgctl::detail::same_value(file, before, value, host_.page_size());
       add_step(file, before, value, same);
       differs = differs || !same;
@@ -283,6 +313,11 @@ class Planner {
   Status add_file(const Setting& setting) {
     const auto text = current(setting.file);
     if (!text) return fail(text.error());
+    if (!*text && !is_new_) {
+      return fail(Error::make(errc::invalid_argument, "plan", fs::join(path_, setting.file),
+                              "it can only be written, so it could not be brought back",
+                              "write it with `cgctl set`"));
+    }
     if (!*text) {
       add_step(setting.file, {}, setting.value, false);
       work_.jobs.push_back({path_, {}, setting});
@@ -296,9 +331,27 @@ class Planner {
         keyed ? cgctl::detail::same_line(before, setting.value)
               : cgctl::detail::same_value(setting.file, before, setting.value, host_.page_size());
     add_step(setting.file, before, setting.value, same);
-    // An empty text is brought back by an empty line.
-    const std::string restore = before.empty() ? "\n" : before;
-    if (!same) work_.jobs.push_back({path_, {}, Setting{setting.file, setting.value, restore}});
+    if (!same) work_.jobs.push_back({path_, {}, setting});
+    return {};
+  }
+
+  /// Of the devices controller. A new cgroup gets them before there are any below it: the kernel
+  /// then refuses those for all devices (cgroup-v1/devices.rst).
+  Status add_rules(std::vector<Setting> rules) {
+    bool same = false;
+    if (!is_new_) {
+      const auto list = group_->read("devices.list");
+      if (!list) return fail(list.error());
+      same = cgctl::detail::rules_change_nothing(*list, rules);
+    }
+    for (const Setting& rule : rules) {
+      add_step(rule.file, same ? rule.value : std::string(), rule.value, same);
+    }
+    if (is_new_) {
+      rules_ = std::move(rules);
+    } else if (!same) {
+      work_.jobs.push_back({path_, {}, std::move(rules)});
+    }
     return {};
   }
 
@@ -323,7 +376,7 @@ class Planner {
   void add_creation(std::size_t at, std::vector<std::string> missing) {
     std::vector<Step> steps;
     if (missing.empty()) {
-      if (work_.plan.steps.size() == at) {
+      if (work_.plan.steps.size() == at && group_ != nullptr) {
         Step step;
         step.path = path_;
         steps.push_back(std::move(step));
@@ -335,7 +388,7 @@ class Planner {
       }
       created_.insert(path_);
       steps.push_back(creation_step(path_, missing));
-      work_.creations.push_back({path_, std::move(missing)});
+      work_.creations.push_back({path_, std::move(missing), std::move(rules_)});
     }
     work_.plan.steps.insert(work_.plan.steps.begin() + static_cast<std::ptrdiff_t>(at),
                             steps.begin(), steps.end());
@@ -353,72 +406,13 @@ class Planner {
   const Options& options_;
   Work work_;
   std::set<std::string> created_;
+  std::set<std::string> named_;
   std::vector<std::string> controllers_;
+  std::vector<Setting> rules_;
   std::string path_;
   const Group* group_ = nullptr;
   bool is_new_ = false;
 };
-
-/// Of named cgroups, those that no named one is above.
-std::vector<std::string> tops(const std::set<std::string>& named) {
-  std::vector<std::string> found;
-  for (const std::string& path : named) {
-    bool below = false;
-    for (std::string above = path; above != "/" && !below;) {
-      above = fs::parent(above);
-      below = named.count(above) != 0;
-    }
-    if (!below) found.push_back(path);
-  }
-  return found;
-}
-
-/// Paths at and below `path`, those above first.
-// NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is.
-Status collect(const Host& host, const std::string& path, std::vector<std::string>& out) {
-  const auto group = Group::open(host, path);
-  if (!group) return group.error().kind == errc::vanished ? Status{} : fail(group.error());
-  out.push_back(path);
-  const auto names = group->children();
-  if (!names) return names.error().kind == errc::vanished ? Status{} : fail(names.error());
-  for (const std::string& name : *names) {
-    if (auto status = collect(host, fs::join(path, name), out); !status) return status;
-  }
-  return {};
-}
-
-Status Planner::add_removals(const Tree& wanted) {
-  std::set<std::string> named;
-  for (const Cgroup& cgroup : wanted) named.insert(cgroup.path);
-  std::set<std::string> kept = named;
-  for (const std::string& path : named) {
-    for (std::string above = fs::parent(path); above != "/"; above = fs::parent(above)) {
-      kept.insert(above);
-    }
-  }
-  std::vector<std::string> there;
-  for (const std::string& top : tops(named)) {
-    if (auto status = collect(host_, top, there); !status) return status;
-  }
-  for (auto path = there.rbegin(); path != there.rend(); ++path) {
-    if (kept.count(*path) != 0 || *path == "/") continue;
-    const auto group = Group::open(host_, *path);
-    if (!group) continue;
-    const auto processes = group->processes();
-    if (processes && !processes->empty()) {
-      return fail({errc::system, EBUSY, "plan", *path,
-                   "it is to be removed and has processes (" + std::to_string(processes->front()) +
-                       (processes->size() > 1 ? ", ...)" : ")"),
-                   "move or end them first, or name the cgroup in the file"});
-    }
-    Step step;
-    step.kind = Step::Kind::remove;
-    step.path = *path;
-    work_.plan.steps.push_back(std::move(step));
-    work_.removals.push_back(*path);
-  }
-  return {};
-}
 
 }  // namespace
 
@@ -441,13 +435,23 @@ bool Plan::changes_nothing() const noexcept {
                      [](const Step& step) { return step.kind == Step::Kind::leave; });
 }
 
+bool detail::is_stopped(const Options& options) {
+  pollfd watched{options.stop, POLLIN, 0};
+  return options.stop >= 0 && ::poll(&watched, 1, 0) > 0;
+}
+
+Error detail::cancelled(const char* operation, const std::string& path) {
+  return Error::make(errc::cancelled, operation, path, "stopped before this");
+}
+
 Result<Work> detail::work_for(const Host& host, const Tree& wanted, const Options& options) {
   Planner planner(host, options);
   for (const Cgroup& cgroup : wanted) {
+    if (detail::is_stopped(options)) return fail(detail::cancelled("plan", cgroup.path));
     if (auto status = planner.add(cgroup); !status) return fail(status.error());
   }
   if (options.others == Options::Others::remove) {
-    if (auto status = planner.add_removals(wanted); !status) return fail(status.error());
+    if (auto status = planner.add_removals(); !status) return fail(status.error());
   }
   return planner.take();
 }

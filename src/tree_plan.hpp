@@ -17,13 +17,16 @@ namespace cgctl::tree::detail {
 struct Creation {
   std::string path;
   std::vector<std::string> controllers;
+  std::vector<settings::Setting> rules;  ///< of the devices controller, written at once
 };
 
 /// What is written to one cgroup as one: all of it or none.
 struct Job {
   std::string path;
   std::vector<std::string> controllers;  ///< whose hierarchies permissions are for
-  std::variant<cpu::Change, memory::Change, settings::Setting, permissions::Permissions> what;
+  std::variant<cpu::Change, memory::Change, settings::Setting, std::vector<settings::Setting>,
+               permissions::Permissions>
+      what;  ///< several settings: rules of the devices controller
 };
 
 /// A plan and what carries it out.
@@ -33,6 +36,10 @@ struct Work {
   std::vector<Job> jobs;
   std::vector<std::string> removals;  ///< the deepest first
 };
+
+/// Whether the caller wants no more.
+bool is_stopped(const Options& options);
+Error cancelled(const char* operation, const std::string& path);
 
 /// Errors as of tree::plan().
 Result<Work> work_for(const Host& host, const Tree& wanted, const Options& options);

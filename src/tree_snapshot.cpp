@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <set>
 #include <unordered_map>
 
 #include "cgctl/detail/sys.hpp"
@@ -87,6 +88,11 @@ class Reader {
         return status;
       }
     }
+    // Controllers of v2 say by themselves that the cgroup is there.
+    if (sections.size() > 1 && sections.front().controller == "cgroup" &&
+        sections.front().settings.empty()) {
+      sections.erase(sections.begin());
+    }
     Sections& all = found_[path];
     std::move(sections.begin(), sections.end(), std::back_inserter(all));
     return {};
@@ -134,11 +140,14 @@ class Reader {
     if (!text && text.error().os_errno == EOPNOTSUPP) return {};
     if (!text) return fail(text.error());
     if (cgctl::detail::has_line_per_key(file)) {
+      // The kernel lists the device that was named last first: sorted, the same says the same.
+      std::set<std::string_view> lines;
       std::string_view rest = *text;
-      while (!rest.empty()) {
-        const std::string_view line = parse::line(rest);
-        if (!cgctl::detail::is_default(file, line))
+      while (!rest.empty()) lines.insert(parse::line(rest));
+      for (const std::string_view line : lines) {
+        if (!cgctl::detail::is_default(file, line)) {
           section.settings.push_back({file, std::string(line)});
+        }
       }
       return {};
     }
@@ -166,18 +175,6 @@ class Reader {
   std::unordered_map<std::string, bool> is_setting_;  // the same in all cgroups of a hierarchy
 };
 
-/// Without the "cgroup" section where others say that the cgroup exists.
-void tidy(Sections& sections) {
-  const bool more = std::any_of(sections.begin(), sections.end(), [](const Section& section) {
-    return section.controller != "cgroup";
-  });
-  if (!more) return;
-  const auto useless = [](const Section& section) {
-    return section.controller == "cgroup" && section.settings.empty();
-  };
-  sections.erase(std::remove_if(sections.begin(), sections.end(), useless), sections.end());
-}
-
 }  // namespace
 
 Result<Cgroup> settings_of(const Group& group) {
@@ -191,9 +188,7 @@ Result<Cgroup> settings_of(const Group& group) {
       return fail(status.error());
     }
   }
-  Cgroup cgroup{group.path(), std::move(found[group.path()])};
-  tidy(cgroup.sections);
-  return cgroup;
+  return Cgroup{group.path(), std::move(found[group.path()])};
 }
 
 Result<Tree> snapshot(const Host& host, std::string_view path) {
@@ -224,7 +219,6 @@ Result<Tree> snapshot(const Host& host, std::string_view path) {
   }
   Tree tree;
   for (auto& [name, sections] : found) {
-    tidy(sections);
     tree.push_back({name, std::move(sections)});
   }
   return tree;

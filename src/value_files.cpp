@@ -12,7 +12,9 @@
 
 #include "cgctl/detail/sys.hpp"
 #include "cgctl/filesystem.hpp"
+#include "device_rules.hpp"
 #include "inverse.hpp"
+#include "setting_files.hpp"
 
 namespace cgctl::detail {
 
@@ -146,8 +148,13 @@ Status ValueFiles::add_inverse(Step& step) {
     step.undo.push_back({step.file, step.setting->restore});
     return {};
   }
-  std::string text = step.before;
   const Inverse inverse = inverse_of(step.file->name);
+  if (inverse == Inverse::rules) {
+    step.undo.push_back({step.file, {}});
+    return {};
+  }
+  if (!step.file->text) return {};
+  std::string text = step.before;
   switch (inverse) {
     case Inverse::none:
       return {};
@@ -159,11 +166,15 @@ Status ValueFiles::add_inverse(Step& step) {
     case Inverse::word:
       text.resize(std::min(text.find(' '), text.size()));
       break;
-    case Inverse::share_after:
     case Inverse::text:
+      text = restoring_text(step.file->name, step.before, step.setting->value);
+      break;
+    case Inverse::share_after:
+    case Inverse::rules:
       break;
   }
-  const bool takes_it_back = !text.empty() && text.find('\n') == std::string::npos;
+  const bool takes_it_back =
+      text == "\n" || (!text.empty() && text.find('\n') == std::string::npos);
   if (takes_it_back) step.undo.push_back({step.file, std::move(text)});
   // An idle cgroup has no share that could be written.
   if (inverse == Inverse::share_after && step.before == "0") return add_share(step);
@@ -179,10 +190,15 @@ Result<ValueFiles::Step> ValueFiles::prepare(const Setting& setting) {
   if (!file) return fail(file.error());
   if (auto status = open_for_writing(**file); !status) return fail(status.error());
   Step step{&setting, *file, {}, {}};
-  if (!(*file)->text) return step;
-  step.before = without_newline(*(*file)->text);
+  if ((*file)->text) step.before = without_newline(*(*file)->text);
   if (auto status = add_inverse(step); !status) return fail(status.error());
   return step;
+}
+
+bool ValueFiles::can_be_restored(const Setting& setting) {
+  const auto step = prepare(setting);
+  // What is wrong is for apply() to say.
+  return !step || !step->undo.empty();
 }
 
 /// Takes the first `count` steps back, the last one first. What could not be is said.
@@ -191,7 +207,9 @@ std::string ValueFiles::undo(const std::vector<Step>& steps, std::size_t count) 
   while (count > 0) {
     const Step& step = steps[--count];
     for (const Write& one : step.undo) {
-      const auto status = write(*one.file, one.text);
+      const auto status = inverse_of(one.file->name) == Inverse::rules
+                              ? restore_devices(group_->host(), devices_)
+                              : write(*one.file, one.text);
       if (status) continue;
       left += (left.empty() ? "" : "; ") + group_->shown(step.file->name) + " is left at ";
       left += step.setting->value + " instead of " + step.before;
@@ -217,6 +235,13 @@ Result<std::vector<Written>> ValueFiles::apply(const std::vector<Setting>& setti
     return fail(Error::make(errc::invalid_argument, "set", group_->shown(steps[i].file->name),
                             "its old value could not be brought back if a later one failed",
                             "name it last, or alone"));
+  }
+  const bool rules = std::any_of(settings.begin(), settings.end(),
+                                 [](const Setting& one) { return is_device_rule(one.file); });
+  if (rules) {
+    auto lists = device_lists(*group_);
+    if (!lists) return fail(lists.error());
+    devices_ = std::move(*lists);
   }
 
   std::vector<Written> written;

@@ -12,6 +12,7 @@
 #include "cgctl/error.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/settings.hpp"
+#include "device_rules.hpp"
 
 /// What the controllers share: files of one value, and saying which rule a refused value has
 /// broken.
@@ -30,6 +31,8 @@ class ValueFiles {
   /// settings::apply(). What was read before is what a value is brought back to.
   Result<std::vector<settings::Written>> apply(const std::vector<settings::Setting>& settings,
                                                const std::function<Status()>& then = {});
+  /// settings::can_be_restored().
+  bool can_be_restored(const settings::Setting& setting);
 
  private:
   struct File {
@@ -56,7 +59,8 @@ class ValueFiles {
 
   const Group* group_;
   For purpose_;
-  std::deque<File> files_;  // which others point to
+  std::deque<File> files_;           // which others point to
+  std::vector<DeviceList> devices_;  // before the first rule of them is written
 };
 
 /// errc::malformed: `text` is not what the kernel writes to `file`.

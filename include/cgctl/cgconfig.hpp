@@ -35,8 +35,14 @@ struct Configuration {
 /// for a device. errc::unsupported for a `namespace` section.
 Result<Configuration> parse(std::string_view text, std::string_view shown);
 
-/// Writes such a text. errc::invalid_argument for a name or value with a double quote or a newline,
-/// which it cannot hold.
+/// Writes such a text, as libcgroup 2.0.2 loads it: a file with a line for each device once, with
+/// all lines as its value; without "cgroup" sections, for which it refuses the whole text.
+/// errc::invalid_argument for what it cannot hold: a name or value with a double quote or, but for
+/// those lines, a newline.
 Result<std::string> format(const tree::Tree& tree);
+
+/// The cgroups that format() leaves out, or "cgroup" sections of: what is of v2 alone and of no
+/// controller of it.
+std::vector<std::string> left_out(const tree::Tree& tree);
 
 }  // namespace cgctl::cgconfig

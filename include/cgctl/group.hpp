@@ -26,7 +26,8 @@ struct Owner {
 /// How a cgroup is made.
 struct Creation {
   /// The controllers it is for: it is made in each hierarchy that has one of them, and on v2 they
-  /// are enabled for it. Empty: cpu, cpuacct and memory, as many as the host has.
+  /// are enabled for it; "cgroup" is v2 without a controller. Empty: cpu, cpuacct and memory, as
+  /// many as the host has.
   std::vector<std::string> controllers;
   /// Delegation: the owner of the cgroup's directory and of the files that hand it on
   /// (`cgroup.procs`, `cgroup.threads`, `cgroup.subtree_control`, v1 `tasks`), not of its limits
@@ -94,7 +95,7 @@ class Group {
   static Result<Group> open(const Host& host, std::string_view path);
 
   /// The same, in the hierarchies of these controllers alone, at least one; all of them must have
-  /// it.
+  /// it. "cgroup" is v2, as in Creation.
   static Result<Group> open(const Host& host, std::string_view path,
                             const std::vector<std::string>& controllers);
 
@@ -106,7 +107,8 @@ class Group {
   /// of its own), EOPNOTSUPP (v2: threaded), EAGAIN (cgroup.max.descendants or cgroup.max.depth),
   /// EINVAL (v2 cpu: real-time tasks outside the root), ENOSPC (too many cgroups).
   static Result<Group> create(const Host& host, std::string_view path, const Creation& how = {});
-  /// The same; adds to `made` what it has made, for a caller that may have to undo it.
+  /// The same; adds to `made` what it has made, for a caller that may have to undo it, and when it
+  /// fails what it could not undo itself.
   static Result<Group> create(const Host& host, std::string_view path, const Creation& how,
                               std::vector<Made>& made);
 

@@ -37,9 +37,10 @@ using Handle = std::unique_ptr<::cgroup, Free>;
 Error error_of(int code, int os_errno, const char* operation, std::string path);
 
 /// A new `struct cgroup` with the controllers and settings of a cgroup. errc::outside for a path
-/// that leaves the hierarchies, errc::invalid_argument for what libcgroup would cut short: a path
-/// or file name of 4,096 bytes or more, a value of 4,096, more than 100 controllers or 100 values
-/// of one.
+/// that leaves the hierarchies; errc::invalid_argument for the name of a file or controller that is
+/// empty, "." or ".." or has a "/" in it, and for what libcgroup would cut short: a path or file
+/// name of 4,096 bytes or more, a value of 4,096, a controller of 32, a NUL byte, more than 100
+/// controllers or 100 values of one.
 Result<Handle> to_libcgroup(const tree::Cgroup& cgroup);
 
 /// The controllers of `names` that a `struct cgroup` has, with their settings. It can be asked

@@ -20,14 +20,14 @@ namespace cgctl::permissions {
 struct Access {
   std::optional<uid_t> user;
   std::optional<gid_t> group;
-  /// Of files: what their owner may not do is given to nobody.
+  /// Of files: what their owner may not do is given to nobody. The bits of 0777.
   std::optional<mode_t> mode;
 
   [[nodiscard]] bool empty() const noexcept { return !user && !group && !mode; }
 };
 
 struct Permissions {
-  Access files;                          ///< all of them, and the directory's user and group
+  Access files;                          ///< all but v1 `tasks`, and the directory's user and group
   std::optional<mode_t> directory_mode;  ///< of the directory
   Access tasks;  ///< the files that take tasks (tasks, cgroup.procs, cgroup.threads); before files
 

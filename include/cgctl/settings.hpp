@@ -30,11 +30,19 @@ struct Written {
                      ///< (memory.limit_in_bytes)
 };
 
+/// Whether apply() could bring back the file's old value after writing it.
+bool can_be_restored(const Group& group, const Setting& setting);
+
 /// Writes the settings in their order and reads each back: all or none. When one fails, those
 /// before it get their old values back, in the reverse order, and the error names the setting, the
 /// kernel's reason and, if a value could not be brought back, which one is left how.
 ///
-/// A file whose old value cannot be brought back (one that can only be written, such as
+/// Of a file that has a line for each device or resource (io.max, blkio.throttle.*) the line with
+/// the same key is brought back; a value of several lines is written line by line, each a Written
+/// of its own. After devices.allow and devices.deny devices.list reads as before, here and in the
+/// cgroups below; exceptions to "all devices" cannot be read and are lost (cgroup-v1/devices.rst).
+///
+/// Another file whose old value cannot be brought back (one that can only be written, such as
 /// memory.force_empty or cgroup.kill, one that reads as several lines, or one that any write sets
 /// back, such as memory.max_usage_in_bytes, memory.failcnt or cpuacct.usage) is refused with
 /// errc::invalid_argument unless it is the last setting: then all others are in place when it is

@@ -21,7 +21,8 @@ namespace cgctl::tree {
 /// controller's hierarchy.
 struct Section {
   std::string controller;  ///< "memory"; "cgroup" for files of no controller
-  /// A file that has a line for each device ("io.max") is named once for each.
+  /// A file that has a line for each device ("io.max") is named once for each, or once with a value
+  /// of as many lines.
   std::vector<settings::Setting> settings;
 };
 
@@ -61,6 +62,9 @@ struct Step {
   std::string file = {};    ///< or "permissions", which are `after` afterwards
   std::string before = {};  ///< empty for a cgroup that is to be created
   std::string after = {};
+  /// What the kernel has made of `after`, clamped or rounded; empty where it is the same, and in a
+  /// plan.
+  std::string kept = {};
 };
 
 std::string_view to_string(Step::Kind kind) noexcept;
@@ -70,6 +74,8 @@ struct Options {
   enum class Others { keep, remove };
   Others others = Others::keep;
   cpu::Conversion conversion = cpu::default_conversion;
+  /// A descriptor: once it is readable, nothing more is begun and the error is errc::cancelled.
+  int stop = -1;
 };
 
 struct Plan {
@@ -83,8 +89,8 @@ struct Plan {
 
 /// What apply() would do. Touches nothing. errc::unsupported for a controller that the host lacks,
 /// and for a setting that its version of the controller has no counterpart of;
-/// errc::invalid_argument for a path that is none; EBUSY for a cgroup to be removed that has
-/// processes.
+/// errc::invalid_argument for a path or a value that is none, for a cgroup without a section, and
+/// for a file that can only be written; EBUSY for a cgroup to be removed that has tasks.
 Result<Plan> plan(const Host& host, const Tree& wanted, const Options& options = {});
 
 /// Makes the cgroups, their ancestors where they are missing, and the settings so: all of it or
@@ -92,7 +98,10 @@ Result<Plan> plan(const Host& host, const Tree& wanted, const Options& options =
 /// another one (a limit above before one below), that one is written first. When something fails,
 /// everything written gets its old value back, in reverse order, what was made is removed, and the
 /// error names the cgroup, the file and the kernel's reason; if something could not be brought back
-/// the hint says what. Returns what was done.
+/// the hint says what. Cgroups that were removed come back in their hierarchies with owners, modes,
+/// settings, device rules, v2 type and freezer state. Exceptions to "all devices" cannot be read
+/// (cgroup-v1/devices.rst) and are lost where rules for the cgroup are taken back. Returns what was
+/// done.
 Result<Plan> apply(const Host& host, const Tree& wanted, const Options& options = {});
 
 }  // namespace cgctl::tree

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <libcgroup.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "../support/result.hpp"
+#include "../support/skip.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/settings.hpp"
 #include "real_cgroups.hpp"
@@ -24,7 +26,13 @@ using test::fails;
 using test::must;
 using ::testing::HasSubstr;
 
-class RealLibcgroup : public test::RealCgroups {};
+class RealLibcgroup : public test::RealCgroups {
+ protected:
+  [[nodiscard]] bool cpu_v1() const {
+    const Hierarchy* const cpu = host().find("cpu");
+    return cpu != nullptr && cpu->version == Version::v1;
+  }
+};
 
 tree::Cgroup with_shares(const std::string& path, const std::string& shares) {
   return {path, {{"cpu", {{"cpu.shares", shares}}}, {"memory", {}}}};
@@ -32,7 +40,7 @@ tree::Cgroup with_shares(const std::string& path, const std::string& shares) {
 
 TEST_F(RealLibcgroup, MakesACgroupThatWasConverted) {
   ASSERT_TRUE(libcgroup::is_available());
-  if (host().find("cpu")->version != Version::v1) return;
+  if (!cpu_v1()) return test::skip("needs the v1 cpu controller");
   const auto handle = must(libcgroup::to_libcgroup(with_shares(path("made"), "77")));
   ASSERT_EQ(::cgroup_init(), 0);
   ASSERT_EQ(::cgroup_create_cgroup(handle.get(), 0), 0);
@@ -40,8 +48,8 @@ TEST_F(RealLibcgroup, MakesACgroupThatWasConverted) {
 }
 
 TEST_F(RealLibcgroup, ConvertsACgroupThatLibcgroupHasRead) {
+  if (!cpu_v1()) return test::skip("needs the v1 cpu controller");
   const Group made = must(Group::create(host(), path("read")));
-  if (host().find("cpu")->version != Version::v1) return;
   must(made.write("cpu.shares", "99"));
   ASSERT_EQ(::cgroup_init(), 0);
   const libcgroup::Handle handle(::cgroup_new_cgroup(path("read").c_str() + 1));
@@ -67,6 +75,23 @@ TEST_F(RealLibcgroup, RefusesWhatLibcgroupWouldCutShortOrTakeOutside) {
   EXPECT_TRUE(fails(libcgroup::to_libcgroup(many), errc::invalid_argument));
   const tree::Cgroup twice{"/a", {{"cpu", {}}, {"cpu", {}}}};
   EXPECT_TRUE(fails(libcgroup::to_libcgroup(twice), errc::invalid_argument));
+}
+
+TEST_F(RealLibcgroup, RefusesNamesThatLibcgroupWouldMakeAPathOf) {
+  const auto refused = [](const std::string& controller, const std::string& file,
+                          const std::string& value = "1") {
+    return fails(libcgroup::to_libcgroup({"/a", {{controller, {{file, value}}}}}),
+                 errc::invalid_argument);
+  };
+  for (const std::string& name :
+       {std::string("../../tmp/x"), std::string("a/b"), std::string("/"), std::string("."),
+        std::string(".."), std::string(), std::string("a\0b", 3)}) {
+    EXPECT_TRUE(refused("cpu", name)) << name;
+    EXPECT_TRUE(refused(name, "cpu.shares")) << name;
+  }
+  EXPECT_TRUE(refused("cpu", "cpu.shares", std::string("5\0 6", 4)));
+  EXPECT_TRUE(refused(std::string(32, 'c'), "cpu.shares"));
+  EXPECT_TRUE(libcgroup::to_libcgroup({"/a", {{std::string(31, 'c'), {{"cpu.shares", "1"}}}}}));
 }
 
 TEST_F(RealLibcgroup, KeepsLongValuesWhole) {
@@ -101,6 +126,26 @@ TEST_F(RealLibcgroup, IsCalledFromSeveralThreads) {
         const auto back = libcgroup::from_libcgroup(handle->get(), "/a", {"cpu"});
         ASSERT_TRUE(back);
         EXPECT_EQ(back->sections[0].settings[0].value, std::to_string(i));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST_F(RealLibcgroup, IsAskedForRulesFromSeveralThreads) {
+  constexpr pid_t nobody = 0x3fffffff;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([this] {
+      for (int i = 0; i < 20; ++i) {
+        const auto asked =
+            libcgroup::classify(host(), {::getpid(), nobody}, libcgroup::Purpose::ask);
+        ASSERT_EQ(asked.size(), 2U);
+        // Whether this host has rules is not known here.
+        if (!asked.front()) {
+          EXPECT_NE(asked.front().error().os_errno, ESRCH);
+        }
+        EXPECT_EQ(asked.back().error().os_errno, ESRCH);
       }
     });
   }

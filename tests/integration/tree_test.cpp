@@ -4,8 +4,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -14,9 +18,11 @@
 #include <vector>
 
 #include "../support/result.hpp"
+#include "../support/skip.hpp"
 #include "cgctl/cgconfig.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/memory.hpp"
+#include "cgctl/unique_fd.hpp"
 #include "real_cgroups.hpp"
 
 namespace real_tree_test {
@@ -180,6 +186,172 @@ TEST_F(RealTree, OfManyCgroupsIsMadeAndRead) {
   for (unsigned i = 0; i < many; ++i) text += group("g" + std::to_string(i), limit("1G"));
   must(apply(text));
   EXPECT_EQ(must(tree::snapshot(host(), path())).size(), many + 1);
+  EXPECT_TRUE(must(apply(text)).changes_nothing());
+}
+
+/// Rules of the v1 devices controller.
+class RealDevices : public RealTree {
+ protected:
+  void SetUp() override {
+    RealTree::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    const Hierarchy* const devices = host().find("devices");
+    if (devices == nullptr || devices->version != Version::v1) {
+      test::skip("needs the v1 devices controller");
+    }
+  }
+  [[nodiscard]] std::string list(const std::string& below) const {
+    return must(must(host().open(path(below))).read("devices.list"));
+  }
+  static constexpr const char* null_only =
+      "devices { devices.deny = \"a *:* rwm\"; devices.allow = \"c 1:3 rwm\"; }";
+};
+
+TEST_F(RealDevices, HaveTheirRulesBackAfterAFailure) {
+  must(apply(group("", "cpu {} memory {} devices {}") + group("all", "devices {}") +
+             group("some", null_only) + group("some/below", "devices {}")));
+  ASSERT_EQ(list("all"), "a *:* rwm\n");
+  ASSERT_EQ(list("some/below"), "c 1:3 rwm\n");
+  const auto refused =
+      apply(group("all", null_only) +
+            group("some", "devices { devices.deny = \"c 1:3 w\"; devices.allow = \"c 1:5 r\"; }") +
+            group("z", quota(1, 100000)));
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message(), HasSubstr("/z/cpu."));
+  EXPECT_THAT(refused.error().message(), HasSubstr("nothing was changed"));
+  EXPECT_EQ(list("all"), "a *:* rwm\n");
+  EXPECT_EQ(list("some"), "c 1:3 rwm\n");
+  EXPECT_EQ(list("some/below"), "c 1:3 rwm\n") << "a rule above had narrowed it";
+}
+
+TEST_F(RealDevices, GetTheirRulesBeforeThereAreCgroupsBelow) {
+  const std::string text = group("a", null_only) + group("a/b", null_only) +
+                           group("c",
+                                 "devices { devices.deny = a; devices.allow = \"c 1:3 rwm\n"
+                                 "c 1:5 r\"; }");
+  must(apply(text));
+  EXPECT_EQ(list("a/b"), "c 1:3 rwm\n");
+  EXPECT_EQ(list("c"), "c 1:3 rwm\nc 1:5 r\n");
+  EXPECT_TRUE(must(apply(text)).changes_nothing());
+  EXPECT_FALSE(must(apply(group("c", null_only))).changes_nothing());
+  EXPECT_EQ(list("c"), "c 1:3 rwm\n");
+}
+
+TEST_F(RealTree, WritesEachLineOfAValueForSeveralDevices) {
+  if (!has("blkio") && !has("io")) return test::skip("needs the blkio or io controller");
+  std::vector<std::string> disks;
+  for (const auto& entry : std::filesystem::directory_iterator("/sys/block")) {
+    std::string number;
+    if (std::ifstream(entry.path() / "dev") >> number) disks.push_back(number);
+  }
+  if (disks.size() < 2) return test::skip("needs two block devices");
+  const std::string limits = disks[0] + " rbps=1048576\n" + disks[1] + " rbps=2097152";
+  const std::string text = group("a", "io { io.max = \"" + limits + "\"; }");
+  must(apply(text));
+  EXPECT_TRUE(must(apply(text)).changes_nothing());
+  const std::string taken = snapshot();
+  for (const std::string& value :
+       {disks[0], disks[1], std::string("1048576"), std::string("2097152")})
+    EXPECT_THAT(taken, HasSubstr(value));
+  EXPECT_TRUE(must(apply(taken)).changes_nothing());
+}
+
+TEST_F(RealTree, SaysWhatTheKernelHasMadeOfAValue) {
+  const auto done = must(
+      apply(group("a", cpu_v2() ? "memory { memory.max = 70001; }" : "cpu { cpu.shares = 1; }")));
+  const auto change =
+      std::find_if(done.steps.begin(), done.steps.end(),
+                   [](const tree::Step& step) { return step.kind == tree::Step::Kind::change; });
+  ASSERT_NE(change, done.steps.end());
+  EXPECT_EQ(change->kept, cpu_v2() ? "69632" : "2");
+  const auto same = must(apply(group("b", limit("64M"))));
+  for (const tree::Step& step : same.steps) EXPECT_EQ(step.kept, "");
+}
+
+/// Becomes readable when something in `directory` is removed.
+UniqueFd removal_watch(const std::string& directory) {
+  UniqueFd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  EXPECT_GE(::inotify_add_watch(watch.get(), directory.c_str(), IN_DELETE), 0);
+  return watch;
+}
+
+TEST_F(RealTree, StoppedAmongRemovalsBringsBackWhatWasRemoved) {
+  must(apply(group("", "memory {} cpu {}") + group("b", "memory {}") +
+             group("z", "perm { admin { uid = 1; gid = 2; dperm = 750; } task { uid = 3; } } " +
+                            limit("64M") + (has("freezer") ? "freezer {}" : "") +
+                            (has("devices") ? "devices { devices.deny = a; devices.allow = "
+                                              "\"c 1:5 r\"; }"
+                                            : "") +
+                            (host().unified() != nullptr ? "cgroup {}" : ""))));
+  const Group last = must(host().open(path("z")));
+  if (has("freezer")) must(last.write("freezer.state", "FROZEN"));
+  if (!v2()) std::ofstream(directory("z") + "/notify_on_release") << "1";
+  const auto before = everything();
+  const auto devices = [&] {
+    return has("devices") ? must(must(host().open(path("z"))).read("devices.list")) : "";
+  };
+  const std::string list = devices();
+  const UniqueFd watch = removal_watch(directory());
+  tree::Options options;
+  options.others = tree::Options::Others::remove;
+  options.stop = watch.get();
+  const auto stopped = apply(group("", "memory {}"), options);
+  EXPECT_TRUE(test::fails(stopped, errc::cancelled));
+  EXPECT_THAT(stopped.error().message(), HasSubstr("nothing was changed"));
+  EXPECT_EQ(last.read("cgroup.procs").error().kind, errc::vanished) << "it is another one";
+  EXPECT_EQ(everything(), before);
+  EXPECT_EQ(devices(), list);
+}
+
+TEST_F(RealTree, WithAThreadInAThreadedCgroupIsNotPruned) {
+  if (host().unified() == nullptr) return test::skip("needs cgroup v2");
+  must(apply(group("", "memory {} cgroup {}") + group("x", "memory {}") +
+             group("dom", "cgroup {}") + group("dom/thr", "cgroup {}")));
+  const std::string top = host().unified()->mount_point + path("dom");
+  if (!(std::ofstream(top + "/thr/cgroup.type") << "threaded").flush()) {
+    return test::skip("needs threaded cgroups");
+  }
+  const test::Tenant tenant(top, [&] {
+    std::ofstream threads(top + "/thr/cgroup.threads");
+    return (threads << "0").flush() ? 0 : errno;
+  });
+  tree::Options options;
+  options.others = tree::Options::Others::remove;
+  const auto refused = apply(group("", "memory {}") + group("dom", "cgroup {}"), options);
+  EXPECT_TRUE(test::fails(refused, errc::system));
+  EXPECT_THAT(refused.error().message(),
+              HasSubstr("/dom/thr: it is to be removed and has threads"));
+  EXPECT_TRUE(host().open(path("x")));
+}
+
+TEST_F(RealTree, OfPathsThatAreNotCleanIsPrunedAsOfCleanOnes) {
+  must(apply(group("", "memory {}") + group("a/named", "memory {}") +
+             group("a/other", "memory {}")));
+  tree::Options options;
+  options.others = tree::Options::Others::remove;
+  const tree::Tree wanted{{"/" + path("a"), {{"memory", {}}}},
+                          {path("a") + "//named/", {{"memory", {}}}}};
+  must(tree::apply(host(), wanted, options));
+  EXPECT_TRUE(host().open(path("a/named")));
+  EXPECT_FALSE(host().open(path("a/other")));
+}
+
+TEST_F(RealTree, KeepsADirectoryOfV2WithoutControllersInItsSnapshot) {
+  if (host().unified() == nullptr) return test::skip("needs cgroup v2");
+  must(apply(group("a", "cgroup {} " + limit("64M"))));
+  const tree::Tree taken = must(tree::snapshot(host(), path("a")));
+  must(must(host().open(path("a"))).remove());
+  must(tree::apply(host(), taken));
+  EXPECT_EQ(::access((host().unified()->mount_point + path("a")).c_str(), F_OK), 0);
+}
+
+TEST_F(RealTree, GivesOwnersToACgroupWithoutControllers) {
+  if (host().unified() == nullptr) return test::skip("needs cgroup v2");
+  const std::string text = group("a", "perm { admin { uid = 1; gid = 2; } } cgroup {}");
+  must(apply(text));
+  struct ::stat found {};
+  ASSERT_EQ(::stat((host().unified()->mount_point + path("a")).c_str(), &found), 0);
+  EXPECT_EQ(found.st_uid, 1U);
   EXPECT_TRUE(must(apply(text)).changes_nothing());
 }
 

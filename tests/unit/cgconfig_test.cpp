@@ -134,8 +134,40 @@ TEST(Cgconfig, WritesWhatItReads) {
   EXPECT_EQ(must(cgconfig::format(again.tree)), text);
 }
 
+TEST(Cgconfig, WritesLinesForDevicesAsOneValue) {
+  const tree::Tree tree{
+      {"/a",
+       {{"blkio",
+         {{"blkio.throttle.read_bps_device", "8:0 1"},
+          {"blkio.throttle.read_bps_device", "8:16 2"}}},
+        {"devices",
+         {{"devices.deny", "a"}, {"devices.allow", "c 1:3 r"}, {"devices.allow", "c 1:5 r"}}}}}};
+  EXPECT_EQ(must(cgconfig::format(tree)),
+            "group a {\n\tblkio {\n\t\tblkio.throttle.read_bps_device = \"8:0 1\n8:16 2\";\n\t}\n"
+            "\tdevices {\n\t\tdevices.deny = a;\n\t\tdevices.allow = \"c 1:3 r\nc 1:5 r\";\n"
+            "\t}\n}\n");
+  tree::Tree mixed = tree;
+  mixed[0].sections[1].settings.push_back({"devices.deny", "c 1:3 w"});
+  EXPECT_TRUE(fails(cgconfig::format(mixed), errc::invalid_argument)) << "the order counts";
+}
+
+TEST(Cgconfig, LeavesOutSectionsThatLibcgroupRefuses) {
+  const tree::Tree tree{{"/a", {{"cgroup", {{"cgroup.max.depth", "5"}}}}},
+                        {"/b", {{"cgroup", {}}, {"cpu", {}}}},
+                        {"/c", {{"cpu", {}}}}};
+  EXPECT_EQ(must(cgconfig::format(tree)),
+            "group b {\n\tcpu {\n\t}\n}\n\n"
+            "group c {\n\tcpu {\n\t}\n}\n");
+  EXPECT_THAT(cgconfig::left_out(tree), ElementsAre("/a", "/b"));
+}
+
+TEST(Cgconfig, TakesNoModeThatChangesWhoRunsAFile) {
+  EXPECT_THAT(reason("group a { perm { admin { fperm = 2777; } } }"), HasSubstr("is no fperm"));
+  EXPECT_THAT(reason("group a { perm { task { fperm = 5777; } } }"), HasSubstr("is no fperm"));
+}
+
 TEST(Cgconfig, RefusesToWriteWhatTheTextCannotHold) {
-  EXPECT_TRUE(fails(cgconfig::format({{"/a\"b", {}}}), errc::invalid_argument));
+  EXPECT_TRUE(fails(cgconfig::format({{"/a\"b", {{"cpu", {}}}}}), errc::invalid_argument));
   EXPECT_TRUE(
       fails(cgconfig::format({{"/a", {{"cpu", {{"cpu.x", "1\n2"}}}}}}), errc::invalid_argument));
 }

@@ -241,4 +241,84 @@ TEST(TreePlan, KnowsTheSameValueInOtherWords) {
   EXPECT_FALSE(same("cpu { cpu.max = \"50000 50000\"; }"));
 }
 
+TEST(TreePlan, ReadsNumbersAsTheKernelDoes) {
+  EXPECT_THAT(changes(must(plan(v1, in_group("made",
+                                             "cpu { cpu.shares = 0100; cpu.cfs_quota_us = 0x2710; }"
+                                             "memory { memory.limit_in_bytes = 0x4000000; }")))),
+              ElementsAre("cpu.cfs_quota_us  -> 10000", "cpu.shares  -> 64",
+                          "memory.limit_in_bytes  -> 67108864"));
+  EXPECT_THAT(changes(must(plan(v2, in_group(v2_group,
+                                             "memory { memory.max = 1P; memory.high = 2e;"
+                                             "         memory.low = 020000; }")))),
+              ElementsAre("memory.high max -> 2305843009213693952", "memory.low 0 -> 8192",
+                          "memory.max max -> 1125899906842624"));
+  for (const char* const no : {"09", "0x", "0xg", "1Q", "--1", "0-1", "", "1 2"}) {
+    EXPECT_THAT(refusal(v1, in_group("made", std::string("cpu { cpu.shares = \"") + no + "\"; }")),
+                HasSubstr("cpu.shares cannot be '"))
+        << no;
+  }
+}
+
+TEST(TreePlan, RefusesWhatTheKernelWouldReadInPart) {
+  EXPECT_THAT(refusal(v2, in_group(v2_group, "cpu { cpu.max = \"50000 100000 junk\"; }")),
+              HasSubstr("cpu.max cannot be '50000 100000 junk'"));
+  EXPECT_THAT(refusal(v2, in_group(v2_group, "cpu { cpu.idle = 5; }")),
+              HasSubstr("cpu.idle cannot be '5'"));
+  EXPECT_THAT(refusal(v2, in_group(v2_group, "memory { memory.oom.group = 2; }")),
+              HasSubstr("memory.oom.group cannot be '2'"));
+  EXPECT_THAT(refusal(v1, in_group("made", "memory { memory.oom_control = 2; }")),
+              HasSubstr("memory.oom_control cannot be '2'"));
+  EXPECT_THAT(refusal(v1, in_group("made", "io { io.max = \"8:0 rbps=1000 junk=5\"; }")),
+              HasSubstr("no counterpart of io.max 8:0 rbps=1000 junk=5"));
+}
+
+TEST(TreePlan, RefusesTwoValuesForOneThing) {
+  EXPECT_THAT(refusal(v2, in_group(v2_group, "cpu { cpu.max = 5000; cpu.cfs_quota_us = 6000; }")),
+              HasSubstr("cpu.cfs_quota_us says what another setting"));
+  EXPECT_THAT(
+      refusal(v2, in_group(v2_group, "memory { memory.max = 1G; memory.limit_in_bytes = 2G; }")),
+      HasSubstr("memory.limit_in_bytes says what another setting"));
+  const tree::Tree twice{{"/made", {{"pids", {{"pids.max", "5"}, {"pids.max", "9"}}}}}};
+  const auto refused = tree::plan(test::captured(v2), twice);
+  EXPECT_TRUE(fails(refused, errc::invalid_argument));
+  EXPECT_THAT(refused.error().message(), HasSubstr("/made/pids.max: it is set twice"));
+}
+
+TEST(TreePlan, LeavesOutReadingsOfAControllerThatTheHostLacks) {
+  const auto planned = must(
+      plan(v2, in_group(v2_group, "cpuacct { cpuacct.usage = 5; } memory { memory.max = max; }")));
+  EXPECT_TRUE(planned.changes_nothing());
+  EXPECT_THAT(planned.notes, ElementsAre(HasSubstr("cpuacct.usage: left out, it is no setting"),
+                                         HasSubstr("cpuacct: left out")));
+}
+
+TEST(TreePlan, ReadsAllLinesOfOomControl) {
+  const auto planned = must(plan(v1, in_group("made",
+                                              "memory { memory.oom_control = \"oom_kill_disable 1\n"
+                                              "under_oom 0\noom_kill 0\"; }")));
+  EXPECT_THAT(changes(planned), ElementsAre("memory.oom_control  -> 1"));
+}
+
+TEST(TreePlan, TakesALineForEachDevice) {
+  const auto planned = must(plan(v1, in_group("made",
+                                              "blkio { blkio.throttle.read_bps_device = "
+                                              "\"8:0 1000\n  8:16 2000\n\n\"; }")));
+  EXPECT_THAT(changes(planned), ElementsAre("blkio.throttle.read_bps_device  -> 8:0 1000",
+                                            "blkio.throttle.read_bps_device  -> 8:16 2000"));
+}
+
+TEST(TreePlan, RefusesACgroupThatNoControllerIsNamedFor) {
+  const auto refused = tree::plan(test::captured(v2), {{"/made", {}}});
+  EXPECT_TRUE(fails(refused, errc::invalid_argument));
+  EXPECT_THAT(refused.error().message(), HasSubstr("/made: no controller says"));
+  EXPECT_THAT(refusal(v2, in_group(v2_group, "perm { admin { uid = 1; } }")),
+              HasSubstr("no controller says"));
+}
+
+TEST(TreePlan, DoesNotTakeACgroupForLeftThatIsNotMade) {
+  const auto planned = must(plan(v2, in_group("made", "net_cls {}")));
+  EXPECT_THAT(planned.steps, IsEmpty());
+  EXPECT_THAT(planned.notes, ElementsAre(HasSubstr("net_cls: left out")));
+}
+
 }  // namespace tree_test

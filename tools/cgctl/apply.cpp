@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: MIT
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -11,6 +14,7 @@
 #include "cgctl/cgconfig.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/tree.hpp"
+#include "cgctl/unique_fd.hpp"
 #include "command.hpp"
 #include "json.hpp"
 #include "setting_options.hpp"
@@ -74,10 +78,9 @@ std::string text_of(const Step& step) {
   if (step.kind == Step::Kind::leave) {
     return fmt::format("{}{}  {} {}\n", kind, path, step.file, step.after);
   }
-  if (step.before.empty()) {
-    return fmt::format("{}{}  {} -> {}\n", kind, path, step.file, step.after);
-  }
-  return fmt::format("{}{}  {} {} -> {}\n", kind, path, step.file, step.before, step.after);
+  const std::string before = step.before.empty() ? "" : step.before + " ";
+  const std::string kept = step.kept.empty() ? "" : fmt::format(" ({} kept)", step.kept);
+  return fmt::format("{}{}  {} {}-> {}{}\n", kind, path, step.file, before, step.after, kept);
 }
 
 nlohmann::ordered_json json_of_step(const Step& step) {
@@ -88,6 +91,7 @@ nlohmann::ordered_json json_of_step(const Step& step) {
   one["before"] =
       step.before.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(step.before);
   one["after"] = step.after;
+  if (!step.kept.empty()) one["kept"] = step.kept;
   return one;
 }
 
@@ -116,15 +120,58 @@ void show(const Globals& globals, const tree::Plan& plan, const std::vector<std:
   print(globals, text);
 }
 
+/// A value of the file, not of the command line.
+Exit report_input(const Error& error) {
+  report(error);
+  return Exit::failed;
+}
+
+/// The signals that end a command, instead of ending it at once: those that are not ignored.
+Result<UniqueFd> take_over_signals() {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction action {};
+    const bool ignored = ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+    if (!ignored) ::sigaddset(&signals, signal);
+  }
+  UniqueFd taken;
+  if (::sigprocmask(SIG_BLOCK, &signals, nullptr) == 0) {
+    taken.reset(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+  }
+  if (!taken) return fail(Error::system("apply", "signals", errno));
+  return taken;
+}
+
+/// As a shell says of a command that a signal has ended.
+Exit status_of_signal(int signals) {
+  signalfd_siginfo info{};
+  if (::read(signals, &info, sizeof info) != sizeof info) return Exit::failed;
+  return static_cast<Exit>(128 + static_cast<int>(info.ssi_signo));
+}
+
 Exit run_apply(const Globals& globals, const Options& options) {
   const auto host = globals.host();
   if (!host) return report(host.error());
   const auto input = read_input(options.file);
-  if (!input) return report(input.error());
-  const auto plan = options.plan_only ? tree::plan(*host, input->tree, options.how)
-                                      : tree::apply(*host, input->tree, options.how);
-  if (!plan) return report(plan.error());
-  show(globals, *plan, input->notes, options.plan_only);
+  if (!input) return report_input(input.error());
+  if (options.plan_only) {
+    const auto plan = tree::plan(*host, input->tree, options.how);
+    if (!plan) return report_input(plan.error());
+    show(globals, *plan, input->notes, true);
+    return Exit::done;
+  }
+  const auto signals = take_over_signals();
+  if (!signals) return report(signals.error());
+  tree::Options how = options.how;
+  how.stop = signals->get();
+  const auto plan = tree::apply(*host, input->tree, how);
+  if (!plan && plan.error().kind == errc::cancelled) {
+    report(plan.error());
+    return status_of_signal(how.stop);
+  }
+  if (!plan) return report_input(plan.error());
+  show(globals, *plan, input->notes, false);
   return Exit::done;
 }
 
@@ -137,7 +184,8 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "make a tree of cgroups so as a file says, all or none\n\n"
       "Reads FILE (- is standard input) as cgconfig.conf or as the JSON of `cgctl snapshot`, makes "
       "the cgroups that are missing and writes what differs. When something fails, everything is "
-      "brought back as it was. What the file does not name is left alone. Settings in the words of "
+      "brought back as it was, and so it is at SIGINT, SIGTERM and SIGHUP. What the file does not "
+      "name is left alone. Settings in the words of "
       "the other cgroup version are converted, and that is said; one without a counterpart is an "
       "error before anything is touched.");
   command->add_option("FILE", options->file, "cgconfig.conf or JSON")->required()->type_name("");

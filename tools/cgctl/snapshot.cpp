@@ -1,5 +1,7 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
 #include <memory>
 
 #include "cgctl/cgconfig.hpp"
@@ -16,6 +18,9 @@ Exit run_snapshot(const Globals& globals, const std::string& path) {
   const auto tree = tree::snapshot(*host, path);
   if (!tree) return report(tree.error());
   if (globals.format == Format::json) {
+    for (const tree::Cgroup& cgroup : *tree) {
+      if (auto status = check_for_json(cgroup); !status) return report(status.error());
+    }
     for (const tree::Cgroup& cgroup : *tree) print(globals, json_of(cgroup));
     return Exit::done;
   }
@@ -25,6 +30,15 @@ Exit run_snapshot(const Globals& globals, const std::string& path) {
     return report(text.error());
   }
   print(globals, *text);
+  const auto left_out = cgconfig::left_out(*tree);
+  if (!left_out.empty()) {
+    const std::string more =
+        left_out.size() > 1 ? fmt::format(" and {} more", left_out.size() - 1) : "";
+    warn(fmt::format(
+        "{}{}: what is on cgroup v2 without a controller is left out, libcgroup refuses "
+        "it (cgctl --json snapshot has it)",
+        left_out.front(), more));
+  }
   return Exit::done;
 }
 

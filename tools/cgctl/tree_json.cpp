@@ -5,8 +5,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <sstream>
+#include <vector>
 
 #include "cgctl/filesystem.hpp"
 
@@ -58,8 +60,54 @@ std::string take_settings(const Json& files, Section& out) {
   return {};
 }
 
+/// Finds a key that an object has twice; the library keeps the last one without a word.
+class KeyTwice : public nlohmann::json_sax<Json> {
+ public:
+  [[nodiscard]] const std::string& found() const { return found_; }
+
+  bool key(string_t& name) override {
+    if (objects_.back().insert(name).second) return true;
+    found_ = name;
+    return false;
+  }
+  bool start_object(std::size_t /*size*/) override {
+    objects_.emplace_back();
+    return true;
+  }
+  bool end_object() override {
+    objects_.pop_back();
+    return true;
+  }
+  bool null() override { return true; }
+  bool boolean(bool /*value*/) override { return true; }
+  bool number_integer(number_integer_t /*value*/) override { return true; }
+  bool number_unsigned(number_unsigned_t /*value*/) override { return true; }
+  bool number_float(number_float_t /*value*/, const string_t& /*text*/) override { return true; }
+  bool string(string_t& /*value*/) override { return true; }
+  bool binary(binary_t& /*value*/) override { return true; }
+  bool start_array(std::size_t /*size*/) override { return true; }
+  bool end_array() override { return true; }
+  bool parse_error(std::size_t /*at*/, const std::string& /*token*/,
+                   const nlohmann::detail::exception& /*error*/) override {
+    return false;
+  }
+
+ private:
+  std::vector<std::set<std::string>> objects_;
+  std::string found_;
+};
+
+std::string key_twice(std::string_view text) {
+  KeyTwice keys;
+  (void)Json::sax_parse(text.begin(), text.end(), &keys);
+  return keys.found();
+}
+
 std::string take_cgroup(const Json& object, Cgroup& out) {
   if (!object.is_object()) return "not an object";
+  for (const auto& [key, value] : object.items()) {
+    if (key != "path" && key != "controllers") return fmt::format("'{}' is not understood", key);
+  }
   const auto path = object.find("path");
   const auto controllers = object.find("controllers");
   if (path == object.end() || !path->is_string()) return "'path' has to be a string";
@@ -76,7 +124,27 @@ std::string take_cgroup(const Json& object, Cgroup& out) {
   return {};
 }
 
+bool is_utf8(const std::string& text) {
+  try {
+    (void)Json(text).dump();
+    return true;
+  } catch (const Json::type_error&) {
+    return false;
+  }
+}
+
 }  // namespace
+
+Status check_for_json(const Cgroup& cgroup) {
+  bool can = is_utf8(cgroup.path);
+  for (const Section& section : cgroup.sections) {
+    for (const Setting& setting : section.settings) can = can && is_utf8(setting.value);
+  }
+  if (can) return {};
+  return fail(Error::make(errc::unsupported, "write", cgroup.path,
+                          "JSON cannot hold a name or value that is not UTF-8",
+                          "use the text form, without --json"));
+}
 
 Json json_of(const Cgroup& cgroup) {
   Json one{{"path", cgroup.path}, {"controllers", Json::object()}};
@@ -110,7 +178,10 @@ Result<tree::Tree> tree_from_json(const std::string& text, std::string_view show
       return malformed(shown, position(text, at) + ": " + reason_of(error));
     }
     Cgroup cgroup;
-    std::string reason = take_cgroup(object, cgroup);
+    const auto end = stream.eof() ? text.size() : static_cast<std::size_t>(stream.tellg());
+    const std::string twice = key_twice(std::string_view(text).substr(begin, end - begin));
+    std::string reason =
+        twice.empty() ? take_cgroup(object, cgroup) : fmt::format("'{}' is there twice", twice);
     if (reason.empty() && !known.insert(cgroup.path).second) reason = "it is there twice";
     if (!reason.empty()) {
       const std::string which = cgroup.path.empty() ? std::string() : cgroup.path + ": ";

@@ -13,6 +13,9 @@
 /// that has a line for each device is an array of lines.
 namespace cgctl::tool {
 
+/// Whether json_of() can say it: all texts are UTF-8.
+Status check_for_json(const tree::Cgroup& cgroup);
+
 nlohmann::ordered_json json_of(const tree::Cgroup& cgroup);
 
 /// Of objects that follow each other, on one line or many. errc::malformed with line and column, or

@@ -23,12 +23,9 @@ Status move(const Host& host, const std::vector<Spec>& specs, pid_t process) {
     const auto moved = libcgroup::classify(host, {process}, libcgroup::Purpose::move).front();
     return moved ? Status{} : fail(moved.error());
   }
-  for (const Spec& spec : specs) {
-    const auto group = open(host, spec);
-    if (!group) return fail(group.error());
-    if (auto status = group->attach(process); !status) return status;
-  }
-  return {};
+  const auto groups = open(host, specs);
+  if (!groups) return fail(groups.error());
+  return attach(*groups, process);
 }
 
 }  // namespace

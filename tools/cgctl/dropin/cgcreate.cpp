@@ -17,10 +17,10 @@ constexpr const char* help =
     "                -g CONTROLLERS:PATH...\n"
     "Make cgroups.\n"
     "  -g CONTROLLERS:PATH  the cgroup, in the hierarchies of these controllers\n"
-    "  -a USER:GROUP        owner of its directory and files\n"
-    "  -t USER:GROUP        owner of the files that take tasks\n"
+    "  -a USER:GROUP        owner of its directory and files but for tasks\n"
+    "  -t USER:GROUP        owner of the files that take tasks (tasks, cgroup.procs)\n"
     "  -d, --dperm MODE     mode of its directory\n"
-    "  -f, --fperm MODE     mode of its files\n"
+    "  -f, --fperm MODE     mode of its files but for tasks\n"
     "  -s, --tperm MODE     mode of the files that take tasks\n"
     "  -h, --help           this text\n";
 
@@ -32,7 +32,6 @@ bool take_owner(const std::string& text, Access& out) {
     const auto found = permissions::find_user(user);
     if (!found) return false;
     out.user = found->user;
-    if (colon == std::string::npos) out.group = found->group;
   }
   if (!group.empty()) {
     out.group = permissions::find_group(group);
@@ -41,11 +40,11 @@ bool take_owner(const std::string& text, Access& out) {
   return !user.empty() || !group.empty();
 }
 
-bool take_mode(const std::string& text, std::optional<mode_t>& out) {
+bool take_mode(const std::string& text, mode_t most, std::optional<mode_t>& out) {
   if (text.empty() || text.size() > 5) return false;
   if (text.find_first_not_of("01234567") != std::string::npos) return false;
   out = static_cast<mode_t>(std::stoul(text, nullptr, 8));
-  return true;
+  return *out <= most;
 }
 
 /// What was made stays when only its permissions cannot be set: as with libcgroup.
@@ -83,13 +82,13 @@ int run(int argc, char** argv) {
         valid = take_owner(optarg, permissions.tasks);
         break;
       case 'd':
-        valid = take_mode(optarg, permissions.directory_mode);
+        valid = take_mode(optarg, 07777, permissions.directory_mode);
         break;
       case 'f':
-        valid = take_mode(optarg, permissions.files.mode);
+        valid = take_mode(optarg, 0777, permissions.files.mode);
         break;
       case 's':
-        valid = take_mode(optarg, permissions.tasks.mode);
+        valid = take_mode(optarg, 0777, permissions.tasks.mode);
         break;
       case 'g':
         if (const auto spec = parse_spec(optarg)) {

@@ -28,16 +28,9 @@ Status enter(const Host& host, const std::vector<Spec>& specs, const char* comma
     const auto moved = libcgroup::classify_as(host, ::getpid(), command);
     return moved ? Status{} : fail(moved.error());
   }
-  std::vector<Group> groups;
-  for (const Spec& spec : specs) {
-    auto group = open(host, spec);
-    if (!group) return fail(group.error());
-    groups.push_back(std::move(*group));
-  }
-  for (const Group& group : groups) {
-    if (auto status = group.attach(::getpid()); !status) return status;
-  }
-  return {};
+  const auto groups = open(host, specs);
+  if (!groups) return fail(groups.error());
+  return attach(*groups, ::getpid());
 }
 
 }  // namespace

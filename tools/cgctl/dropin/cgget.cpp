@@ -17,7 +17,7 @@ constexpr const char* help =
     "  -r, --variable FILE   such as cpu.shares\n"
     "  -g CONTROLLERS        all files of these controllers\n"
     "  -g CONTROLLERS:PATH   all files of these controllers in that cgroup\n"
-    "  -a, --all             all files of all controllers\n"
+    "  -a, --all             all files of all controllers, as without -r and -g\n"
     "  -n                    no line with the cgroup's path\n"
     "  -v, --values-only     no names of files\n"
     "  -h, --help            this text\n";
@@ -157,14 +157,13 @@ int run(int argc, char** argv) {
   }
   for (std::string& path : options.rest()) {
     questions.push_back(common);
-    questions.back().path = std::move(path);
+    Question& question = questions.back();
+    question.path = std::move(path);
+    if (question.files.empty() && question.controllers.empty()) question.all = true;
   }
   if (questions.empty()) return refuse(name, "the path of a cgroup is missing");
   int status = done;
   for (const Question& question : questions) {
-    if (question.files.empty() && question.controllers.empty() && !question.all) {
-      return refuse(name, "say what to print, with -r, -g or -a");
-    }
     const auto text = answer(*host, question, form);
     if (!text) {
       status = report(name, text.error());

@@ -15,7 +15,7 @@ constexpr const char* name = "cgset";
 constexpr const char* help =
     "usage: cgset -r FILE=VALUE... PATH...\n"
     "   or: cgset --copy-from PATH PATH...\n"
-    "Set values of cgroups: of each all or none.\n"
+    "Set values of cgroups: of each all or none, as far as old values can be brought back.\n"
     "  -r, --variable FILE=VALUE  such as cpu.shares=512\n"
     "  --copy-from PATH           the settings of that cgroup\n"
     "  -h, --help                 this text\n";
@@ -47,8 +47,18 @@ Status set(const Host& host, const std::vector<settings::Setting>& wanted,
            const std::string& path) {
   const auto group = host.open(path);
   if (!group) return fail(group.error());
-  const auto written = settings::apply(*group, wanted);
-  return written ? Status{} : fail(written.error());
+  // Up to a file whose old value cannot be brought back, and each such by itself: all or none.
+  const auto end = wanted.end();
+  for (auto from = wanted.begin(); from != end;) {
+    const auto last = std::find_if(from, end, [&](const settings::Setting& one) {
+      return !settings::can_be_restored(*group, one);
+    });
+    const auto to = last == end ? end : last + 1;
+    const auto written = settings::apply(*group, {from, to});
+    if (!written) return fail(written.error());
+    from = to;
+  }
+  return {};
 }
 
 }  // namespace

@@ -92,6 +92,23 @@ Result<Group> open(const Host& host, const Spec& spec) {
   return Group::open(host, spec.path, controllers_of(host, spec));
 }
 
+Result<std::vector<Group>> open(const Host& host, const std::vector<Spec>& specs) {
+  std::vector<Group> groups;
+  for (const Spec& spec : specs) {
+    auto group = open(host, spec);
+    if (!group) return fail(group.error());
+    groups.push_back(std::move(*group));
+  }
+  return groups;
+}
+
+Status attach(const std::vector<Group>& groups, pid_t process) {
+  for (const Group& group : groups) {
+    if (auto status = group.attach(process); !status) return status;
+  }
+  return {};
+}
+
 Result<std::string> value_of(const Group& group, std::string_view file) {
   auto text = group.read(file);
   // Write-only, or no read method for anyone.

@@ -78,6 +78,11 @@ std::vector<std::string> in_kernel_order(const Host& host);
 
 /// Group::open() with the controllers of a spec.
 Result<Group> open(const Host& host, const Spec& spec);
+/// All of them, or the first error.
+Result<std::vector<Group>> open(const Host& host, const std::vector<Spec>& specs);
+
+/// Moves a process into one after the other; those before one that fails keep it.
+Status attach(const std::vector<Group>& groups, pid_t process);
 
 /// The options of one tool, one after the other, as getopt_long(3) finds them.
 class Options {
