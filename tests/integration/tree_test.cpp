@@ -147,6 +147,20 @@ TEST_F(RealTree, WithABadValueAtItsEndIsByteForByteWhatItWas) {
   EXPECT_EQ(must(kept.processes()), tenants);
 }
 
+TEST_F(RealTree, EmptiesAListAgainThatWasEmptyBefore) {
+  const Hierarchy* const cpusets = host().find("cpuset");
+  if (cpusets == nullptr || cpusets->version == Version::v2) {
+    return test::skip("needs the cpuset controller on v1");
+  }
+  must(apply(group("", "cpuset {}")));
+  const std::string first = must(must(host().open("/")).read("cpuset.mems"));
+  const auto refused = apply(group("", "cpuset { cpuset.mems = " + first.substr(0, 1) + "; }") +
+                             group("z", quota(1, 100000)));
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message(), HasSubstr("nothing was changed"));
+  EXPECT_EQ(must(must(host().open(path())).read("cpuset.mems")), "\n");
+}
+
 TEST_F(RealTree, RemovesWhatIsNotNamedAndKeepsTheRest) {
   must(apply(group("", "cpu {} memory {}") + group("a/b", "cpu {} memory {}") +
              group("c", "cpu {} memory {}")));
@@ -197,7 +211,7 @@ class RealDevices : public RealTree {
     if (IsSkipped() || HasFatalFailure()) return;
     const Hierarchy* const devices = host().find("devices");
     if (devices == nullptr || devices->version != Version::v1) {
-      test::skip("needs the v1 devices controller");
+      GTEST_SKIP() << "needs the v1 devices controller";
     }
   }
   [[nodiscard]] std::string list(const std::string& below) const {
