@@ -33,13 +33,13 @@ struct Configuration {
 /// errc::malformed with line and column, counted from 1, for what is not such a text (columns count
 /// bytes), for a path that leaves the hierarchies and for a setting named twice unless it is one
 /// for a device. errc::unsupported for a `namespace` section.
-Result<Configuration> parse(std::string_view text, std::string_view shown);
+[[nodiscard]] Result<Configuration> parse(std::string_view text, std::string_view shown);
 
 /// Writes such a text, as libcgroup 2.0.2 loads it: a file with a line for each device once, with
 /// all lines as its value; without "cgroup" sections, for which it refuses the whole text.
 /// errc::invalid_argument for what it cannot hold: a name or value with a double quote or, but for
 /// those lines, a newline.
-Result<std::string> format(const tree::Tree& tree);
+[[nodiscard]] Result<std::string> format(const tree::Tree& tree);
 
 /// The cgroups that format() leaves out, or "cgroup" sections of: what is of v2 alone and of no
 /// controller of it.

@@ -46,7 +46,7 @@ struct Made {
 
 /// Undoes it, the last first, as far as possible; what is gone already is undone. The first error,
 /// if any: EBUSY where processes or cgroups came into a directory.
-Status unmake(const std::vector<Made>& made);
+[[nodiscard]] Status unmake(const std::vector<Made>& made);
 
 /// How a cgroup is removed.
 struct Removal {
@@ -92,12 +92,12 @@ class Group {
   /// `path` is the cgroup's, never a file's: relative to the hierarchies' roots, a leading slash
   /// allowed. errc::outside when it leaves them ("..", a symbolic link, another file system mounted
   /// inside), errc::vanished (ENOENT) when no hierarchy has it.
-  static Result<Group> open(const Host& host, std::string_view path);
+  [[nodiscard]] static Result<Group> open(const Host& host, std::string_view path);
 
   /// The same, in the hierarchies of these controllers alone, at least one; all of them must have
   /// it. "cgroup" is v2, as in Creation.
-  static Result<Group> open(const Host& host, std::string_view path,
-                            const std::vector<std::string>& controllers);
+  [[nodiscard]] static Result<Group> open(const Host& host, std::string_view path,
+                                          const std::vector<std::string>& controllers);
 
   /// Makes the cgroup, and those above it that are missing, in every hierarchy that has a wanted
   /// controller; on v2 enables the controllers from the root down to its parent. One that exists
@@ -106,11 +106,12 @@ class Group {
   /// else the kernel's errno with the rule it stands for: EBUSY (v2: a cgroup above has processes
   /// of its own), EOPNOTSUPP (v2: threaded), EAGAIN (cgroup.max.descendants or cgroup.max.depth),
   /// EINVAL (v2 cpu: real-time tasks outside the root), ENOSPC (too many cgroups).
-  static Result<Group> create(const Host& host, std::string_view path, const Creation& how = {});
+  [[nodiscard]] static Result<Group> create(const Host& host, std::string_view path,
+                                            const Creation& how = {});
   /// The same; adds to `made` what it has made, for a caller that may have to undo it, and when it
   /// fails what it could not undo itself.
-  static Result<Group> create(const Host& host, std::string_view path, const Creation& how,
-                              std::vector<Made>& made);
+  [[nodiscard]] static Result<Group> create(const Host& host, std::string_view path,
+                                            const Creation& how, std::vector<Made>& made);
 
   /// Removes the cgroup from every hierarchy that this object has it in. EBUSY, with nothing
   /// removed, when there are processes or cgroups below and `how` does not say what to do with
@@ -180,10 +181,11 @@ class Group {
 /// Opens one file in the directory of a place, telling apart what ENOENT can mean:
 /// errc::unsupported when the cgroup is there and the kernel has no such file, errc::vanished when
 /// the cgroup itself is gone.
-Result<UniqueFd> open_file_in(const Group::Place& place, std::string_view path,
-                              std::string_view file, int flags);
+[[nodiscard]] Result<UniqueFd> open_file_in(const Group::Place& place, std::string_view path,
+                                            std::string_view file, int flags);
 
 /// The names of the directories directly inside `directory` (any descriptor of it), sorted.
-Result<std::vector<std::string>> child_directories(int directory, std::string_view shown);
+[[nodiscard]] Result<std::vector<std::string>> child_directories(int directory,
+                                                                 std::string_view shown);
 
 }  // namespace cgctl

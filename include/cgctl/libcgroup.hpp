@@ -41,12 +41,12 @@ Error error_of(int code, int os_errno, const char* operation, std::string path);
 /// empty, "." or ".." or has a "/" in it, and for what libcgroup would cut short: a path or file
 /// name of 4,096 bytes or more, a value of 4,096, a controller of 32, a NUL byte, more than 100
 /// controllers or 100 values of one.
-Result<Handle> to_libcgroup(const tree::Cgroup& cgroup);
+[[nodiscard]] Result<Handle> to_libcgroup(const tree::Cgroup& cgroup);
 
 /// The controllers of `names` that a `struct cgroup` has, with their settings. It can be asked
 /// neither for its own name, which is `path`, nor for its controllers.
-Result<tree::Cgroup> from_libcgroup(::cgroup* group, std::string_view path,
-                                    const std::vector<std::string>& names);
+[[nodiscard]] Result<tree::Cgroup> from_libcgroup(::cgroup* group, std::string_view path,
+                                                  const std::vector<std::string>& names);
 
 /// Where a process is, or was put, in one hierarchy.
 struct Move {
@@ -76,7 +76,8 @@ std::vector<Result<std::vector<Move>>> classify(const Host& host,
                                                 Purpose purpose);
 
 /// classify() of one process that is about to become `program`: rules for that name count.
-Result<std::vector<Move>> classify_as(const Host& host, pid_t process, const std::string& program);
+[[nodiscard]] Result<std::vector<Move>> classify_as(const Host& host, pid_t process,
+                                                    const std::string& program);
 
 enum class Daemon {
   leave_alone,  ///< cgrulesengd(8) moves neither the process nor its children
@@ -84,6 +85,6 @@ enum class Daemon {
 };
 
 /// Tells cgrulesengd(8) what to do with a process. An error when it does not run.
-Status register_with_daemon(pid_t process, Daemon what);
+[[nodiscard]] Status register_with_daemon(pid_t process, Daemon what);
 
 }  // namespace cgctl::libcgroup

@@ -56,12 +56,13 @@ struct Previous {
 };
 
 /// Those that set() would change.
-Result<std::vector<Previous>> differing(const Group& group, const Permissions& wanted);
+[[nodiscard]] Result<std::vector<Previous>> differing(const Group& group,
+                                                      const Permissions& wanted);
 
 /// Sets them in every hierarchy that `group` has: all of it or none. Returns what was changed.
-Result<std::vector<Previous>> set(const Group& group, const Permissions& wanted);
+[[nodiscard]] Result<std::vector<Previous>> set(const Group& group, const Permissions& wanted);
 
 /// Takes it back; the first error, if any.
-Status restore(const std::vector<Previous>& changed);
+[[nodiscard]] Status restore(const std::vector<Previous>& changed);
 
 }  // namespace cgctl::permissions

@@ -54,12 +54,14 @@ bool can_be_restored(const Group& group, const Setting& setting);
 /// One write(2) a setting: the kernel takes or refuses each whole (kernfs,
 /// Documentation/admin-guide/cgroup-v2.rst). Others who write the same files meanwhile are not kept
 /// out.
-Result<std::vector<Written>> apply(const Group& group, const std::vector<Setting>& settings);
+[[nodiscard]] Result<std::vector<Written>> apply(const Group& group,
+                                                 const std::vector<Setting>& settings);
 
 /// The same with `then` as the last step: what is to happen only with all values in place. When it
 /// fails, all of them get their old values back, and its error is returned.
-Result<std::vector<Written>> apply(const Group& group, const std::vector<Setting>& settings,
-                                   const std::function<Status()>& then);
+[[nodiscard]] Result<std::vector<Written>> apply(const Group& group,
+                                                 const std::vector<Setting>& settings,
+                                                 const std::function<Status()>& then);
 
 /// The rule of the cpu or memory controller behind an error of apply() for these settings, where
 /// one is known: the range, the limit of a cgroup above or below, what is in use.

@@ -43,10 +43,10 @@ using Tree = std::vector<Cgroup>;
 /// a vendor's, is left out where it says 0, "max" or nothing. The root itself has no settings and
 /// is left out. Left out as well: v1 `devices`, whose rules can be written but not read back one by
 /// one, the freezer's state, and permissions. Cgroups that are removed meanwhile are left out.
-Result<Tree> snapshot(const Host& host, std::string_view path);
+[[nodiscard]] Result<Tree> snapshot(const Host& host, std::string_view path);
 
 /// All settings of one cgroup, those of a new cgroup too.
-Result<Cgroup> settings_of(const Group& group);
+[[nodiscard]] Result<Cgroup> settings_of(const Group& group);
 
 /// What a plan does to one cgroup or to one of its files.
 struct Step {
@@ -91,7 +91,7 @@ struct Plan {
 /// and for a setting that its version of the controller has no counterpart of;
 /// errc::invalid_argument for a path or a value that is none, for a cgroup without a section, and
 /// for a file that can only be written; EBUSY for a cgroup to be removed that has tasks.
-Result<Plan> plan(const Host& host, const Tree& wanted, const Options& options = {});
+[[nodiscard]] Result<Plan> plan(const Host& host, const Tree& wanted, const Options& options = {});
 
 /// Makes the cgroups, their ancestors where they are missing, and the settings so: all of it or
 /// none. What the tree does not name keeps its value. Where the kernel allows a value only after
@@ -102,6 +102,6 @@ Result<Plan> plan(const Host& host, const Tree& wanted, const Options& options =
 /// settings, device rules, v2 type and freezer state. Exceptions to "all devices" cannot be read
 /// (cgroup-v1/devices.rst) and are lost where rules for the cgroup are taken back. Returns what was
 /// done.
-Result<Plan> apply(const Host& host, const Tree& wanted, const Options& options = {});
+[[nodiscard]] Result<Plan> apply(const Host& host, const Tree& wanted, const Options& options = {});
 
 }  // namespace cgctl::tree
