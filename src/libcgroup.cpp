@@ -442,7 +442,7 @@ Status check_name(const std::string& name, const std::string& path, const char* 
                    name.find_first_of(std::string_view("/\0", 2)) != std::string::npos;
   if (!bad) return {};
   return fail(Error::make(errc::invalid_argument, "convert", path,
-                          std::string(what) + " is '" + name.c_str() + "'",
+                          std::string(what) + " is '" + name + "'",
                           "give the kernel's name, without a path"));
 }
 
