@@ -122,7 +122,9 @@ Result<Outcome> carry_out(const Host& host, numa::CostGuard& guard, const Plan& 
     }
   }
   if (outcome.actions.empty() || before.zombies.low == 0) return outcome;
-  const bool enough = share_freed(before.zombies.low, zombies) >= policy.min_effect;
+  // Some go by themselves: no rung that failed freed them.
+  const bool enough =
+      !all_failed(outcome.actions) && share_freed(before.zombies.low, zombies) >= policy.min_effect;
   outcome.effect = enough ? Effect::effective : Effect::ineffective;
   if (!enough) outcome.explanation = explain_pins(outcome.after);
   return outcome;
