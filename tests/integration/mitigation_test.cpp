@@ -70,7 +70,7 @@ class RealMitigation : public test::RealCgroups {
   /// inodes and names that were used since the last, as `advise` uses them (inode_lru_isolate() in
   /// fs/inode.c, dentry_lru_isolate() in fs/dcache.c).
   std::uint64_t falls_with_slab(std::uint64_t limit, Policy policy) {
-    policy.ladder = {Rung::drop_slab};
+    policy.only = Rung::drop_slab;
     std::uint64_t left = falls_to(limit);
     for (int action = 0; action < 3 && v2() && left > limit; ++action) {
       const auto still = look(policy);
