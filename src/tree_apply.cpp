@@ -194,19 +194,18 @@ class Transaction {
     note_kept(group, *written);
     const std::string& before = written->front().before;
     std::string old = cgctl::detail::restoring_text(setting.file, before, setting.value);
-    // What reads as several lines may not take them back; a list is emptied by an empty line.
+    // What reads as several lines may not take them back.
     const bool doubtful = old.empty();
-    if (doubtful) old = before.empty() ? "\n" : before;
-    undo_.push_back(
-        [this, path = group.path(), file = setting.file, old, before, doubtful]() -> Status {
-          const auto again = Group::open(host_, path);
-          if (!again) return fail(again.error());
-          const auto restored = settings::apply(*again, {{file, old}});
-          if (!restored) return fail(restored.error());
-          if (!doubtful || restored->front().kept == before) return {};
-          return fail(Error::make(errc::system, "restore", fs::join(path, file),
-                                  "it reads otherwise than before"));
-        });
+    if (doubtful) old = before;
+    undo_.push_back([this, path = group.path(), file = setting.file, old, doubtful]() -> Status {
+      const auto again = Group::open(host_, path);
+      if (!again) return fail(again.error());
+      const auto restored = settings::apply(*again, {{file, old}});
+      if (!restored) return fail(restored.error());
+      if (!doubtful || restored->front().kept == old) return {};
+      return fail(Error::make(errc::system, "restore", fs::join(path, file),
+                              "it reads otherwise than before"));
+    });
     return {};
   }
 

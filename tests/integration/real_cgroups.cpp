@@ -243,4 +243,13 @@ std::uint64_t cache_drops() {
          parse::value_of(text, "drop_slab").value_or(0);
 }
 
+std::vector<std::string> block_devices() {
+  std::vector<std::string> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/sys/block")) {
+    std::string number;
+    if (std::ifstream(entry.path() / "dev") >> number) found.push_back(number);
+  }
+  return found;
+}
+
 }  // namespace cgctl::test

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "../../examples/zombie_maker.hpp"
 #include "../support/temp_directory.hpp"
@@ -109,5 +110,8 @@ bool eventually(const std::function<bool()>& reached);
 
 /// How often anybody has dropped caches on this machine.
 std::uint64_t cache_drops();
+
+/// The numbers of this machine's block devices, "254:0".
+std::vector<std::string> block_devices();
 
 }  // namespace cgctl::test

@@ -5,8 +5,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
 
@@ -33,21 +31,12 @@ class RealTransaction : public test::RealCgroups {
   }
 };
 
-std::vector<std::string> block_devices() {
-  std::vector<std::string> found;
-  for (const auto& entry : std::filesystem::directory_iterator("/sys/block")) {
-    std::string number;
-    if (std::ifstream(entry.path() / "dev") >> number) found.push_back(number);
-  }
-  return found;
-}
-
 constexpr const char* throttle = "blkio.throttle.read_bps_device";
 constexpr const char* other_throttle = "blkio.throttle.write_bps_device";
 
 TEST_F(RealTransaction, BringsBackTheLineOfADevice) {
   if (!has_v1("blkio") || !has_v1("pids")) return test::skip("needs v1 blkio and pids");
-  const auto disks = block_devices();
+  const auto disks = test::block_devices();
   if (disks.size() < 2) return test::skip("needs two block devices");
   const Group group = made_for({"blkio", "pids"});
   must(settings::apply(group, {{throttle, disks[0] + " 100000"}}));
@@ -64,7 +53,7 @@ TEST_F(RealTransaction, BringsBackTheLineOfADevice) {
 
 TEST_F(RealTransaction, WritesEachLineOfAValue) {
   if (!has_v1("blkio")) return test::skip("needs v1 blkio");
-  const auto disks = block_devices();
+  const auto disks = test::block_devices();
   if (disks.size() < 2) return test::skip("needs two block devices");
   const Group group = made_for({"blkio"});
   const auto written =

@@ -253,11 +253,7 @@ TEST_F(RealDevices, GetTheirRulesBeforeThereAreCgroupsBelow) {
 
 TEST_F(RealTree, WritesEachLineOfAValueForSeveralDevices) {
   if (!has("blkio") && !has("io")) return test::skip("needs the blkio or io controller");
-  std::vector<std::string> disks;
-  for (const auto& entry : std::filesystem::directory_iterator("/sys/block")) {
-    std::string number;
-    if (std::ifstream(entry.path() / "dev") >> number) disks.push_back(number);
-  }
+  const auto disks = test::block_devices();
   if (disks.size() < 2) return test::skip("needs two block devices");
   const std::string limits = disks[0] + " rbps=1048576\n" + disks[1] + " rbps=2097152";
   const std::string text = group("a", "io { io.max = \"" + limits + "\"; }");
