@@ -37,6 +37,17 @@ void walk(benchmark::State& state, const Tree& tree) {
   });
 }
 
+/// As someone counts who has counted before, and keeps so many directories open.
+void recount(benchmark::State& state, const Tree& tree, std::size_t descriptors) {
+  zombies::DirectoryCounter counter(descriptors);
+  const auto count = [&] {
+    const auto counted = counter.count(tree.directory.get(), tree.path);
+    return counted && *counted == tree.size;
+  };
+  if (!count()) return skip(state, "cgroups are missing");
+  measure(state, count);
+}
+
 /// `find DIR -type d | wc -l`, as someone at a shell counts.
 std::uint64_t count_by_find() {
   std::FILE* const pipe = ::popen("find \"$CGCTL_BENCH_TOP\" -type d | wc -l", "re");
@@ -58,6 +69,15 @@ void std_filesystem(benchmark::State& state, const Tree& tree) {
                                            [](const auto& entry) { return entry.is_directory(); });
     return static_cast<std::uint64_t>(directories) + 1 == tree.size;
   });
+}
+
+void allow_descriptors(std::uint64_t size) {
+  const rlim_t needed = size + 1000;
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur >= needed) return;
+  limit = {needed, std::max(limit.rlim_max, needed)};
+  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /// The calls that a walk makes, in its order, with all that it has to find out known beforehand.
@@ -108,15 +128,6 @@ class Calls {
   }
 
  private:
-  static void allow_descriptors(std::uint64_t size) {
-    const rlim_t needed = size + 1000;
-    rlimit limit{};
-    ::getrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur >= needed) return;
-    limit = {needed, std::max(limit.rlim_max, needed)};
-    ::setrlimit(RLIMIT_NOFILE, &limit);
-  }
-
   static UniqueFd open_directory(int parent, const std::string& name) {
     return UniqueFd(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   }
@@ -189,21 +200,24 @@ void same_calls(benchmark::State& state, const Tree& tree) {
   measure(state, [&] { return known.replay(tree.directory.get()) == tree.size; });
 }
 
-const bool zombies_registered = [] {
-  using Contender = void (*)(benchmark::State&, const Tree&);
-  const std::initializer_list<std::pair<const char*, Contender>> contenders = {
-      {"cgctl", walk},
-      {"find", find},
-      {"std_filesystem", std_filesystem},
-      {"one_stat_each", one_stat_each},
-      {"same_calls", same_calls}};
+void recount_all_kept(benchmark::State& state, const Tree& tree) {
+  allow_descriptors(tree.size);
+  recount(state, tree, tree.size);
+}
+
+void recount_none_kept(benchmark::State& state, const Tree& tree) { recount(state, tree, 0); }
+
+using Contender = void (*)(benchmark::State&, const Tree&);
+
+void add_contenders(const std::string& what,
+                    const std::initializer_list<std::pair<const char*, Contender>>& contenders) {
   for (const Shape shape : {Shape::flat, Shape::pods, Shape::chains}) {
     for (const std::uint64_t size : {100U, 1'000U, 10'000U, 50'000U}) {
       for (const auto& [name, contender] : contenders) {
-        // It keeps each inner directory open.
-        const bool keeps = contender == one_stat_each;
+        // They keep each inner directory open.
+        const bool keeps = contender == one_stat_each || contender == recount_all_kept;
         if (keeps && shape == Shape::chains && size > 10'000) continue;
-        add("walk_" + to_string(shape) + "_" + std::to_string(size) + "/" + name,
+        add(what + "_" + to_string(shape) + "_" + std::to_string(size) + "/" + name,
             [shape, size, contender = contender](benchmark::State& state) {
               with_tree(state, shape, size, [&](const Tree& tree) { contender(state, tree); });
               state.counters["per"] = static_cast<double>(size);
@@ -212,6 +226,18 @@ const bool zombies_registered = [] {
       }
     }
   }
+}
+
+const bool zombies_registered = [] {
+  add_contenders("walk", {{"cgctl", walk},
+                          {"find", find},
+                          {"std_filesystem", std_filesystem},
+                          {"one_stat_each", one_stat_each},
+                          {"same_calls", same_calls}});
+  add_contenders("recount", {{"cgctl", recount_all_kept},
+                             {"cgctl_none_kept", recount_none_kept},
+                             {"find", find},
+                             {"one_stat_each", one_stat_each}});
   return true;
 }();
 

@@ -9,18 +9,9 @@
 
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
-#include "tree_walk.hpp"
 
 namespace cgctl::zombies {
 namespace {
-
-struct DirectoryCounter {
-  std::uint64_t count = 0;
-  void found(const char* /*name*/) noexcept { ++count; }
-  void lost() noexcept { --count; }
-  void enter(const char* /*name*/) noexcept {}
-  void leave() noexcept {}
-};
 
 std::optional<std::uint64_t> memory_row(std::string_view proc_cgroups) {
   while (!proc_cgroups.empty()) {
@@ -50,29 +41,23 @@ Result<const Hierarchy*> whole_memory_hierarchy(const Host& host) {
 
 }  // namespace
 
-Result<std::uint64_t> count_directories(int directory, std::string_view shown) {
-  DirectoryCounter counter;
-  detail::TreeWalk walk;
-  if (const int status = walk.below(directory, counter); status < 0) {
-    return fail(fs::system_error("walk", shown, -status));
-  }
-  return counter.count + 1;
-}
-
-Counter::Counter(Host host, const Hierarchy& hierarchy, UniqueFd source, std::string path) noexcept
+Counter::Counter(Host host, const Hierarchy& hierarchy, UniqueFd source, std::string path,
+                 DirectoryCounter directories) noexcept
     : host_(std::move(host)),
       hierarchy_(&hierarchy),
       source_(std::move(source)),
-      path_(std::move(path)) {}
+      path_(std::move(path)),
+      directories_(std::move(directories)) {}
 
-Result<Counter> Counter::open(const Host& host) {
+Result<Counter> Counter::open(const Host& host, std::size_t descriptors) {
   const auto hierarchy = whole_memory_hierarchy(host);
   if (!hierarchy) return fail(hierarchy.error());
   if ((*hierarchy)->version == Version::v1) {
     std::string path = fs::join(host.roots().proc, "cgroups");
     auto source = fs::open_trusted(path, O_RDONLY);
     if (!source) return fail(source.error());
-    return Counter(host, **hierarchy, std::move(*source), std::move(path));
+    return Counter(host, **hierarchy, std::move(*source), std::move(path),
+                   DirectoryCounter(descriptors));
   }
   std::string path = fs::join((*hierarchy)->mount_point, "cgroup.stat");
   auto source = fs::open_beneath((*hierarchy)->directory.get(), "cgroup.stat", O_RDONLY, path);
@@ -84,7 +69,8 @@ Result<Counter> Counter::open(const Host& host) {
     }
     return fail(std::move(error));
   }
-  return Counter(host, **hierarchy, std::move(*source), std::move(path));
+  return Counter(host, **hierarchy, std::move(*source), std::move(path),
+                 DirectoryCounter(descriptors));
 }
 
 Result<Count> Counter::count(unsigned rounds) {
@@ -106,7 +92,7 @@ Result<Count> Counter::count_v1(unsigned rounds) {
   if (!before) return fail(before.error());
   Count count;
   for (unsigned round = 0; round < rounds; ++round) {
-    const auto live = count_directories(hierarchy_->directory.get(), hierarchy_->mount_point);
+    const auto live = directories_.count(hierarchy_->directory.get(), hierarchy_->mount_point);
     if (!live) return fail(live.error());
     const auto after = kernel_count();
     if (!after) return fail(after.error());

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,25 +40,53 @@ struct Count {
   [[nodiscard]] std::uint64_t zombies() const noexcept { return low; }
 };
 
+/// Counts the directories below one, again and again, on any file system; not for concurrent use.
+///
+/// The first count lists each directory that has others inside; it opens no leaf (kernfs keeps
+/// st_nlink = 2 + subdirectories, fs/kernfs/inode.c) and follows no link. It keeps the names, some
+/// 100 bytes a cgroup, so that a later count lists only what has changed: a directory that has as
+/// many inside as st_nlink says, all of them known ones, has no others. That is one fstatat(2) for
+/// each directory; one with others inside that is not kept open is opened and closed besides. One
+/// descriptor a level of depth is open meanwhile, and one more.
+class DirectoryCounter {
+ public:
+  /// Keeps at most so many directories open between counts, those with others inside; all of them
+  /// are given up for good where the process has no other descriptors (EMFILE).
+  explicit DirectoryCounter(std::size_t descriptors = 0);
+  DirectoryCounter(DirectoryCounter&&) noexcept;
+  DirectoryCounter& operator=(DirectoryCounter&&) noexcept;
+  DirectoryCounter(const DirectoryCounter&) = delete;
+  DirectoryCounter& operator=(const DirectoryCounter&) = delete;
+  ~DirectoryCounter();
+
+  /// The number of directories below `directory`, itself included; `shown` is its path in errors.
+  [[nodiscard]] Result<std::uint64_t> count(int directory, std::string_view shown);
+
+ private:
+  struct Known;
+  std::unique_ptr<Known> known_;
+};
+
 /// Counts with kept descriptors, for those who count again and again; not for concurrent use.
 ///
 /// v1: the memory row of /proc/cgroups (removed cgroups included) less the directories of the
-/// hierarchy. The walk opens no leaf directory (kernfs: st_nlink 2), never follows a link, and
-/// keeps one descriptor a level of depth. The number is read before and after the walk, and the
-/// walk repeated while the two differ. v2: `cgroup.stat` of the root (since Linux 4.14), one read;
+/// hierarchy, see DirectoryCounter. The number is read before and after the walk, and the walk
+/// repeated while the two differ. v2: `cgroup.stat` of the root (since Linux 4.14), one read;
 /// nr_dying_subsys_memory where there is one (6.12).
 class Counter {
  public:
   /// errc::incomplete_view in a cgroup namespace or when only a part of the hierarchy is mounted:
   /// the difference would be meaningless. errc::unsupported without a memory controller, or on v2
-  /// before Linux 4.14.
-  [[nodiscard]] static Result<Counter> open(const Host& host);
+  /// before Linux 4.14. `descriptors`: how many directories of v1 to keep open, see
+  /// DirectoryCounter.
+  [[nodiscard]] static Result<Counter> open(const Host& host, std::size_t descriptors = 0);
 
   /// At most `rounds` walks (at least 1).
   [[nodiscard]] Result<Count> count(unsigned rounds = 5);
 
  private:
-  Counter(Host host, const Hierarchy& hierarchy, UniqueFd source, std::string path) noexcept;
+  Counter(Host host, const Hierarchy& hierarchy, UniqueFd source, std::string path,
+          DirectoryCounter directories) noexcept;
   [[nodiscard]] Result<Count> count_v1(unsigned rounds);
   [[nodiscard]] Result<Count> count_v2();
   [[nodiscard]] Result<std::uint64_t> kernel_count();
@@ -66,13 +96,13 @@ class Counter {
   UniqueFd source_;             // /proc/cgroups, or the root's cgroup.stat
   std::string path_;            // of source_
   std::vector<char> text_;
+  DirectoryCounter directories_;
 };
 
 /// One count. See Counter.
 [[nodiscard]] Result<Count> count(const Host& host);
 
-/// The number of directories below `directory`, itself included: Counter's walk by itself, on any
-/// file system.
+/// One count. See DirectoryCounter.
 [[nodiscard]] Result<std::uint64_t> count_directories(int directory, std::string_view shown);
 
 /// Zombies that hang directly below one live cgroup.

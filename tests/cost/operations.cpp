@@ -13,6 +13,8 @@
 #include <string>
 
 #include "../support/captures.hpp"
+#include "../support/result.hpp"
+#include "../support/temp_directory.hpp"
 #include "cgctl/cgctl.hpp"
 
 namespace {
@@ -73,16 +75,36 @@ Operation plan_a_bandwidth() {
   };
 }
 
-/// Of 200 directories, half of them inside others.
-Operation walk() {
-  auto tree = std::make_shared<test::TempDirectory>();
-  for (int i = 0; i < 100; ++i) {
-    std::filesystem::create_directories(tree->path() / ("pod" + std::to_string(i)) / "container");
+/// 200 directories, half of them inside others, and one above.
+class Pods {
+ public:
+  Pods() {
+    for (int i = 0; i < 100; ++i) {
+      std::filesystem::create_directories(tree_.path() / ("pod" + std::to_string(i)) / "container");
+    }
+    top_ = test::must(fs::open_trusted(tree_.path().string(), O_RDONLY | O_DIRECTORY));
   }
-  return [tree] {
-    const auto top = fs::open_trusted(tree->path().string(), O_RDONLY | O_DIRECTORY);
-    return top && zombies::count_directories(top->get(), tree->path().string()) == 201;
+  [[nodiscard]] bool counted_by(zombies::DirectoryCounter& counter) const {
+    return counter.count(top_.get(), "pods") == 201;
+  }
+
+ private:
+  test::TempDirectory tree_;
+  UniqueFd top_;
+};
+
+Operation walk() {
+  auto pods = std::make_shared<Pods>();
+  return [pods] {
+    zombies::DirectoryCounter counter;
+    return pods->counted_by(counter);
   };
+}
+
+Operation recount() {
+  auto pods = std::make_shared<Pods>();
+  auto counter = std::make_shared<zombies::DirectoryCounter>();
+  return [pods, counter] { return pods->counted_by(*counter); };
 }
 
 Operation operation_named(const std::string& name) {
@@ -95,6 +117,7 @@ Operation operation_named(const std::string& name) {
       {"sample", [] { return sample(machine); }},
       {"plan_a_bandwidth", plan_a_bandwidth},
       {"walk", walk},
+      {"recount", recount},
   };
   const auto found = operations.find(name);
   return found == operations.end() ? Operation() : found->second();

@@ -141,21 +141,69 @@ TEST(CostOfTheWalk, IsOneStatForEachDirectoryAndNothingForALeafBesides) {
   EXPECT_LE(all_calls(faults), leaves + 5);
 }
 
-TEST(CostOfTheWalk, OpensOnlyWhatHasDirectoriesInside) {
-  const test::TempDirectory tree;
-  constexpr std::size_t pods = 50;
-  for (std::size_t i = 0; i < pods; ++i) {
-    const auto pod = tree / ("pod" + std::to_string(i));
-    std::filesystem::create_directories(std::filesystem::path(pod) / "a");
-    std::filesystem::create_directories(std::filesystem::path(pod) / "b");
+/// Cgroups with two others inside each.
+class CostOfPods : public ::testing::Test {
+ protected:
+  static constexpr std::size_t pods = 50;
+
+  void SetUp() override {
+    for (std::size_t i = 0; i < pods; ++i) make("pod" + std::to_string(i));
   }
-  const auto top = must(fs::open_trusted(tree.path(), O_RDONLY | O_DIRECTORY));
+  void make(const std::string& pod) const {
+    std::filesystem::create_directories(tree_.path() / pod / "a");
+    std::filesystem::create_directories(tree_.path() / pod / "b");
+  }
+  void count(zombies::DirectoryCounter& counter) const {
+    EXPECT_EQ(must(counter.count(top_.get(), "tree")), 3 * pods + 1);
+  }
+
+  test::TempDirectory tree_;
+  UniqueFd top_ = must(fs::open_trusted(tree_.path(), O_RDONLY | O_DIRECTORY));
+};
+
+TEST_F(CostOfPods, IsToOpenOnlyWhatHasDirectoriesInside) {
   const Faults faults;
-  EXPECT_EQ(must(zombies::count_directories(top.get(), tree.path().string())), 3 * pods + 1);
+  EXPECT_EQ(must(zombies::count_directories(top_.get(), "tree")), 3 * pods + 1);
   EXPECT_EQ(faults.calls(Call::stat_at), 3 * pods);
   EXPECT_LE(faults.calls(Call::open_at), pods + 1);
   EXPECT_LE(faults.calls(Call::getdents64), 2 * (pods + 1));
   EXPECT_EQ(faults.calls(Call::close), faults.calls(Call::open_at));
+  EXPECT_LE(faults.calls(Call::stat), 1);
+}
+
+TEST_F(CostOfPods, IsNoListTheSecondTime) {
+  zombies::DirectoryCounter counter;
+  count(counter);
+  const Faults faults;
+  count(counter);
+  EXPECT_EQ(faults.calls(Call::stat_at), 2 * pods);
+  EXPECT_EQ(faults.calls(Call::open_at), pods);
+  EXPECT_EQ(faults.calls(Call::stat), pods + 1);
+  EXPECT_EQ(faults.calls(Call::close), pods);
+  EXPECT_EQ(all_calls(faults), 5 * pods + 1);
+}
+
+TEST_F(CostOfPods, IsOneStatForEachDirectoryTheSecondTimeWhereTheyAreKeptOpen) {
+  zombies::DirectoryCounter counter(pods);
+  count(counter);
+  const Faults faults;
+  count(counter);
+  EXPECT_EQ(faults.calls(Call::stat_at), 3 * pods);
+  EXPECT_EQ(all_calls(faults), 3 * pods + 1);
+}
+
+TEST_F(CostOfPods, IsOneListMoreForEachDirectoryThatChanged) {
+  zombies::DirectoryCounter counter(pods);
+  count(counter);
+  // As many as before: what is gone shows only when it is looked for.
+  std::filesystem::remove_all(tree_.path() / "pod7");
+  make("another");
+  const Faults faults;
+  count(counter);
+  EXPECT_EQ(faults.calls(Call::getdents64), 4) << "two lists, each to its end";
+  EXPECT_EQ(faults.calls(Call::stat_at), 3 * (pods - 1) + 1 + pods + 2)
+      << "those that stay, the one gone, all of the list, and the new one's";
+  EXPECT_LE(faults.calls(Call::open_at), 3);
 }
 
 }  // namespace cost_test

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "../support/child.hpp"
+#include "../support/random_tree.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/zombies.hpp"
 #include "real_cgroups.hpp"
@@ -201,6 +202,23 @@ TEST_F(RealNames, OfEveryKindTheKernelTakesAreReadAsTheyAre) {
   ASSERT_TRUE(place);
   EXPECT_EQ(zombies::count_directories((*place)->directory.get(), "mine").value_or(0),
             names.size() + 1);
+}
+
+TEST_F(RealGroup, IsCountedAgainWithThoseBelowAfterAnyChanges) {
+  make("random");
+  const auto group = host().open(path("random"));
+  ASSERT_TRUE(group) << group.error().message();
+  const auto place = group->place("memory");
+  ASSERT_TRUE(place) << place.error().message();
+  const int top = (*place)->directory.get();
+  zombies::DirectoryCounter none_kept;
+  zombies::DirectoryCounter some_kept(5);
+  test::RandomTree random(directory("random"), 1);
+  for (int round = 0; round < 500; ++round) {
+    for (int changes = round % 5; changes > 0; --changes) random.change();
+    ASSERT_EQ(none_kept.count(top, "random").value_or(0), random.size()) << round;
+    ASSERT_EQ(some_kept.count(top, "random").value_or(0), random.size()) << round;
+  }
 }
 
 TEST_F(RealNames, WithANewlineAreRefusedByTheKernelAndFoundByNobody) {
