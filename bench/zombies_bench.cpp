@@ -137,10 +137,11 @@ class Calls {
     Parent parent{open_directory(above, name), {}};
     const int directory = parent.directory.get();
     std::vector<std::string> inner;
-    detail::each_subdirectory(directory, buffer, [&](const char* child, bool leaf) {
-      parent.names.emplace_back(child);
-      if (!leaf) inner.emplace_back(child);
-    });
+    detail::each_subdirectory(directory, buffer,
+                              [&](const char* child, const struct ::stat& found) {
+                                parent.names.emplace_back(child);
+                                if (!detail::is_leaf(found)) inner.emplace_back(child);
+                              });
     all.push_back(std::move(parent));
     for (const std::string& child : inner) add_parent(directory, child, buffer, all);
   }

@@ -200,7 +200,8 @@ Result<std::vector<std::string>> child_directories(int directory, std::string_vi
   std::vector<std::string> names;
   const auto buffer = detail::make_entries();
   const int status = detail::each_subdirectory(
-      fd, *buffer, [&](const char* name, bool) { names.emplace_back(name); });
+      fd, *buffer,
+      [&](const char* name, const struct ::stat& /*found*/) { names.emplace_back(name); });
   if (status < 0) return fail(fs::system_error("list", shown, -status));
   std::sort(names.begin(), names.end());
   return names;

@@ -38,10 +38,11 @@ class TreeWalk {
   // NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is, one descriptor a level.
   int descend(int fd, Visitor& visitor) {
     const std::size_t mine = pending_.size();
-    const int status = each_subdirectory(fd, *entries_, [&](const char* name, bool leaf) {
-      visitor.found(name);
-      if (!leaf) pending_.insert(pending_.end(), name, name + std::strlen(name) + 1);
-    });
+    const int status =
+        each_subdirectory(fd, *entries_, [&](const char* name, const struct ::stat& found) {
+          visitor.found(name);
+          if (!is_leaf(found)) pending_.insert(pending_.end(), name, name + std::strlen(name) + 1);
+        });
     if (status < 0) return status;
     const std::size_t end = pending_.size();
     for (std::size_t at = mine; at < end;) {

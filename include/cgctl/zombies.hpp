@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -40,19 +39,22 @@ struct Count {
   [[nodiscard]] std::uint64_t zombies() const noexcept { return low; }
 };
 
-/// Counts the directories below one, again and again, on any file system; not for concurrent use.
+/// Counts the directories below one, again and again; not for concurrent use.
 ///
-/// The first count lists each directory that has others inside; it opens no leaf (kernfs keeps
-/// st_nlink = 2 + subdirectories, fs/kernfs/inode.c) and follows no link. It keeps the names, some
-/// 100 bytes a cgroup, so that a later count lists only what has changed: a directory that has as
-/// many inside as st_nlink says, all of them known ones, has no others. That is one fstatat(2) for
-/// each directory; one with others inside that is not kept open is opened and closed besides. One
-/// descriptor a level of depth is open meanwhile, and one more.
+/// The first count lists each directory that has others inside. It opens no leaf (kernfs keeps
+/// st_nlink = 2 + subdirectories, fs/kernfs/inode.c) and follows no link. It keeps names and inode
+/// numbers, some 100 to 200 bytes for each cgroup with a name as long as those of containers, so
+/// that a later count lists only what has changed: a directory that has as many inside as st_nlink
+/// says, all of them known ones, has no others. That is one fstatat(2) for each directory; one with
+/// others inside that is not kept open is opened and closed besides. One descriptor a level of
+/// depth is open meanwhile, and one more. A file system that does not count links so (st_nlink 1)
+/// is listed each time.
 class DirectoryCounter {
  public:
-  /// Keeps at most so many directories open between counts, those with others inside; all of them
-  /// are given up for good where the process has no other descriptors (EMFILE).
-  explicit DirectoryCounter(std::size_t descriptors = 0);
+  /// Keeps at most so many directories open between counts, those with others inside; a mount that
+  /// has one is busy (EBUSY from umount(2)). All are given up for good where the process has no
+  /// other descriptors (EMFILE).
+  explicit DirectoryCounter(std::size_t descriptors = 0) noexcept;
   DirectoryCounter(DirectoryCounter&&) noexcept;
   DirectoryCounter& operator=(DirectoryCounter&&) noexcept;
   DirectoryCounter(const DirectoryCounter&) = delete;
@@ -63,8 +65,13 @@ class DirectoryCounter {
   [[nodiscard]] Result<std::uint64_t> count(int directory, std::string_view shown);
 
  private:
-  struct Known;
-  std::unique_ptr<Known> known_;
+  struct Directory;
+  class Walk;
+  [[nodiscard]] int count_known(int directory);
+
+  std::vector<Directory> known_;  // the first one, once counted
+  std::size_t descriptors_;
+  std::uint64_t counts_ = 0;
 };
 
 /// Counts with kept descriptors, for those who count again and again; not for concurrent use.

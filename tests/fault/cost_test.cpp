@@ -192,6 +192,21 @@ TEST_F(CostOfPods, IsOneStatForEachDirectoryTheSecondTimeWhereTheyAreKeptOpen) {
   EXPECT_EQ(all_calls(faults), 3 * pods + 1);
 }
 
+TEST_F(CostOfPods, IsThatOfALeafForOneThatWasEmptied) {
+  zombies::DirectoryCounter counter;
+  count(counter);
+  for (std::size_t i = 0; i < pods; ++i) {
+    const auto pod = tree_.path() / ("pod" + std::to_string(i));
+    std::filesystem::remove_all(pod / "a");
+    std::filesystem::remove_all(pod / "b");
+  }
+  EXPECT_EQ(must(counter.count(top_.get(), "tree")), pods + 1);
+  const Faults faults;
+  EXPECT_EQ(must(counter.count(top_.get(), "tree")), pods + 1);
+  EXPECT_EQ(faults.calls(Call::stat_at), pods);
+  EXPECT_EQ(all_calls(faults), pods + 1);
+}
+
 TEST_F(CostOfPods, IsOneListMoreForEachDirectoryThatChanged) {
   zombies::DirectoryCounter counter(pods);
   count(counter);

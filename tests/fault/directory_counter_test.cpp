@@ -81,10 +81,45 @@ TEST_P(CountedAgain, SeesWhatGoesBetweenAListAndTheLook) {
   EXPECT_EQ(must(count()), all);
 }
 
-TEST_P(CountedAgain, LeavesOutAFileInADirectorysPlace) {
+TEST_P(CountedAgain, LeavesOutWhatIsNoDirectoryInTheOnesPlace) {
+  for (const bool link : {false, true}) {
+    make("c/1");
+    EXPECT_EQ(must(count()), all + 2);
+    Faults faults;
+    faults.on(GetParam() == 0 ? Call::open_at : Call::stat_at, "c").after([&] {
+      remove("c");
+      if (link) {
+        std::filesystem::create_directory_symlink("a", tree_ / "c");
+      } else {
+        test::put_file(tree_ / "c", "");
+      }
+    });
+    EXPECT_EQ(must(count()), all) << (link ? "a link" : "a file");
+    remove("c");
+  }
+}
+
+/// Removed before the count, and made again during it under the same name, while another stands
+/// for it: as many as before, and all names known.
+TEST_P(CountedAgain, TellsOneMadeAgainFromTheOneItKnew) {
+  const UniqueFd old = must(fs::open_trusted(tree_ / "b", O_PATH));  // its inode is not used again
   remove("b");
-  test::put_file(tree_ / "b", "");
-  EXPECT_EQ(must(count()), all - 3);
+  for (const char* leaf : {"x/1", "x/2", "x/3"}) make(leaf);
+  {
+    Faults faults;
+    faults.on(GetParam() == 0 ? Call::open_at : Call::stat_at, "a").after([&] { make("b/1"); });
+    EXPECT_EQ(must(count()), all - 1 + 4);
+  }
+  EXPECT_EQ(must(count()), all - 1 + 4);
+}
+
+TEST_P(CountedAgain, TellsALeafMadeAgainFromTheOneItKnew) {
+  const UniqueFd old = must(fs::open_trusted(tree_ / "a/2", O_PATH));
+  remove("a/2");
+  make("a/x/y");
+  Faults faults;
+  faults.on(Call::stat_at, "a/2").after([&] { make("a/2"); });
+  EXPECT_EQ(must(count()), all + 2);
 }
 
 TEST_P(CountedAgain, IsRightAfterACountThatFailed) {

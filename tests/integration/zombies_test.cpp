@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include "cgctl/zombies.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -12,12 +13,14 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <thread>
 
 #include "../support/child.hpp"
 #include "../support/skip.hpp"
+#include "cgctl/filesystem.hpp"
 #include "real_cgroups.hpp"
 
 namespace zombies_test {
@@ -186,6 +189,30 @@ TEST_F(RealZombies, AreNotCountedWhereOnlyAPartOfTheHierarchyIsMounted) {
               return {};
             }),
             "");
+}
+
+TEST(DirectoriesOfTwoMounts, AreToldApartThoughTheirInodesAreTheSame) {
+  if (::geteuid() != 0) return test::skip("only root mounts");
+  EXPECT_EQ(test::in_private_mounts([]() -> std::string {
+              const test::TempDirectory top;
+              const std::string point = top / "point";
+              zombies::DirectoryCounter counter(10);
+              std::string counted;
+              for (const char* leaves : {"a/1", "a/1/2/3"}) {
+                std::filesystem::create_directories(point);
+                if (::mount("tmpfs", point.c_str(), "tmpfs", 0, nullptr) != 0)
+                  return "mount failed";
+                std::filesystem::create_directories(std::filesystem::path(point) / leaves);
+                std::filesystem::create_directories(std::filesystem::path(point) / "b/1");
+                const auto fd = fs::open_trusted(top.path(), O_PATH | O_DIRECTORY);
+                for (int i = 0; i < 2; ++i) {
+                  counted += std::to_string(counter.count(fd->get(), "top").value_or(0)) + " ";
+                }
+                ::umount2(point.c_str(), MNT_DETACH);
+              }
+              return counted;
+            }),
+            "6 6 8 8 ");
 }
 
 TEST_F(RealZombies, AreNotCountedInACgroupNamespace) {

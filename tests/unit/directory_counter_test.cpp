@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -103,6 +105,34 @@ TEST_P(Counted, ByOneThatWasMoved) {
   DirectoryCounter second = std::move(first);
   make("a/c/d");
   EXPECT_EQ(count(second), 5U);
+  EXPECT_EQ(count(first), 5U) << "which knows nothing";
+}
+
+std::size_t open_descriptors() {
+  const auto all = std::filesystem::directory_iterator("/proc/self/fd");
+  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
+}
+
+TEST_P(Counted, WithNoMoreDescriptorsKeptThanAsked) {
+  constexpr std::size_t inner = 12;
+  make("1/2/3/4/5/6/7/8/leaf");
+  make("pods/a/leaf");
+  make("pods/b/leaf");
+  make("pods/c/leaf");
+  const std::size_t before = open_descriptors();
+  DirectoryCounter counter(GetParam());
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(count(counter), inner + 5U);
+    EXPECT_EQ(open_descriptors() - before, std::min(GetParam(), inner));
+  }
+  remove("1");
+  remove("pods/a");
+  EXPECT_EQ(count(counter), 6U);
+  EXPECT_EQ(count(counter), 6U);
+  EXPECT_EQ(open_descriptors() - before, std::min<std::size_t>(GetParam(), 3));
+  remove("pods");
+  EXPECT_EQ(count(counter), 1U);
+  EXPECT_EQ(open_descriptors(), before);
 }
 
 INSTANTIATE_TEST_SUITE_P(WithDescriptorsKept, Counted, ::testing::Values(0U, 3U, 1000U));

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <array>
 #include <cerrno>
@@ -24,11 +25,14 @@ using Entries = std::array<char, 32768>;
 /// Not zeroed, which would touch all its pages.
 inline std::unique_ptr<Entries> make_entries() { return std::unique_ptr<Entries>(new Entries); }
 
-/// Calls `visit(name, leaf)` for each directory inside `fd` (opened for reading, at its start).
-/// `leaf` is true when the directory is known to have no directory inside: kernfs keeps st_nlink =
-/// 2 + subdirectories (fs/kernfs/inode.c), so a leaf need not be opened; file systems that do not
-/// count links so (st_nlink 1) never say leaf. An entry that is removed meanwhile is left out.
-/// Returns 0 or a negated errno; a directory removed meanwhile ends the list.
+/// Whether a directory is known to have none inside: kernfs keeps st_nlink = 2 + subdirectories
+/// (fs/kernfs/inode.c), so that a leaf need not be opened. Of file systems that do not count links
+/// so (st_nlink 1) none is.
+inline bool is_leaf(const struct ::stat& directory) noexcept { return directory.st_nlink == 2; }
+
+/// Calls `visit(name, stat)` for each directory inside `fd` (opened for reading, at its start). An
+/// entry that is removed meanwhile is left out. Returns 0 or a negated errno; a directory removed
+/// meanwhile ends the list.
 template <class Visit>
 int each_subdirectory(int fd, Entries& buffer, Visit visit) {
   for (;;) {
@@ -48,7 +52,7 @@ int each_subdirectory(int fd, Entries& buffer, Visit visit) {
       if (name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'))) continue;
       struct ::stat found {};
       if (sys::stat_at(fd, name, found) != 0 || !S_ISDIR(found.st_mode)) continue;
-      visit(name, found.st_nlink == 2);
+      visit(name, static_cast<const struct ::stat&>(found));
     }
   }
 }
@@ -63,8 +67,8 @@ inline int has_subdirectories(int directory) {
   if (!listed) return -ENOENT;
   const auto buffer = make_entries();
   int inside = 0;
-  const int status =
-      each_subdirectory(listed.get(), *buffer, [&](const char*, bool) { inside = 1; });
+  const int status = each_subdirectory(listed.get(), *buffer,
+                                       [&](const char*, const struct ::stat&) { inside = 1; });
   return status < 0 ? status : inside;
 }
 
