@@ -113,7 +113,8 @@ struct Parts {
 /// Those that plan() looks at.
 Parts parts_of(const Change& wanted) {
   return {wanted.quota || wanted.cpus || wanted.period || wanted.burst,
-          wanted.weight || wanted.nice || wanted.idle, wanted.rt_runtime || wanted.rt_period};
+          wanted.shares || wanted.weight || wanted.nice || wanted.idle,
+          wanted.rt_runtime || wanted.rt_period};
 }
 
 Status read_share_v1(ValueFiles& files, State& state) {
@@ -325,7 +326,7 @@ Result<std::vector<settings::Written>> Controller::set(const Change& wanted) con
 Result<std::vector<settings::Written>> Controller::set_weight(Shares shares,
                                                               Conversion conversion) const {
   Change change;
-  change.weight = shares;
+  change.shares = shares;
   change.conversion = conversion;
   return set(change);
 }

@@ -118,41 +118,45 @@ Status add_real_time(const State& now, const Change& wanted, Settings& out) {
   return {};
 }
 
+bool has_share(const Change& wanted) noexcept { return wanted.shares || wanted.weight; }
+
 std::optional<Setting> weight_setting(const State& now, const Change& wanted) {
-  if (!wanted.weight) return std::nullopt;
-  const auto* const shares = std::get_if<Shares>(&*wanted.weight);
-  const auto* const weight = std::get_if<Weight>(&*wanted.weight);
+  if (!has_share(wanted)) return std::nullopt;
   if (now.version == Version::v1) {
-    const Shares value = shares != nullptr ? *shares : to_shares(*weight, wanted.conversion);
+    const Shares value =
+        wanted.shares ? *wanted.shares : to_shares(*wanted.weight, wanted.conversion);
     return Setting{"cpu.shares", std::to_string(value.value)};
   }
-  if (weight != nullptr) return Setting{"cpu.weight", std::to_string(weight->value)};
-  const Weight value = to_weight(*shares, wanted.conversion);
+  if (wanted.weight) return Setting{"cpu.weight", std::to_string(wanted.weight->value)};
+  const Weight value = to_weight(*wanted.shares, wanted.conversion);
   if (value.value == 0) return std::nullopt;
   return Setting{"cpu.weight", std::to_string(value.value)};
 }
 
 Status add_share(const State& now, const Change& wanted, Settings& out) {
-  if (!wanted.weight && !wanted.nice && !wanted.idle) return {};
-  if (wanted.weight && wanted.nice) {
+  if (!has_share(wanted) && !wanted.nice && !wanted.idle) return {};
+  if (wanted.shares && wanted.weight) {
+    return contradiction("shares and a weight are the same setting", "give one of them");
+  }
+  if (has_share(wanted) && wanted.nice) {
     return contradiction("a weight and a nice value are the same setting", "give one of them");
   }
   if (wanted.nice && now.version == Version::v1) {
     return lacking("cgroup v1 has no cpu.weight.nice", "give shares");
   }
-  const auto* const weight = wanted.weight ? std::get_if<Weight>(&*wanted.weight) : nullptr;
-  if (weight != nullptr && (weight->value < 1 || weight->value > detail::most_weight)) {
+  const auto& weight = wanted.weight;
+  if (weight && (weight->value < 1 || weight->value > detail::most_weight)) {
     return contradiction("a weight of " + std::to_string(weight->value) + " is out of range",
                          "1 to 10000");
   }
   if (wanted.idle && !now.idle) {
     return lacking("this cgroup has no cpu.idle", "it needs Linux 5.15; the root has none");
   }
-  if ((wanted.weight || wanted.nice) && !now.shares && !now.weight) {
+  if ((has_share(wanted) || wanted.nice) && !now.shares && !now.weight) {
     return lacking("this cgroup has no share to be set", "the root of v2 has none");
   }
   const bool was_idle = now.idle.value_or(false);
-  if ((wanted.weight || wanted.nice) && wanted.idle.value_or(was_idle)) {
+  if ((has_share(wanted) || wanted.nice) && wanted.idle.value_or(was_idle)) {
     return contradiction("an idle cgroup has no share", "set cpu.idle to 0 with it");
   }
   if (wanted.idle && *wanted.idle) {
@@ -225,6 +229,11 @@ Result<Bandwidth> wanted_bandwidth(const State& now, const Change& wanted) {
 }
 
 }  // namespace detail
+
+std::optional<double> Bandwidth::cpus() const noexcept {
+  if (!quota) return std::nullopt;
+  return static_cast<double>(quota->count()) / static_cast<double>(period.count());
+}
 
 Bandwidth Bandwidth::cpus(double count, microseconds period) noexcept {
   if (!(count > 0 && count <= most_cpus)) return {microseconds(0), period, std::nullopt};

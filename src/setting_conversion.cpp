@@ -96,11 +96,11 @@ Status take_number(const Setting& setting, std::int64_t number, cpu::Change& out
   if (file == "cpu.rt_period_us") out.rt_period = time;
   if (file == "cpu.idle") out.idle = number != 0;
   if (file == "cpu.shares" || file == "cpu.weight") {
-    if (out.weight) {
+    if (out.shares || out.weight) {
       return refuse(errc::invalid_argument, "cpu.shares and cpu.weight are the same setting",
                     "give one of them");
     }
-    if (file == "cpu.shares") out.weight = cpu::Shares{count};
+    if (file == "cpu.shares") out.shares = cpu::Shares{count};
     if (file == "cpu.weight") out.weight = cpu::Weight{count};
   }
   return {};

@@ -30,11 +30,11 @@ cpu::Change back(const cpu::State& before, const cpu::Change& change) {
     undo.period = before.bandwidth->period;
     undo.burst = before.bandwidth->burst;
   }
-  if (change.weight || change.nice || change.idle) {
+  if (change.shares || change.weight || change.nice || change.idle) {
     undo.idle = before.idle;
     const bool idle = before.idle.value_or(false);
-    if (before.shares && !idle) undo.weight = *before.shares;
-    if (before.weight && !idle) undo.weight = *before.weight;
+    if (before.shares && !idle) undo.shares = before.shares;
+    if (before.weight && !idle) undo.weight = before.weight;
   }
   if (before.real_time && (change.rt_runtime || change.rt_period)) {
     undo.rt_runtime = before.real_time->runtime;

@@ -297,8 +297,8 @@ class Planner {
     const auto writes = is_new_ ? cpu::plan(new_cpu_state(version), wanted.cpu)
                                 : cpu::Controller(*group_).plan(wanted.cpu);
     if (!writes) return fail(writes.error());
-    const bool converts = wanted.cpu.weight && std::holds_alternative<cpu::Shares>(
-                                                   *wanted.cpu.weight) == (version == Version::v2);
+    const bool converts =
+        (version == Version::v2 ? wanted.cpu.shares.has_value() : wanted.cpu.weight.has_value());
     return add_change(wanted.cpu, *writes, wanted, converts);
   }
 

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include "cgctl/error.hpp"
@@ -40,10 +39,7 @@ struct Bandwidth {
   static Bandwidth cpus(double count, microseconds period = default_period) noexcept;
   static Bandwidth none() noexcept { return {}; }
   /// quota / period; nothing: no limit.
-  [[nodiscard]] std::optional<double> cpus() const noexcept {
-    if (!quota) return std::nullopt;
-    return static_cast<double>(quota->count()) / static_cast<double>(period.count());
-  }
+  [[nodiscard]] std::optional<double> cpus() const noexcept;
 };
 
 /// Real-time tasks (SCHED_FIFO, SCHED_RR) may use `runtime` in each `period`; with 0, as in a new
@@ -122,7 +118,8 @@ struct Change {
   std::optional<double> cpus;  ///< a quota of so many CPUs, of the period wanted or there already
   std::optional<microseconds> period;
   std::optional<microseconds> burst;
-  std::optional<std::variant<Shares, Weight>> weight;  ///< converted to what the version has
+  std::optional<Shares> shares;  ///< or weight, not both; converted to what the version has
+  std::optional<Weight> weight;
   Conversion conversion = default_conversion;
   std::optional<int> nice;
   std::optional<bool> idle;
@@ -130,8 +127,8 @@ struct Change {
   std::optional<microseconds> rt_period;
 
   [[nodiscard]] bool empty() const noexcept {
-    return !quota && !cpus && !period && !burst && !weight && !nice && !idle && !rt_runtime &&
-           !rt_period;
+    return !quota && !cpus && !period && !burst && !shares && !weight && !nice && !idle &&
+           !rt_runtime && !rt_period;
   }
 };
 

@@ -406,7 +406,7 @@ TEST_F(RealCpu, IdleComesAndGoesAndTakesTheSharesAlong) {
   ASSERT_TRUE(ok(controller.set(awake)));
   EXPECT_EQ(group.read(v1() ? "cpu.shares" : "cpu.weight"), v1() ? "1024\n" : "100\n")
       << "the kernel has forgotten them";
-  awake.weight = Shares{512};
+  awake.shares = Shares{512};
   ASSERT_TRUE(ok(controller.set(idle)));
   ASSERT_TRUE(ok(controller.set(awake)));
   EXPECT_EQ(group.read(v1() ? "cpu.shares" : "cpu.weight"), v1() ? "512\n" : "50\n");
@@ -440,7 +440,7 @@ TEST_F(RealCpu, ABadValueLeavesTheFourBeforeItAsTheyWere) {
   };
   const std::string before = text();
   Change change = bandwidth(20ms, 50ms);
-  change.weight = Shares{512};
+  change.shares = Shares{512};
   auto settings = must(controller.plan(change));
   settings.push_back({v1() ? "cpu.shares" : "cpu.weight", v1() ? "600" : "60"});
   settings.push_back({v1() ? "cpu.cfs_quota_us" : "cpu.max", "7"});

@@ -182,7 +182,7 @@ TEST(CpuPlan, TheTwoWaysToNameAQuotaExcludeEachOther) {
 
 TEST(CpuPlan, AShareIsConvertedToWhatTheVersionHas) {
   Change shares;
-  shares.weight = Shares{512};
+  shares.shares = Shares{512};
   EXPECT_EQ(planned(v1(50ms), shares), "cpu.shares=512");
   EXPECT_EQ(planned(v2(50ms), shares), "cpu.weight=50");
   shares.conversion = Conversion::oci2025;
@@ -195,7 +195,7 @@ TEST(CpuPlan, AShareIsConvertedToWhatTheVersionHas) {
 
 TEST(CpuPlan, SharesThatOciTakesForNotSetChangeNothing) {
   Change unset;
-  unset.weight = Shares{0};
+  unset.shares = Shares{0};
   unset.conversion = Conversion::oci2025;
   EXPECT_EQ(planned(v2(50ms), unset), "");
 }
@@ -215,7 +215,7 @@ TEST(CpuPlan, AnIdleCgroupGetsAShareOnlyWhenItIsWoken) {
   State idle = v1(50ms);
   idle.idle = true;
   Change shares;
-  shares.weight = Shares{512};
+  shares.shares = Shares{512};
   EXPECT_TRUE(fails(plan(idle, shares), errc::invalid_argument));
   EXPECT_THAT(planned(idle, shares), HasSubstr("set cpu.idle to 0 with it"));
   shares.idle = false;
@@ -232,6 +232,15 @@ TEST(CpuPlan, AWeightOutOfRangeIsRefusedOnBothVersions) {
     EXPECT_TRUE(fails(plan(v2(50ms), change), errc::invalid_argument));
     EXPECT_THAT(planned(v1(50ms), change), HasSubstr("1 to 10000"));
   }
+}
+
+TEST(CpuPlan, SharesBesideAWeightAreRefusedOnBothVersions) {
+  Change both;
+  both.shares = Shares{1024};
+  both.weight = Weight{100};
+  EXPECT_TRUE(fails(plan(v1(50ms), both), errc::invalid_argument));
+  EXPECT_TRUE(fails(plan(v2(50ms), both), errc::invalid_argument));
+  EXPECT_THAT(planned(v2(50ms), both), HasSubstr("give one of them"));
 }
 
 TEST(CpuPlan, NiceIsOfV2AndAnotherNameForTheWeight) {

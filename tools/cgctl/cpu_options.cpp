@@ -69,7 +69,7 @@ void add_cpu_options(CLI::App& command, cpu::Change& wanted) {
   add(command, "--burst", "TIME", "unused time saved for later, at most the quota",
       [&wanted](const std::string& text) { wanted.burst = parse_microseconds(text); });
   add(command, "--shares", "N", "share as v1 counts, 2 to 262144, 1024 when new",
-      [&wanted](const std::string& text) { wanted.weight = cpu::Shares{parse_count(text)}; });
+      [&wanted](const std::string& text) { wanted.shares = cpu::Shares{parse_count(text)}; });
   add(command, "--weight", "N", "share as v2 counts, 1 to 10000, 100 when new",
       [&wanted](const std::string& text) { wanted.weight = cpu::Weight{parse_count(text)}; });
   add(command, "--conversion", "NAME", conversion_help,
