@@ -90,7 +90,7 @@ int main(int argc, char** argv) {
 
   const auto group = make_group();
   if (!group) return complain(group.error());
-  const auto child = cgctl::process::start(*group, {{argv + 1, argv + argc}, before});
+  const auto child = cgctl::process::start(*group, {{argv + 1, argv + argc}, &before});
   const int status = child ? supervise(child->pid, signals) : complain(child.error());
 
   const auto removed = group->remove(

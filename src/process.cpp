@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -201,7 +202,7 @@ Result<Child> start(const Group& group, const Command& command) {
   }
   {
     const detail::BlockedSignals blocked;
-    start.mask = command.signal_mask.value_or(blocked.before());
+    start.mask = command.signal_mask == nullptr ? blocked.before() : *command.signal_mask;
     int pidfd = -1;
     long pid = born == nullptr ? -ENOSYS : clone_into(born->directory.get(), pidfd);
     if (pid < 0 && not_known(static_cast<int>(-pid))) {

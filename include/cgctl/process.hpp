@@ -2,10 +2,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <signal.h>
+#include <sys/select.h>  // sigset_t; <signal.h> brings far more
 #include <sys/types.h>
 
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,8 +19,9 @@ namespace cgctl::process {
 struct Command {
   /// The program, looked for in PATH when it has no slash, and its arguments.
   std::vector<std::string> arguments;
-  /// The signals that are blocked in it; nothing: those that are in the calling thread.
-  std::optional<sigset_t> signal_mask;
+  /// The signals that are blocked in it, read until start() returns; null: those that are in the
+  /// calling thread.
+  const sigset_t* signal_mask = nullptr;
   /// A descriptor, such as an eventfd(2) or a signalfd(2): when it becomes readable before the
   /// program runs, the start is given up. -1: none.
   int stop = -1;

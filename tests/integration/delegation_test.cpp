@@ -44,7 +44,7 @@ std::string use(const Host& host, const std::string& path) {
   const auto limited = memory::Controller{*group}.set(limit);
   if (!limited) return limited.error().message();
   const auto child =
-      process::start(*group, {{"grep", "-q", path + "$", "/proc/self/cgroup"}, std::nullopt});
+      process::start(*group, {{"grep", "-q", path + "$", "/proc/self/cgroup"}, nullptr});
   if (!child) return child.error().message();
   int status = 0;
   ::waitpid(child->pid, &status, 0);

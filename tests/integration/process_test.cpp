@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -52,7 +53,7 @@ class RealProcess : public test::RealCgroups {
   [[nodiscard]] std::string output(const Group& group, const std::string& script) const {
     const std::string file = files_ / "output";
     const auto child =
-        process::start(group, Command{{"sh", "-c", "exec >" + file + "; " + script}, std::nullopt});
+        process::start(group, Command{{"sh", "-c", "exec >" + file + "; " + script}, nullptr});
     if (!child) return child.error().message();
     EXPECT_EQ(status_of(*child), 0);
     return test::file_text(file);
@@ -78,7 +79,7 @@ TEST_F(RealProcess, OnV2ItIsBornThere) {
   ASSERT_TRUE(std::filesystem::create_directories(unified->mount_point + path("born")));
   const Group group = must(host().open(path("born")));
   const test::Writes moves(unified->mount_point + path("born/cgroup.procs"));
-  const auto child = process::start(group, Command{{"sleep", "60"}, std::nullopt});
+  const auto child = process::start(group, Command{{"sleep", "60"}, nullptr});
   ASSERT_TRUE(ok(child));
   EXPECT_EQ(must(group.processes()), std::vector<pid_t>{child->pid});
   EXPECT_EQ(moves.seen(), !test::kernel_is_at_least(5, 7)) << "moved, not born (CLONE_INTO_CGROUP)";
@@ -95,7 +96,7 @@ TEST_F(RealProcess, OnV2TheKernelKillsAllAtOnce) {
   const std::string there = unified->mount_point + path("killed");
   ASSERT_TRUE(std::filesystem::create_directories(there));
   const Group group = must(host().open(path("killed")));
-  const auto child = process::start(group, Command{{"sleep", "60"}, std::nullopt});
+  const auto child = process::start(group, Command{{"sleep", "60"}, nullptr});
   ASSERT_TRUE(ok(child));
   const test::Writes kills(there + "/cgroup.kill");
   const test::Writes freezes(there + "/cgroup.freeze");
@@ -109,7 +110,7 @@ TEST_F(RealProcess, OnV2TheKernelKillsAllAtOnce) {
 
 TEST_F(RealProcess, ThePidfdIsReadableOnceItHasEnded) {
   const Group group = made("run");
-  const auto child = process::start(group, Command{{"true"}, std::nullopt});
+  const auto child = process::start(group, Command{{"true"}, nullptr});
   ASSERT_TRUE(ok(child));
   if (!child->pidfd) {
     EXPECT_EQ(status_of(*child), 0);
@@ -122,13 +123,13 @@ TEST_F(RealProcess, ThePidfdIsReadableOnceItHasEnded) {
 
 TEST_F(RealProcess, WhatCannotBeExecutedLeavesNoChild) {
   const Group group = made("run");
-  const auto missing = process::start(group, Command{{"no-such-program"}, std::nullopt});
+  const auto missing = process::start(group, Command{{"no-such-program"}, nullptr});
   ASSERT_FALSE(missing);
   EXPECT_STREQ(missing.error().operation, "execute");
   EXPECT_EQ(missing.error().os_errno, ENOENT);
   const std::string file = files_ / "no-program";
   test::put_file(file, "");
-  const auto denied = process::start(group, Command{{file}, std::nullopt});
+  const auto denied = process::start(group, Command{{file}, nullptr});
   ASSERT_FALSE(denied);
   EXPECT_EQ(denied.error().os_errno, EACCES);
   EXPECT_TRUE(test::fails(process::start(group, Command{}), errc::invalid_argument));
@@ -140,7 +141,7 @@ TEST_F(RealProcess, WhatCannotBeExecutedLeavesNoChild) {
 TEST_F(RealProcess, ARemovedCgroupTakesNone) {
   const Group group = made("run");
   ASSERT_TRUE(ok(group.remove()));
-  EXPECT_TRUE(test::fails(process::start(group, Command{{"true"}, std::nullopt}), errc::vanished));
+  EXPECT_TRUE(test::fails(process::start(group, Command{{"true"}, nullptr}), errc::vanished));
 }
 
 TEST_F(RealProcess, ARealTimeCallerIsToldOfTheBudget) {
@@ -154,7 +155,7 @@ TEST_F(RealProcess, ARealTimeCallerIsToldOfTheBudget) {
               sched_param parameter{};
               parameter.sched_priority = 1;
               if (::sched_setscheduler(0, SCHED_FIFO, &parameter) != 0) return "sched_setscheduler";
-              const auto child = process::start(group, Command{{"true"}, std::nullopt});
+              const auto child = process::start(group, Command{{"true"}, nullptr});
               if (child) return "was started";
               const std::string message = child.error().message();
               return message.find("cpu.rt_runtime_us") == std::string::npos ? message : "";
@@ -168,7 +169,7 @@ TEST_F(RealProcess, AnEmptyCpusetIsSaid) {
     GTEST_SKIP() << "on v2 a cpuset without CPUs has those above it";
   }
   const Group group = made("run", {"memory", "cpuset"});
-  const auto child = process::start(group, Command{{"true"}, std::nullopt});
+  const auto child = process::start(group, Command{{"true"}, nullptr});
   ASSERT_FALSE(child);
   EXPECT_THAT(child.error().message(), HasSubstr("cpuset.cpus or cpuset.mems"));
   EXPECT_TRUE(must(group.processes()).empty());
@@ -193,7 +194,7 @@ TEST_F(RealProcess, HandledSignalsAreDefaultAndTheMaskIsTheOneAsked) {
               ::sigaddset(&blocked, SIGHUP);
               const std::string file = files_ / "status";
               const std::string script = "exec cat /proc/self/status >" + file;
-              const auto child = process::start(group, Command{{"sh", "-c", script}, blocked});
+              const auto child = process::start(group, Command{{"sh", "-c", script}, &blocked});
               if (!child) return child.error().message();
               ::waitpid(child->pid, nullptr, 0);
               std::istringstream lines(test::file_text(file));
@@ -217,7 +218,7 @@ TEST_F(RealProcess, ManyThreadsStartAtTheSameTime) {
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&group, &right] {
       for (int round = 0; round < 25; ++round) {
-        const auto child = process::start(group, Command{{"sh", "-c", "exit 7"}, std::nullopt});
+        const auto child = process::start(group, Command{{"sh", "-c", "exit 7"}, nullptr});
         int status = 0;
         if (child && ::waitpid(child->pid, &status, 0) == child->pid && WEXITSTATUS(status) == 7) {
           ++right;
@@ -237,7 +238,7 @@ Error given_up(const Group& group) {
     const std::uint64_t one = 1;
     (void)!::write(stop.get(), &one, sizeof one);
   });
-  const auto child = process::start(group, Command{{"true"}, std::nullopt, stop.get()});
+  const auto child = process::start(group, Command{{"true"}, nullptr, stop.get()});
   giving_up.join();
   return child ? Error{} : child.error();
 }
@@ -267,7 +268,7 @@ TEST_F(RealProcess, AStartIntoAFrozenCgroupOfV2CanBeGivenUp) {
 TEST_F(RealProcess, AQuietStopDescriptorStopsNothing) {
   const Group group = made("run");
   const UniqueFd stop(::eventfd(0, EFD_CLOEXEC));
-  const auto child = process::start(group, Command{{"true"}, std::nullopt, stop.get()});
+  const auto child = process::start(group, Command{{"true"}, nullptr, stop.get()});
   ASSERT_TRUE(ok(child));
   EXPECT_EQ(status_of(*child), 0);
 }

@@ -243,7 +243,7 @@ Result<Ended> run_in(const Place& place, const Options& options, Supervisor& sup
     if (options.report) ended.before = usage_of(place.group);
     began = Clock::now();
     auto found =
-        process::start(place.group, {options.command, supervisor.mask(), supervisor.stop()});
+        process::start(place.group, {options.command, &supervisor.mask(), supervisor.stop()});
     if (!found) return fail(std::move(found.error()));
     child = std::move(*found);
     return {};
