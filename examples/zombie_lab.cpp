@@ -64,7 +64,7 @@ mitigation::Outcome mitigate(const Host& host, numa::CostGuard& guard,
   const mitigation::Plan plan = mitigation::decide(before, {}, policy, {});
   if (plan.decision == mitigation::Decision::idle) std::printf("idle: %s\n", plan.reason.c_str());
   auto outcome = need(mitigation::carry_out(host, guard, plan, policy, before));
-  if (outcome.error) throw Failure{*outcome.error};
+  if (!outcome.status) throw Failure{outcome.status.error()};
   return outcome;
 }
 
@@ -113,8 +113,8 @@ int run(const Options& options) {
     std::printf("  %-20s %10llu zombies   after %.2f s%s%s\n",
                 std::string(to_string(action.rung)).c_str(),
                 static_cast<unsigned long long>(action.zombies_after),
-                std::chrono::duration<double>(action.duration).count(), action.error ? ": " : "",
-                action.error ? action.error->message().c_str() : "");
+                std::chrono::duration<double>(action.duration).count(), action.status ? "" : ": ",
+                action.status ? "" : action.status.error().message().c_str());
   }
   show("after", outcome.after);
 

@@ -114,8 +114,7 @@ std::optional<std::string_view> without_checksum(std::string_view text) {
 /// Whether nothing in it is later than `written`.
 bool is_past(const History& history, seconds written) {
   const auto past = [written](const std::optional<seconds>& at) { return !at || *at <= written; };
-  return past(history.last_action) && (!history.sample || past(history.sample->at)) &&
-         (!history.probe || past(history.probe->at)) &&
+  return past(history.last_action) && past(history.sample.at) && past(history.probe.at) &&
          std::all_of(history.actions.begin(), history.actions.end(), past) &&
          std::all_of(history.rungs.begin(), history.rungs.end(),
                      [&past](const RungHistory& rung) { return past(rung.last); });
@@ -129,9 +128,9 @@ void translate(History& history, const Moment& written, const Moment& now) {
   for (seconds& at : history.actions) at += shift;
   history.ineffective = 0;
   history.alarmed = false;
-  history.sample.reset();
+  history.sample = {};
   history.growth = 0;
-  history.probe.reset();
+  history.probe = {};
   for (RungHistory& rung : history.rungs) {
     rung.last.reset();
     rung.useless = 0;
@@ -152,12 +151,9 @@ std::string to_text(const History& history, const Moment& written) {
   text += fmt::format("last_action {}\nineffective {}\nalarmed {}\n", in_text(history.last_action),
                       history.ineffective, history.alarmed ? 1 : 0);
   text += fmt::format("growth {}\n", std::llround(history.growth * growth_unit));
-  const auto& sample = history.sample;
-  text += fmt::format("sample {} {}\n", in_text(sample ? std::optional(sample->at) : std::nullopt),
-                      sample ? sample->zombies : 0);
-  const auto& probe = history.probe;
-  text += fmt::format("probe {} {} {}\n", in_text(probe ? std::optional(probe->at) : std::nullopt),
-                      probe ? probe->cost.count() : 0, probe ? probe->memcgs : 0);
+  text += fmt::format("sample {} {}\n", in_text(history.sample.at), history.sample.zombies);
+  text += fmt::format("probe {} {} {}\n", in_text(history.probe.at), history.probe.cost.count(),
+                      history.probe.memcgs);
   text += "actions";
   for (const seconds at : history.actions) text += fmt::format(" {}", at.count());
   text += '\n';
@@ -190,14 +186,12 @@ std::optional<History> history_from_text(std::string_view text, const Moment& no
   scan.line("growth");
   history.growth = static_cast<double>(scan.count()) / growth_unit;
   scan.line("sample");
-  const auto sampled = scan.time();
-  const std::uint64_t zombies = scan.count();
-  if (sampled) history.sample = Sample{*sampled, zombies};
+  history.sample.at = scan.time();
+  history.sample.zombies = scan.count();
   scan.line("probe");
-  const auto probed = scan.time();
-  const std::chrono::nanoseconds cost(scan.number());
-  const std::uint64_t memcgs = scan.count();
-  if (probed) history.probe = Probe{*probed, cost, memcgs};
+  history.probe.at = scan.time();
+  history.probe.cost = std::chrono::nanoseconds(scan.number());
+  history.probe.memcgs = scan.count();
   scan.line("actions");
   while (scan.more_in_line() && history.actions.size() < most_actions) {
     history.actions.emplace_back(scan.number());

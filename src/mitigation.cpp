@@ -47,8 +47,7 @@ End end_of(const Error& error) {
 /// `uncounted` becomes the reason why it is not known how many zombies are left; then they are
 /// taken for as many as before.
 Action climb(const Host& host, Rung rung, zombies::Counter& counter, const Policy& policy,
-             const Observation& seen, std::uint64_t zombies_before, int stop,
-             std::optional<Error>& uncounted) {
+             const Observation& seen, std::uint64_t zombies_before, int stop, Status& uncounted) {
   Action action;
   action.rung = rung;
   action.zombies_before = action.zombies_after = zombies_before;
@@ -62,13 +61,13 @@ Action climb(const Host& host, Rung rung, zombies::Counter& counter, const Polic
   } else {
     action.end = end_of(took.error());
     if (action.end == End::timed_out) action.duration = policy.deadline;
-    action.error = took.error();
+    action.status = fail(took.error());
   }
   const auto left = settle(counter, policy, stop);
   if (left) {
     action.zombies_after = left->low;
   } else {
-    uncounted = left.error();
+    uncounted = fail(left.error());
   }
   if (action.end == End::done && stopped_within(milliseconds(0), stop)) {
     action.end = End::cancelled;
@@ -104,21 +103,21 @@ Result<Outcome> carry_out(const Host& host, numa::CostGuard& guard, const Plan& 
   for (const Rung rung : plan.ladder) {
     if (!climb_on(before, outcome.actions, rung, policy)) continue;
     outcome.actions.push_back(
-        climb(host, rung, *counter, policy, before, zombies, stop, outcome.error));
+        climb(host, rung, *counter, policy, before, zombies, stop, outcome.status));
     zombies = outcome.actions.back().zombies_after;
     if (outcome.actions.back().end == End::cancelled) {
       outcome.after = unseen(before, zombies);
       return outcome;
     }
-    if (outcome.error) break;
+    if (!outcome.status) break;
   }
-  if (all_failed(outcome.actions)) outcome.error = outcome.actions.back().error;
+  if (all_failed(outcome.actions)) outcome.status = outcome.actions.back().status;
   outcome.after = unseen(before, zombies);
-  if (!outcome.error) {
+  if (outcome.status) {
     if (auto after = observe(host, guard, policy, {}, Intent::look)) {
       outcome.after = std::move(*after);
     } else {
-      outcome.error = after.error();
+      outcome.status = fail(after.error());
     }
   }
   if (outcome.actions.empty() || before.zombies.low == 0) return outcome;

@@ -17,12 +17,12 @@ constexpr seconds smoothing = std::chrono::minutes(10);
 
 /// Zombies that went are no growth.
 void note_growth(History& history, std::uint64_t zombies, seconds now) {
-  const auto last = history.sample;
-  history.sample = Sample{now, zombies};
-  if (!last || now <= last->at) return;
-  const double passed = duration<double>(now - last->at).count();
+  const Sample last = history.sample;
+  history.sample = {now, zombies};
+  if (!last.at || now <= *last.at) return;
+  const double passed = duration<double>(now - *last.at).count();
   const double rate =
-      zombies > last->zombies ? static_cast<double>(zombies - last->zombies) / passed : 0;
+      zombies > last.zombies ? static_cast<double>(zombies - last.zombies) / passed : 0;
   const double weight = 1 - std::exp(-passed / duration<double>(smoothing).count());
   history.growth += weight * (rate - history.growth);
 }
@@ -50,18 +50,18 @@ double share_freed(std::uint64_t before, std::uint64_t after) noexcept {
 }
 
 bool probe_due(const History& history, const Policy& policy, seconds now) {
-  const auto& probe = history.probe;
-  return !probe || probe->at > now || now - probe->at >= policy.probe_interval;
+  const auto& last = history.probe.at;
+  return !last || *last > now || now - *last >= policy.probe_interval;
 }
 
 std::optional<std::chrono::nanoseconds> predicted_cost(const History& history,
                                                        std::uint64_t memcgs) {
-  const auto& probe = history.probe;
-  if (!probe || probe->memcgs == 0) return std::nullopt;
+  const Probe& probe = history.probe;
+  if (!probe.at || probe.memcgs == 0) return std::nullopt;
   const double times =
-      std::clamp(static_cast<double>(memcgs) / static_cast<double>(probe->memcgs), 1.0, farthest);
+      std::clamp(static_cast<double>(memcgs) / static_cast<double>(probe.memcgs), 1.0, farthest);
   return std::chrono::nanoseconds(
-      static_cast<std::int64_t>(static_cast<double>(probe->cost.count()) * times));
+      static_cast<std::int64_t>(static_cast<double>(probe.cost.count()) * times));
 }
 
 void note(History& history, const Observation& seen, const Policy& policy, seconds now) {
@@ -69,7 +69,7 @@ void note(History& history, const Observation& seen, const Policy& policy, secon
   if (seen.zombies.low >= policy.zombies_high) history.alarmed = true;
   if (seen.zombies.low <= policy.zombies_low) history.alarmed = false;
   if (seen.read_cost && seen.read_cost_measured) {
-    history.probe = Probe{now, *seen.read_cost, seen.zombies.kernel};
+    history.probe = {now, *seen.read_cost, seen.zombies.kernel};
   }
 }
 
@@ -94,7 +94,7 @@ void end(History& history, const std::vector<Action>& actions, Effect effect, co
   if (effect == Effect::ineffective) ++history.ineffective;
   if (effect == Effect::effective) history.ineffective = 0;
   for (const Action& action : actions) end_rung(history.of(action.rung), action, policy, now);
-  if (!actions.empty()) history.sample = Sample{now, actions.back().zombies_after};
+  if (!actions.empty()) history.sample = {now, actions.back().zombies_after};
 }
 
 }  // namespace cgctl::mitigation

@@ -63,7 +63,7 @@ struct Outcome {
   std::string explanation;  ///< why zombies are left, when ineffective
   /// Of the last rung when every rung failed (EACCES: not root), else of the look that was to show
   /// what they did. What cannot be shown to have freed anything counts as ineffective.
-  std::optional<Error> error = {};
+  Status status = {};
 };
 
 /// Climbs the plan's ladder as far as climb_on() says. Each rung runs in a child process

@@ -132,13 +132,14 @@ struct RungHistory {
 
 /// A measured read of the root's numa_stat.
 struct Probe {
-  std::chrono::seconds at{};  ///< CLOCK_BOOTTIME
+  std::optional<std::chrono::seconds> at;  ///< CLOCK_BOOTTIME; nothing: there was none
   std::chrono::nanoseconds cost{};
   std::uint64_t memcgs = 0;  ///< memory cgroups there were, removed ones included
 };
 
+/// What a look found.
 struct Sample {
-  std::chrono::seconds at{};  ///< CLOCK_BOOTTIME
+  std::optional<std::chrono::seconds> at;  ///< CLOCK_BOOTTIME; nothing: there was none
   std::uint64_t zombies = 0;
 };
 
@@ -151,10 +152,10 @@ struct History {
   std::optional<std::chrono::seconds> last_action;  ///< its end
   unsigned ineffective = 0;                         ///< actions in a row that freed next to nothing
   std::vector<std::chrono::seconds> actions = {};   ///< when those accounted began
-  bool alarmed = false;               ///< above zombies_high, and not below zombies_low since
-  std::optional<Sample> sample = {};  ///< the last look
-  double growth = 0;                  ///< zombies a second, smoothed over ten minutes
-  std::optional<Probe> probe = {};
+  bool alarmed = false;  ///< above zombies_high, and not below zombies_low since
+  Sample sample = {};    ///< the last look
+  double growth = 0;     ///< zombies a second, smoothed over ten minutes
+  Probe probe = {};
   std::array<RungHistory, rung_count> rungs = {};
 
   [[nodiscard]] RungHistory& of(Rung rung) noexcept {
@@ -189,7 +190,7 @@ struct Action {
       duration{};  ///< until the kernel was done, without the waiting for the count to settle
   std::uint64_t zombies_before = 0;
   std::uint64_t zombies_after = 0;
-  std::optional<Error> error = {};  ///< unless End::done
+  Status status = {};  ///< the error of one that failed, timed out or was cancelled half-way
 };
 
 enum class Effect { none, effective, ineffective };

@@ -143,8 +143,8 @@ TEST_F(Acting, IsDoneEvenWhenItCannotBeCountedAfterwards) {
     ASSERT_EQ(outcome->actions.size(), 1U);
     EXPECT_EQ(outcome->actions[0].end, mitigation::End::done);
     EXPECT_EQ(outcome->actions[0].zombies_after, outcome->actions[0].zombies_before);
-    ASSERT_TRUE(outcome->error);
-    EXPECT_NE(outcome->error->path.find("cgroups"), std::string::npos);
+    ASSERT_FALSE(outcome->status);
+    EXPECT_NE(outcome->status.error().path.find("cgroups"), std::string::npos);
     EXPECT_EQ(outcome->effect, mitigation::Effect::ineffective);
     EXPECT_FALSE(outcome->after.read_cost_measured);
   }
@@ -161,8 +161,8 @@ TEST_F(Acting, ThatFailsAltogetherIsIneffectiveAndSaysWhy) {
   prepare_ = [](Faults& faults) { faults.on(Call::write, name).fails(EACCES).always(); };
   const auto outcome = act();
   ASSERT_TRUE(outcome) << outcome.error().message();
-  ASSERT_TRUE(outcome->error);
-  EXPECT_EQ(outcome->error->os_errno, EACCES);
+  ASSERT_FALSE(outcome->status);
+  EXPECT_EQ(outcome->status.error().os_errno, EACCES);
   EXPECT_EQ(outcome->actions.at(0).end, mitigation::End::failed);
   EXPECT_EQ(outcome->effect, mitigation::Effect::ineffective);
 }

@@ -158,7 +158,7 @@ TEST_F(RealMitigation, DropsCachesAndLeavesAtMostFiveOfAHundredPageCacheZombies)
   EXPECT_EQ(outcome->actions.front().zombies_before, before->zombies.low);
   for (std::size_t i = 0; i < outcome->actions.size(); ++i) {
     const Action& action = outcome->actions[i];
-    EXPECT_EQ(action.end, End::done) << action.error->message();
+    EXPECT_EQ(action.end, End::done) << action.status.error().message();
     EXPECT_GT(action.duration.count(), 0);
     if (i > 0) {
       EXPECT_EQ(action.zombies_before, outcome->actions[i - 1].zombies_after);
@@ -209,8 +209,8 @@ TEST_F(RealMitigation, WritesBackTheMountsNamedBeforeItDropsTheirCache) {
   const std::uint64_t drops = test::cache_drops();
   const auto refused = carry_out(host(), guard_, {Decision::act, "", policy.ladder}, policy, *seen);
   ASSERT_TRUE(refused) << refused.error().message();
-  ASSERT_TRUE(refused->error);
-  EXPECT_EQ(refused->error->path, "/no/such/mount");
+  ASSERT_FALSE(refused->status);
+  EXPECT_EQ(refused->status.error().path, "/no/such/mount");
   ASSERT_EQ(refused->actions.size(), 1U);
   EXPECT_EQ(refused->actions[0].end, End::failed);
   EXPECT_EQ(test::cache_drops(), drops);
@@ -340,8 +340,9 @@ TEST_F(RealMitigation, GivesTheReasonWhenEveryRungFailed) {
               const auto outcome = carry_out(host(), guard_, plan, policy, *before);
               if (!outcome) return outcome.error().message();
               if (outcome->effect != Effect::ineffective) return "it is said to have helped";
-              if (!outcome->error) return "it has no reason";
-              if (outcome->error->os_errno != EACCES) return outcome->error->message();
+              if (outcome->status) return "it has no reason";
+              if (outcome->status.error().os_errno != EACCES)
+                return outcome->status.error().message();
               return {};
             }),
             "");

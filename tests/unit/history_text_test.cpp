@@ -37,13 +37,12 @@ TEST(HistoryText, GivesBackAllOfIt) {
   EXPECT_EQ(back->ineffective, 3);
   EXPECT_EQ(back->actions, full().actions);
   EXPECT_TRUE(back->alarmed);
-  ASSERT_TRUE(back->sample);
-  EXPECT_EQ(back->sample->at, 990s);
-  EXPECT_EQ(back->sample->zombies, 1234);
+  EXPECT_EQ(back->sample.at, 990s);
+  EXPECT_EQ(back->sample.zombies, 1234);
   EXPECT_DOUBLE_EQ(back->growth, 0.25);
-  ASSERT_TRUE(back->probe);
-  EXPECT_EQ(back->probe->cost, 12345ns);
-  EXPECT_EQ(back->probe->memcgs, 678);
+  ASSERT_TRUE(back->probe.at);
+  EXPECT_EQ(back->probe.cost, 12345ns);
+  EXPECT_EQ(back->probe.memcgs, 678);
   const RungHistory& rung = back->of(Rung::reclaim);
   EXPECT_EQ(rung.last, 700s);
   EXPECT_EQ(rung.useless, 2);
@@ -57,8 +56,8 @@ TEST(HistoryText, OfNothingIsNothing) {
   const auto back = history_from_text(to_text({}, now), now);
   ASSERT_TRUE(back);
   EXPECT_FALSE(back->last_action);
-  EXPECT_FALSE(back->sample);
-  EXPECT_FALSE(back->probe);
+  EXPECT_FALSE(back->sample.at);
+  EXPECT_FALSE(back->probe.at);
   EXPECT_TRUE(back->actions.empty());
 }
 
@@ -103,8 +102,8 @@ TEST(HistoryText, OfTheFutureIsNotUnderstood) {
   EXPECT_FALSE(of_the_future([](History& history) { history.last_action = now.uptime; }));
   EXPECT_TRUE(of_the_future([&](History& history) { history.last_action = future; }));
   EXPECT_TRUE(of_the_future([&](History& history) { history.actions.push_back(future); }));
-  EXPECT_TRUE(of_the_future([&](History& history) { history.sample->at = future; }));
-  EXPECT_TRUE(of_the_future([&](History& history) { history.probe->at = future; }));
+  EXPECT_TRUE(of_the_future([&](History& history) { history.sample.at = future; }));
+  EXPECT_TRUE(of_the_future([&](History& history) { history.probe.at = future; }));
   EXPECT_TRUE(of_the_future([&](History& history) { history.of(Rung::reap).last = future; }));
   const Moment earlier{now.boot_id, now.uptime - 1s, now.since_1970};
   EXPECT_FALSE(history_from_text(to_text(full(), now), earlier));
@@ -119,8 +118,8 @@ TEST(HistoryText, OfAnotherBootKeepsItsDistanceByTheWallClock) {
   EXPECT_EQ(back->actions.back(), 880s - 1000s - 3600s + 50s);
   EXPECT_EQ(back->ineffective, 0);
   EXPECT_FALSE(back->alarmed);
-  EXPECT_FALSE(back->sample);
-  EXPECT_FALSE(back->probe);
+  EXPECT_FALSE(back->sample.at);
+  EXPECT_FALSE(back->probe.at);
   EXPECT_EQ(back->growth, 0);
   EXPECT_EQ(back->of(Rung::reclaim).useless, 0);
   EXPECT_FALSE(back->of(Rung::reclaim).last);

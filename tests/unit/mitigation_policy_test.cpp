@@ -645,7 +645,7 @@ TEST(End, CountsByRungAndResult) {
   EXPECT_EQ(history.of(Rung::drop_slab).effective, 1);
   EXPECT_EQ(history.of(Rung::drop_slab).useless, 0);
   EXPECT_EQ(history.of(Rung::drop_slab).last, now + 5s);
-  EXPECT_EQ(history.sample->zombies, 10);
+  EXPECT_EQ(history.sample.zombies, 10);
 }
 
 TEST(End, DoublesTheIntervalUntilAnActionHelps) {

@@ -227,7 +227,7 @@ void Daemon::take_result() {
       log_change(*report);
     } else {
       last_said_.clear();
-      if (report->outcome->error) warn(report->outcome->error->message());
+      if (!report->outcome->status) warn(report->outcome->status.error().message());
       verify();
       to_verify_ = std::move(*report);
       const auto wait = configuration_.refaults_after;

@@ -142,8 +142,8 @@ std::string metrics_text(const Observation& seen, const mitigation::Plan& plan,
   text.gauge("cgctl_last_run_timestamp_seconds", "When the machine was last looked at.",
              fmt::format("{:.0f}", now));
   double last_look = 0;
-  if (history.sample) {
-    const auto ago = mitigation::uptime() - history.sample->at;
+  if (history.sample.at) {
+    const auto ago = mitigation::uptime() - *history.sample.at;
     last_look = now - static_cast<double>(ago.count());
   }
   text.gauge(

@@ -31,7 +31,8 @@ struct Options {
 
 Exit exit_of(const Report& report) {
   if (report.plan.decision == Decision::refused) return Exit::refused;
-  if (report.outcome && report.outcome->error) return tool::report(*report.outcome->error);
+  if (report.outcome && !report.outcome->status)
+    return tool::report(report.outcome->status.error());
   const bool useless = report.outcome && report.outcome->effect == Effect::ineffective;
   return useless ? Exit::ineffective : Exit::done;
 }

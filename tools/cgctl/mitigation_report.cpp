@@ -58,7 +58,7 @@ std::string line_of(const Action& action) {
       text += "given up";
       break;
   }
-  if (action.error) text += ": " + action.error->message();
+  if (!action.status) text += ": " + action.status.error().message();
   return line(mitigation::to_string(action.rung), text);
 }
 
@@ -76,8 +76,8 @@ std::string gain_of(const Report& report) {
   const std::uint64_t after = report.outcome->actions.back().zombies_after;
   std::string text = fmt::format("{} of {} zombies freed", less(before, after), before);
   const bool useless = report.outcome->effect == Effect::ineffective;
-  const std::string why =
-      report.outcome->error ? report.outcome->error->message() : report.outcome->explanation;
+  const std::string why = report.outcome->status ? report.outcome->explanation
+                                                 : report.outcome->status.error().message();
   if (useless) text += ": " + (why.empty() ? "what pins them could not be found out" : why);
   return text;
 }
@@ -115,7 +115,7 @@ Json json_of(const Action& action) {
            {"seconds", std::chrono::duration<double>(action.duration).count()},
            {"zombies_before", action.zombies_before},
            {"zombies_after", action.zombies_after}};
-  if (action.error) one["error"] = action.error->message();
+  if (!action.status) one["error"] = action.status.error().message();
   return one;
 }
 
@@ -127,7 +127,7 @@ void add_outcome(Json& one, const Report& report) {
   one["after"] = json_of(after);
   one["result"] = mitigation::to_string(report.outcome->effect);
   if (!report.outcome->explanation.empty()) one["explanation"] = report.outcome->explanation;
-  if (report.outcome->error) one["error"] = report.outcome->error->message();
+  if (!report.outcome->status) one["error"] = report.outcome->status.error().message();
   one["zombies_freed"] = less(before.zombies.low, after.zombies.low);
   one["read_cost_saved_us"] = nullptr;
   if (before.read_cost_measured && after.read_cost_measured) {
