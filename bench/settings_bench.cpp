@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
 #include <libcgroup.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "cgctl/filesystem.hpp"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <climits>
 #include <utility>

@@ -3,6 +3,7 @@
 #include "cgctl/group.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>

@@ -3,13 +3,16 @@
 #include "cgctl/host.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -285,8 +288,45 @@ const MembershipRow* find_row(const std::vector<MembershipRow>& rows,
   return nullptr;
 }
 
+/// What copies of a Host share.
+struct Host::State {
+  Roots roots;
+  std::vector<Hierarchy> hierarchies;
+  std::vector<SubsystemRow> subsystems;
+  std::uint64_t page_size = 4096;
+  bool live = false;
+  mutable std::atomic<std::size_t> owners{1};
+};
+
+Host::Host(const Host& other) noexcept : state_(other.state_) {
+  if (state_ != nullptr) state_->owners.fetch_add(1, std::memory_order_relaxed);
+}
+
+Host::Host(Host&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+
+Host& Host::operator=(Host other) noexcept {
+  std::swap(state_, other.state_);
+  return *this;
+}
+
+Host::~Host() {
+  if (state_ != nullptr && state_->owners.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    delete state_;
+  }
+}
+
+const Roots& Host::roots() const noexcept { return state_->roots; }
+
+const std::vector<Hierarchy>& Host::hierarchies() const noexcept { return state_->hierarchies; }
+
+const std::vector<SubsystemRow>& Host::subsystems() const noexcept { return state_->subsystems; }
+
+std::uint64_t Host::page_size() const noexcept { return state_->page_size; }
+
+bool Host::live() const noexcept { return state_->live; }
+
 Result<Host> Host::detect(Roots roots) {
-  auto state = std::make_shared<State>();
+  auto state = std::make_unique<State>();
   const std::string mountinfo_path = fs::join(roots.proc, "self/mountinfo");
   const auto mountinfo = fs::read_trusted(mountinfo_path);
   if (!mountinfo) {
@@ -339,7 +379,7 @@ Result<Host> Host::detect(Roots roots) {
       live && std::all_of(state->hierarchies.begin(), state->hierarchies.end(), on_cgroupfs);
   if (!state->live) state->page_size = captured_page_size(roots).value_or(state->page_size);
   state->roots = std::move(roots);
-  return Host(std::move(state));
+  return Host(state.release());
 }
 
 Mode Host::mode() const noexcept {

@@ -51,7 +51,7 @@ void Stat::learn(std::string_view text, Version version) {
   rows_.clear();
   unknown_.clear();
   names_.clear();
-  present_.reset();
+  present_.fill(false);
   while (!text.empty()) {
     std::string_view row = parse::line(text);
     const std::string_view name = row.substr(0, row.find(' '));
@@ -66,7 +66,7 @@ void Stat::learn(std::string_view text, Version version) {
     if (slot == unknown_slot) {
       unknown_.push_back(rows_.size());
     } else {
-      present_.set(slot);
+      present_[slot] = true;
     }
     rows_.push_back({static_cast<std::uint16_t>(slot), static_cast<std::uint16_t>(name.size()),
                      static_cast<std::uint32_t>(names_.size())});

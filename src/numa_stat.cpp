@@ -3,6 +3,7 @@
 #include "cgctl/numa_stat.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include <algorithm>
@@ -64,6 +65,26 @@ Status parse(std::string_view text, Version version, NumaStat& out) {
   std::copy(text.begin(), text.end(), out.text_.begin());
   out.page_size_ = NumaStat().page_size_;
   return out.parse_rows(std::string_view(out.text_.data(), text.size()), version, "numa_stat");
+}
+
+std::optional<NumaStat::Stat> NumaStat::find(std::string_view name) const noexcept {
+  for (std::size_t i = 0; i < size(); ++i) {
+    if ((*this)[i].name == name) return (*this)[i];
+  }
+  return std::nullopt;
+}
+
+void NumaStat::clear(Unit unit, Source source) noexcept {
+  unit_ = unit;
+  source_ = source;
+  skipped_ = 0;
+  rows_.clear();
+  used_ = 0;
+}
+
+Status NumaStat::refuse(errc kind, std::string_view shown, const char* reason) {
+  rows_.clear();
+  return fail(Error::make(kind, "parse", std::string(shown), reason));
 }
 
 void NumaStat::make_text(std::size_t size) { text_.resize(size); }

@@ -49,7 +49,6 @@ struct Sampler::Found {
   std::string prefix;
   std::vector<std::size_t> prefix_sizes;
   std::vector<std::size_t> added;
-  std::string path;
 
   void clear() noexcept {
     names.clear();
@@ -89,7 +88,7 @@ struct Sampler::Found {
 };
 
 Sampler::Sampler(const Host& host, std::string path, std::size_t most)
-    : host_(host), path_(std::move(path)), most_(most), found_(std::make_unique<Found>()) {
+    : host_(host), path_(std::move(path)), most_(most) {
   const auto add = [this](Figure figure, const char* controller, const char* v1, const char* v2) {
     const Hierarchy* const hierarchy = host_.find(controller);
     if (hierarchy == nullptr) return;
@@ -165,13 +164,14 @@ void Sampler::keep_at_most(std::size_t most) {
   }
 }
 
-void Sampler::open_files(Entry& entry) {
+/// `path` is scratch.
+void Sampler::open_files(Entry& entry, std::string& path) {
   for (std::size_t i = 0; i < figure_count; ++i) {
     Entry::State& state = entry.states.at(i);
     const bool room = kept_ < most_;
     const bool settled = state == Entry::kept || (state == Entry::by_name && !room);
     if (sources_.at(i).hierarchy == nullptr || settled) continue;
-    UniqueFd fd(open_file(static_cast<Figure>(i), entry, found_->path));
+    UniqueFd fd(open_file(static_cast<Figure>(i), entry, path));
     if (fd && room) {
       entry.fds.at(i) = std::move(fd);
       state = Entry::kept;
@@ -186,8 +186,7 @@ void Sampler::open_files(Entry& entry) {
   }
 }
 
-Status Sampler::find() {
-  Found& found = *found_;
+Status Sampler::find(Found& found) const {
   found.clear();
   for (std::size_t i = 0; i < figure_count; ++i) {
     const Hierarchy* const hierarchy = sources_.at(i).hierarchy;
@@ -221,13 +220,13 @@ void Sampler::count_kept() noexcept {
 
 Status Sampler::refresh() {
   count_kept();
-  Status walked = find();
+  Found found;
+  Status walked = find(found);
   while (!walked && too_many_are_open(-walked.error().os_errno) && kept_ > 0) {
     keep_at_most(kept_ / 2);
-    walked = find();
+    walked = find(found);
   }
   if (!walked) return walked;
-  Found& found = *found_;
   std::size_t old = 0;
   const auto forget = [&](std::size_t limit) {
     for (; old < limit; ++old) entries_[old].path.clear();
@@ -253,7 +252,8 @@ Status Sampler::refresh() {
               [](const Entry& a, const Entry& b) { return a.path < b.path; });
   }
   count_kept();
-  for (Entry& entry : entries_) open_files(entry);
+  std::string path;
+  for (Entry& entry : entries_) open_files(entry, path);
   return {};
 }
 

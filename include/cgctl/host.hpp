@@ -5,7 +5,6 @@
 #include <sys/types.h>
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -93,17 +92,20 @@ const MembershipRow* find_row(const std::vector<MembershipRow>& rows,
 /// between threads (all const).
 class Host {
  public:
+  Host(const Host& other) noexcept;
+  Host(Host&& other) noexcept;
+  Host& operator=(Host other) noexcept;
+  ~Host();
+
   /// Reads mountinfo and /proc/cgroups below `roots`. errc::unsupported when no cgroup file system
   /// is mounted. With a cgroup root other than /sys/fs/cgroup only mounts below it count; when
   /// there are none and mountinfo names /sys/fs/cgroup (a captured tree, or /proc of the host seen
   /// from a container) its mount points are looked for below that root.
   [[nodiscard]] static Result<Host> detect(Roots roots = {});
 
-  [[nodiscard]] const Roots& roots() const noexcept { return state_->roots; }
+  [[nodiscard]] const Roots& roots() const noexcept;
   [[nodiscard]] Mode mode() const noexcept;
-  [[nodiscard]] const std::vector<Hierarchy>& hierarchies() const noexcept {
-    return state_->hierarchies;
-  }
+  [[nodiscard]] const std::vector<Hierarchy>& hierarchies() const noexcept;
   /// The hierarchy a controller lives on, or null. With several mounts of one hierarchy: the one
   /// that shows it whole.
   [[nodiscard]] const Hierarchy* find(std::string_view controller) const noexcept;
@@ -113,32 +115,23 @@ class Host {
   [[nodiscard]] Result<const Hierarchy*> require(std::string_view controller) const;
 
   /// The rows of /proc/cgroups at detection; empty when the file is absent.
-  [[nodiscard]] const std::vector<SubsystemRow>& subsystems() const noexcept {
-    return state_->subsystems;
-  }
+  [[nodiscard]] const std::vector<SubsystemRow>& subsystems() const noexcept;
   /// Page size in bytes of the machine looked at: sysconf for the running one, derived from the
   /// captured meminfo and vmstat where /proc is not the kernel's.
-  [[nodiscard]] std::uint64_t page_size() const noexcept { return state_->page_size; }
+  [[nodiscard]] std::uint64_t page_size() const noexcept;
   /// True when `proc` is the running kernel's own procfs and every hierarchy a cgroup file system,
   /// so that what is read belongs together and can be acted on; false for a captured tree.
-  [[nodiscard]] bool live() const noexcept { return state_->live; }
+  [[nodiscard]] bool live() const noexcept;
 
   /// Opens the cgroup `path` ("/kubepods/pod-a", relative to the hierarchies' roots) for reading.
   /// Declared here, defined with Group: include cgctl/group.hpp.
   [[nodiscard]] Result<Group> open(std::string_view path) const;
 
  private:
-  struct State {
-    Roots roots;
-    std::vector<Hierarchy> hierarchies;
-    std::vector<SubsystemRow> subsystems;
-    std::uint64_t page_size = 4096;
-    bool live = false;
-  };
-  explicit Host(std::shared_ptr<const State> state) noexcept : state_(std::move(state)) {}
-  friend class Group;
+  struct State;
+  explicit Host(const State* state) noexcept : state_(state) {}
 
-  std::shared_ptr<const State> state_;
+  const State* state_;  // shared by all copies, the last deletes it; null once moved from
 };
 
 }  // namespace cgctl

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <array>
-#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -126,7 +125,7 @@ class Stat {
 
   std::vector<char> text_;  // parse::padding bytes longer than any text in it
   std::array<std::uint64_t, slots> values_{};
-  std::bitset<slots> present_;
+  std::array<bool, slots> present_{};
   Version version_ = Version::v1;  // of rows_
   std::vector<Row> rows_;
   std::string names_;

@@ -69,12 +69,7 @@ class NumaStat {
     return {std::string_view(text_.data() + row.name, row.name_size), row.total,
             values_.data() + row.first, row.count};
   }
-  [[nodiscard]] std::optional<Stat> find(std::string_view name) const noexcept {
-    for (std::size_t i = 0; i < size(); ++i) {
-      if ((*this)[i].name == name) return (*this)[i];
-    }
-    return std::nullopt;
-  }
+  [[nodiscard]] std::optional<Stat> find(std::string_view name) const noexcept;
   /// A value of this result in bytes, with the page size of the machine it was read from.
   [[nodiscard]] std::uint64_t bytes(std::uint64_t value) const noexcept {
     return unit_ == Unit::pages ? value * page_size_ : value;
@@ -93,18 +88,13 @@ class NumaStat {
     std::size_t first, count;
   };
 
-  void clear(Unit unit, Source source) noexcept {
-    unit_ = unit;
-    source_ = source;
-    skipped_ = 0;
-    rows_.clear();
-    used_ = 0;
-  }
+  void clear(Unit unit, Source source) noexcept;
   void make_text(std::size_t size);
   void make_room(std::size_t values);
   Row& add_row();
   const char* parse_line(const char* name, const char* stop, Version version);
   [[nodiscard]] Status parse_rows(std::string_view text, Version version, std::string_view shown);
+  [[nodiscard]] Status refuse(errc kind, std::string_view shown, const char* reason);
 
   std::vector<char> text_;  // rows_ point into it; parse::padding bytes longer than any text in it
   std::vector<Row> rows_;

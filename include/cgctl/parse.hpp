@@ -5,7 +5,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <optional>
 #include <string_view>
@@ -42,7 +41,7 @@ namespace detail {
 
 inline std::uint64_t eight_bytes(const char* at) noexcept {
   std::uint64_t bytes = 0;
-  std::memcpy(&bytes, at, sizeof bytes);
+  __builtin_memcpy(&bytes, at, sizeof bytes);
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
   bytes = __builtin_bswap64(bytes);
 #endif
@@ -129,16 +128,9 @@ inline std::optional<std::uint64_t> whole_number(std::string_view text) noexcept
 /// Cuts the first line off `text` and returns it without its newline; the last one may lack the
 /// newline.
 inline std::string_view line(std::string_view& text) noexcept {
-  if (text.empty()) return {};
-  const void* const newline = std::memchr(text.data(), '\n', text.size());
-  if (newline == nullptr) {
-    const std::string_view whole = text;
-    text = {};
-    return whole;
-  }
-  const auto length = static_cast<std::size_t>(static_cast<const char*>(newline) - text.data());
-  const std::string_view head = text.substr(0, length);
-  text.remove_prefix(length + 1);
+  const std::size_t newline = text.find('\n');
+  const std::string_view head = text.substr(0, newline);
+  text.remove_prefix(newline == std::string_view::npos ? text.size() : newline + 1);
   return head;
 }
 

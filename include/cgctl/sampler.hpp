@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -124,10 +123,10 @@ class Sampler {
 
   Sampler(const Host& host, std::string path, std::size_t most);
   [[nodiscard]] int open_file(Figure figure, Entry& entry, std::string& path) const;
-  void open_files(Entry& entry);
+  void open_files(Entry& entry, std::string& path);
   void count_kept() noexcept;
   void keep_at_most(std::size_t most);
-  [[nodiscard]] Status find();
+  [[nodiscard]] Status find(Found& found) const;
   bool read(Entry& entry, Scratch& scratch, Sample& out);
   int read(Figure figure, Entry& entry, Scratch& scratch, Sample& out) const;
   int read(Figure figure, int fd, Scratch& scratch, Sample& out) const;
@@ -138,7 +137,6 @@ class Sampler {
   std::size_t kept_ = 0;
   std::array<Source, figure_count> sources_;
   std::vector<Entry> entries_;  // sorted by path
-  std::unique_ptr<Found> found_;
   Scratch own_;
 };
 

@@ -2,12 +2,17 @@
 // SPDX-License-Identifier: MIT
 #include "cgctl/host.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include "../support/captures.hpp"
 #include "../support/made.hpp"
@@ -93,6 +98,30 @@ TEST(Host, CanBeCopiedAndKeepsItsHierarchies) {
   const Host host = test::captured("linux-5.4-v1-numa2/2-zombies");
   const Host copy = host;  // NOLINT(performance-unnecessary-copy-initialization): it is the subject
   EXPECT_EQ(copy.find("memory"), host.find("memory"));
+}
+
+TEST(Host, IsClosedWithItsLastCopyWhereverThatIs) {
+  std::optional<Host> first = test::captured("linux-5.4-v1-numa2/2-zombies");
+  const int directory = first->hierarchies().front().directory.get();
+  const auto is_open = [directory] { return ::fcntl(directory, F_GETFD) != -1; };
+  {
+    Host last = *first;
+    Host moved = std::move(*first);
+    first.reset();
+    last = moved;
+    std::vector<std::thread> users;
+    for (int i = 0; i < 4; ++i) {
+      users.emplace_back([copy = last] {
+        for (int round = 0; round < 10000; ++round) {
+          const Host another = copy;
+          EXPECT_FALSE(another.hierarchies().empty());
+        }
+      });
+    }
+    for (std::thread& user : users) user.join();
+    EXPECT_TRUE(is_open());
+  }
+  EXPECT_FALSE(is_open());
 }
 
 TEST(HostWithNamedHierarchies, TellsThemByTheirNames) {

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstring>
 #include <limits>
 
 #include "cgctl/numa_stat.hpp"
@@ -66,12 +65,8 @@ inline const char* NumaStat::parse_line(const char* name, const char* stop, Vers
 /// `text` lies inside text_, parse::padding bytes from its end.
 inline Status NumaStat::parse_rows(std::string_view text, Version version, std::string_view shown) {
   clear(version == Version::v1 ? Unit::pages : Unit::bytes, Source::file);
-  const auto refuse = [&](errc kind, const char* reason) {
-    rows_.clear();
-    return fail(Error::make(kind, "parse", std::string(shown), reason));
-  };
-  if (text.empty()) return refuse(errc::truncated, "the file is empty");
-  if (text.back() != '\n') return refuse(errc::truncated, "the text ends inside a line");
+  if (text.empty()) return refuse(errc::truncated, shown, "the file is empty");
+  if (text.back() != '\n') return refuse(errc::truncated, shown, "the text ends inside a line");
 
   // The lines that every v1 kernel has come first, in this order; the hierarchical ones since
   // Linux 3.16. A vendor's own lines may be about other nodes than these.
@@ -84,7 +79,7 @@ inline Status NumaStat::parse_rows(std::string_view text, Version version, std::
                                                      "hierarchical_anon",
                                                      "hierarchical_unevictable"};
   const auto is_named = [](const char* at, std::string_view name) {
-    return std::memcmp(at, name.data(), name.size()) == 0 && at[name.size()] == '=';
+    return std::string_view(at, name.size()) == name && at[name.size()] == '=';
   };
   constexpr std::size_t shortest = std::string_view(" N0=0").size();
   if (values_.size() <= text.size() / shortest) make_room(text.size() / shortest + 1);
@@ -113,13 +108,15 @@ inline Status NumaStat::parse_rows(std::string_view text, Version version, std::
       }
       if (index < known.size()) seen |= 1U << index;
     }
-    if (other_nodes) return refuse(errc::malformed, "its lines disagree on the number of nodes");
+    if (other_nodes)
+      return refuse(errc::malformed, shown, "its lines disagree on the number of nodes");
   }
-  if (rows_.empty()) return refuse(errc::malformed, "no line has the form of a numa_stat");
+  if (rows_.empty()) return refuse(errc::malformed, shown, "no line has the form of a numa_stat");
   constexpr unsigned plain = 0x0f;
   constexpr unsigned all = 0xff;
   if (version == Version::v1 && seen != plain && seen != all) {
-    return refuse(errc::truncated, "some of the lines total, file, anon, unevictable are missing");
+    return refuse(errc::truncated, shown,
+                  "some of the lines total, file, anon, unevictable are missing");
   }
   return {};
 }

@@ -2,11 +2,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <cstddef>
 #include <cstdint>
+
+struct stat;  // <sys/stat.h>
 
 /// The one door to the kernel's files. Every function is one system call and returns what the
 /// kernel returned, or the negated errno. Defined in src/sys.cpp and nowhere else, so that a test
