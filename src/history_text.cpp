@@ -16,10 +16,8 @@ namespace cgctl::detail {
 namespace {
 
 using mitigation::History;
-using mitigation::Probe;
 using mitigation::Rung;
 using mitigation::RungHistory;
-using mitigation::Sample;
 using std::chrono::seconds;
 
 constexpr std::string_view header = "cgctl mitigation history 3";
