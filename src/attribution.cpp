@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <chrono>
 
+#include "cgctl/detail/directory.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/parse.hpp"
@@ -95,7 +96,7 @@ class Walk {
         continue;
       }
       const int opened = sys::open_at(directory, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW);
-      if (opened == -ENOENT || opened == -ENODEV) continue;
+      if (detail::is_gone(opened)) continue;
       if (opened < 0) return fail(fs::system_error("open", fs::join(path, name), -opened));
       const UniqueFd child(opened);
       if (auto status = visit(child.get(), fs::join(path, name)); !status) return status;

@@ -107,8 +107,6 @@ class DirectoryCounter::Walk {
   }
 
  private:
-  static bool is_gone(int status) noexcept { return status == -ENOENT || status == -ENODEV; }
-
   /// Those that this count has not seen yet. -ENOENT when one was gone, or another in its place.
   // NOLINTNEXTLINE(misc-no-recursion)
   int each_inner(int fd, Directory& directory, bool learned) {
@@ -137,7 +135,7 @@ class DirectoryCounter::Walk {
     const bool known = one.inside() != 0;
     const int opened =
         sys::open_at(fd, one.name.c_str(), (known ? O_PATH : O_RDONLY) | O_DIRECTORY | O_NOFOLLOW);
-    if (is_gone(opened) || opened == -ENOTDIR) return -ENOENT;
+    if (detail::is_gone(opened) || opened == -ENOTDIR) return -ENOENT;
     if (opened < 0) return opened;
     UniqueFd descriptor(opened);
     std::optional<nlink_t> links;
@@ -173,7 +171,7 @@ class DirectoryCounter::Walk {
 
   int learn_again(int fd, Directory& directory) {
     const int opened = sys::open_at(fd, ".", O_RDONLY | O_DIRECTORY);
-    if (is_gone(opened)) {
+    if (detail::is_gone(opened)) {
       directory.forget_inside();
       return 0;
     }
@@ -244,8 +242,7 @@ Result<std::uint64_t> DirectoryCounter::count(int directory, std::string_view sh
   for (;;) {
     const int status = count_known(directory);
     if (status == 0) return known_.front().below + 1;
-    const bool too_many_are_open = status == -EMFILE || status == -ENFILE;
-    if (!too_many_are_open || descriptors_ == 0)
+    if (!detail::too_many_are_open(status) || descriptors_ == 0)
       return fail(fs::system_error("walk", shown, -status));
     known_.clear();
     descriptors_ = 0;

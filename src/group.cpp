@@ -194,7 +194,7 @@ std::string Group::shown(std::string_view file) const {
 Result<std::vector<std::string>> child_directories(int directory, std::string_view shown) {
   // A leaf, known by its links, need not be listed.
   struct ::stat self {};
-  if (sys::stat(directory, self) == 0 && self.st_nlink == 2) return std::vector<std::string>{};
+  if (sys::stat(directory, self) == 0 && detail::is_leaf(self)) return std::vector<std::string>{};
   const int fd = sys::open_at(directory, ".", O_RDONLY | O_DIRECTORY);
   if (fd < 0) return fail(fs::system_error("open", shown, -fd));
   const UniqueFd opened(fd);

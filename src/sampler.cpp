@@ -11,6 +11,7 @@
 #include <cstring>
 #include <utility>
 
+#include "cgctl/detail/directory.hpp"
 #include "cgctl/detail/sys.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
@@ -34,10 +35,6 @@ ssize_t read_short(int fd, std::array<char, 1024>& buffer) noexcept {
   while (got == -EINTR) got = sys::pread(fd, buffer.data(), buffer.size(), 0);
   return got;
 }
-
-bool is_gone(int status) noexcept { return status == -ENOENT || status == -ENODEV; }
-
-bool too_many_are_open(int status) noexcept { return status == -EMFILE || status == -ENFILE; }
 
 }  // namespace
 
@@ -178,9 +175,9 @@ void Sampler::open_files(Entry& entry, std::string& path) {
       ++kept_;
       continue;
     }
-    state = is_gone(fd.get()) ? Entry::absent : Entry::by_name;
+    state = detail::is_gone(fd.get()) ? Entry::absent : Entry::by_name;
     constexpr std::size_t to_read_the_others = 16;
-    if (too_many_are_open(fd.get())) {
+    if (detail::too_many_are_open(fd.get())) {
       keep_at_most(kept_ > to_read_the_others ? kept_ - to_read_the_others : 0);
     }
   }
@@ -222,7 +219,7 @@ Status Sampler::refresh() {
   count_kept();
   Found found;
   Status walked = find(found);
-  while (!walked && too_many_are_open(-walked.error().os_errno) && kept_ > 0) {
+  while (!walked && detail::too_many_are_open(-walked.error().os_errno) && kept_ > 0) {
     keep_at_most(kept_ / 2);
     walked = find(found);
   }
@@ -266,7 +263,7 @@ bool Sampler::read(Entry& entry, Scratch& scratch, Sample& out) {
     if (entry.states.at(i) == Entry::absent) continue;
     const int status = read(static_cast<Figure>(i), entry, scratch, out);
     any = any || status == 0;
-    failed = failed || (status != 0 && !is_gone(status));
+    failed = failed || (status != 0 && !detail::is_gone(status));
   }
   if (failed) ++scratch.unread_;
   if (out.cpu.usage) {
@@ -285,7 +282,7 @@ bool Sampler::read(Entry& entry, Scratch& scratch, Sample& out) {
 int Sampler::read(Figure figure, Entry& entry, Scratch& scratch, Sample& out) const {
   if (entry.states.at(figure) == Entry::kept) {
     const int status = read(figure, entry.fds.at(figure).get(), scratch, out);
-    if (!is_gone(status)) return status;
+    if (!detail::is_gone(status)) return status;
     entry.fds.at(figure).reset();
     entry.states.at(figure) = Entry::by_name;
     if (figure <= cpu_usage) entry.usage.reset();

@@ -50,7 +50,7 @@ class TreeWalk {
       const std::size_t size = std::strlen(name) + 1;
       const int opened = sys::open_at(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
       at += size;
-      if (opened == -ENOENT || opened == -ENODEV) {
+      if (is_gone(opened)) {
         visitor.lost();
         continue;
       }

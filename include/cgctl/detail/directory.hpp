@@ -25,6 +25,14 @@ using Entries = std::array<char, 32768>;
 /// Not zeroed, which would touch all its pages.
 inline std::unique_ptr<Entries> make_entries() { return std::unique_ptr<Entries>(new Entries); }
 
+/// Of a negated errno: whether the cgroup was removed.
+inline bool is_gone(int status) noexcept { return status == -ENOENT || status == -ENODEV; }
+
+/// Of a negated errno: whether the process, or the machine, has no more descriptors.
+inline bool too_many_are_open(int status) noexcept {
+  return status == -EMFILE || status == -ENFILE;
+}
+
 /// Whether a directory is known to have none inside: kernfs keeps st_nlink = 2 + subdirectories
 /// (fs/kernfs/inode.c), so that a leaf need not be opened. Of file systems that do not count links
 /// so (st_nlink 1) none is.
@@ -38,7 +46,7 @@ int each_subdirectory(int fd, Entries& buffer, Visit visit) {
   for (;;) {
     const ssize_t got = sys::getdents64(fd, buffer.data(), buffer.size());
     if (got == -EINTR) continue;
-    if (got == -ENOENT || got == -ENODEV || got == 0) return 0;
+    if (is_gone(static_cast<int>(got)) || got == 0) return 0;
     if (got < 0) return static_cast<int>(got);
     for (ssize_t at = 0; at < got;) {
       // The layout of linux_dirent64 in getdents(2): d_ino, d_off, d_reclen, d_type, d_name.
