@@ -3,7 +3,11 @@
 #pragma once
 
 #include <benchmark/benchmark.h>
+#include <sys/resource.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "arena.hpp"
@@ -12,6 +16,21 @@ namespace cgctl::bench {
 
 inline void skip(benchmark::State& state, const std::string& reason) {
   state.SkipWithError(reason.c_str());
+}
+
+/// Lets the process keep so many descriptors besides some others; how many it can.
+inline std::size_t allow_descriptors(std::uint64_t wanted) {
+  constexpr rlim_t others = 1000;
+  const rlim_t needed = wanted + others;
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur < needed) {
+    const rlimit raised{needed, std::max(limit.rlim_max, needed)};
+    const rlimit highest{limit.rlim_max, limit.rlim_max};
+    if (::setrlimit(RLIMIT_NOFILE, &raised) != 0) ::setrlimit(RLIMIT_NOFILE, &highest);
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+  }
+  return std::min(limit.rlim_cur, needed) - others;
 }
 
 /// Measures `once`, which returns false when what it measures failed.

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
 #include <malloc.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,19 +20,7 @@ namespace cgctl::bench {
 namespace {
 
 /// How many descriptors may be kept: four for each cgroup, or as many as the process may have.
-std::size_t budget(std::uint64_t groups) {
-  constexpr rlim_t others = 1000;
-  const rlim_t needed = 4 * groups + others;
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  if (limit.rlim_cur < needed) {
-    const rlimit raised{needed, std::max(limit.rlim_max, needed)};
-    const rlimit highest{limit.rlim_max, limit.rlim_max};
-    if (::setrlimit(RLIMIT_NOFILE, &raised) != 0) ::setrlimit(RLIMIT_NOFILE, &highest);
-    ::getrlimit(RLIMIT_NOFILE, &limit);
-  }
-  return std::min(limit.rlim_cur, needed) - others;
-}
+std::size_t budget(std::uint64_t groups) { return allow_descriptors(4 * groups); }
 
 std::size_t allocated_bytes() { return ::mallinfo2().uordblks + ::mallinfo2().hblkhd; }
 

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include <dirent.h>
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -69,15 +68,6 @@ void std_filesystem(benchmark::State& state, const Tree& tree) {
                                            [](const auto& entry) { return entry.is_directory(); });
     return static_cast<std::uint64_t>(directories) + 1 == tree.size;
   });
-}
-
-void allow_descriptors(std::uint64_t size) {
-  const rlim_t needed = size + 1000;
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  if (limit.rlim_cur >= needed) return;
-  limit = {needed, std::max(limit.rlim_max, needed)};
-  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /// The calls that a walk makes, in its order, with all that it has to find out known beforehand.
