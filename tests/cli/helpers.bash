@@ -51,6 +51,13 @@ skip() {
 
 needs_root() { [ "$(id -u)" = 0 ] || skip "needs root"; }
 
+# In a plain chroot the root directory is no mount point that could be made private.
+needs_mounts() {
+  needs_root
+  unshare --mount true 2>unshare.said || skip "mounts cannot be made private here: $(cat unshare.said)"
+  rm unshare.said
+}
+
 # Zombies are made below this cgroup, and their files in these directories; all of it goes at the end.
 memory=/sys/fs/cgroup/memory
 lab=$memory/cgctl-cli-$$

@@ -126,7 +126,7 @@ TEST_P(Containment, WhatIsNotThereIsNotThere) {
 }
 
 TEST_P(Containment, AnotherFileSystemMountedInsideIsRefused) {
-  if (!test::is_root()) return test::skip("mounting needs root");
+  if (const auto why = test::cannot_mount(); !why.empty()) return test::skip(why);
   EXPECT_EQ(test::in_private_mounts([&]() -> std::string {
               const std::string where = tree_ / "root/a/b";
               if (::mount("tmpfs", where.c_str(), "tmpfs", 0, nullptr) != 0) return "mount failed";
@@ -143,7 +143,7 @@ TEST_P(Containment, AnotherFileSystemMountedInsideIsRefused) {
 }
 
 TEST_P(Containment, AFileMountedOverAFileIsRefused) {
-  if (!test::is_root()) return test::skip("mounting needs root");
+  if (const auto why = test::cannot_mount(); !why.empty()) return test::skip(why);
   EXPECT_EQ(test::in_private_mounts([&]() -> std::string {
               const std::string where = tree_ / "root/a/b/file";
               if (::mount("/proc/version", where.c_str(), nullptr, MS_BIND, nullptr) != 0)

@@ -15,6 +15,7 @@
 
 #include "../support/child.hpp"
 #include "../support/random_tree.hpp"
+#include "../support/skip.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/zombies.hpp"
 #include "real_cgroups.hpp"
@@ -134,6 +135,7 @@ TEST_F(RealGroup, CannotHoldASymbolicLink) {
 }
 
 TEST_F(RealGroup, IsRefusedWhereAnotherFileSystemIsMountedOverIt) {
+  if (const auto why = test::cannot_mount(); !why.empty()) return test::skip(why);
   make("a");
   make("a/covered");
   EXPECT_EQ(test::in_private_mounts([&]() -> std::string {
@@ -158,6 +160,7 @@ TEST_F(RealGroup, IsRefusedWhereAnotherFileSystemIsMountedOverIt) {
 }
 
 TEST_F(RealGroup, IsRefusedAWriteWhereAFileOfAnotherFileSystemCoversItsOwn) {
+  if (const auto why = test::cannot_mount(); !why.empty()) return test::skip(why);
   make("a");
   const char* const control = v2() ? "memory.max" : "memory.limit_in_bytes";
   EXPECT_EQ(

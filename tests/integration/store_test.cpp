@@ -208,7 +208,7 @@ TEST_F(RealStore, PeeksPastAFileThatItDoesNotUnderstandAndLeavesIt) {
 }
 
 TEST_F(RealStore, KeepsTheOldHistoryWholeWhenTheDiskIsFull) {
-  if (!test::is_root()) return test::skip("mounting needs root");
+  if (const auto why = test::cannot_mount(); !why.empty()) return test::skip(why);
   EXPECT_EQ(test::in_private_mounts([&]() -> std::string {
               // One page for the directory's files, taken by the history, and the rest by the
               // filler.

@@ -59,6 +59,14 @@ std::string in_child(const std::function<std::string()>& work) {
   return complaint;
 }
 
+std::string cannot_mount() {
+  if (::geteuid() != 0) return "mounting needs root";
+  const std::string complaint = in_private_mounts([] { return std::string(); });
+  if (complaint.empty()) return {};
+  return "mounts cannot be made private here, as in a chroot whose root is no mount point (" +
+         complaint + ")";
+}
+
 std::string in_private_mounts(const std::function<std::string()>& work) {
   return in_child([&]() -> std::string {
     if (::unshare(CLONE_NEWNS) != 0) return std::string("unshare: ") + std::strerror(errno);

@@ -12,8 +12,12 @@ namespace cgctl::test {
 /// the child died.
 std::string in_child(const std::function<std::string()>& work);
 
-/// in_child with mounts of its own: what `work` mounts is seen by nobody else and gone with it.
-/// Needs root.
+/// Runs `work` as in_child() does, with mounts of its own: nobody else sees them, and they end with
+/// the child. Works only where cannot_mount() returns nothing.
 std::string in_private_mounts(const std::function<std::string()>& work);
+
+/// Returns why in_private_mounts() cannot work here, or nothing: only root mounts, and in a plain
+/// chroot the root directory is no mount point that could be made private.
+std::string cannot_mount();
 
 }  // namespace cgctl::test

@@ -152,7 +152,7 @@ TEST_F(OpenBeneath, RefusesASymbolicLinkAtTheEndAndInTheMiddle) {
 }
 
 TEST_F(OpenBeneath, RefusesWhatIsMountedInside) {
-  if (!test::is_root()) return test::skip("mounting needs root");
+  if (const auto why = test::cannot_mount(); !why.empty()) return test::skip(why);
   EXPECT_EQ(test::in_private_mounts([&]() -> std::string {
               const std::string where = tree_ / "root/a/b";
               if (::mount("tmpfs", where.c_str(), "tmpfs", 0, nullptr) != 0) return "mount failed";

@@ -207,7 +207,7 @@ TEST_F(MadeGroups, AreNotOpenedThroughPathsThatLeaveTheHierarchy) {
 }
 
 TEST_F(MadeGroups, AreNotWhatIsMountedOverThem) {
-  if (!test::is_root()) return test::skip("mounting needs root");
+  if (const auto why = test::cannot_mount(); !why.empty()) return test::skip(why);
   EXPECT_EQ(test::in_private_mounts([&]() -> std::string {
               const std::string over = machine_.cgroup("memory/a/only");
               if (::mount("tmpfs", over.c_str(), "tmpfs", 0, nullptr) != 0) return "mount failed";
