@@ -200,7 +200,7 @@ Status RootReader::read(NumaStat& out) const {
   std::uint32_t at = 0;
   for (std::size_t row = 0; row < rows; ++row) {
     const std::string_view name = v1 ? v1_names[row] : v2_names[row];
-    std::copy(name.begin(), name.end(), out.text_.begin() + at);
+    std::copy(name.begin(), name.end(), out.text_.data() + at);
     std::uint64_t total = 0;
     for (std::size_t i = 0; i < count; ++i) total += out.values_[row * count + i].value;
     out.rows_.push_back({at, static_cast<std::uint32_t>(name.size()), total, row * count, count});

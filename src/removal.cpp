@@ -235,7 +235,8 @@ Result<Removed> Group::remove(const Removal& how) const {
     if (!status) {
       if (out.directories != 0) {
         status.error().hint += (status.error().hint.empty() ? "" : "; ") +
-                               counted(out.directories, "directory was", "directories were") +
+                               counted(static_cast<std::size_t>(out.directories), "directory was",
+                                       "directories were") +
                                " removed before";
       }
       return fail(std::move(status.error()));

@@ -25,13 +25,13 @@
 #include "metrics_server.hpp"
 #include "mitigation_run.hpp"
 #include "notify.hpp"
+#include "timespec.hpp"
 
 namespace cgctl::tool {
 namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
-using std::chrono::seconds;
 
 /// Becomes readable when something happens, until it is cleared.
 class Waitable {
@@ -62,8 +62,7 @@ class Alarm : public Waitable {
  public:
   Alarm() : Waitable(::timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)) {}
   void set(nanoseconds at) const {
-    const auto whole = std::chrono::duration_cast<seconds>(at);
-    const itimerspec when{{0, 0}, {whole.count(), (at - whole).count()}};
+    const itimerspec when{{0, 0}, to_timespec(at)};
     ::timerfd_settime(descriptor(), TFD_TIMER_ABSTIME, &when, nullptr);
   }
 };

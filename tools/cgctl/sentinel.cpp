@@ -14,6 +14,8 @@
 #include <thread>
 #include <utility>
 
+#include "timespec.hpp"
+
 namespace cgctl::tool {
 namespace {
 
@@ -30,8 +32,7 @@ nanoseconds monotonic() noexcept {
 
 /// Returns how late it woke up.
 nanoseconds sleep_until(nanoseconds deadline) noexcept {
-  const auto whole = std::chrono::duration_cast<seconds>(deadline);
-  const timespec until{whole.count(), (deadline - whole).count()};
+  const timespec until = to_timespec(deadline);
   while (::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) == EINTR) {
   }
   return std::max(monotonic() - deadline, nanoseconds::zero());

@@ -41,10 +41,10 @@ Result<Findings> find_out(const Host& host, const Options& options) {
   seen.residual = where->residual;
   seen.page_size = host.page_size();
   found.pins = mitigation::explain_pins(seen);
-  if (where->ancestors.size() > options.top) {
-    found.left_out = where->ancestors.size() - options.top;
-    where->ancestors.resize(options.top);
-  }
+  const auto shown =
+      static_cast<std::size_t>(std::min<std::uint64_t>(options.top, where->ancestors.size()));
+  found.left_out = where->ancestors.size() - shown;
+  where->ancestors.resize(shown);
   found.where = std::move(*where);
   return found;
 }
