@@ -1,0 +1,113 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "scenarios.hpp"
+
+#include <initializer_list>
+
+namespace cgctl::faults {
+namespace {
+
+using Arguments = std::vector<std::string>;
+
+constexpr std::initializer_list<const char*> trees = {
+    "linux-6.18-hybrid/2-zombies", "linux-5.4-v1-numa2/2-zombies", "linux-6.12-v2-numa2/2-zombies"};
+
+/// What is read of each captured tree.
+void add_reads(std::vector<Scenario>& out) {
+  const std::initializer_list<std::pair<const char*, Arguments>> commands = {
+      {"info", {"info"}},
+      {"info --json", {"info", "--json"}},
+      {"ls", {"ls"}},
+      {"zombies", {"zombies"}},
+      {"zombies --json", {"zombies", "--json"}},
+      {"snapshot", {"snapshot", "/"}},
+      {"snapshot --json", {"--json", "snapshot", "/"}},
+      {"numa-stat", {"numa-stat"}},
+      {"pressure", {"pressure"}},
+      {"metrics", {"metrics", "--state-dir", "@T/state"}},
+      {"doctor", {"doctor"}},
+      {"doctor --json", {"doctor", "--json"}},
+      {"mitigate --dry-run",
+       {"mitigate", "--once", "--dry-run", "--read-cost-limit", "1h", "--high", "20", "--state-dir",
+        "@T/state"}},
+  };
+  for (const char* const tree : trees) {
+    const std::string version = std::string(tree).substr(0, std::string(tree).find('/'));
+    for (const auto& [name, arguments] : commands) {
+      out.push_back({std::string(name) + " on " + version, tree, arguments});
+    }
+  }
+  const char* const v1 = "linux-5.4-v1-numa2/2-zombies";
+  const char* const v2 = "linux-6.12-v2-numa2/2-zombies";
+  out.push_back({"cpu on v1", v1, {"cpu", "/kubepods/pod-a"}});
+  out.push_back({"memory on v1", v1, {"memory", "/kubepods/pod-a"}});
+  out.push_back({"numa-stat PATH on v1", v1, {"numa-stat", "/kubepods/pod-a", "--budget", "1s"}});
+  out.push_back({"cpu on v2", v2, {"cpu", "/kubepods.slice/pod-a"}});
+  out.push_back({"memory on v2", v2, {"memory", "/kubepods.slice/pod-a"}});
+  out.push_back({"memory --json on v2", v2, {"--json", "memory", "/kubepods.slice/pod-a"}});
+  out.push_back({"pressure PATH on v2", v2, {"pressure", "/kubepods.slice/pod-a"}});
+  out.push_back(
+      {"stat on v2", v2, {"stat", "--watch", "1ms", "--count", "2", "/kubepods.slice/pod-a"}});
+}
+
+constexpr const char* tree_file = R"(group @S/a {
+  cpu { cpu.shares = 700; }
+  memory { memory.limit_in_bytes = 33554432; }
+}
+group @S/new {
+  cpu { cpu.shares = 300; }
+}
+group @S/new/deep {
+  memory { memory.limit_in_bytes = 16777216; }
+}
+)";
+
+void add_reads_of_this_host(std::vector<Scenario>& out) {
+  out.push_back({"ls @G", "", {"ls", "@G"}});
+  out.push_back(
+      {"get", "", {"get", "@G/a", "cpu.shares", "memory.limit_in_bytes", "cgroup.procs"}});
+  out.push_back({"get --json", "", {"--json", "get", "@G/a", "cpu.shares", "pids.max"}});
+  out.push_back({"snapshot @G", "", {"snapshot", "@G"}});
+  out.push_back({"cpu", "", {"cpu", "@G/a"}});
+  out.push_back({"memory", "", {"memory", "@G/a"}});
+  out.push_back({"stat", "", {"stat", "--watch", "1ms", "--count", "2", "@G/a"}});
+  out.push_back({"numa-stat", "", {"numa-stat", "@G/a"}});
+  out.push_back({"pressure", "", {"pressure", "@G/a"}});
+  out.push_back({"apply --plan", "", {"apply", "--plan", "@T/tree"}, {{"tree", tree_file}}});
+}
+
+void add_writes(std::vector<Scenario>& out) {
+  out.push_back({"create", "", {"create", "@G/new/deep"}});
+  out.push_back({"create -c", "", {"create", "-c", "cpu,memory", "@G/new"}});
+  out.push_back({"delete", "", {"delete", "@G/c"}, {}, true});
+  out.push_back({"delete -r --kill", "", {"delete", "-r", "--kill", "@G/a"}, {}, true});
+  out.push_back({"delete --empty-first", "", {"delete", "--empty-first", "@G/c"}, {}, true});
+  out.push_back({"move", "", {"move", "@G/c", "@P"}});
+  out.push_back({"set", "", {"set", "@G/a", "cpu.shares=300", "memory.swappiness=20"}});
+  out.push_back({"cpu --cpus", "", {"cpu", "@G/a", "--cpus", "0.25", "--period", "50ms"}});
+  out.push_back({"memory --max", "", {"memory", "@G/a", "--max", "32M", "--low", "16M"}});
+  out.push_back({"apply", "", {"apply", "@T/tree"}, {{"tree", tree_file}}});
+  out.push_back(
+      {"apply --prune", "", {"apply", "--prune", "@T/tree"}, {{"tree", tree_file}}, true});
+  out.push_back({"run", "", {"run", "--below", "@G", "--", "true"}});
+  out.push_back({"run with limits",
+                 "",
+                 {"run", "--below", "@G", "--cpus", "0.5", "--max", "64M", "--report", "--", "sh",
+                  "-c", "echo out; exit 5"}});
+  out.push_back({"run --init", "", {"run", "--init", "@G/new", "--", "sh", "-c", "sleep 9 &"}});
+  out.push_back({"metrics -o",
+                 "linux-6.18-hybrid/2-zombies",
+                 {"metrics", "--state-dir", "@T/state", "-o", "@T/cgctl.prom"}});
+}
+
+}  // namespace
+
+std::vector<Scenario> all_scenarios() {
+  std::vector<Scenario> out;
+  add_reads(out);
+  add_reads_of_this_host(out);
+  add_writes(out);
+  return out;
+}
+
+}  // namespace cgctl::faults

@@ -1,0 +1,302 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+//
+// Stands between the command and the C library: the linker sends each call named in CMakeLists.txt
+// to a __wrap_ function here, which makes the call or fails it. Two variables of the environment
+// direct this:
+//   CGCTL_FAULT=STRAND:NUMBER:ERRNO  fails call NUMBER of a strand with ERRNO; without it no call
+//                                    fails and all of them are recorded
+//   CGCTL_FAULT_LOG=DESCRIPTOR       takes a line "STRAND NUMBER CALL WHERE" for the call that
+//                                    failed, or for each recorded one
+// A strand is a process or a thread: 0 is the main one, 1 the first that the command makes.
+#include <dirent.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+extern "C" ssize_t __real_write(int, const void*, size_t);
+
+namespace {
+
+/// The number of strands so far, in memory that processes share.
+std::atomic<unsigned>* strands = nullptr;
+std::atomic<int> log_descriptor{-1};
+bool recording = false;
+unsigned struck_strand = 0;
+unsigned struck_number = 0;
+int struck_errno = 0;
+
+struct Strand {
+  bool known = false;
+  unsigned id = 0;
+  unsigned calls = 0;
+};
+thread_local Strand strand;
+
+void begin() __attribute__((constructor));
+void begin() {
+  void* const shared = ::mmap(nullptr, sizeof(std::atomic<unsigned>), PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (shared == MAP_FAILED) return;
+  const char* const descriptor = std::getenv("CGCTL_FAULT_LOG");
+  if (descriptor != nullptr) log_descriptor = std::atoi(descriptor);
+  const char* const fault = std::getenv("CGCTL_FAULT");
+  recording = fault == nullptr ||
+              std::sscanf(fault, "%u:%u:%d", &struck_strand, &struck_number, &struck_errno) != 3;
+  ::unsetenv("CGCTL_FAULT");
+  ::unsetenv("CGCTL_FAULT_LOG");
+  if (log_descriptor >= 0) ::syscall(SYS_fcntl, log_descriptor.load(), F_SETFD, FD_CLOEXEC);
+  strand.known = true;
+  strands = new (shared) std::atomic<unsigned>(0);
+}
+
+void tell(const char* call, int fd, const char* path) {
+  std::array<char, 512> where{};
+  if (path == nullptr && fd >= 0) {
+    std::array<char, 64> link{};
+    std::snprintf(link.data(), link.size(), "/proc/self/fd/%d", fd);
+    (void)!::syscall(SYS_readlinkat, AT_FDCWD, link.data(), where.data(), where.size() - 1);
+    path = where.data();
+  }
+  std::array<char, 768> line{};
+  const int size = std::snprintf(line.data(), line.size(), "%u %u %s %.600s\n", strand.id,
+                                 strand.calls, call, path == nullptr ? "" : path);
+  if (size > 0) {
+    (void)!__real_write(log_descriptor, line.data(), static_cast<std::size_t>(size));
+  }
+}
+
+/// True if this call is the one to fail; then errno is set.
+bool struck(const char* call, int fd, const char* path = nullptr) {
+  if (strands == nullptr) return false;
+  if (!strand.known) {
+    strand.known = true;
+    strand.id = ++*strands;
+  }
+  ++strand.calls;
+  const bool strike = !recording && strand.id == struck_strand && strand.calls == struck_number;
+  if (!recording && !strike) return false;
+  if (log_descriptor >= 0) {
+    const int before = errno;
+    tell(call, fd, path);
+    errno = before;
+  }
+  if (strike) errno = struck_errno;
+  return strike;
+}
+
+bool struck(const char* call, const char* path) { return struck(call, -1, path); }
+
+/// Called where a process may be about to be doubled; the result is the strand of the new one.
+unsigned next_strand() { return strands == nullptr ? 0 : ++*strands; }
+
+void become(unsigned id) { strand = {true, id, 0}; }
+
+}  // namespace
+
+// NAME(PARAMETERS) that fails with -1: WRAP(result, name, fd, path, (parameters), (arguments)).
+#define WRAP(result, name, fd, path, parameters, arguments)      \
+  result __real_##name parameters;                               \
+  result __wrap_##name parameters;                               \
+  result __wrap_##name parameters {                              \
+    if (struck(#name, fd, path)) return static_cast<result>(-1); \
+    return __real_##name arguments;                              \
+  }
+// The same for functions that fail with a null pointer.
+#define WRAP_POINTER(result, name, fd, path, parameters, arguments) \
+  result __real_##name parameters;                                  \
+  result __wrap_##name parameters;                                  \
+  result __wrap_##name parameters {                                 \
+    if (struck(#name, fd, path)) return nullptr;                    \
+    return __real_##name arguments;                                 \
+  }
+
+extern "C" {
+
+int __real_open(const char* path, int flags, ...);
+int __wrap_open(const char* path, int flags, mode_t mode);
+int __wrap_open(const char* path, int flags, mode_t mode) {
+  if (struck((flags & O_CREAT) != 0 ? "open(O_CREAT)" : "open", path)) return -1;
+  return __real_open(path, flags, mode);
+}
+
+int __real_openat(int directory, const char* path, int flags, ...);
+int __wrap_openat(int directory, const char* path, int flags, mode_t mode);
+int __wrap_openat(int directory, const char* path, int flags, mode_t mode) {
+  if (struck((flags & O_CREAT) != 0 ? "openat(O_CREAT)" : "openat", path)) return -1;
+  return __real_openat(directory, path, flags, mode);
+}
+
+pid_t __real_fork();
+pid_t __wrap_fork();
+pid_t __wrap_fork() {
+  if (struck("fork", -1)) return -1;
+  const unsigned id = next_strand();
+  const pid_t child = __real_fork();
+  if (child == 0) become(id);
+  return child;
+}
+
+/// The name of a system call that the command makes by its number; null for others.
+static const char* name_of(long number) {
+  switch (number) {
+    case SYS_openat2:
+      return "openat2";
+    case SYS_getdents64:
+      return "getdents64";
+    case SYS_clone3:
+      return "clone3";
+    case SYS_pidfd_open:
+      return "pidfd_open";
+    case SYS_get_mempolicy:
+      return "get_mempolicy";
+    case SYS_migrate_pages:
+      return "migrate_pages";
+    default:
+      return nullptr;
+  }
+}
+
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f);
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f) {
+  const char* const name = name_of(number);
+  const bool at = number == SYS_openat2;
+  if (name != nullptr && struck(name, number == SYS_getdents64 ? static_cast<int>(a) : -1,
+                                at ? reinterpret_cast<const char*>(b) : nullptr)) {
+    return -1;
+  }
+  const unsigned id = number == SYS_clone3 ? next_strand() : 0;
+  const long result = __real_syscall(number, a, b, c, d, e, f);
+  if (number == SYS_clone3 && result == 0) become(id);
+  return result;
+}
+
+int __real_pthread_create(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+int __wrap_pthread_create(pthread_t* out, const pthread_attr_t* how, void* (*work)(void*),
+                          void* argument);
+int __wrap_pthread_create(pthread_t* out, const pthread_attr_t* how, void* (*work)(void*),
+                          void* argument) {
+  if (struck("pthread_create", -1)) return errno;
+  return __real_pthread_create(out, how, work, argument);
+}
+
+/// What is buffered is written all the same, as where the kernel took it and failed afterwards.
+int __real_fclose(FILE*);
+int __wrap_fclose(FILE* file);
+int __wrap_fclose(FILE* file) {
+  const bool fails = struck("fclose", ::fileno(file));
+  const int reason = errno;
+  const int result = __real_fclose(file);
+  if (!fails) return result;
+  errno = reason;
+  return EOF;
+}
+
+// Only a call that waits is interrupted.
+pid_t __real_waitpid(pid_t, int*, int);
+pid_t __wrap_waitpid(pid_t process, int* status, int how);
+pid_t __wrap_waitpid(pid_t process, int* status, int how) {
+  if (struck((how & WNOHANG) != 0 ? "waitpid(WNOHANG)" : "waitpid", -1)) return -1;
+  return __real_waitpid(process, status, how);
+}
+
+// glob() tells its failures by numbers of its own.
+int __real_glob(const char*, int, int (*)(const char*, int), glob_t*);
+int __wrap_glob(const char* pattern, int flags, int (*on_error)(const char*, int), glob_t* out);
+int __wrap_glob(const char* pattern, int flags, int (*on_error)(const char*, int), glob_t* out) {
+  if (struck("glob", pattern)) {
+    *out = {};
+    return errno == ENOMEM ? GLOB_NOSPACE : GLOB_ABORTED;
+  }
+  return __real_glob(pattern, flags, on_error, out);
+}
+
+WRAP(int, access, -1, path, (const char* path, int mode), (path, mode))
+WRAP(int, accept4, fd, nullptr, (int fd, sockaddr* a, socklen_t* n, int flags), (fd, a, n, flags))
+WRAP(int, bind, fd, nullptr, (int fd, const sockaddr* a, socklen_t n), (fd, a, n))
+WRAP(int, chmod, -1, path, (const char* path, mode_t mode), (path, mode))
+WRAP(int, connect, fd, nullptr, (int fd, const sockaddr* a, socklen_t n), (fd, a, n))
+WRAP(int, eventfd, -1, nullptr, (unsigned count, int flags), (count, flags))
+WRAP(int, execvp, -1, path, (const char* path, char* const* arguments), (path, arguments))
+WRAP(int, fchmod, fd, nullptr, (int fd, mode_t mode), (fd, mode))
+WRAP(int, fchmodat, fd, path, (int fd, const char* path, mode_t mode, int flags),
+     (fd, path, mode, flags))
+WRAP(int, fchownat, fd, path, (int fd, const char* path, uid_t user, gid_t group, int flags),
+     (fd, path, user, group, flags))
+WRAP(int, fdatasync, fd, nullptr, (int fd), (fd))
+WRAP(int, fflush, file == nullptr ? -1 : ::fileno(file), nullptr, (FILE * file), (file))
+WRAP(int, flock, fd, nullptr, (int fd, int operation), (fd, operation))
+WRAP(int, fstat, fd, nullptr, (int fd, struct stat* out), (fd, out))
+WRAP(int, fstatat, fd, path, (int fd, const char* path, struct stat* out, int flags),
+     (fd, path, out, flags))
+WRAP(int, fstatfs, fd, nullptr, (int fd, struct statfs* out), (fd, out))
+WRAP(int, fsync, fd, nullptr, (int fd), (fd))
+WRAP(int, inotify_add_watch, fd, path, (int fd, const char* path, uint32_t mask), (fd, path, mask))
+WRAP(int, inotify_init1, -1, nullptr, (int flags), (flags))
+WRAP(int, kill, -1, nullptr, (pid_t process, int signal), (process, signal))
+WRAP(int, listen, fd, nullptr, (int fd, int waiting), (fd, waiting))
+WRAP(int, lstat, -1, path, (const char* path, struct stat* out), (path, out))
+WRAP(int, memfd_create, -1, name, (const char* name, unsigned flags), (name, flags))
+WRAP(int, mkdir, -1, path, (const char* path, mode_t mode), (path, mode))
+WRAP(int, mkdirat, fd, path, (int fd, const char* path, mode_t mode), (fd, path, mode))
+WRAP(int, pipe2, -1, nullptr, (int* ends, int flags), (ends, flags))
+WRAP(int, poll, -1, nullptr, (pollfd * watched, nfds_t count, int timeout),
+     (watched, count, timeout))
+WRAP(ssize_t, pread, fd, nullptr, (int fd, void* out, size_t size, off_t offset),
+     (fd, out, size, offset))
+WRAP(ssize_t, read, fd, nullptr, (int fd, void* out, size_t size), (fd, out, size))
+WRAP(ssize_t, readlink, -1, path, (const char* path, char* out, size_t size), (path, out, size))
+WRAP(ssize_t, recv, fd, nullptr, (int fd, void* out, size_t size, int flags),
+     (fd, out, size, flags))
+WRAP(int, rename, -1, from, (const char* from, const char* to), (from, to))
+WRAP(int, rmdir, -1, path, (const char* path), (path))
+WRAP(int, sched_setaffinity, -1, nullptr, (pid_t process, size_t size, const cpu_set_t* set),
+     (process, size, set))
+WRAP(int, sched_setscheduler, -1, nullptr, (pid_t process, int policy, const sched_param* how),
+     (process, policy, how))
+WRAP(ssize_t, send, fd, nullptr, (int fd, const void* data, size_t size, int flags),
+     (fd, data, size, flags))
+WRAP(ssize_t, sendto, fd, nullptr,
+     (int fd, const void* data, size_t size, int flags, const sockaddr* to, socklen_t n),
+     (fd, data, size, flags, to, n))
+WRAP(int, signalfd, fd, nullptr, (int fd, const sigset_t* set, int flags), (fd, set, flags))
+WRAP(int, socket, -1, nullptr, (int family, int type, int protocol), (family, type, protocol))
+WRAP(int, stat, -1, path, (const char* path, struct stat* out), (path, out))
+WRAP(int, syncfs, fd, nullptr, (int fd), (fd))
+WRAP(int, timerfd_create, -1, nullptr, (clockid_t clock, int flags), (clock, flags))
+WRAP(int, timerfd_settime, fd, nullptr,
+     (int fd, int flags, const itimerspec* when, itimerspec* before), (fd, flags, when, before))
+WRAP(int, unlink, -1, path, (const char* path), (path))
+WRAP(int, unlinkat, fd, path, (int fd, const char* path, int flags), (fd, path, flags))
+WRAP(ssize_t, write, fd, nullptr, (int fd, const void* data, size_t size), (fd, data, size))
+
+WRAP_POINTER(DIR*, fdopendir, fd, nullptr, (int fd), (fd))
+WRAP_POINTER(DIR*, opendir, -1, path, (const char* path), (path))
+WRAP_POINTER(dirent*, readdir, ::dirfd(list), nullptr, (DIR * list), (list))
+WRAP_POINTER(FILE*, fopen, -1, path, (const char* path, const char* mode), (path, mode))
+
+}  // extern "C"
