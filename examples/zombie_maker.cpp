@@ -157,7 +157,6 @@ Result<ZombieMaker> ZombieMaker::open(const Host& host, Pin pin, const std::stri
 }
 
 int ZombieMaker::child_main(std::uint64_t first, std::uint64_t count, int report) const {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   const std::string home = group_directory_ + "/home";
   int error = 0;
   for (std::uint64_t i = first; error == 0 && i < first + count; ++i) {
@@ -180,9 +179,13 @@ Status ZombieMaker::make(std::uint64_t count) {
     return fail(fs::system_error("make zombies", group_, errno));
   const UniqueFd reading(ends[0]);
   UniqueFd writing(ends[1]);
+  const pid_t parent = ::getpid();
   const pid_t child = ::fork();
   if (child < 0) return fail(fs::system_error("make zombies", group_, errno));
-  if (child == 0) ::_exit(child_main(made_, count, writing.get()));
+  if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::_exit(::getppid() == parent ? child_main(made_, count, writing.get()) : ESRCH);
+  }
   writing.reset();
   holders_.push_back(child);
   made_ += count;

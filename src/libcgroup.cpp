@@ -6,6 +6,7 @@
 #include <libcgroup.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include <cstdarg>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <map>
 #include <mutex>
@@ -23,6 +25,7 @@
 #include <set>
 #include <utility>
 
+#include "blocked_signals.hpp"
 #include "cgctl/detail/sys.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
@@ -55,12 +58,21 @@ tl::unexpected<Error> refuse(std::string path, std::string reason) {
 
 // ---- rules ----
 
+/// Ends the child when its parent does. A parent that ended before the prctl(2) sends no signal.
+void end_with(pid_t parent) noexcept {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(1);
+}
+
 /// A child that does nothing until it is killed, for the rules engine to move.
 class StandIn {
  public:
-  StandIn() : pid_(::fork()) {
+  StandIn() {
+    const pid_t parent = ::getpid();
+    const cgctl::detail::BlockedSignals blocked;
+    pid_ = ::fork();
     if (pid_ != 0) return;
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    end_with(parent);
     for (;;) ::pause();
   }
   StandIn(const StandIn&) = delete;
@@ -74,7 +86,7 @@ class StandIn {
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
 
  private:
-  pid_t pid_;
+  pid_t pid_ = -1;
 };
 
 /// Where a process is, by hierarchy of the host.
@@ -201,19 +213,86 @@ Result<Identity> identity_of(const Host& host, pid_t process) {
 /// By default libcgroup's log goes to standard output.
 void log_nothing(void* /*data*/, int /*level*/, const char* /*format*/, va_list /*arguments*/) {}
 
-/// The engine's part; the caller has the lock.
-Status apply_rule(const Identity& identity, pid_t process) {
+constexpr const char* rules_file = "/etc/cgrules.conf";
+constexpr const char* templates_file = "/etc/cgconfig.conf";
+
+/// The answer of libcgroup's rules engine.
+struct Answer {
+  bool initialised;
+  int code;
+  int os_errno;
+};
+
+Answer ask_engine(const Identity& identity, pid_t process) {
   ::cgroup_set_logger(log_nothing, CGROUP_LOG_ERROR, nullptr);
-  if (const int code = ::cgroup_init(); code != 0) return fail(failed(code, "classify", {}));
+  if (const int code = ::cgroup_init(); code != 0) return {false, code, ::cgroup_get_last_errno()};
   const int code = ::cgroup_change_cgroup_flags(identity.user, identity.group,
                                                 identity.name.c_str(), process, 0);
-  if (code == 0) return {};
-  Error error = failed(code, "classify", identity.shown);
-  if (code == ECGROUPPARSEFAIL) {
-    constexpr const char* rules = "/etc/cgrules.conf";
-    error.path = rules;
+  return {true, code, ::cgroup_get_last_errno()};
+}
+
+/// In a child: asks the engine and writes its answer to a pipe. An expected crash leaves no core.
+[[noreturn]] void serve(const Identity& identity, pid_t process, pid_t parent, int pipe) {
+  end_with(parent);
+  const ::rlimit no_core{0, 0};
+  ::setrlimit(RLIMIT_CORE, &no_core);
+  const Answer answer = ask_engine(identity, process);
+  ::_exit(::write(pipe, &answer, sizeof answer) == sizeof answer ? 0 : 1);
+}
+
+/// The error for a child that ended without an answer.
+Error crashed(const Identity& identity, int status) {
+  const std::string how = WIFSIGNALED(status) ? ::strsignal(WTERMSIG(status)) : "no answer";
+  Error error = Error::make(errc::system, "classify", identity.shown,
+                            "libcgroup's rules engine crashed (" + how + ")",
+                            "see cgrules.conf(5) for the rule of this process");
+  if (::access(templates_file, F_OK) != 0) {
+    error.hint = std::string("a rule with %u, %g, %p or the like needs ") + templates_file +
+                 ": libcgroup crashes without one; create it, an empty file will do";
+  }
+  return error;
+}
+
+/// Asks the rules engine in a child, since libcgroup 2.0.2 crashes on some legal rules.
+Result<Answer> ask_engine_apart(const Identity& identity, pid_t process) {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail(Error::system("pipe", {}, errno));
+  const UniqueFd reading(ends[0]);
+  UniqueFd writing(ends[1]);
+  const pid_t parent = ::getpid();
+  const cgctl::detail::BlockedSignals blocked;
+  const pid_t child = ::fork();
+  if (child < 0) return fail(Error::system("fork", {}, errno));
+  if (child == 0) serve(identity, process, parent, writing.get());
+  writing.reset();
+  Answer answer{};
+  ssize_t got = 0;
+  do {
+    got = ::read(reading.get(), &answer, sizeof answer);
+  } while (got < 0 && errno == EINTR);
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (got != sizeof answer) return fail(crashed(identity, status));
+  return answer;
+}
+
+/// The engine's part; the caller has the lock.
+Status apply_rule(const Identity& identity, pid_t process) {
+  const auto answer = ask_engine_apart(identity, process);
+  if (!answer) return fail(answer.error());
+  if (answer->code == 0) return {};
+  Error error = error_of(answer->code, answer->os_errno, "classify",
+                         answer->initialised ? identity.shown : std::string());
+  if (!answer->initialised) return fail(std::move(error));
+  if (answer->code == ECGROUPPARSEFAIL) {
+    error.path = rules_file;
     error.hint = "see cgrules.conf(5)";
-    if (::access(rules, F_OK) != 0) return fail(Error::system("read", rules, errno, error.hint));
+    if (::access(rules_file, F_OK) != 0) {
+      return fail(Error::system("read", rules_file, errno, error.hint));
+    }
+  } else if (answer->code == ECGROUPNOTALLOWED || answer->code == ECGROUPNOTOWNER) {
+    error.hint = "run as root: the rule's destination is another user's";
   } else if (error.hint.empty()) {
     error.hint = "does the rule's destination exist, with its controllers?";
   }
@@ -387,7 +466,6 @@ errc kind_of(int code) {
       return errc::unsupported;
     case ECGROUPNOTEXIST:
       return errc::vanished;
-    case ECGROUPNOTALLOWED:
     case ECGINVAL:
     case ECGMAXVALUESEXCEEDED:
     case ECGCONTROLLEREXISTS:

@@ -106,6 +106,7 @@ TEST_F(RealLibcgroup, MapsItsCodesToErrors) {
   EXPECT_EQ(kind(ECGROUPNOTEXIST), errc::vanished);
   EXPECT_EQ(kind(ECGROUPNOTMOUNTED), errc::unsupported);
   EXPECT_EQ(kind(ECGINVAL), errc::invalid_argument);
+  EXPECT_EQ(kind(ECGROUPNOTALLOWED), errc::system);
   EXPECT_EQ(kind(ECGROUPPARSEFAIL), errc::malformed);
   const Error other = libcgroup::error_of(ECGOTHER, EBUSY, "x", "/a");
   EXPECT_EQ(other.kind, errc::system);

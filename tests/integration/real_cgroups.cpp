@@ -179,9 +179,11 @@ Tenant::Tenant(const std::string& group, const std::function<int()>& work) {
   EXPECT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
   const UniqueFd reading(ends[0]);
   UniqueFd writing(ends[1]);
+  const pid_t parent = ::getpid();
   process_ = ::fork();
   if (process_ == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(1);
     int error = enter(group);
     if (error == 0) error = work();
     if (::write(writing.get(), &error, sizeof error) != sizeof error) ::_exit(1);

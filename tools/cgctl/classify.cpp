@@ -74,7 +74,9 @@ Exit run_classify(const Globals& globals, const Options& options) {
       continue;
     }
     if (options.all && moves.error().os_errno == ESRCH) continue;
-    exit = report(moves.error());
+    // The rules are at fault, never the command line.
+    (void)report(moves.error());
+    exit = Exit::failed;
     if (moves.error().kind == errc::unsupported || moves.error().kind == errc::malformed) break;
   }
   return exit;
