@@ -4,8 +4,11 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 
+#include "cgctl/error.hpp"
 #include "cgctl/pressure.hpp"
+#include "command.hpp"
 #include "json.hpp"
 
 /// Figures that more than one command shows.
@@ -15,5 +18,13 @@ namespace cgctl::tool {
 Json pressure_json(const std::optional<pressure::Pressure>& pressure);
 /// "some 1.5% full 0.2% of the last 10 s"
 std::string pressure_text(const pressure::Pressure& pressure);
+
+/// Returns a figure, or nothing; then warns, unless this kernel, mount or cgroup lacks the figure.
+template <class T>
+std::optional<T> value_or_warning(Result<T> result) {
+  if (result) return std::move(*result);
+  if (result.error().kind != errc::unsupported) warn(result.error().message());
+  return std::nullopt;
+}
 
 }  // namespace cgctl::tool

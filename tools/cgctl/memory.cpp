@@ -179,10 +179,8 @@ Result<Report> examine(const Group& group) {
   if (!stat) return fail(stat.error());
   report.stat = std::move(*stat);
   // The root of v2 has none.
-  if (const auto events = memory::events(group)) report.events = *events;
-  if (const auto found = pressure::read(group, pressure::Resource::memory)) {
-    report.pressure = *found;
-  }
+  report.events = value_or_warning(memory::events(group)).value_or(memory::Events{});
+  report.pressure = value_or_warning(pressure::read(group, pressure::Resource::memory));
   return report;
 }
 

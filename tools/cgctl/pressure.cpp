@@ -52,26 +52,31 @@ std::array<Entry, 3> read_all(const Place& place) {
            {Resource::io, pressure::read(place, Resource::io)}}};
 }
 
-/// One that is not there for all of them is the failure; one that a kernel lacks alone is unknown.
+/// Fails if all three are missing, or if one is there and cannot be read; one that the kernel lacks
+/// is left out.
 Exit show(const Globals& globals, const Json& path, const std::array<Entry, 3>& all) {
   Json json{{"path", path}};
   std::string text =
       fmt::format("{:<14}{:>8}{:>8}{:>8}   {}\n", "% of time", "avg10", "avg60", "avg300", "total");
   bool any = false;
+  Exit exit = Exit::done;
   for (const Entry& entry : all) {
     json[std::string(to_string(entry.resource))] = json_of(entry.pressure);
-    if (!entry.pressure) continue;
+    if (!entry.pressure) {
+      if (entry.pressure.error().kind != errc::unsupported) exit = report(entry.pressure.error());
+      continue;
+    }
     any = true;
     text += row(entry.resource, "some", entry.pressure->some);
     if (entry.pressure->full) text += row(entry.resource, "full", *entry.pressure->full);
   }
-  if (!any) return report(all.front().pressure.error());
+  if (!any) return exit == Exit::done ? report(all.front().pressure.error()) : exit;
   if (globals.format == Format::json) {
     print(globals, json);
   } else {
     print(globals, text);
   }
-  return Exit::done;
+  return exit;
 }
 
 Exit run_pressure(const Globals& globals, const Options& options) {

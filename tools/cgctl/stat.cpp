@@ -39,6 +39,7 @@ struct Sample {
   std::optional<pressure::Pressure> cpu_pressure;
   std::optional<pressure::Pressure> memory_pressure;
   std::optional<pressure::Pressure> io_pressure;
+  std::optional<Error> unread;  ///< the first of those that are there and could not be read
 };
 
 /// One of the cgroups named.
@@ -48,19 +49,20 @@ struct Target {
   Sample last;
 };
 
-template <class T>
-std::optional<T> value_of(Result<T> result) {
-  if (!result) return std::nullopt;
-  return std::move(*result);
-}
-
 Sample sample(const Group& group) {
   Sample sample;
+  const auto value_of =
+      [&sample](auto result) -> std::optional<typename decltype(result)::value_type> {
+    if (result) return std::move(*result);
+    if (result.error().kind != errc::unsupported && !sample.unread) sample.unread = result.error();
+    return std::nullopt;
+  };
   sample.at = Clock::now();
   sample.cpu = value_of(cpu::stat(group));
-  if (const auto state = cpu::Controller{group}.state()) sample.limit = state->bandwidth;
+  if (const auto state = value_of(cpu::Controller{group}.state())) sample.limit = state->bandwidth;
   sample.memory = value_of(memory::Controller{group}.state());
-  if (const auto stat = memory::stat(group); stat && sample.memory && sample.memory->usage) {
+  const auto stat = value_of(memory::stat(group));
+  if (stat && sample.memory && sample.memory->usage) {
     sample.working_set = memory::working_set(*sample.memory->usage, *stat);
   }
   sample.events = value_of(memory::events(group));
@@ -70,7 +72,15 @@ Sample sample(const Group& group) {
   return sample;
 }
 
-bool is_there(const Group& group) { return group.read("cgroup.procs").has_value(); }
+bool is_gone(const Group& group) {
+  const auto processes = group.read("cgroup.procs");
+  return !processes &&
+         (processes.error().kind == errc::vanished || processes.error().os_errno == ENOENT);
+}
+
+void warn_of_unread(const Sample& sample) {
+  if (sample.unread) warn(sample.unread->message());
+}
 
 cpu::Rates rates_between(const Sample& before, const Sample& after) {
   if (!before.cpu || !after.cpu) return {};
@@ -153,12 +163,13 @@ bool show_all(const Globals& globals, std::vector<Target>& targets) {
   for (Target& target : targets) {
     if (!target.group) continue;
     const Sample now = sample(*target.group);
-    if (!is_there(*target.group)) {
+    if (is_gone(*target.group)) {
       warn(fmt::format("stat {}: the cgroup is gone", target.path));
       target.group.reset();
       continue;
     }
     any = true;
+    warn_of_unread(now);
     if (globals.format == Format::json) {
       print(globals, json_of(target.path, target.last, now));
     } else {
@@ -179,7 +190,10 @@ Exit run_stat(const Globals& globals, const Options& options) {
     if (!group) return report(group.error());
     targets.push_back({group->path(), std::move(*group), {}});
   }
-  for (Target& target : targets) target.last = sample(*target.group);
+  for (Target& target : targets) {
+    target.last = sample(*target.group);
+    warn_of_unread(target.last);
+  }
   const nanoseconds interval = options.watch.value_or(std::chrono::seconds(1));
   const std::uint64_t rounds = options.watch ? options.count : 1;
   auto next = Clock::now();

@@ -22,7 +22,7 @@ void add_reads(std::vector<Scenario>& out) {
       {"zombies --json", {"zombies", "--json"}},
       {"snapshot", {"snapshot", "/"}},
       {"snapshot --json", {"--json", "snapshot", "/"}},
-      {"numa-stat", {"numa-stat"}},
+      {"numa-stat", {"numa-stat", "--budget", "1h"}},
       {"pressure", {"pressure"}},
       {"metrics", {"metrics", "--state-dir", "@T/state"}},
       {"doctor", {"doctor"}},
@@ -41,7 +41,7 @@ void add_reads(std::vector<Scenario>& out) {
   const char* const v2 = "linux-6.12-v2-numa2/2-zombies";
   out.push_back({"cpu on v1", v1, {"cpu", "/kubepods/pod-a"}});
   out.push_back({"memory on v1", v1, {"memory", "/kubepods/pod-a"}});
-  out.push_back({"numa-stat PATH on v1", v1, {"numa-stat", "/kubepods/pod-a", "--budget", "1s"}});
+  out.push_back({"numa-stat PATH on v1", v1, {"numa-stat", "/kubepods/pod-a", "--budget", "1h"}});
   out.push_back({"cpu on v2", v2, {"cpu", "/kubepods.slice/pod-a"}});
   out.push_back({"memory on v2", v2, {"memory", "/kubepods.slice/pod-a"}});
   out.push_back({"memory --json on v2", v2, {"--json", "memory", "/kubepods.slice/pod-a"}});
