@@ -57,11 +57,43 @@ Status write_control(int directory, const std::string& value, std::string_view s
   return fs::write_once(file->get(), value, shown);
 }
 
+/// True if the cgroup has processes and is an ordinary one. To enable a controller below such a
+/// cgroup fails with EBUSY, or, for a controller that threads can have, turns it into one of type
+/// "domain threaded" for good: its other children then take no process (cgroup-v2.rst, "Threads").
+Result<bool> is_occupied_domain(int directory, const std::string& shown) {
+  const auto type = fs::read_beneath(directory, "cgroup.type", fs::join(shown, "cgroup.type"));
+  // The root has no such file; no kernel before Linux 4.14 has it.
+  if (!type && type.error().os_errno == ENOENT) return false;
+  if (!type) return fail(type.error());
+  if (*type != "domain\n") return false;
+  const auto processes =
+      fs::read_beneath(directory, "cgroup.procs", fs::join(shown, "cgroup.procs"));
+  if (!processes) return fail(processes.error());
+  return !processes->empty();
+}
+
 /// Makes the directories of one path in one hierarchy.
 class Maker {
  public:
   Maker(const Hierarchy& hierarchy, std::vector<std::string> controllers)
       : hierarchy_(hierarchy), controllers_(std::move(controllers)) {}
+
+  /// Fails where make() would be refused, or would do harm, because a cgroup of the path has
+  /// processes of its own. Writes nothing.
+  [[nodiscard]] Status check(std::string_view path) const {
+    if (hierarchy_.version != Version::v2 || controllers_.empty()) return {};
+    for (std::size_t slash = path.find('/'); slash != std::string_view::npos;
+         slash = path.find('/', slash + 1)) {
+      const std::string_view above = path.substr(0, slash);
+      const std::string shown = fs::join(hierarchy_.mount_point, above);
+      const auto directory =
+          fs::open_beneath(hierarchy_.directory.get(), above, O_PATH | O_DIRECTORY, shown);
+      if (!directory && directory.error().os_errno == ENOENT) return {};
+      if (!directory) return fail(directory.error());
+      if (auto status = check_enabling(directory->get(), shown); !status) return status;
+    }
+    return {};
+  }
 
   /// `made` is complete when it fails, too.
   Status make(std::string_view path, std::vector<Made>& made) {
@@ -107,6 +139,19 @@ class Maker {
   }
 
  private:
+  [[nodiscard]] Status check_enabling(int directory, const std::string& shown) const {
+    const std::string control = fs::join(shown, "cgroup.subtree_control");
+    const auto enabled = fs::read_beneath(directory, "cgroup.subtree_control", control);
+    if (!enabled) return fail(enabled.error());
+    const auto missing = std::find_if(
+        controllers_.begin(), controllers_.end(),
+        [&](const std::string& controller) { return !parse::has_word(*enabled, controller); });
+    if (missing == controllers_.end()) return {};
+    const auto occupied = is_occupied_domain(directory, shown);
+    if (!occupied) return fail(occupied.error());
+    return *occupied ? fail(enable_error(shown, *missing, EBUSY)) : Status{};
+  }
+
   /// On v2: the wanted controllers for the cgroups below `directory`.
   Status enable(int directory, const std::string& shown, const std::string& path,
                 std::vector<Made>& made) {
@@ -182,6 +227,9 @@ Result<Group> make(const Host& host, std::string_view path, const Creation& how,
   }
   auto places = makers(host, how.controllers);
   if (!places) return fail(places.error());
+  for (const Maker& maker : *places) {
+    if (auto status = maker.check(*clean); !status) return fail(status.error());
+  }
   for (Maker& maker : *places) {
     if (auto status = maker.make(*clean, made); !status) return fail(status.error());
   }
@@ -207,6 +255,18 @@ Status undo(const Made& made) {
 }
 
 }  // namespace
+
+Status detail::check_creation(const Host& host, std::string_view path,
+                              const std::vector<std::string>& controllers) {
+  const auto clean = fs::clean_relative_path(path);
+  if (!clean) return fail(clean.error());
+  const auto places = makers(host, controllers);
+  if (!places) return fail(places.error());
+  for (const Maker& maker : *places) {
+    if (auto status = maker.check(*clean); !status) return status;
+  }
+  return {};
+}
 
 Status unmake(const std::vector<Made>& made) {
   Status status;

@@ -22,6 +22,11 @@ Error gone(const char* operation, std::string shown);
 /// tree, say, where directories and numbers of processes mean others'.
 Status require_cgroupfs(int directory, const char* operation, std::string_view shown);
 
+/// Fails where Group::create() would be refused on cgroup v2 because a cgroup above has processes
+/// of its own. Writes nothing.
+Status check_creation(const Host& host, std::string_view path,
+                      const std::vector<std::string>& controllers);
+
 /// The rule behind a failed write of `task` ("process 12") to a cgroup.procs, or to a file like it.
 Error attach_error(Error error, const std::string& task, Version version);
 

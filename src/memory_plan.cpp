@@ -101,6 +101,12 @@ std::string text_v2(const Limit& limit) {
 Status add_limits_v1(const State& now, const Change& wanted, Settings& out) {
   const Limit max = wanted.max.value_or(now.max.value_or(Limit{}));
   const bool write_memsw = wanted.swap_max || wanted.memsw_max;
+  if (wanted.swap_max && wanted.swap_max->bytes && !max.bytes) {
+    return refuse(errc::invalid_argument,
+                  "cgroup v1 limits swap only together with memory, and this cgroup has no memory "
+                  "limit: its swap would stay unlimited",
+                  "give a memory limit with it");
+  }
   const Limit memsw_before = now.memsw_max.value_or(Limit{});
   Limit memsw = wanted.memsw_max.value_or(memsw_before);
   if (wanted.swap_max) memsw = sum(max, *wanted.swap_max);

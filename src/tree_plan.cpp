@@ -16,6 +16,7 @@
 #include "cgctl/group.hpp"
 #include "cgctl/parse.hpp"
 #include "device_rules.hpp"
+#include "group_detail.hpp"
 #include "octal.hpp"
 #include "setting_conversion.hpp"
 #include "setting_files.hpp"
@@ -143,6 +144,10 @@ class Planner {
         if (status.error().path.empty()) status.error().path = path_;
         return status;
       }
+    }
+    if (!missing.empty()) {
+      auto status = cgctl::detail::check_creation(host_, path_, missing);
+      if (!status) return status;
     }
     if (auto status = add_permissions(cgroup.permissions, missing); !status) return status;
     add_creation(at, std::move(missing));

@@ -55,6 +55,33 @@ class LifecycleFaults : public ::testing::Test {
   Faults faults_;
 };
 
+/// What the kernel would make of the cgroup above:
+/// https://docs.kernel.org/admin-guide/cgroup-v2.html, "Threads".
+TEST_F(LifecycleFaults, NothingIsWrittenBelowACgroupWithProcessesOfItsOwn) {
+  test::put_file(machine_.cgroup("a/cgroup.type"), "domain\n");
+  test::put_file(machine_.cgroup("a/cgroup.procs"), "12\n");
+  test::put_file(machine_.cgroup("a/cgroup.subtree_control"), "\n");
+  for (const char* const controller : {"cpu", "memory"}) {
+    const auto refused = Group::create(host(), "/a/b/c", {{controller}, {}});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().os_errno, EBUSY);
+    EXPECT_THAT(refused.error().message(), HasSubstr("processes of its own"));
+    EXPECT_THAT(refused.error().path, ::testing::EndsWith("/a"));
+  }
+  EXPECT_EQ(faults_.calls(Call::write), 0U);
+  EXPECT_EQ(faults_.calls(Call::make_directory_at), 0U);
+}
+
+TEST_F(LifecycleFaults, ACgroupThatIsThreadedAlreadyOrHasTheControllerIsNoObstacle) {
+  test::put_file(machine_.cgroup("a/cgroup.procs"), "12\n");
+  test::put_file(machine_.cgroup("a/cgroup.type"), "domain threaded\n");
+  test::put_file(machine_.cgroup("a/cgroup.subtree_control"), "\n");
+  EXPECT_TRUE(Group::create(host(), "/a/b", {{"cpu"}, {}}));
+  test::put_file(machine_.cgroup("a/cgroup.type"), "domain\n");
+  test::put_file(machine_.cgroup("a/cgroup.subtree_control"), "cpu\n");
+  EXPECT_TRUE(Group::create(host(), "/a/c", {{"cpu"}, {}}));
+}
+
 struct Refusal {
   int os_errno;
   unsigned controller;  ///< the number of the one that is refused

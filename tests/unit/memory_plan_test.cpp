@@ -131,6 +131,18 @@ TEST(MemoryPlan, SwapAloneIsAddedToTheMemoryLimitOnV1) {
   EXPECT_EQ(planned(v1(none, none), change), "memory.memsw.limit_in_bytes=-1");
 }
 
+TEST(MemoryPlan, SwapIsNotLimitedOnV1WithoutAMemoryLimit) {
+  Change change;
+  for (const Limit swap : {Limit{0}, mib(1)}) {
+    change.swap_max = swap;
+    const auto refused = plan(v1(none, none), change);
+    ASSERT_TRUE(fails(refused, errc::invalid_argument));
+    EXPECT_EQ(refused.error().hint, "give a memory limit with it");
+  }
+  change.max = none;
+  EXPECT_TRUE(fails(plan(v1(mib(4), mib(8)), change), errc::invalid_argument));
+}
+
 TEST(MemoryPlan, OfMemoryAndSwapTogetherTheMemoryLimitIsTakenOnV2) {
   EXPECT_EQ(planned(v2(none), limits(mib(2), mib(3))),
             "memory.max=2097152 memory.swap.max=1048576");
