@@ -25,9 +25,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-/// The child's verdict, or nothing when the deadline comes first. A child that dies without one
-/// closes the pipe.
-enum class Verdict { delivered, none, late, cancelled };
+/// How the wait for the child's verdict ended. A child that dies without one closes the pipe. Where
+/// the pipe could not be read, `verdict` is the reason.
+enum class Verdict { delivered, none, late, cancelled, unread };
 
 Verdict wait_for(int fd, int stop, Clock::time_point deadline, int& verdict) {
   for (;;) {
@@ -38,11 +38,18 @@ Verdict wait_for(int fd, int stop, Clock::time_point deadline, int& verdict) {
     const int ready =
         ::poll(watched.data(), watched.size(), static_cast<int>(std::min(left, longest).count()));
     if (ready < 0 && errno == EINTR) continue;
-    if (ready < 0) return Verdict::none;
+    if (ready < 0) {
+      verdict = errno;
+      return Verdict::unread;
+    }
     if (ready == 0) continue;
     if (watched[0].revents == 0) return Verdict::cancelled;
     const ssize_t got = ::read(fd, &verdict, sizeof verdict);
     if (got < 0 && errno == EINTR) continue;
+    if (got < 0) {
+      verdict = errno;
+      return Verdict::unread;
+    }
     return got == sizeof verdict ? Verdict::delivered : Verdict::none;
   }
 }
@@ -98,7 +105,7 @@ Result<std::chrono::nanoseconds> run_isolated(const std::function<int()>& work,
   int verdict = 0;
   const Verdict outcome = wait_for(reading.get(), how.stop, start + how.deadline, verdict);
   const auto took = Clock::now() - start;
-  if (outcome == Verdict::late || outcome == Verdict::cancelled) ::kill(child, SIGKILL);
+  if (outcome != Verdict::delivered && outcome != Verdict::none) ::kill(child, SIGKILL);
   reap(child, outcome == Verdict::cancelled ? milliseconds(200) : milliseconds(1000));
   switch (outcome) {
     case Verdict::late:
@@ -111,6 +118,7 @@ Result<std::chrono::nanoseconds> run_isolated(const std::function<int()>& work,
     case Verdict::none:
       return fail(Error::make(errc::system, how.operation, how.path,
                               "the process that did it died without an answer"));
+    case Verdict::unread:
     case Verdict::delivered:
       break;
   }

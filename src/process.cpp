@@ -120,12 +120,15 @@ Error attach_failure(const Group& group, const Group::Place& place, int os_errno
                               place.hierarchy->version);
 }
 
-/// Whether the child has said something, or has become the program, before `stop` was readable.
+/// True if the child has said something, or has become the program, before `stop` was readable; and
+/// if poll(2) fails: then the pipe is read without a look at `stop`.
 bool heard(int pipe, int stop) noexcept {
   std::array<pollfd, 2> watched{{{pipe, POLLIN, 0}, {stop, POLLIN, 0}}};
-  while (::poll(watched.data(), watched.size(), -1) < 0 && errno == EINTR) {
-  }
-  return watched[0].revents != 0;
+  int ready = 0;
+  do {
+    ready = ::poll(watched.data(), watched.size(), -1);
+  } while (ready < 0 && errno == EINTR);
+  return ready < 0 || watched[0].revents != 0;
 }
 
 bool reaped_soon(pid_t child) noexcept {
@@ -166,8 +169,12 @@ Result<Child> confirmed(const Group& group, const Command& command, const Start&
     got = ::read(pipe, &failure, sizeof failure);
   } while (got < 0 && errno == EINTR);
   if (got == 0) return child;
+  const int reason = errno;
+  // Whether the program has begun is not known then.
+  if (got < 0) ::kill(child.pid, SIGKILL);
   while (::waitpid(child.pid, nullptr, 0) < 0 && errno == EINTR) {
   }
+  if (got < 0) return fail(Error::system("execute", command.arguments.front(), reason));
   if (failure.door != program) {
     const auto number = static_cast<std::size_t>(failure.door);
     return fail(attach_failure(group, *start.doors[number].place, failure.os_errno));

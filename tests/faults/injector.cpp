@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -134,19 +135,30 @@ void become(unsigned id) { strand = {true, id, 0}; }
     return __real_##name arguments;                                 \
   }
 
+/// A directory's cgroup may be gone, the directory is opened all the same: no ENODEV.
+static const char* name_of_open(const char* name, const char* creating, const char* directory,
+                                std::uint64_t flags) {
+  if ((flags & O_CREAT) != 0) return creating;
+  return (flags & (O_DIRECTORY | O_PATH)) != 0 ? directory : name;
+}
+
 extern "C" {
 
 int __real_open(const char* path, int flags, ...);
 int __wrap_open(const char* path, int flags, mode_t mode);
 int __wrap_open(const char* path, int flags, mode_t mode) {
-  if (struck((flags & O_CREAT) != 0 ? "open(O_CREAT)" : "open", path)) return -1;
+  const auto bits = static_cast<unsigned>(flags);
+  if (struck(name_of_open("open", "open(O_CREAT)", "open(O_DIRECTORY)", bits), path)) return -1;
   return __real_open(path, flags, mode);
 }
 
 int __real_openat(int directory, const char* path, int flags, ...);
 int __wrap_openat(int directory, const char* path, int flags, mode_t mode);
 int __wrap_openat(int directory, const char* path, int flags, mode_t mode) {
-  if (struck((flags & O_CREAT) != 0 ? "openat(O_CREAT)" : "openat", path)) return -1;
+  const auto bits = static_cast<unsigned>(flags);
+  if (struck(name_of_open("openat", "openat(O_CREAT)", "openat(O_DIRECTORY)", bits), path)) {
+    return -1;
+  }
   return __real_openat(directory, path, flags, mode);
 }
 
@@ -161,10 +173,11 @@ pid_t __wrap_fork() {
 }
 
 /// The name of a system call that the command makes by its number; null for others.
-static const char* name_of(long number) {
+static const char* name_of(long number, long how) {
   switch (number) {
     case SYS_openat2:
-      return "openat2";
+      return name_of_open("openat2", "openat2(O_CREAT)", "openat2(O_DIRECTORY)",
+                          reinterpret_cast<const open_how*>(how)->flags);
     case SYS_getdents64:
       return "getdents64";
     case SYS_clone3:
@@ -183,7 +196,7 @@ static const char* name_of(long number) {
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f);
 long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f) {
-  const char* const name = name_of(number);
+  const char* const name = name_of(number, c);
   const bool at = number == SYS_openat2;
   if (name != nullptr && struck(name, number == SYS_getdents64 ? static_cast<int>(a) : -1,
                                 at ? reinterpret_cast<const char*>(b) : nullptr)) {

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <functional>
 #include <memory>
+#include <thread>
 
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
@@ -15,6 +16,7 @@
 #include "cgctl/parse.hpp"
 #include "cgctl/process.hpp"
 #include "command.hpp"
+#include "figures.hpp"
 #include "json.hpp"
 #include "limits.hpp"
 #include "supervisor.hpp"
@@ -97,9 +99,13 @@ struct Usage {
 
 Usage usage_of(const Group& group) {
   Usage usage;
-  if (const auto stat = cpu::stat(group)) usage.cpu = *stat;
-  if (const auto state = memory::Controller{group}.state()) usage.peak = state->peak;
-  if (const auto events = memory::events(group)) usage.oom_kills = events->oom_kill;
+  usage.cpu = value_or_warning(cpu::stat(group)).value_or(cpu::Stat{});
+  if (const auto state = value_or_warning(memory::Controller{group}.state())) {
+    usage.peak = state->peak;
+  }
+  if (const auto events = value_or_warning(memory::events(group))) {
+    usage.oom_kills = events->oom_kill;
+  }
   return usage;
 }
 
@@ -166,59 +172,97 @@ void print_report(const Globals& globals, const Group& group, const Ended& ended
   (void)std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
-/// The processes in a cgroup and all below it.
+/// Adds the processes in a cgroup and in all below it; those removed meanwhile are passed by.
 // NOLINTNEXTLINE(misc-no-recursion): as deep as the cgroups are.
-void add_processes(const Group& group, std::vector<pid_t>& out) {
-  if (const auto own = group.processes()) out.insert(out.end(), own->begin(), own->end());
+Status add_processes(const Group& group, std::vector<pid_t>& out) {
+  const auto own = group.processes();
+  if (!own && own.error().kind != errc::vanished) return fail(own.error());
+  if (own) out.insert(out.end(), own->begin(), own->end());
   const auto names = group.children();
-  if (!names) return;
-  for (const std::string& name : *names) {
-    if (const auto child = group.host().open(fs::join(group.path(), name))) {
-      add_processes(*child, out);
-    }
+  if (!names && names.error().kind != errc::vanished) return fail(names.error());
+  for (const std::string& name : names ? *names : std::vector<std::string>{}) {
+    const auto child = group.host().open(fs::join(group.path(), name));
+    if (!child && child.error().kind == errc::vanished) continue;
+    if (!child) return fail(child.error());
+    if (auto status = add_processes(*child, out); !status) return status;
   }
+  return {};
 }
 
-/// The children of this process: with --init, orphans that were left to it.
-std::vector<pid_t> own_children(const Host& host) {
+Result<std::vector<pid_t>> processes_below(const Group& group) {
+  std::vector<pid_t> all;
+  if (auto status = add_processes(group, all); !status) return fail(status.error());
+  return all;
+}
+
+/// Adds the children of this process: with --init, orphans that were left to it.
+Status add_own_children(const Host& host, std::vector<pid_t>& out) {
   const std::string file = fmt::format("self/task/{}/children", ::getpid());
-  std::vector<pid_t> found;
   const auto text = fs::read_trusted(fs::join(host.roots().proc, file));
-  if (!text) return found;
+  // Some kernels are built without that file.
+  if (!text && text.error().os_errno == ENOENT) return {};
+  if (!text) return fail(text.error());
   std::string_view rest = *text;
   for (std::string_view field = parse::field(rest); !field.empty(); field = parse::field(rest)) {
     if (const auto number = parse::whole_number(field)) {
-      found.push_back(static_cast<pid_t>(*number));
+      out.push_back(static_cast<pid_t>(*number));
     }
   }
-  return found;
+  return {};
 }
 
 /// Ends what the command has left behind: all in a throw-away cgroup; elsewhere, with --init, its
 /// orphans.
 void end_others(Supervisor& supervisor, const Place& place, bool init) {
-  const auto list = [&] {
+  const auto list = [&]() -> Result<std::vector<pid_t>> {
     std::vector<pid_t> left;
-    if (place.throw_away) add_processes(place.group, left);
-    if (init) {
-      for (const pid_t child : own_children(place.group.host())) left.push_back(child);
+    if (place.throw_away) {
+      auto inside = processes_below(place.group);
+      if (!inside) return inside;
+      left = std::move(*inside);
+    }
+    if (!init) return left;
+    if (auto status = add_own_children(place.group.host(), left); !status) {
+      return fail(status.error());
     }
     return left;
   };
   const auto kill = [&] {
-    for (const pid_t process : list()) ::kill(process, SIGKILL);
+    const auto all = list();
+    if (!all) return;
+    for (const pid_t process : *all) ::kill(process, SIGKILL);
   };
-  if (place.throw_away || init) supervisor.end({list, kill});
+  if (!place.throw_away && !init) return;
+  if (const auto ended = supervisor.end({list, kill}); !ended) warn(ended.error().message());
 }
 
-/// Without a zombie of the memory controller, as far as the kernel can.
+/// Calls `step` until it succeeds, a few times: what a clean-up leaves stays for good.
+Status with_retries(const std::function<Status()>& step) {
+  constexpr int attempts = 5;
+  constexpr std::chrono::milliseconds pause(10);
+  for (int i = 1;; ++i) {
+    auto done = step();
+    if (done || i == attempts || done.error().kind == errc::timed_out) return done;
+    std::this_thread::sleep_for(pause);
+  }
+}
+
+/// Removes the cgroup of a run without a zombie of the memory controller, as far as the kernel can.
 void remove(const Place& place) {
   Removal how{Removal::Below::refuse, Removal::Tasks::refuse, Removal::Pages::empty};
   if (place.throw_away) {
     how.below = Removal::Below::remove;
     how.tasks = Removal::Tasks::kill;
   }
-  if (const auto removed = place.group.remove(how); !removed) warn(removed.error().message());
+  const auto removed = with_retries([&]() -> Status {
+    // Opened anew: an attempt before may have removed a part.
+    const auto group = place.group.host().open(place.group.path());
+    if (!group && group.error().kind == errc::vanished) return {};
+    if (!group) return fail(group.error());
+    const auto done = group->remove(how);
+    return done ? Status{} : fail(done.error());
+  });
+  if (!removed) warn(removed.error().message());
 }
 
 /// As a shell has it where the command was not started.
@@ -250,9 +294,10 @@ Result<Ended> run_in(const Place& place, const Options& options, Supervisor& sup
   });
   if (!started) return fail(started.error());
   ended.status = supervisor.wait_for(child.pid, [&] {
-    std::vector<pid_t> all;
-    if (place.throw_away) add_processes(place.group, all);
-    for (const pid_t process : all) ::kill(process, SIGKILL);
+    if (!place.throw_away) return;
+    const auto all = processes_below(place.group);
+    if (!all) return;  // end_others() tries again
+    for (const pid_t process : *all) ::kill(process, SIGKILL);
   });
   ended.elapsed = Clock::now() - began;
   end_others(supervisor, place, options.init);
@@ -270,7 +315,8 @@ Exit run_run(const Globals& globals, const Options& options) {
   const auto ended = run_in(*place, options, *supervisor);
   if (place->throw_away || (!ended && place->fresh)) remove(*place);
   if (!ended) {
-    if (const auto status = unmake(place->made); !status) warn(status.error().message());
+    const auto undone = with_retries([&] { return unmake(place->made); });
+    if (!undone) warn(undone.error().message());
     return report_failure(*supervisor, ended.error());
   }
   if (options.report) print_report(globals, place->group, *ended);

@@ -27,6 +27,9 @@ constexpr int harmless[] = {SIGCHLD, SIGCONT, SIGURG, SIGWINCH, SIGTSTP, SIGPIPE
 /// What SIGKILL does not end within this time waits for a device.
 constexpr std::chrono::seconds longest_death(5);
 
+/// A list that cannot be read so many times in a row is given up.
+constexpr int most_unread = 10;
+
 bool is_ignored(int signal) {
   struct sigaction action {};
   return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
@@ -86,20 +89,23 @@ int Supervisor::wait_for(pid_t child, const std::function<void()>& kill) {
   }
 }
 
-void Supervisor::end(const Others& others) {
+Status Supervisor::end(const Others& others) {
   std::vector<pid_t> asked;
+  int unread = 0;
   grace_ends_ = std::min(grace_ends_, Clock::now() + grace_);
   const auto give_up = std::max(grace_ends_, Clock::now()) + longest_death;
   for (std::chrono::milliseconds pause(1);;
        pause = std::min(pause * 2, std::chrono::milliseconds(50))) {
     reap();
-    const std::vector<pid_t> left = others.list();
-    if (left.empty()) return;
-    if (Clock::now() >= give_up) return;
+    const auto left = others.list();
+    unread = left ? 0 : unread + 1;
+    if (unread >= most_unread) return fail(left.error());
+    if (left && left->empty()) return {};
+    if (Clock::now() >= give_up) return {};
     if (Clock::now() >= grace_ends_) {
       others.kill();
-    } else {
-      for (const pid_t process : left) {
+    } else if (left) {
+      for (const pid_t process : *left) {
         if (std::find(asked.begin(), asked.end(), process) != asked.end()) continue;
         ::kill(process, SIGTERM);
         ::kill(process, SIGCONT);

@@ -24,9 +24,9 @@ class Supervisor {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// What others are, and how to end them at once.
+  /// How to find the others, and how to end them at once.
   struct Others {
-    std::function<std::vector<pid_t>()> list;
+    std::function<Result<std::vector<pid_t>>()> list;
     std::function<void()> kill;
   };
 
@@ -46,8 +46,8 @@ class Supervisor {
 
   /// After the child's end: asks the others with SIGTERM, calls `kill` after the time of grace,
   /// which a SIGTERM before has begun, and returns when there are none, or when even that has not
-  /// helped for some seconds.
-  void end(const Others& others);
+  /// helped for some seconds. A list that cannot be read is asked for again, some times.
+  [[nodiscard]] Status end(const Others& others);
 
  private:
   Supervisor() = default;

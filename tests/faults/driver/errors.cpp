@@ -18,7 +18,10 @@ struct Possible {
 const std::vector<Possible>& table() {
   static const std::vector<Possible> rows = {
       {" open openat openat2 fopen opendir ", {EINTR, EIO, ENOMEM, EMFILE, EACCES, ENODEV}},
-      {" open(O_CREAT) openat(O_CREAT) ", {EINTR, EIO, ENOMEM, EMFILE, EACCES, ENOSPC}},
+      {" open(O_DIRECTORY) openat(O_DIRECTORY) openat2(O_DIRECTORY) ",
+       {EINTR, EIO, ENOMEM, EMFILE, EACCES}},
+      {" open(O_CREAT) openat(O_CREAT) openat2(O_CREAT) ",
+       {EINTR, EIO, ENOMEM, EMFILE, EACCES, ENOSPC}},
       {" read pread ", {EINTR, EIO, ENOMEM, EACCES, ENODEV}},
       {" write ", {EINTR, EIO, ENOMEM, EACCES, ENOSPC, ENODEV}},
       {" readdir getdents64 ", {EIO, ENOMEM}},

@@ -39,7 +39,7 @@ struct Options {
   unsigned every = 1;
   unsigned from = 0;
   unsigned jobs = std::max(1U, std::thread::hardware_concurrency());
-  std::vector<std::string> names;  ///< parts of the scenarios' names; empty: all
+  std::vector<std::string> names;  ///< beginnings of the scenarios' names; empty: all
   bool list = false;
 };
 
@@ -167,9 +167,8 @@ class Trial {
 
 bool wanted(const Options& options, const Scenario& scenario) {
   if (options.names.empty()) return true;
-  return std::any_of(options.names.begin(), options.names.end(), [&](const std::string& name) {
-    return scenario.name.find(name) != std::string::npos;
-  });
+  return std::any_of(options.names.begin(), options.names.end(),
+                     [&](const std::string& name) { return scenario.name.rfind(name, 0) == 0; });
 }
 
 void work(const Options& options, const std::vector<Scenario>& scenarios, unsigned parts,
