@@ -103,7 +103,7 @@ class Trial {
       arguments = {"--cgroup-root", "sys/fs/cgroup", "--proc-root", "proc", "--sys-root", "sys"};
     }
     for (const std::string& one : scenario_.arguments) arguments.push_back(world_.filled_in(one));
-    Outcome outcome = runner_.run(arguments, directory, fault, world_);
+    Outcome outcome = runner_.run(scenario_.called, arguments, directory, fault, world_);
     outcome.state = world_.state(on_cgroups());
     return outcome;
   }

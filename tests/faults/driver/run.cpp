@@ -104,10 +104,11 @@ Runner::Runner(std::string command, std::chrono::milliseconds patience)
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
-Outcome Runner::run(const std::vector<std::string>& arguments, const std::string& directory,
-                    const std::string& fault, const World& world) const {
+Outcome Runner::run(const std::string& called, const std::vector<std::string>& arguments,
+                    const std::string& directory, const std::string& fault,
+                    const World& world) const {
   for (const int fd : {out_, err_, log_}) clear(fd);
-  std::vector<char*> argv{const_cast<char*>(command_.c_str())};
+  std::vector<char*> argv{const_cast<char*>((called.empty() ? command_ : called).c_str())};
   for (const std::string& one : arguments) argv.push_back(const_cast<char*>(one.c_str()));
   argv.push_back(nullptr);
   const pid_t child = ::fork();
@@ -127,7 +128,7 @@ Outcome Runner::run(const std::vector<std::string>& arguments, const std::string
     ::dup2(err_, STDERR_FILENO);
     ::dup2(log_, log_in_child);
     ::close(null);
-    if (::chdir(directory.c_str()) == 0) ::execv(argv.front(), argv.data());
+    if (::chdir(directory.c_str()) == 0) ::execv(command_.c_str(), argv.data());
     ::_exit(126);
   }
   Outcome outcome;

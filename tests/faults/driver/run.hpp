@@ -35,9 +35,11 @@ class Runner {
  public:
   Runner(std::string command, std::chrono::milliseconds patience);
 
-  /// `fault` is STRAND:NUMBER:ERRNO, or empty for a recording. The state is left for the caller.
-  [[nodiscard]] Outcome run(const std::vector<std::string>& arguments, const std::string& directory,
-                            const std::string& fault, const World& world) const;
+  /// `called` is the command's name for itself, empty for its path. `fault` is STRAND:NUMBER:ERRNO,
+  /// or empty for a recording. The state is left for the caller.
+  [[nodiscard]] Outcome run(const std::string& called, const std::vector<std::string>& arguments,
+                            const std::string& directory, const std::string& fault,
+                            const World& world) const;
 
  private:
   std::string command_;

@@ -100,6 +100,22 @@ void add_writes(std::vector<Scenario>& out) {
                  {"metrics", "--state-dir", "@T/state", "-o", "@T/cgctl.prom"}});
 }
 
+/// Under the names of libcgroup's tools.
+void add_drop_ins(std::vector<Scenario>& out) {
+  const std::initializer_list<std::pair<const char*, Arguments>> commands = {
+      {"cgget", {"-r", "cpu.shares", "-r", "memory.limit_in_bytes", "@S/a"}},
+      {"cgset", {"-r", "cpu.shares=300", "-r", "memory.swappiness=20", "@S/a"}},
+      {"cgcreate", {"-g", "cpu,memory:@S/new"}},
+      {"cgdelete", {"-r", "-g", "cpu,memory:@S/c"}},
+      {"cgclassify", {"-g", "cpu,memory:@S/c", "@P"}},
+      {"lscgroup", {"cpu:@S"}},
+      {"cgexec", {"-g", "cpu,memory:@S/c", "true"}},
+  };
+  for (const auto& [name, arguments] : commands) {
+    out.push_back({name, "", arguments, {}, std::string(name) == "cgdelete", name});
+  }
+}
+
 }  // namespace
 
 std::vector<Scenario> all_scenarios() {
@@ -107,6 +123,7 @@ std::vector<Scenario> all_scenarios() {
   add_reads(out);
   add_reads_of_this_host(out);
   add_writes(out);
+  add_drop_ins(out);
   return out;
 }
 

@@ -21,8 +21,8 @@ struct Scenario {
   std::vector<std::pair<std::string, std::string>> files = {};
   /// True for a command that may stop half-way when it fails: what it has removed stays removed.
   bool may_stop_half_way = false;
-  /// True if the command runs with a bridge to libcgroup alone.
-  bool needs_libcgroup = false;
+  /// The name that the command is called by, such as cgget; empty: its own.
+  std::string called = {};
 };
 
 [[nodiscard]] std::vector<Scenario> all_scenarios();

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "world.hpp"
 
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -106,6 +108,19 @@ World::World(std::string name) : name_(std::move(name)) {
   if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp " + pattern);
   directory_ = pattern;
   find_mounts();
+  if (has_cgroups()) write_rules();
+}
+
+/// Where mounts cannot be made `classify` runs without rules.
+void World::write_rules() const {
+  if (::unshare(CLONE_NEWNS) != 0) return;
+  constexpr const char* options = "lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work";
+  if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+      ::mount("none", "/mnt", "tmpfs", 0, nullptr) != 0 || ::mkdir("/mnt/upper", 0755) != 0 ||
+      ::mkdir("/mnt/work", 0755) != 0 || ::mount("none", "/etc", "overlay", 0, options) != 0) {
+    return;
+  }
+  write_text("/etc/cgrules.conf", "* cpu,memory " + name_ + "/c\n");
 }
 
 World::~World() {

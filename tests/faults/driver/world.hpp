@@ -14,7 +14,8 @@ namespace cgctl::faults {
 /// what it leaves.
 class World {
  public:
-  /// `name` is the group's in each hierarchy.
+  /// `name` is the group's in each hierarchy. /etc/cgrules.conf, in a mount namespace of this
+  /// process' own, puts every process into `name`/c.
   explicit World(std::string name);
   ~World();
   World(const World&) = delete;
@@ -41,6 +42,7 @@ class World {
     std::string point;
     std::vector<std::string> settings;  ///< files that a group has here
   };
+  void write_rules() const;
   void find_mounts();
   void clear_cgroups();
   void clear_files() const;
