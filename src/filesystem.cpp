@@ -5,8 +5,12 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <climits>
 #include <utility>
+
+#include "open_beneath.hpp"
 
 namespace cgctl::fs {
 namespace {
@@ -26,47 +30,54 @@ bool each_component(std::string_view path, Visit visit) {
   return true;
 }
 
+/// One name of a path, with the NUL that system calls want.
+class Component {
+ public:
+  explicit Component(std::string_view name) noexcept {
+    name.copy(text_.data(), std::min(name.size(), text_.size() - 1));
+  }
+  [[nodiscard]] const char* text() const noexcept { return text_.data(); }
+
+ private:
+  std::array<char, NAME_MAX + 1> text_{};
+};
+
 /// Opens one component without following it. Where a directory is wanted and a symbolic link
 /// stands, openat(2) says ENOTDIR; openat2(2) says ELOOP, and so does this.
-int open_component(int directory, const std::string& name, int flags) {
-  const int fd = sys::open_at(directory, name.c_str(), flags | O_NOFOLLOW);
+int open_component(int directory, std::string_view name, int flags) noexcept {
+  if (name.size() > NAME_MAX) return -ENAMETOOLONG;
+  const Component component(name);
+  const int fd = sys::open_at(directory, component.text(), flags | O_NOFOLLOW);
   if (fd != -ENOTDIR) return fd;
   struct ::stat found {};
-  const bool link = sys::stat_at(directory, name.c_str(), found) == 0 && S_ISLNK(found.st_mode);
+  const bool link = sys::stat_at(directory, component.text(), found) == 0 && S_ISLNK(found.st_mode);
   return link ? -ELOOP : fd;
 }
 
 /// What openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) does, for kernels that lack it. `path` is
 /// clean.
-int walk_beneath(int directory, const std::string& path, int flags) {
+int walk_beneath(int directory, std::string_view path, int flags) noexcept {
   UniqueFd held;
   int current = directory;
-  std::string_view rest = path;
   for (;;) {
-    const std::size_t slash = rest.find('/');
+    const std::size_t slash = path.find('/');
     if (slash == std::string_view::npos) break;
-    const std::string component(rest.substr(0, slash));
-    const int next = open_component(current, component, O_PATH | O_DIRECTORY);
+    const int next = open_component(current, path.substr(0, slash), O_PATH | O_DIRECTORY);
     if (next < 0) return next;
     held.reset(next);
     current = next;
-    rest.remove_prefix(slash + 1);
+    path.remove_prefix(slash + 1);
   }
-  return open_component(current, std::string(rest), flags);
+  return open_component(current, path, flags);
 }
 
-Status on_same_file_system(int directory, int fd, std::string_view shown) {
+/// 0, -EXDEV for another file system than the directory's, or a negated errno.
+int on_same_file_system(int directory, int fd) noexcept {
   struct ::stat base {};
   struct ::stat found {};
-  for (auto [descriptor, out] : {std::pair(directory, &base), std::pair(fd, &found)}) {
-    if (const int status = sys::stat(descriptor, *out); status < 0) {
-      return fail(system_error("stat", shown, -status));
-    }
-  }
-  if (base.st_dev == found.st_dev) return {};
-  return fail(Error::make(errc::outside, "open", std::string(shown),
-                          "another file system is mounted there",
-                          "unmount it, or name a path of this hierarchy"));
+  if (const int status = sys::stat(directory, base); status < 0) return status;
+  if (const int status = sys::stat(fd, found); status < 0) return status;
+  return base.st_dev == found.st_dev ? 0 : -EXDEV;
 }
 
 }  // namespace
@@ -138,22 +149,20 @@ Result<UniqueFd> open_beneath(int directory, std::string_view path, int flags,
   const auto clean = clean_relative_path(path);
   if (!clean) return fail(clean.error());
 
-  int fd = sys::open_beneath(directory, clean->c_str(), flags);
-  const bool walked = fd == -ENOSYS || fd == -EPERM || fd == -EXDEV;
-  if (walked) fd = walk_beneath(directory, *clean, flags);
+  const int fd = cgctl::detail::open_beneath(directory, clean->c_str(), flags);
   if (fd == -ELOOP) {
     return fail({errc::outside, ELOOP, "open", std::string(shown),
                  "the path leaves the cgroup through a symbolic link",
                  "give the cgroup's own path"});
   }
+  if (fd == -EXDEV) {
+    return fail(Error::make(errc::outside, "open", std::string(shown),
+                            "another file system is mounted there",
+                            "unmount it, or name a path of this hierarchy"));
+  }
   if (fd < 0) return fail(system_error("open", shown, -fd));
 
   UniqueFd opened(fd);
-  if (walked) {
-    if (auto status = on_same_file_system(directory, fd, shown); !status) {
-      return fail(status.error());
-    }
-  }
   // A descriptor with O_PATH can be one of the link itself.
   if ((flags & O_PATH) != 0 && (flags & O_DIRECTORY) == 0) {
     struct ::stat found {};
@@ -252,3 +261,12 @@ std::string parent(std::string_view path) {
 }
 
 }  // namespace cgctl::fs
+
+int cgctl::detail::open_beneath(int directory, const char* path, int flags) noexcept {
+  const int fd = sys::open_beneath(directory, path, flags);
+  if (fd != -ENOSYS && fd != -EPERM && fd != -EXDEV) return fd;
+  UniqueFd walked(fs::walk_beneath(directory, path, flags));
+  if (!walked) return walked.get();
+  const int status = fs::on_same_file_system(directory, walked.get());
+  return status < 0 ? status : walked.release();
+}

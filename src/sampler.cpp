@@ -16,6 +16,7 @@
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/parse.hpp"
+#include "open_beneath.hpp"
 #include "tree_walk.hpp"
 
 namespace cgctl {
@@ -129,11 +130,7 @@ int Sampler::open_file(Figure figure, Entry& entry, std::string& path) const {
   if (!path.empty()) path.push_back('/');
   path.append(source.file);
   const int directory = source.hierarchy->directory.get();
-  int opened = sys::open_beneath(directory, path.c_str(), O_RDONLY);
-  if (opened == -ENOSYS || opened == -EPERM || opened == -EXDEV) {
-    auto fd = fs::open_beneath(directory, path, O_RDONLY, path);
-    opened = fd ? fd->release() : -fd.error().os_errno;
-  }
+  const int opened = detail::open_beneath(directory, path.c_str(), O_RDONLY);
   const bool counts_usage =
       figure == cpu_usage || (figure == cpu_stat && source.hierarchy->version == Version::v2);
   if (opened < 0 || !counts_usage) return opened;

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "cgctl/detail/language.hpp"  // first: says which C++ is needed
+
 /// Everything but cgctl/libcgroup.hpp, which has a target of its own.
 #include "cgctl/cgconfig.hpp"           // IWYU pragma: export
 #include "cgctl/cpu.hpp"                // IWYU pragma: export

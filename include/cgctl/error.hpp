@@ -7,6 +7,8 @@
 #include <tl/expected.hpp>
 #include <utility>
 
+#include "cgctl/detail/language.hpp"  // first: says which C++ is needed
+
 namespace cgctl {
 
 /// What went wrong, as far as a program must tell cases apart. `errc::system` means "the kernel

@@ -89,6 +89,12 @@ class Group {
     UniqueFd directory;  ///< O_PATH
   };
 
+  Group(Group&&) noexcept = default;
+  Group& operator=(Group&&) noexcept = default;
+  Group(const Group&) = delete;
+  Group& operator=(const Group&) = delete;
+  ~Group() = default;
+
   /// `path` is the cgroup's, never a file's: relative to the hierarchies' roots, a leading slash
   /// allowed. errc::outside when it leaves them ("..", a symbolic link, another file system mounted
   /// inside), errc::vanished (ENOENT) when no hierarchy has it.

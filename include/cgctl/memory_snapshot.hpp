@@ -44,6 +44,11 @@ struct Snapshot {
 class SnapshotReader {
  public:
   [[nodiscard]] static Result<SnapshotReader> open(const Group& group);
+  SnapshotReader(SnapshotReader&&) noexcept = default;
+  SnapshotReader& operator=(SnapshotReader&&) noexcept = default;
+  SnapshotReader(const SnapshotReader&) = delete;
+  SnapshotReader& operator=(const SnapshotReader&) = delete;
+  ~SnapshotReader() = default;
 
   /// errc::vanished once the cgroup is removed; `out` is then of no use.
   [[nodiscard]] Status read(Snapshot& out) const;

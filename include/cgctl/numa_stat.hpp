@@ -169,6 +169,11 @@ class RootReader {
   /// Uses the nodes that have memory. `version` is the form wanted, usually that of the memory
   /// controller. errc::unsupported on a kernel without NUMA, which has no memory.numa_stat either.
   [[nodiscard]] static Result<RootReader> open(const Host& host, Version version);
+  RootReader(RootReader&&) noexcept = default;
+  RootReader& operator=(RootReader&&) noexcept = default;
+  RootReader(const RootReader&) = delete;
+  RootReader& operator=(const RootReader&) = delete;
+  ~RootReader() = default;
 
   /// errc::vanished when a node was taken offline: open again.
   [[nodiscard]] Status read(NumaStat& out) const;

@@ -9,6 +9,8 @@
 #include <optional>
 #include <string_view>
 
+#include "cgctl/detail/language.hpp"  // first: says which C++ is needed
+
 /// Scanners shared by every reader of kernel text: bounded, allocation-free, locale-free, nothing
 /// throws.
 namespace cgctl::parse {
@@ -169,6 +171,18 @@ inline std::optional<std::uint64_t> value_of(std::string_view text, std::string_
     }
   }
   return std::nullopt;
+}
+
+/// Counts the lines of a flat keyed file that are not "KEY NUMBER", such as a negative one.
+inline std::size_t lines_without_number(std::string_view text) noexcept {
+  std::size_t count = 0;
+  while (!text.empty()) {
+    const std::string_view row = line(text);
+    const std::size_t space = row.find(' ');
+    const bool keyed = space != 0 && space != std::string_view::npos;
+    if (!keyed || !whole_number(row.substr(space + 1))) ++count;
+  }
+  return count;
 }
 
 /// Calls `visit(first, last)` for each range of a kernel list such as "0-3,8,10-11\n". False when

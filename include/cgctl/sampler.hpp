@@ -21,7 +21,7 @@ namespace cgctl {
 
 /// What a cgroup uses at one time. What its version or kernel lacks is absent.
 struct Sample {
-  std::string_view path;  ///< the cgroup's
+  std::string_view path;  ///< the cgroup's; valid until the sampler's next refresh(), move or end
   /// Usage and throttling; on v1 without user and system time, which are files of their own:
   /// cpu::StatReader.
   cpu::Stat cpu;

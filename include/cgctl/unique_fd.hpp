@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "cgctl/detail/language.hpp"  // first: says which C++ is needed
 #include "cgctl/detail/sys.hpp"
 
 namespace cgctl {

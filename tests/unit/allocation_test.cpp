@@ -4,14 +4,23 @@
 // What a node agent calls for each sample allocates nothing: operator new counts here.
 
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 
+#include <array>
+#include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <new>
 #include <string>
 
 #include "../support/captures.hpp"
+#include "../support/child.hpp"
 #include "../support/result.hpp"
+#include "../support/skip.hpp"
 #include "cgctl/cpu.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/memory_snapshot.hpp"
@@ -170,6 +179,38 @@ TEST(Allocations, AreNoneInASteadySampler) {
       EXPECT_EQ(allocations_of(round), 0U) << tree << ", " << descriptors << " descriptors";
     }
   }
+}
+
+/// Makes openat2(2) fail with ENOSYS in this process, as before Linux 5.6. False where the kernel
+/// has no filters of system calls.
+bool lose_openat2() {
+  std::array<sock_filter, 4> code = {{
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
+      {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, SYS_openat2},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | ENOSYS},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+  }};
+  const sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+TEST(Allocations, AreNoneInASamplerWhereOpenat2IsMissing) {
+  const std::string wrong = test::in_child([]() -> std::string {
+    if (!lose_openat2()) return "no filter";
+    auto sampler = must(Sampler::open(test::captured("linux-6.12-v2-numa2/2-zombies"), "/",
+                                      Sampler::Config{std::size_t{0}}));
+    std::size_t seen = 0;
+    const auto round = [&]() {
+      sampler.sample([&](const Sample& sample) { seen += sample.path.size(); });
+    };
+    round();
+    if (seen == 0) return "no samples";
+    const std::uint64_t made = allocations_of(round);
+    return made == 0 ? std::string() : std::to_string(made) + " allocations";
+  });
+  if (wrong == "no filter") return test::skip("needs filters of system calls");
+  EXPECT_EQ(wrong, "");
 }
 
 TEST(Allocations, AreNoneWhenASamplerFindsNothingNew) {

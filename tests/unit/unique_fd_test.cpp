@@ -8,6 +8,10 @@
 #include <type_traits>
 #include <utility>
 
+#include "cgctl/group.hpp"
+#include "cgctl/memory_snapshot.hpp"
+#include "cgctl/numa_stat.hpp"
+
 namespace unique_fd_test {
 
 using cgctl::UniqueFd;
@@ -42,6 +46,9 @@ TEST(UniqueFd, CanHoldDescriptorZero) {
 }
 
 TEST(UniqueFd, IsMovedAndNotCopied) {
+  static_assert(!std::is_copy_constructible_v<cgctl::Group>);
+  static_assert(!std::is_copy_constructible_v<cgctl::numa::RootReader>);
+  static_assert(!std::is_copy_constructible_v<cgctl::memory::SnapshotReader>);
   static_assert(!std::is_copy_constructible_v<UniqueFd> && !std::is_copy_assignable_v<UniqueFd>);
   UniqueFd first = open_something();
   const int number = first.get();
