@@ -27,16 +27,6 @@ Result<std::string_view> read_text(int fd, Buffer& buffer) {
   return std::string_view(buffer.data(), static_cast<std::size_t>(got));
 }
 
-Status read_time(int fd, std::optional<nanoseconds>& out) {
-  Buffer buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): written by the kernel
-  const auto text = read_text(fd, buffer);
-  if (!text) return fail(text.error());
-  const auto number = parse::whole_number(*text);
-  if (!number) return fail(Error::make(errc::malformed, "parse", "cpuacct", "not a number"));
-  out = nanoseconds(*number);
-  return {};
-}
-
 struct Key {
   std::string_view name;
   std::optional<std::uint64_t> Stat::*count;
@@ -62,25 +52,49 @@ constexpr std::array<Key, 8> v2_keys = {{
     {"burst_usec", nullptr, &Stat::burst},
 }};
 
+/// The number of a text in units of `unit` nanoseconds, or of 1; counts a text that is no number,
+/// or one beyond 64 bits, as skipped.
+std::optional<std::int64_t> number_in(std::string_view text, std::int64_t unit, Stat& out) {
+  const auto number = parse::whole_number(text);
+  if (number && *number <= static_cast<std::uint64_t>(INT64_MAX / unit)) {
+    return static_cast<std::int64_t>(*number) * unit;
+  }
+  ++out.skipped_lines;
+  return std::nullopt;
+}
+
+/// Returns false when the line's key is one of `keys` and has no number.
+template <std::size_t N>
+bool parse_row(std::string_view row, const std::array<Key, N>& keys, std::int64_t unit, Stat& out) {
+  const std::string_view name = parse::field(row);
+  for (const Key& key : keys) {
+    if (name != key.name) continue;
+    const auto number = number_in(parse::field(row), key.time == nullptr ? 1 : unit, out);
+    if (!number) return false;
+    if (key.count != nullptr) {
+      out.*key.count = static_cast<std::uint64_t>(*number);
+    } else {
+      out.*key.time = nanoseconds(*number);
+    }
+    break;
+  }
+  return true;
+}
+
 template <std::size_t N>
 Status parse_rows(std::string_view text, const std::array<Key, N>& keys, std::int64_t unit,
                   Stat& out) {
-  while (!text.empty()) {
-    std::string_view row = parse::line(text);
-    const std::string_view name = parse::field(row);
-    for (const Key& key : keys) {
-      if (name != key.name) continue;
-      const auto number = parse::whole_number(parse::field(row));
-      const bool fits = number && *number <= static_cast<std::uint64_t>(INT64_MAX / unit);
-      if (!fits) return fail(Error::make(errc::malformed, "parse", "cpu.stat", "not a number"));
-      if (key.count != nullptr) {
-        out.*key.count = *number;
-      } else {
-        out.*key.time = nanoseconds(static_cast<std::int64_t>(*number) * unit);
-      }
-      break;
-    }
-  }
+  bool any = false;
+  while (!text.empty()) any = parse_row(parse::line(text), keys, unit, out) || any;
+  if (any) return {};
+  return fail(Error::make(errc::malformed, "parse", "cpu.stat", "no key has a number"));
+}
+
+Status read_time(int fd, std::optional<nanoseconds>& time, Stat& out) {
+  Buffer buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): written by the kernel
+  const auto text = read_text(fd, buffer);
+  if (!text) return fail(text.error());
+  if (const auto number = number_in(*text, 1, out)) time = nanoseconds(*number);
   return {};
 }
 
@@ -153,8 +167,8 @@ Status StatReader::read(Stat& out) const {
 }
 
 Status StatReader::read_cpuacct(Stat& out) const {
-  const auto read_if_open = [](const UniqueFd& fd, std::optional<nanoseconds>& time) -> Status {
-    return fd ? read_time(fd.get(), time) : Status{};
+  const auto read_if_open = [&out](const UniqueFd& fd, std::optional<nanoseconds>& time) {
+    return fd ? read_time(fd.get(), time, out) : Status{};
   };
   if (auto status = read_if_open(usage_, out.usage); !status) return status;
   if (auto status = read_if_open(user_, out.user); !status) return status;
@@ -167,6 +181,7 @@ Status StatReader::read_cpuacct(Stat& out) const {
   const auto system = parse::value_of(*text, "system");
   if (user) out.user = tick() * *user;
   if (system) out.system = tick() * *system;
+  out.skipped_lines += (user ? 0U : 1U) + (system ? 0U : 1U);
   return {};
 }
 

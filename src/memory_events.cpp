@@ -27,11 +27,16 @@ Result<Events> read_v2(const Group& group, const char* file) {
   const auto text = group.read(file);
   if (!text) return fail(text.error());
   const auto value = [&text](std::string_view key) { return parse::value_of(*text, key); };
-  Events events{value("low"), value("high"),     value("max"),
-                value("oom"), value("oom_kill"), value("oom_group_kill")};
-  if (events.low && events.high && events.max) return events;
+  const Events events{value("low"),
+                      value("high"),
+                      value("max"),
+                      value("oom"),
+                      value("oom_kill"),
+                      value("oom_group_kill"),
+                      parse::lines_without_number(*text)};
+  if (events.low || events.high || events.max) return events;
   return fail(
-      Error::make(errc::malformed, "parse", group.shown(file), "lacks one of low, high and max"));
+      Error::make(errc::malformed, "parse", group.shown(file), "has none of low, high and max"));
 }
 
 Result<Events> read_v1(const Group& group) {
@@ -39,8 +44,12 @@ Result<Events> read_v1(const Group& group) {
   const auto failcnt = group.read("memory.failcnt");
   if (!failcnt) return fail(failcnt.error());
   events.max = parse::whole_number(*failcnt);
+  if (!events.max) ++events.skipped_lines;
   const auto control = group.read("memory.oom_control");
-  if (control) events.oom_kill = parse::value_of(*control, "oom_kill");
+  if (control) {
+    events.oom_kill = parse::value_of(*control, "oom_kill");
+    events.skipped_lines += parse::lines_without_number(*control);
+  }
   if (!control && control.error().kind != errc::unsupported) return fail(control.error());
   return events;
 }

@@ -33,6 +33,14 @@ Error refused(errc kind, std::string_view shown, const char* reason) {
   return Error::make(kind, "parse", std::string(shown), reason);
 }
 
+/// Reads the number of the line at `line`, behind a name of `name_size` bytes. False when the line
+/// is not "NAME NUMBER".
+bool read_value(const char* line, std::size_t name_size, parse::Number& out) noexcept {
+  const char* const digits = line + name_size + 1;
+  out = parse::number(digits);
+  return name_size != 0 && digits[-1] == ' ' && out.end != digits && *out.end == '\n';
+}
+
 }  // namespace
 
 std::string_view to_string(Key key) noexcept { return known[static_cast<std::size_t>(key)].name; }
@@ -45,6 +53,17 @@ std::optional<Key> key_named(std::string_view name) noexcept {
   return std::nullopt;
 }
 
+/// Returns the slot of a line's value, `unknown_slot` for a name that is new or comes again.
+std::size_t Stat::slot_of(std::string_view name, Version version) const {
+  const bool is_total = version == Version::v1 && parse::starts_with(name, total);
+  const bool whole =
+      version == Version::v2 || is_total || parse::starts_with(name, "hierarchical_");
+  const auto key = key_named(is_total ? name.substr(total.size()) : name);
+  if (!key) return unknown_slot;
+  const std::size_t slot = static_cast<std::size_t>(*key) + (whole ? 0 : key_count);
+  return present_[slot] ? unknown_slot : slot;
+}
+
 /// Finds out what each line of `text` is.
 void Stat::learn(std::string_view text, Version version) {
   version_ = version;
@@ -52,27 +71,49 @@ void Stat::learn(std::string_view text, Version version) {
   unknown_.clear();
   names_.clear();
   present_.fill(false);
+  skipped_ = 0;
   while (!text.empty()) {
-    std::string_view row = parse::line(text);
+    const std::string_view row = parse::line(text);
     const std::string_view name = row.substr(0, row.find(' '));
-    const bool whole = version == Version::v2 || parse::starts_with(name, total) ||
-                       parse::starts_with(name, "hierarchical_");
-    const auto key = key_named(version == Version::v1 && parse::starts_with(name, total)
-                                   ? name.substr(total.size())
-                                   : name);
-    std::size_t slot = unknown_slot;
-    if (key) slot = static_cast<std::size_t>(*key) + (whole ? 0 : key_count);
-    if (slot != unknown_slot && present_[slot]) slot = unknown_slot;
-    if (slot == unknown_slot) {
-      unknown_.push_back(rows_.size());
-    } else {
-      present_[slot] = true;
-    }
+    parse::Number number{};
+    const std::size_t slot =
+        read_value(row.data(), name.size(), number) ? slot_of(name, version) : skipped_slot;
+    if (slot == unknown_slot) unknown_.push_back(rows_.size());
+    if (slot == skipped_slot) ++skipped_;
+    if (slot < slots) present_[slot] = true;
     rows_.push_back({static_cast<std::uint16_t>(slot), static_cast<std::uint16_t>(name.size()),
                      static_cast<std::uint32_t>(names_.size())});
     names_.append(name);
   }
   unknown_values_.resize(unknown_.size());
+}
+
+/// Parses a text whose lines are those of the last one. False for other lines, among them one that
+/// has a number now and had none before, or the reverse.
+bool Stat::parse_as_learnt(std::string_view text) {
+  const char* const end = text.data() + text.size();
+  const char* at = text.data();
+  std::size_t next_unknown = 0;
+  for (const Row& row : rows_) {
+    // Behind the end of the text there is room for any name.
+    if (at >= end || std::size_t{row.name_size} >= static_cast<std::size_t>(end - at)) return false;
+    if (std::memcmp(at, names_.data() + row.name, row.name_size) != 0) return false;
+    parse::Number number{};
+    const bool has_value = read_value(at, row.name_size, number);
+    if (has_value == (row.slot == skipped_slot)) return false;
+    if (!has_value) {
+      if (at[row.name_size] != ' ' && at[row.name_size] != '\n') return false;
+      at = static_cast<const char*>(std::memchr(at, '\n', static_cast<std::size_t>(end - at))) + 1;
+      continue;
+    }
+    if (row.slot == unknown_slot) {
+      unknown_values_[next_unknown++] = number.value;
+    } else {
+      values_[row.slot] = number.value;
+    }
+    at = number.end + 1;
+  }
+  return at == end;
 }
 
 /// `text` lies inside text_, parse::padding bytes from its end.
@@ -82,33 +123,14 @@ Status Stat::parse_rows(std::string_view text, Version version, std::string_view
     return fail(refused(errc::truncated, shown, "the text ends too early"));
   }
   if (version != version_) learn(text, version);
-  const char* const end = text.data() + text.size();
-  for (bool learnt = false;; learnt = true) {
-    const char* at = text.data();
-    std::size_t next_unknown = 0;
-    std::size_t used = 0;
-    for (; used < rows_.size() && at < end; ++used) {
-      const Row& row = rows_[used];
-      // Behind the end of the text there is room for any name.
-      if (std::size_t{row.name_size} >= static_cast<std::size_t>(end - at)) break;
-      if (std::memcmp(at, names_.data() + row.name, row.name_size) != 0) break;
-      const char* const digits = at + row.name_size + 1;
-      const parse::Number number = parse::number(digits);
-      if (row.name_size == 0 || digits[-1] != ' ' || number.end == digits || *number.end != '\n')
-        break;
-      if (row.slot == unknown_slot) {
-        unknown_values_[next_unknown++] = number.value;
-      } else {
-        values_[row.slot] = number.value;
-      }
-      at = number.end + 1;
-    }
-    if (used == rows_.size() && at == end) return {};
-    if (learnt) break;
+  bool done = parse_as_learnt(text);
+  if (!done) {
     learn(text, version);
+    done = parse_as_learnt(text);
   }
+  if (done && skipped_ < rows_.size()) return {};
   learn({}, version);
-  return fail(refused(errc::malformed, shown, "a line is not of the form NAME NUMBER"));
+  return fail(refused(errc::malformed, shown, "no line is of the form NAME NUMBER"));
 }
 
 Status parse(std::string_view text, Version version, Stat& out) {

@@ -66,17 +66,20 @@ Result<Pressure> parse(std::string_view text) {
     std::string_view rest = parse::line(text);
     const std::string_view kind = parse::field(rest);
     const auto line = parse_line(rest);
-    if (!line)
-      return fail(Error::make(errc::malformed, "parse", {}, "not a line of pressure figures"));
-    if (kind == "some") {
+    if (!line) {
+      ++pressure.skipped_lines;
+    } else if (kind == "some") {
       pressure.some = *line;
       some = true;
     } else if (kind == "full") {
       pressure.full = *line;
     }
   }
-  if (!some) return fail(Error::make(errc::truncated, "parse", {}, "no pressure figures"));
-  return pressure;
+  if (some) return pressure;
+  if (pressure.skipped_lines == 0) {
+    return fail(Error::make(errc::truncated, "parse", {}, "no pressure figures"));
+  }
+  return fail(Error::make(errc::malformed, "parse", {}, "not a line of pressure figures"));
 }
 
 namespace {

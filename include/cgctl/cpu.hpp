@@ -185,11 +185,12 @@ struct Stat {
   std::optional<nanoseconds> throttled;       ///< waited so, summed over CPUs
   std::optional<std::uint64_t> nr_bursts;     ///< in which it used more than its quota
   std::optional<nanoseconds> burst;           ///< time used above the quota
+  std::uint32_t skipped_lines = 0;            ///< of these figures, left out for want of a number
 };
 
 /// Parses a `cpu.stat` of that version: nanoseconds on v1, microseconds on v2. Keys of other names
-/// are passed over. errc::truncated when the text is empty or ends inside a line, errc::malformed
-/// when a known key has no number.
+/// are passed over; a known key without a number is skipped and counted. errc::truncated when the
+/// text is empty or ends inside a line, errc::malformed when only such keys are there.
 [[nodiscard]] Status parse(std::string_view text, Version version, Stat& out);
 
 /// Reads a cgroup's CPU figures through kept descriptors: one pread(2) a file, one file on v2, up

@@ -23,6 +23,7 @@ struct Events {
   std::optional<std::uint64_t> oom;       ///< v2: the limit was reached and an allocation to fail
   std::optional<std::uint64_t> oom_kill;  ///< processes killed so (v1: Linux 4.13)
   std::optional<std::uint64_t> oom_group_kill;  ///< v2: whole cgroups killed so (Linux 5.17)
+  std::size_t skipped_lines = 0;                ///< left out, not of the form "NAME NUMBER"
 };
 
 /// v2: memory.events, of it and all below. v1: memory.failcnt and memory.oom_control, of it alone.
@@ -58,7 +59,9 @@ enum class Level { low, medium, critical };
 class Watch {
  public:
   /// An OOM condition. v2: any change of memory.events (inotify on it: cgroup-v2.rst says that a
-  /// file-modified event is made), so compare events() before and after. v1: memory.oom_control.
+  /// file-modified event is made), so compare events() before and after. v1: memory.oom_control,
+  /// whose notice comes before the kill: Events::oom_kill rises a moment later, or never where OOM
+  /// kills are off. Read events() again after a pause before you trust an unchanged count.
   [[nodiscard]] static Result<Watch> oom(const Group& group);
   /// The usage has passed `bytes`, upwards or downwards: v1 only.
   [[nodiscard]] static Result<Watch> threshold(const Group& group, std::uint64_t bytes);

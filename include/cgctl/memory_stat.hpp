@@ -81,17 +81,22 @@ class Stat {
   /// Of the cgroup alone: v1; v2 does not tell.
   [[nodiscard]] std::optional<std::uint64_t> local(Key key) const noexcept { return get(1, key); }
 
+  /// The number of lines left out because they are not "NAME NUMBER", such as a negative one.
+  [[nodiscard]] std::size_t skipped_lines() const noexcept { return skipped_; }
+
   [[nodiscard]] std::size_t unknown_count() const noexcept { return unknown_.size(); }
   [[nodiscard]] Unknown unknown(std::size_t index) const noexcept {
     const Row& row = rows_[unknown_[index]];
     return {name_of(row), unknown_values_[index]};
   }
 
-  /// Calls `visit(name, value)` for each line, in the file's order, with the file's names.
+  /// Calls `visit(name, value)` for each line but the skipped ones, in the file's order, with the
+  /// file's names.
   template <class Visit>
   void each(Visit visit) const {
     std::size_t next_unknown = 0;
     for (const Row& row : rows_) {
+      if (row.slot == skipped_slot) continue;
       visit(name_of(row),
             row.slot == unknown_slot ? unknown_values_[next_unknown++] : values_[row.slot]);
     }
@@ -104,6 +109,7 @@ class Stat {
   // Figures of the whole first, then v1's of the cgroup alone.
   static constexpr std::size_t slots = 2 * key_count;
   static constexpr std::uint16_t unknown_slot = slots;
+  static constexpr std::uint16_t skipped_slot = slots + 1;
 
   /// What a line was in the last text; in the next one it is most likely the same.
   struct Row {
@@ -121,7 +127,9 @@ class Stat {
     return std::string_view(names_).substr(row.name, row.name_size);
   }
   [[nodiscard]] Status parse_rows(std::string_view text, Version version, std::string_view shown);
+  [[nodiscard]] bool parse_as_learnt(std::string_view text);
   void learn(std::string_view text, Version version);
+  [[nodiscard]] std::size_t slot_of(std::string_view name, Version version) const;
 
   std::vector<char> text_;  // parse::padding bytes longer than any text in it
   std::array<std::uint64_t, slots> values_{};
@@ -129,12 +137,14 @@ class Stat {
   Version version_ = Version::v1;  // of rows_
   std::vector<Row> rows_;
   std::string names_;
+  std::size_t skipped_ = 0;           // rows
   std::vector<std::size_t> unknown_;  // rows
   std::vector<std::uint64_t> unknown_values_;
 };
 
-/// Parses the text of a memory.stat. errc::truncated when it is empty or ends inside a line,
-/// errc::malformed for a line that is not "NAME NUMBER".
+/// Parses the text of a memory.stat. A line that is not "NAME NUMBER" is skipped and counted.
+/// errc::truncated when the text is empty or ends inside a line, errc::malformed when no line has
+/// that form.
 [[nodiscard]] Status parse(std::string_view text, Version version, Stat& out);
 
 /// Reads the memory.stat behind a descriptor that the caller keeps, from its beginning; `shown` is

@@ -25,14 +25,15 @@ struct Pressure {
   Line some;  ///< at least one task waited
   std::optional<Line>
       full;  ///< all non-idle tasks waited; absent for the system's cpu before Linux 5.13
+  std::size_t skipped_lines = 0;  ///< left out, not of the documented form
 };
 
 enum class Resource { cpu, io, memory };
 
 std::string_view to_string(Resource resource) noexcept;
 
-/// errc::malformed when a line is not of the documented form, errc::truncated when there is no
-/// "some" line.
+/// A line that is not of the documented form is skipped and counted. errc::malformed when that was
+/// the "some" line, errc::truncated when there is none.
 [[nodiscard]] Result<Pressure> parse(std::string_view text);
 
 /// Of the whole machine, from /proc/pressure. errc::unsupported where PSI is not built in or not

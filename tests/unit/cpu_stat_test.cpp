@@ -63,6 +63,32 @@ TEST(CpuStat, ATextThatEndsEarlyOrHasNoNumbersIsAnError) {
       << "more nanoseconds than there are numbers";
 }
 
+TEST(CpuStat, AKeyWithoutANumberIsSkippedAndCounted) {
+  Stat stat;
+  ASSERT_TRUE(
+      ok(parse("usage_usec -5\nuser_usec 20\nsystem_usec\nnr_periods 5\n", Version::v2, stat)));
+  EXPECT_FALSE(stat.usage);
+  EXPECT_FALSE(stat.system);
+  EXPECT_EQ(stat.user, 20us);
+  EXPECT_EQ(stat.nr_periods, 5U);
+  EXPECT_EQ(stat.skipped_lines, 2U);
+}
+
+TEST(CpuStat, AFileOfCpuacctWithoutANumberLeavesTheOthers) {
+  const test::MadeMachine machine(test::v1_mount("/sys/fs/cgroup/cpu", "cpu,cpuacct"));
+  machine.put_v1("cpu");
+  machine.put("sys/fs/cgroup/cpu/a/cgroup.procs", "");
+  machine.put("sys/fs/cgroup/cpu/a/cpu.stat", "nr_periods 7\nnr_throttled 0\nthrottled_time 0\n");
+  machine.put("sys/fs/cgroup/cpu/a/cpuacct.usage", "-1\n");
+  machine.put("sys/fs/cgroup/cpu/a/cpuacct.usage_user", "9\n");
+  machine.put("sys/fs/cgroup/cpu/a/cpuacct.usage_sys", "8\n");
+  const auto stat = must(cpu::stat(must(must(machine.host()).open("a"))));
+  EXPECT_EQ(stat.nr_periods, 7U);
+  EXPECT_FALSE(stat.usage);
+  EXPECT_EQ(stat.user, 9ns);
+  EXPECT_EQ(stat.skipped_lines, 1U);
+}
+
 TEST(CpuStat, AKernelBeforeCpuacctUsageUserCountsInTicks) {
   const test::MadeMachine machine(test::v1_mount("/sys/fs/cgroup/cpu", "cpu,cpuacct"));
   machine.put_v1("cpu");

@@ -94,6 +94,43 @@ TEST(MemoryStat, TheLargestNumberFits) {
   EXPECT_EQ(stat[Key::anon], ~std::uint64_t{0});
 }
 
+using Values = std::map<std::string, std::uint64_t, std::less<>>;
+
+Values values_of(const Stat& stat) {
+  Values values;
+  stat.each([&values](std::string_view name, std::uint64_t value) { values.emplace(name, value); });
+  return values;
+}
+
+TEST(MemoryStat, ALineOfAnotherFormIsSkippedAndCounted) {
+  for (const char* const line : {"cache -4096\n", "cache\n", "cache \n", "cache x\n", "cache 1 2\n",
+                                 "\n", " 1\n", "cache=1\n", "cache 18446744073709551616\n"}) {
+    Stat stat;
+    ASSERT_TRUE(
+        ok(memory::parse("rss 1\n" + std::string(line) + "total_rss 2\n", Version::v1, stat)));
+    EXPECT_EQ(stat.skipped_lines(), 1U) << line;
+    EXPECT_FALSE(stat.local(Key::cache)) << line;
+    EXPECT_EQ(stat[Key::rss], 2U) << line;
+    EXPECT_EQ(values_of(stat), (Values{{"rss", 1}, {"total_rss", 2}})) << line;
+  }
+}
+
+TEST(MemoryStat, ALineMayLoseItsNumberAndHaveItAgain) {
+  Stat stat;
+  const auto read = [&stat](const char* text) {
+    return must(memory::parse(text, Version::v2, stat)), values_of(stat);
+  };
+  EXPECT_EQ(read("anon 1\nfile 2\n"), (Values{{"anon", 1}, {"file", 2}}));
+  EXPECT_EQ(read("anon -1\nfile 3\n"), (Values{{"file", 3}}));
+  EXPECT_EQ(read("anon -2\nfile 4\n"), (Values{{"file", 4}}));
+  EXPECT_FALSE(stat[Key::anon]);
+  EXPECT_EQ(stat.skipped_lines(), 1U);
+  EXPECT_EQ(read("anon 5\nfile 6\n"), (Values{{"anon", 5}, {"file", 6}}));
+  EXPECT_EQ(stat.skipped_lines(), 0U);
+  EXPECT_EQ(read("vendor\nfile 7\n"), (Values{{"file", 7}}));
+  EXPECT_EQ(read("vendor_2 8\nfile 9\n"), (Values{{"vendor_2", 8}, {"file", 9}}));
+}
+
 TEST(MemoryStat, AnotherFormIsAnErrorAndLeavesNothing) {
   Stat stat;
   ASSERT_TRUE(ok(memory::parse("anon 1\n", Version::v2, stat)));
@@ -101,8 +138,8 @@ TEST(MemoryStat, AnotherFormIsAnErrorAndLeavesNothing) {
   EXPECT_FALSE(stat[Key::anon]);
   EXPECT_TRUE(fails(memory::parse("anon 1\nfile 2", Version::v2, stat), errc::truncated));
   for (const char* const text : {"anon\n", "anon \n", "anon x\n", "anon 1 2\n", "\n", " 1\n",
-                                 "anon 18446744073709551616\n", "anon 1\n\nfile 2\n", "anon=1\n"}) {
-    EXPECT_FALSE(memory::parse(text, Version::v2, stat)) << text;
+                                 "anon 18446744073709551616\n", "anon=1\n", "anon -1\nfile -2\n"}) {
+    EXPECT_TRUE(fails(memory::parse(text, Version::v2, stat), errc::malformed)) << text;
     EXPECT_FALSE(stat[Key::anon]) << text;
   }
 }

@@ -57,6 +57,15 @@ TEST(Pressure, IgnoresALineOfAnotherKind) {
   EXPECT_FALSE(io.full);
 }
 
+TEST(Pressure, SkipsAndCountsALineOfAnotherForm) {
+  const auto io =
+      must(pressure::parse("vendor 5\nsome avg10=5.00 avg60=6.00 avg300=7.05 total=8\n"
+                           "full avg10=1.00 avg60=2.00 avg300=3.00 total=-4\n"));
+  EXPECT_EQ(io.some.total, 8us);
+  EXPECT_FALSE(io.full);
+  EXPECT_EQ(io.skipped_lines, 2U);
+}
+
 TEST(Pressure, OfAnEmptyTextIsTruncated) {
   EXPECT_TRUE(fails(pressure::parse(""), errc::truncated));
   EXPECT_TRUE(

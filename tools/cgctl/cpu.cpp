@@ -8,6 +8,7 @@
 
 #include "cgctl/group.hpp"
 #include "command.hpp"
+#include "figures.hpp"
 #include "json.hpp"
 #include "limits.hpp"
 
@@ -51,7 +52,8 @@ Json stat_json(const Report& report) {
             {"throttled_ns", or_null(count(stat.throttled))},
             {"nr_bursts", or_null(stat.nr_bursts)},
             {"burst_ns", or_null(count(stat.burst))},
-            {"usage_per_cpu_ns", nullptr}};
+            {"usage_per_cpu_ns", nullptr},
+            {"skipped_lines", stat.skipped_lines}};
   if (!report.per_cpu) return json;
   Json list = Json::array();
   for (const nanoseconds usage : *report.per_cpu) list.push_back(usage.count());
@@ -146,7 +148,7 @@ std::string text_of(const Report& report) {
     line("bursts", fmt::format("in {} periods, {}", *report.stat.nr_bursts,
                                human_time(report.stat.burst.value_or(nanoseconds(0)))));
   }
-  return text;
+  return text + skipped_text(report.stat.skipped_lines);
 }
 
 Result<Report> examine(const Group& group) {

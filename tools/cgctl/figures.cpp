@@ -28,4 +28,8 @@ std::string pressure_text(const pressure::Pressure& pressure) {
   return text + " of the last 10 s";
 }
 
+std::string skipped_text(std::size_t lines) {
+  return lines == 0 ? "" : fmt::format("  lines of another form, left out: {}\n", lines);
+}
+
 }  // namespace cgctl::tool

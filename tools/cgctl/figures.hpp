@@ -18,6 +18,8 @@ namespace cgctl::tool {
 Json pressure_json(const std::optional<pressure::Pressure>& pressure);
 /// "some 1.5% full 0.2% of the last 10 s"
 std::string pressure_text(const pressure::Pressure& pressure);
+/// The line of a report that says how many lines were not understood; empty for none.
+std::string skipped_text(std::size_t lines);
 
 /// Returns a figure, or nothing; then warns, unless this kernel, mount or cgroup lacks the figure.
 template <class T>

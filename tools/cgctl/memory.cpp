@@ -51,6 +51,11 @@ Json json_of(const memory::Events& events) {
       {"oom_kill", or_null(events.oom_kill)}, {"oom_group_kill", or_null(events.oom_group_kill)}};
 }
 
+std::size_t skipped_lines(const Report& report) {
+  return report.stat.skipped_lines() + report.events.skipped_lines +
+         (report.pressure ? report.pressure->skipped_lines : 0);
+}
+
 Json json_of(const Report& report) {
   const memory::State& state = report.state;
   Json stat = Json::object();
@@ -77,6 +82,7 @@ Json json_of(const Report& report) {
   json["events"] = json_of(report.events);
   json["pressure"] = pressure_json(report.pressure);
   json["stat"] = std::move(stat);
+  json["skipped_lines"] = skipped_lines(report);
   return json;
 }
 
@@ -167,7 +173,8 @@ std::string text_of(const Report& report) {
   }
   if (report.pressure) lines.add("pressure", pressure_text(*report.pressure));
   return paint(Color::bold, printable(report.path)) +
-         fmt::format(", memory on {}\n{}", to_string(state.version), lines.text());
+         fmt::format(", memory on {}\n{}", to_string(state.version), lines.text()) +
+         skipped_text(skipped_lines(report));
 }
 
 Result<Report> examine(const Group& group) {

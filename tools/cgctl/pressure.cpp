@@ -9,6 +9,7 @@
 
 #include "cgctl/group.hpp"
 #include "command.hpp"
+#include "figures.hpp"
 #include "json.hpp"
 
 namespace cgctl::tool::pressure_command {
@@ -60,6 +61,7 @@ Exit show(const Globals& globals, const Json& path, const std::array<Entry, 3>& 
       fmt::format("{:<14}{:>8}{:>8}{:>8}   {}\n", "% of time", "avg10", "avg60", "avg300", "total");
   bool any = false;
   Exit exit = Exit::done;
+  std::size_t skipped = 0;
   for (const Entry& entry : all) {
     json[std::string(to_string(entry.resource))] = json_of(entry.pressure);
     if (!entry.pressure) {
@@ -67,14 +69,16 @@ Exit show(const Globals& globals, const Json& path, const std::array<Entry, 3>& 
       continue;
     }
     any = true;
+    skipped += entry.pressure->skipped_lines;
     text += row(entry.resource, "some", entry.pressure->some);
     if (entry.pressure->full) text += row(entry.resource, "full", *entry.pressure->full);
   }
   if (!any) return exit == Exit::done ? report(all.front().pressure.error()) : exit;
+  json["skipped_lines"] = skipped;
   if (globals.format == Format::json) {
     print(globals, json);
   } else {
-    print(globals, text);
+    print(globals, text + skipped_text(skipped));
   }
   return exit;
 }
