@@ -32,8 +32,8 @@ bool is_plain(char c) {
 }
 
 bool is_keyword(std::string_view text) {
-  constexpr std::array<std::string_view, 8> keywords = {
-      "mount", "task", "admin", "perm", "group", "namespace", "template", "default"};
+  constexpr std::array<std::string_view, 9> keywords = {
+      "mount", "task", "admin", "perm", "group", "namespace", "template", "default", "systemd"};
   return std::find(keywords.begin(), keywords.end(), text) != keywords.end();
 }
 
@@ -168,6 +168,8 @@ class Parser {
     const Token start = take();
     if (start.is_word("group")) return parse_group();
     if (start.is_word("mount")) return pass_over(start, "mount");
+    // libcgroup 3: the slice and scope that its tools work in by default.
+    if (start.is_word("systemd")) return pass_over(start, "systemd");
     if (start.is_word("template")) {
       if (!token_.is_name()) return unexpected("the name of a cgroup");
       take();
@@ -179,7 +181,7 @@ class Parser {
                     "write the whole path behind each `group`", errc::unsupported);
     }
     token_ = start;
-    return unexpected("'group', 'default', 'mount' or 'template'");
+    return unexpected("'group', 'default', 'mount', 'template' or 'systemd'");
   }
 
   /// A section in braces, whatever is in it.

@@ -217,6 +217,8 @@ std::string_view to_string(Mode mode) noexcept {
 }
 
 bool Hierarchy::has(std::string_view controller) const noexcept {
+  constexpr std::string_view named = "name=";
+  if (parse::starts_with(controller, named)) return controller.substr(named.size()) == name;
   return std::find(controllers.begin(), controllers.end(), controller) != controllers.end();
 }
 

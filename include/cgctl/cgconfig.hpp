@@ -26,9 +26,10 @@ struct Configuration {
 
 /// Reads such a text; `shown` is its name in errors. `mount` sections are passed over, since
 /// hierarchies are used where they are mounted, and so are `template` sections, which
-/// cgclassify(1) and cgrulesengd(8) use. A cgroup that is named twice has the settings of both.
-/// Users and groups of `perm` sections are looked up in /etc/passwd and /etc/group; a `default`
-/// section is for the cgroups without one.
+/// cgclassify(1) and cgrulesengd(8) use, and `systemd` sections, which say where libcgroup's own
+/// tools work: paths here begin at the hierarchies' roots. A cgroup that is named twice has the
+/// settings of both. Users and groups of `perm` sections are looked up in /etc/passwd and
+/// /etc/group; a `default` section is for the cgroups without one.
 ///
 /// errc::malformed with line and column, counted from 1, for what is not such a text (columns count
 /// bytes), for a path that leaves the hierarchies and for a setting named twice unless it is one

@@ -48,6 +48,7 @@ struct Hierarchy {
   bool whole = false;
   UniqueFd directory;  ///< O_PATH descriptor of mount_point
 
+  /// True if the controller is used here; "name=NAME" stands for the v1 hierarchy of that name.
   [[nodiscard]] bool has(std::string_view controller) const noexcept;
 };
 

@@ -50,6 +50,15 @@ TEST(Cgconfig, ReadsGroupsControllersAndSettings) {
   EXPECT_THAT(parsed.passed_over, ElementsAre("line 2: mount", "line 7: template"));
 }
 
+TEST(Cgconfig, PassesOverTheSystemdSectionOfLibcgroup3) {
+  const auto parsed =
+      must(parse("systemd {\n  slice = a.slice;\n  scope = a.scope;\n  setdefault = yes;\n}\n"
+                 "group a.scope/x { cpu { cpu.weight = 50; } }\n"));
+  ASSERT_EQ(parsed.tree.size(), 1U);
+  EXPECT_EQ(parsed.tree.front().path, "/a.scope/x");
+  EXPECT_THAT(parsed.passed_over, ElementsAre("line 1: systemd"));
+}
+
 TEST(Cgconfig, PutsCgroupsAboveOthersFirstAndJoinsThoseNamedTwice) {
   const auto parsed =
       must(parse("group a/b { cpu { cpu.shares = 1; } }"

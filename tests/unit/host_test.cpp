@@ -135,6 +135,10 @@ TEST(HostWithNamedHierarchies, TellsThemByTheirNames) {
   EXPECT_THAT(host.hierarchies()[0].controllers, IsEmpty());
   EXPECT_EQ(host.hierarchies()[1].name, "other");
   EXPECT_EQ(host.find("pids")->name, "both");
+  EXPECT_EQ(host.find("name=other"), &host.hierarchies()[1]);
+  EXPECT_EQ(host.find("name=both"), host.find("pids"));
+  EXPECT_EQ(host.find("name=none"), nullptr);
+  EXPECT_EQ(host.find("name="), nullptr);
 }
 
 TEST(HostWithAnUnknownController, FindsItByItsRowInProcCgroups) {

@@ -225,6 +225,21 @@ TEST(TreePlan, LeavesOutWhatIsOnlyThereToBeRead) {
   EXPECT_THAT(planned.notes, ElementsAre(HasSubstr("memory.current: left out")));
 }
 
+TEST(TreePlan, MakesACgroupInANamedHierarchy) {
+  const test::MadeMachine machine(test::v1_mount("/sys/fs/cgroup/noctrl", "none,name=noctrl"));
+  machine.put_v1("noctrl");
+  const auto planned = must(
+      tree::plan(must(machine.host()), read("mount { \"name=noctrl\" = /sys/fs/cgroup/noctrl; }\n"
+                                            "group my/test { \"name=noctrl\" { } }\n")));
+  std::vector<std::string> made;
+  for (const tree::Step& step : planned.steps) {
+    EXPECT_EQ(step.kind, tree::Step::Kind::create);
+    made.push_back(step.path);
+  }
+  EXPECT_THAT(made, ElementsAre("/my", "/my/test"));
+  EXPECT_THAT(planned.notes, IsEmpty());
+}
+
 TEST(TreePlan, KnowsTheSameValueInOtherWords) {
   const test::CapturedMachine machine(v2);
   const std::string group = v2_group;
