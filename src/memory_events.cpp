@@ -34,9 +34,11 @@ Result<Events> read_v2(const Group& group, const char* file) {
                       value("oom_kill"),
                       value("oom_group_kill"),
                       parse::lines_without_number(*text)};
-  if (events.low || events.high || events.max) return events;
+  const bool all = events.low && events.high && events.max;
+  const bool any = events.low || events.high || events.max;
+  if (all || (any && events.skipped_lines != 0)) return events;
   return fail(
-      Error::make(errc::malformed, "parse", group.shown(file), "has none of low, high and max"));
+      Error::make(errc::malformed, "parse", group.shown(file), "lacks one of low, high and max"));
 }
 
 Result<Events> read_v1(const Group& group) {

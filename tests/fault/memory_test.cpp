@@ -84,6 +84,12 @@ TEST_F(MemoryOnV2, EventsAreThoseOfTheFile) {
   EXPECT_FALSE(must(local_events(group_)).oom_group_kill) << "before Linux 5.17";
   put("memory.events", "low 1\n");
   EXPECT_TRUE(fails(memory::events(group_), errc::malformed));
+  put("memory.events", "low 1\nhigh -2\nmax\noom_kill 5\n");
+  const Events rest = must(memory::events(group_));
+  EXPECT_EQ(rest.low, 1U);
+  EXPECT_FALSE(rest.high);
+  EXPECT_EQ(rest.oom_kill, 5U);
+  EXPECT_EQ(rest.skipped_lines, 2U);
 }
 
 TEST_F(MemoryOnV2, APeakThatCannotBeResetSaysWhatItNeeds) {

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <exception>
 #include <string_view>
+#include <vector>
 
 #include "build_info.hpp"
 #include "command.hpp"
@@ -89,6 +90,11 @@ constexpr std::array<Command, 21> commands = {{
     {"drop-caches", cgctl::tool::drop_caches_command::add},
 }};
 
+bool is_command(std::string_view name) {
+  return std::any_of(commands.begin(), commands.end(),
+                     [&](const Command& command) { return command.name == name; });
+}
+
 /// Describing a command takes longer than most take to run: only the one that is named, or all for
 /// a line that names none.
 void add_commands(CLI::App& app, const cgctl::tool::Globals& globals, cgctl::tool::Run& run,
@@ -111,14 +117,18 @@ int main(int argc, char** argv) try {
   if (const auto program = dropin::program_named(argv[0])) {
     return finish(static_cast<Exit>(program(argc, argv)));
   }
+  std::vector<char*> line(argv, argv + argc);
+  words_as_options(line, is_command);
+  const int count = static_cast<int>(line.size());
+  line.push_back(nullptr);
   CLI::App app("", "cgctl");
   Globals globals;
   Run run;
   set_help_form(app);
   describe(app, globals);
-  add_commands(app, globals, run, command_word(argc, argv));
+  add_commands(app, globals, run, command_word(count, line.data()));
   try {
-    app.parse(take_command(argc, argv, globals.command), argv);
+    app.parse(take_command(count, line.data(), globals.command), line.data());
   } catch (const CLI::Success& asked_for) {
     print({}, answer(app, asked_for));
     return finish(Exit::done);

@@ -68,6 +68,11 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "  cgctl metrics\n"
       "  cgctl metrics -o /var/lib/prometheus/node-exporter/cgctl.prom");
   command->callback([&globals, &run, options] {
+    if (globals.format == Format::json) {
+      throw CLI::ValidationError(
+          "has no JSON form, only the text that Prometheus reads; JSON comes from cgctl --json "
+          "zombies and cgctl --json doctor");
+    }
     run = [&globals, options] { return run_metrics(globals, *options); };
   });
 }

@@ -110,7 +110,8 @@ std::string human_bytes(std::uint64_t bytes) {
 }
 
 std::string human_time(std::chrono::nanoseconds time) {
-  if (time.count() == 0) return "0 s";
+  // A difference below 0 is less than what can be measured.
+  if (time.count() <= 0) return "0 s";
   constexpr std::array units = {"ns", "us", "ms", "s"};
   const auto seconds = std::chrono::duration<double>(time).count();
   if (seconds >= 2 * 3600) return fmt::format("{:.3g} h", seconds / 3600);

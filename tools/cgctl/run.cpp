@@ -97,14 +97,19 @@ struct Usage {
   std::optional<std::uint64_t> oom_kills;
 };
 
-Usage usage_of(const Group& group) {
+std::optional<std::uint64_t> oom_kills_of(const Group& group) {
+  if (!group.place("memory")) return std::nullopt;
+  const auto events = value_or_warning(memory::events(group));
+  return events ? events->oom_kill : std::nullopt;
+}
+
+Usage usage_of(const Group& group, bool whole) {
   Usage usage;
+  usage.oom_kills = oom_kills_of(group);
+  if (!whole) return usage;
   usage.cpu = value_or_warning(cpu::stat(group)).value_or(cpu::Stat{});
   if (const auto state = value_or_warning(memory::Controller{group}.state())) {
     usage.peak = state->peak;
-  }
-  if (const auto events = value_or_warning(memory::events(group))) {
-    usage.oom_kills = events->oom_kill;
   }
   return usage;
 }
@@ -170,6 +175,24 @@ void print_report(const Globals& globals, const Group& group, const Ended& ended
     if (kills) text += fmt::format("  OOM kills   {}\n", *kills);
   }
   (void)std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+/// Says on standard error that the kernel killed processes because the memory was used up.
+void warn_of_oom(const Group& group, const Ended& ended) {
+  const auto kills = since(ended.before.oom_kills, ended.after.oom_kills);
+  if (kills.value_or(0) == 0) return;
+  const bool command = *kills == 1 && ended.status == 128 + SIGKILL;
+  const std::string what =
+      command ? "the command" : fmt::format("{} {}", *kills, *kills == 1 ? "process" : "processes");
+  std::string hint = "the limit of a cgroup above it is reached";
+  const auto state = memory::Controller{group}.state();
+  if (state && state->max && state->max->bytes) {
+    constexpr std::uint64_t fewest_to_begin = 1U << 20U;
+    hint = fmt::format(
+        "its limit is {}{}: raise it with --max", human_bytes(*state->max->bytes),
+        *state->max->bytes < fewest_to_begin ? ", in which hardly a program can begin" : "");
+  }
+  warn(fmt::format("run {}: out of memory, the kernel killed {} ({})", group.path(), what, hint));
 }
 
 /// Adds the processes in a cgroup and in all below it; those removed meanwhile are passed by.
@@ -284,7 +307,7 @@ Result<Ended> run_in(const Place& place, const Options& options, Supervisor& sup
   Clock::time_point began;
   process::Child child;
   const auto started = with_limits(place.group, options, [&]() -> Status {
-    if (options.report) ended.before = usage_of(place.group);
+    ended.before = usage_of(place.group, options.report);
     began = Clock::now();
     auto found =
         process::start(place.group, {options.command, &supervisor.mask(), supervisor.stop()});
@@ -301,7 +324,8 @@ Result<Ended> run_in(const Place& place, const Options& options, Supervisor& sup
   });
   ended.elapsed = Clock::now() - began;
   end_others(supervisor, place, options.init);
-  if (options.report) ended.after = usage_of(place.group);
+  ended.after = usage_of(place.group, options.report);
+  warn_of_oom(place.group, ended);
   return ended;
 }
 

@@ -46,6 +46,7 @@ struct Sample {
 struct Target {
   std::string path;
   std::optional<Group> group;  ///< nothing: it is gone
+  bool is_new = false;         ///< found again in the last round
   Sample last;
 };
 
@@ -155,29 +156,51 @@ Table empty_table() {
                 {"CGROUP"}});
 }
 
-/// Samples all that are there and shows what has happened since their last samples. False when
-/// none is left.
-bool show_all(const Globals& globals, std::vector<Target>& targets) {
+bool find_again(const Host& host, Target& target) {
+  auto group = host.open(target.path);
+  if (!group) return false;
+  target.group = std::move(*group);
+  return true;
+}
+
+/// Samples a target; returns nothing where there is no sample to compare with. A new cgroup is
+/// opened once more in the next round: its maker takes it through the hierarchies one by one.
+std::optional<Sample> look(const Host& host, Target& target) {
+  if (target.is_new) target.is_new = !find_again(host, target);
+  if (target.group) {
+    Sample now = sample(*target.group);
+    if (!is_gone(*target.group)) return now;
+    warn(fmt::format("stat {}: the cgroup is gone", target.path));
+    target.group.reset();
+  }
+  if (!find_again(host, target)) return std::nullopt;
+  warn(fmt::format("stat {}: a new cgroup is there, its figures begin anew", target.path));
+  target.last = sample(*target.group);
+  target.is_new = true;
+  return std::nullopt;
+}
+
+/// Samples all that are there and shows what has happened since their last samples, behind an empty
+/// line if `is_next`. False when none is there.
+bool show_all(const Globals& globals, const Host& host, std::vector<Target>& targets,
+              bool is_next) {
   Table table = empty_table();
   bool any = false;
   for (Target& target : targets) {
-    if (!target.group) continue;
-    const Sample now = sample(*target.group);
-    if (is_gone(*target.group)) {
-      warn(fmt::format("stat {}: the cgroup is gone", target.path));
-      target.group.reset();
-      continue;
-    }
+    const auto now = look(host, target);
+    if (!now) continue;
     any = true;
-    warn_of_unread(now);
+    warn_of_unread(*now);
     if (globals.format == Format::json) {
-      print(globals, json_of(target.path, target.last, now));
+      print(globals, json_of(target.path, target.last, *now));
     } else {
-      table.add(row_of(target.path, target.last, now));
+      table.add(row_of(target.path, target.last, *now));
     }
-    target.last = now;
+    target.last = *now;
   }
-  if (any && globals.format == Format::text) print(globals, table.text());
+  if (any && globals.format == Format::text) {
+    print(globals, (is_next ? "\n" : "") + table.text());
+  }
   return any;
 }
 
@@ -188,7 +211,7 @@ Exit run_stat(const Globals& globals, const Options& options) {
   for (const std::string& path : options.paths) {
     auto group = host->open(path);
     if (!group) return report(group.error());
-    targets.push_back({group->path(), std::move(*group), {}});
+    targets.push_back({group->path(), std::move(*group), false, {}});
   }
   for (Target& target : targets) {
     target.last = sample(*target.group);
@@ -196,16 +219,16 @@ Exit run_stat(const Globals& globals, const Options& options) {
   }
   const nanoseconds interval = options.watch.value_or(std::chrono::seconds(1));
   const std::uint64_t rounds = options.watch ? options.count : 1;
+  bool any = true;
   auto next = Clock::now();
   for (std::uint64_t round = 0; rounds == 0 || round < rounds; ++round) {
     next += interval;
     std::this_thread::sleep_until(next);
-    if (round > 0 && globals.format == Format::text) print(globals, std::string_view("\n"));
-    if (!show_all(globals, targets)) return Exit::failed;
+    any = show_all(globals, *host, targets, round > 0);
     // A reader that has gone ends it; a pipe is filled as it happens.
     if (std::fflush(stdout) != 0) return Exit::failed;
   }
-  return Exit::done;
+  return any ? Exit::done : Exit::failed;
 }
 
 }  // namespace
@@ -218,7 +241,8 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "Looks at each PATH twice, a second apart, and shows what has happened in between: CPUs "
       "used, how much of the limit that is, the share of periods in which the quota ran out, "
       "memory in use, and the share of time in which tasks waited for CPU, memory and I/O (PSI, of "
-      "the last 10 s; cgroup v2 only). What a cgroup does not have shows as -.");
+      "the last 10 s; cgroup v2 only). What a cgroup does not have shows as -. With --watch, a "
+      "cgroup that is removed is looked for again in each round, and shown once it is back.");
   add_paths(*command, options->paths, "the cgroups");
   const auto take_watch = [options](const std::string& text) {
     const auto bare = text.find_first_not_of("0123456789.") == std::string::npos;

@@ -3,8 +3,12 @@
 #include "usage.hpp"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <functional>
 #include <memory>
 #include <numeric>
 #include <string_view>
@@ -13,6 +17,16 @@
 
 namespace cgctl::tool {
 namespace {
+
+/// The columns of the terminal on standard output, within reason; 80 when it is none.
+std::size_t screen_width() {
+  constexpr std::size_t usual = 80;
+  constexpr std::size_t narrowest = 50;
+  constexpr std::size_t widest = 120;
+  ::winsize size{};
+  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return usual;
+  return std::clamp<std::size_t>(size.ws_col, narrowest, widest);
+}
 
 /// Breaks the lines of `text` at spaces where they would be longer than `width`.
 std::string wrapped(std::string_view text, std::size_t width) {
@@ -48,7 +62,7 @@ class HelpForm : public CLI::Formatter {
     const CLI::App* const parent = app->get_parent();
     const std::string title =
         parent == nullptr ? "" : parent->get_name() + " " + app->get_name() + " - ";
-    return wrapped(title + app->get_description(), 78);
+    return wrapped(title + app->get_description(), screen_width() - 2);
   }
   std::string make_usage(const CLI::App* app, std::string name) const override {
     const bool commands = !app->get_subcommands({}).empty();
@@ -60,6 +74,16 @@ class HelpForm : public CLI::Formatter {
   std::string make_subcommand(const CLI::App* command) const override {
     const std::string text = command->get_description();
     return fmt::format("  {:<14}{}\n", command->get_name(), text.substr(0, text.find('\n')));
+  }
+  /// Descriptions are written for 80 columns; for others they are broken anew.
+  std::string make_option_desc(const CLI::Option* option) const override {
+    std::string text = CLI::Formatter::make_option_desc(option);
+    constexpr std::size_t written_for = 80;
+    if (screen_width() == written_for) return text;
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    text = wrapped(text, screen_width() - get_column_width() - 2);
+    text.pop_back();
+    return text;
   }
   std::string make_option_opts(const CLI::Option* option) const override {
     return option->get_type_name().empty() ? "" : " " + option->get_type_name();
@@ -99,6 +123,28 @@ std::string nearest(const std::string& word, const std::vector<std::string>& kno
   return best;
 }
 
+/// Words of other tools, and the command that does the same here.
+constexpr std::array<std::pair<std::string_view, const char*>, 12> words_of_others = {{
+    {"list", "ls"},
+    {"rm", "delete"},
+    {"rmdir", "delete"},
+    {"remove", "delete"},
+    {"mkdir", "create"},
+    {"add", "create"},
+    {"exec", "run"},
+    {"mv", "move"},
+    {"attach", "move"},
+    {"psi", "pressure"},
+    {"top", "stat --watch 1"},
+    {"kill", "delete --kill"},
+}};
+
+std::string command_meant_by(const std::string& word, const std::vector<std::string>& known) {
+  const auto* const found = std::find_if(words_of_others.begin(), words_of_others.end(),
+                                         [&](const auto& one) { return one.first == word; });
+  return found != words_of_others.end() ? found->second : nearest(word, known);
+}
+
 std::vector<std::string> command_names(const CLI::App& app) {
   std::vector<std::string> names;
   for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
@@ -112,7 +158,7 @@ void add_option_names(const CLI::App& app, std::vector<std::string>& names) {
 }
 
 std::string unexpected(const CLI::App& app, const CLI::App* command, const std::string& word) {
-  const bool option = word.front() == '-' && word.size() > 1;
+  const bool option = word.size() > 1 && word.front() == '-';
   std::vector<std::string> known;
   std::string what = "unexpected argument";
   if (option) {
@@ -123,7 +169,9 @@ std::string unexpected(const CLI::App& app, const CLI::App* command, const std::
     what = "unknown command";
     known = command_names(app);
   }
-  const std::string meant = nearest(word.substr(0, word.find('=')), known);
+  const bool is_command = !option && command == nullptr;
+  const std::string meant =
+      is_command ? command_meant_by(word, known) : nearest(word.substr(0, word.find('=')), known);
   return fmt::format("{}: {} ({}", word.empty() ? "''" : word, what,
                      meant.empty() ? "" : "did you mean " + meant + "? ");
 }
@@ -174,6 +222,25 @@ std::string_view command_word(int argc, char** argv) {
            root_option(word) != nullptr;
   });
   return plain && at < argc ? argv[at] : std::string_view();
+}
+
+void words_as_options(std::vector<char*>& words,
+                      const std::function<bool(std::string_view)>& is_command) {
+  static std::string help = "--help";
+  static std::string version = "--version";
+  const auto at =
+      static_cast<std::size_t>(command_position(static_cast<int>(words.size()), words.data()));
+  if (at >= words.size()) return;
+  const std::string_view word = words[at];
+  if (word == "version") words[at] = version.data();
+  if (word != "help") return;
+  if (at + 1 == words.size()) {
+    words[at] = help.data();
+    return;
+  }
+  words.erase(words.begin() + static_cast<std::ptrdiff_t>(at));
+  if (is_command(words[at]))
+    words.insert(words.begin() + static_cast<std::ptrdiff_t>(at) + 1, help.data());
 }
 
 int take_command(int argc, char** argv, std::vector<std::string>& command) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,10 @@ void set_help_form(CLI::App& app);
 /// The word that stands where a command's name does; empty where there is none, or an option before
 /// it that concerns all commands (--help, or one that is not known).
 std::string_view command_word(int argc, char** argv);
+
+/// Turns `help`, `help COMMAND` and `version` into the options that mean the same.
+void words_as_options(std::vector<char*>& words,
+                      const std::function<bool(std::string_view)>& is_command);
 
 /// Takes what stands behind the first "--" of `run` off the command line, untouched; returns the
 /// number of words left. The parser would drop the "--".
