@@ -151,7 +151,7 @@ Result<State> read_state(ValueFiles& files, const Parts& parts) {
 /// What the cgroups directly below `path` have together, without the one at `but`.
 std::int64_t ratio_below(const Host& host, const std::string& path, const std::string& but) {
   std::int64_t sum = 0;
-  const auto group = host.open(path);
+  const auto group = Group::open(host, path, {"cpu"});
   const auto names = group ? group->children() : fail(group.error());
   if (!names) return 0;
   for (const std::string& name : *names) {
@@ -222,7 +222,7 @@ std::string more_below(const Group& group, std::int64_t most, Bandwidth& bandwid
   while (!paths.empty()) {
     std::string path = std::move(paths.back());
     paths.pop_back();
-    const auto below = group.host().open(path);
+    const auto below = Group::open(group.host(), path, {"cpu"});
     if (!below) continue;
     std::optional<Bandwidth> found;
     const bool self = path == group.path();
@@ -359,6 +359,8 @@ Error Controller::explain(Error error, const Change& wanted) const {
     rule = {"the weight is out of range", "1 to 10000"};
   } else if (file == "cpu.weight.nice" && error.os_errno == ERANGE) {
     rule = {"the nice value is out of range", "-20 to 19"};
+  } else if (now->idle.value_or(false) && file != "cpu.idle" && error.os_errno == EINVAL) {
+    rule = {"an idle cgroup has no share", "set cpu.idle to 0 first"};
   } else if (group_->path() == "/" && error.os_errno == EINVAL) {
     rule = {"the root has no share", "set those of the cgroups below it"};
   }

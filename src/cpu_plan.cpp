@@ -186,6 +186,13 @@ Bandwidth of_cpus(double count, microseconds period, bool may_grow) {
   return bandwidth;
 }
 
+/// The period to count CPUs in. Where it was lengthened for a small number of CPUs, which shows in
+/// the least quota, the usual period is tried again.
+microseconds base_period(const Bandwidth& now) {
+  const bool lengthened = now.quota == detail::least_quota && now.period > default_period;
+  return lengthened ? default_period : now.period;
+}
+
 /// Beyond any machine; keeps quota * period within 64 bits.
 constexpr double most_cpus = 1e6;
 
@@ -207,11 +214,13 @@ Result<Bandwidth> wanted_bandwidth(const State& now, const Change& wanted) {
   Bandwidth next = *now.bandwidth;
   if (wanted.period) next.period = *wanted.period;
   if (wanted.quota) next.quota = wanted.quota->limit;
+  if (!next.quota && !wanted.period) next.period = base_period(*now.bandwidth);
   if (wanted.cpus) {
     if (!(*wanted.cpus > 0 && *wanted.cpus <= most_cpus)) {
       return contradiction("not a number of CPUs", "from 0.001 on");
     }
-    next = of_cpus(*wanted.cpus, next.period, !wanted.period);
+    const microseconds period = wanted.period ? next.period : base_period(next);
+    next = of_cpus(*wanted.cpus, period, !wanted.period);
     next.burst = now.bandwidth->burst;
   }
   if (wanted.burst) next.burst = wanted.burst;

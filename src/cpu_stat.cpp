@@ -170,9 +170,10 @@ Status StatReader::read_cpuacct(Stat& out) const {
   const auto read_if_open = [&out](const UniqueFd& fd, std::optional<nanoseconds>& time) {
     return fd ? read_time(fd.get(), time, out) : Status{};
   };
-  if (auto status = read_if_open(usage_, out.usage); !status) return status;
   if (auto status = read_if_open(user_, out.user); !status) return status;
   if (auto status = read_if_open(system_, out.system); !status) return status;
+  // The whole after its parts: read before them it could be less.
+  if (auto status = read_if_open(usage_, out.usage); !status) return status;
   if (!ticks_) return {};
   Buffer buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): written by the kernel
   const auto text = read_text(ticks_.get(), buffer);

@@ -138,6 +138,17 @@ class Maker {
     return {};
   }
 
+  /// Fails where the cgroup was made and is not a place of `group`.
+  [[nodiscard]] Status check_in(const Group& group) const {
+    for (const Group::Place& place : group.places()) {
+      if (place.hierarchy == &hierarchy_) return {};
+    }
+    for (const Group::Unopened& one : group.unopened()) {
+      if (one.hierarchy == &hierarchy_) return fail(one.error);
+    }
+    return fail(detail::gone(operation, shown_));
+  }
+
  private:
   [[nodiscard]] Status check_enabling(int directory, const std::string& shown) const {
     const std::string control = fs::join(shown, "cgroup.subtree_control");
@@ -200,7 +211,12 @@ Result<std::vector<Maker>> makers(const Host& host, const std::vector<std::strin
   }
   if (wanted.empty()) {
     for (const char* const controller : usual) {
-      if (const Hierarchy* const hierarchy = host.find(controller)) add(hierarchy, controller);
+      const auto hierarchy = host.require(controller);
+      if (hierarchy) {
+        add(*hierarchy, controller);
+      } else if (hierarchy.error().kind != errc::unsupported) {
+        return fail(hierarchy.error());
+      }
     }
   }
   if (chosen.empty()) {
@@ -219,7 +235,7 @@ Result<std::vector<Maker>> makers(const Host& host, const std::vector<std::strin
 /// What was made so far is in `made`, too, when it fails.
 Result<Group> make(const Host& host, std::string_view path, const Creation& how,
                    std::vector<Made>& made) {
-  const auto clean = fs::clean_relative_path(path);
+  const auto clean = host.relative_path(path);
   if (!clean) return fail(clean.error());
   if (*clean == ".") {
     return fail(Error::make(errc::invalid_argument, operation, "/", "the root exists already",
@@ -237,7 +253,12 @@ Result<Group> make(const Host& host, std::string_view path, const Creation& how,
     if (!how.owner) break;
     if (auto status = maker.delegate(*how.owner); !status) return fail(status.error());
   }
-  return Group::open(host, *clean);
+  auto group = Group::open(host, *clean);
+  for (const Maker& maker : *places) {
+    if (!group) break;
+    if (auto status = maker.check_in(*group); !status) return fail(status.error());
+  }
+  return group;
 }
 
 Status undo(const Made& made) {

@@ -2,12 +2,14 @@
 // SPDX-License-Identifier: MIT
 #include "device_rules.hpp"
 
+#include <cerrno>
 #include <map>
 #include <optional>
 #include <utility>
 
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
+#include "tree_walk.hpp"
 
 namespace cgctl::detail {
 namespace {
@@ -98,19 +100,30 @@ std::vector<Setting> rules_between(const Devices& now, const Devices& wanted) {
   return rules;
 }
 
-// NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is.
-Status add_lists(const Host& host, const std::string& path, std::vector<DeviceList>& out) {
-  const auto group = Group::open(host, path, {"devices"});
-  if (!group) return group.error().kind == errc::vanished ? Status{} : fail(group.error());
-  auto text = group->read(list_file);
-  if (!text) return text.error().kind == errc::vanished ? Status{} : fail(text.error());
-  out.push_back({path, std::move(*text)});
-  const auto names = group->children();
-  if (!names) return names.error().kind == errc::vanished ? Status{} : fail(names.error());
-  for (const std::string& name : *names) {
-    if (auto status = add_lists(host, fs::join(path, name), out); !status) return status;
-  }
-  return {};
+Status passed_by_if_gone(const Error& error) {
+  const bool gone = error.kind == errc::vanished || error.os_errno == ENOENT;
+  return gone ? Status{} : fail(error);
+}
+
+/// Adds the lists of a cgroup and of all below it, those above first.
+Status add_lists(const Group& group, std::vector<DeviceList>& out) {
+  const auto place = group.place("devices");
+  if (!place) return passed_by_if_gone(place.error());
+  auto own = group.read(list_file);
+  if (!own) return passed_by_if_gone(own.error());
+  out.push_back({group.path(), std::move(*own)});
+  const std::string shown = fs::join((*place)->hierarchy->mount_point, group.path());
+  auto walked = each_below((*place)->directory.get(), shown, [&](const Step& step) -> Result<Next> {
+    auto text = fs::read_beneath(step.parent, fs::join(step.name, list_file), list_file);
+    if (text) {
+      out.push_back({fs::join(group.path(), step.path), std::move(*text)});
+      return Next::inside;
+    }
+    text.error().path = fs::join(fs::join(shown, step.path), list_file);
+    if (auto status = passed_by_if_gone(text.error()); !status) return fail(status.error());
+    return Next::past;
+  });
+  return walked ? walked : passed_by_if_gone(walked.error());
 }
 
 }  // namespace
@@ -144,9 +157,7 @@ bool rules_change_nothing(std::string_view list, const std::vector<Setting>& rul
 
 Result<std::vector<DeviceList>> device_lists(const Group& group) {
   std::vector<DeviceList> lists;
-  if (auto status = add_lists(group.host(), group.path(), lists); !status) {
-    return fail(status.error());
-  }
+  if (auto status = add_lists(group, lists); !status) return fail(status.error());
   return lists;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 #include "cgctl/detail/directory.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/zombies.hpp"
+#include "descent.hpp"
 
 namespace cgctl::zombies {
 
@@ -43,6 +45,19 @@ struct DirectoryCounter::Directory {
 
   Directory(const char* its_name, const Identity& its_identity)
       : name(its_name), identity(its_identity) {}
+  Directory(Directory&&) noexcept = default;
+  Directory& operator=(Directory&&) noexcept = default;
+  Directory(const Directory&) = delete;
+  Directory& operator=(const Directory&) = delete;
+  /// Takes the tree below apart, so that it is not destroyed level within level.
+  ~Directory() {
+    std::vector<Directory> doomed = std::move(inner);
+    while (!doomed.empty()) {
+      std::vector<Directory> next = std::move(doomed.back().inner);
+      doomed.pop_back();
+      std::move(next.begin(), next.end(), std::back_inserter(doomed));
+    }
+  }
 
   [[nodiscard]] std::size_t inside() const noexcept { return inner.size() + leaves.size(); }
   void add_leaf(const char* leaf, const Identity& leaf_identity) {
@@ -54,10 +69,17 @@ struct DirectoryCounter::Directory {
     leaves.clear();
     leaf_names.clear();
   }
-  // NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is.
-  [[nodiscard]] std::size_t kept_below() const noexcept {
+  [[nodiscard]] std::size_t kept_below() const {
     std::size_t count = 0;
-    for (const Directory& one : inner) count += (one.kept ? 1 : 0) + one.kept_below();
+    std::vector<const Directory*> left{this};
+    while (!left.empty()) {
+      const Directory& directory = *left.back();
+      left.pop_back();
+      for (const Directory& one : directory.inner) {
+        if (one.kept) ++count;
+        left.push_back(&one);
+      }
+    }
     return count;
   }
 };
@@ -67,92 +89,113 @@ class DirectoryCounter::Walk {
   using Identity = Directory::Identity;
 
  public:
-  /// What a look at a directory tells. Not inlined, so that the frames of a recursion have no stat.
+  /// The result of a look at a directory.
   struct Look {
     int status;  // 0 or a negated errno
     Identity identity;
     nlink_t links;
 
-    [[gnu::noinline]] static Look at(int fd, const char* name) noexcept {
+    static Look at(int fd, const char* name) noexcept {
       struct ::stat found {};
       const int status = sys::stat_at(fd, name, found);
       return {status, Identity(found), found.st_nlink};
     }
-    [[gnu::noinline]] static Look at(int fd) noexcept {
+    static Look at(int fd) noexcept {
       struct ::stat found {};
       const int status = sys::stat(fd, found);
       return {status, Identity(found), found.st_nlink};
     }
   };
 
-  Walk(std::uint64_t number, std::size_t may_keep) noexcept
-      : number_(number), may_keep_(may_keep) {}
+  Walk(std::uint64_t number, std::size_t may_keep, int top) noexcept
+      : number_(number), may_keep_(may_keep), descent_(top) {}
 
-  /// Below `directory`, which is open as `fd` and has so many links; no number where it was learned
-  /// a moment ago.
-  // NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is, one descriptor a level.
-  int below(int fd, Directory& directory, std::optional<nlink_t> links) {
-    if (links && !stands(fd, directory, *links)) {
-      if (const int status = learn_again(fd, directory); status < 0) return status;
-      links.reset();
-    }
-    int status = each_inner(fd, directory, !links);
-    if (status == -ENOENT && links) {
-      if (status = learn_again(fd, directory); status < 0) return status;
-      status = each_inner(fd, directory, true);
-    }
-    if (status < 0 && status != -ENOENT) return status;
-    sum(directory);
-    return 0;
+  /// Counts those below `top`, which has so many links.
+  int below(Directory& top, nlink_t links) {
+    int status = begin(top, links);
+    while (status == 0 && !levels_.empty()) status = step();
+    return status;
   }
 
  private:
-  /// Those that this count has not seen yet. -ENOENT when one was gone, or another in its place.
-  // NOLINTNEXTLINE(misc-no-recursion)
-  int each_inner(int fd, Directory& directory, bool learned) {
-    int result = 0;
-    for (Directory& one : directory.inner) {
-      if (one.counted == number_) continue;
-      const int status = inner(fd, one, learned);
-      if (status < 0 && status != -ENOENT) return status;
-      if (status < 0) result = status;
+  /// A directory on the way down.
+  struct Level {
+    Directory* directory;
+    bool learned;          // true when this count has listed it
+    bool missed = false;   // one inside was gone, or another in its place
+    std::size_t next = 0;  // index in the directory's `inner`
+  };
+
+  /// Begins with the directory that is the lowest; no number of links where it was listed a moment
+  /// ago.
+  int begin(Directory& directory, std::optional<nlink_t> links) {
+    const bool learned = !links || !stands(descent_.fd(), directory, *links);
+    if (links && learned) {
+      if (const int status = learn_again(directory); status < 0) return status;
     }
-    return result;
+    levels_.push_back({&directory, learned});
+    return 0;
   }
 
-  /// `learned`: the list that has it was made by this count.
-  // NOLINTNEXTLINE(misc-no-recursion)
-  int inner(int fd, Directory& one, bool learned) {
+  int step() {
+    Level& level = levels_.back();
+    std::vector<Directory>& inner = level.directory->inner;
+    while (level.next < inner.size() && inner[level.next].counted == number_) ++level.next;
+    if (level.next < inner.size()) {
+      const int status = enter(inner[level.next++], level.learned);
+      if (status != -ENOENT) return status;
+      level.missed = true;
+      return 0;
+    }
+    if (level.missed && !level.learned) {
+      level = {level.directory, true};
+      return learn_again(*level.directory);
+    }
+    sum(*level.directory);
+    levels_.pop_back();
+    return levels_.empty() ? 0 : descent_.leave();
+  }
+
+  /// -ENOENT when it is gone, or another one is in its place. `learned`: the list that has it was
+  /// made by this count.
+  int enter(Directory& one, bool learned) {
     if (one.kept) {
-      const Look look = Look::at(fd, one.name.c_str());
+      const Look look = Look::at(descent_.fd(), one.name.c_str());
       if (look.status == 0 && look.identity == one.identity) {
         one.counted = number_;
-        return below(one.kept.get(), one, look.links);
+        descent_.enter_kept(one.kept.get());
+        return begin(one, look.links);
       }
       one.kept.reset();
       if (!learned) return -ENOENT;
     }
     const bool known = one.inside() != 0;
-    const int opened =
-        sys::open_at(fd, one.name.c_str(), (known ? O_PATH : O_RDONLY) | O_DIRECTORY | O_NOFOLLOW);
-    if (detail::is_gone(opened) || opened == -ENOTDIR) return -ENOENT;
-    if (opened < 0) return opened;
-    UniqueFd descriptor(opened);
+    UniqueFd opened(descent_.open(one.name.c_str(), known ? O_PATH : O_RDONLY));
+    if (detail::is_gone(opened.get()) || opened.get() == -ENOTDIR) return -ENOENT;
+    if (!opened) return opened.get();
     std::optional<nlink_t> links;
     if (known) {
-      const Look look = Look::at(opened);
+      const Look look = Look::at(opened.get());
       if (look.status < 0) return look.status;
       if (look.identity != one.identity && !learned) return -ENOENT;
       one.identity = look.identity;
       links = look.links;
-    } else if (const int status = learn(opened, one); status < 0) {
+    } else if (const int status = learn(opened.get(), one); status < 0) {
       return status;
     }
     one.counted = number_;
-    if (may_keep_ == 0) return below(opened, one, links);
+    go_into(one, std::move(opened));
+    return begin(one, links);
+  }
+
+  void go_into(Directory& one, UniqueFd opened) {
+    if (may_keep_ == 0) {
+      descent_.enter(std::move(opened));
+      return;
+    }
     --may_keep_;
-    one.kept = std::move(descriptor);
-    return below(opened, one, links);
+    one.kept = std::move(opened);
+    descent_.enter_kept(one.kept.get());
   }
 
   /// Whether what is known is all there is: as many inside as the kernel counts, and each leaf
@@ -169,15 +212,14 @@ class DirectoryCounter::Walk {
     return true;
   }
 
-  int learn_again(int fd, Directory& directory) {
-    const int opened = sys::open_at(fd, ".", O_RDONLY | O_DIRECTORY);
-    if (detail::is_gone(opened)) {
+  /// Lists the lowest directory.
+  int learn_again(Directory& directory) {
+    const UniqueFd opened(descent_.open(".", O_RDONLY));
+    if (detail::is_gone(opened.get())) {
       directory.forget_inside();
       return 0;
     }
-    if (opened < 0) return opened;
-    const UniqueFd listed(opened);
-    return learn(opened, directory);
+    return opened ? learn(opened.get(), directory) : opened.get();
   }
 
   /// Lists what was opened for reading as `fd`. What was known below those inside is kept.
@@ -230,6 +272,8 @@ class DirectoryCounter::Walk {
 
   std::uint64_t number_;
   std::size_t may_keep_;
+  detail::Descent descent_;
+  std::vector<Level> levels_;
   std::unique_ptr<detail::Entries> entries_;  // once there is something to list
 };
 
@@ -257,8 +301,9 @@ int DirectoryCounter::count_known(int directory) {
     known_.emplace_back("", look.identity);
   }
   Directory& top = known_.front();
-  return Walk(++counts_, descriptors_ - std::min(descriptors_, top.kept_below()))
-      .below(directory, top, look.links);
+  const std::size_t kept = descriptors_ == 0 ? 0 : top.kept_below();
+  return Walk(++counts_, descriptors_ - std::min(descriptors_, kept), directory)
+      .below(top, look.links);
 }
 
 Result<std::uint64_t> count_directories(int directory, std::string_view shown) {

@@ -23,12 +23,11 @@ bool is_disk(std::string_view name) {
 
 }  // namespace
 
-DiskLoad::DiskLoad(const Host& host)
-    : path_(fs::join(host.roots().proc, "diskstats")), before_(read()) {}
+DiskLoad::DiskLoad(const Host& host) : proc_(host.roots().proc), before_(read()) {}
 
 std::map<std::string, std::uint64_t> DiskLoad::read() const {
   std::map<std::string, std::uint64_t> busy;
-  const auto text = fs::read_trusted(path_);
+  const auto text = fs::read_in_root(proc_, "diskstats");
   if (!text) return busy;
   for (std::string_view rest = *text; !rest.empty();) {
     // Major and minor number, name, then the fields.

@@ -26,7 +26,7 @@ class DiskLoad {
   /// Milliseconds busy by device.
   [[nodiscard]] std::map<std::string, std::uint64_t> read() const;
 
-  std::string path_;
+  std::string proc_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::map<std::string, std::uint64_t> before_;
 };

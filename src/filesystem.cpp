@@ -54,8 +54,25 @@ int open_component(int directory, std::string_view name, int flags) noexcept {
   return link ? -ELOOP : fd;
 }
 
-/// What openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) does, for kernels that lack it. `path` is
-/// clean.
+/// Adds to `flags` that opening waits for nobody: a FIFO or a device may stand where a file is
+/// expected.
+int without_waiting(int flags) noexcept {
+  return (flags & O_PATH) != 0 ? flags : flags | O_NONBLOCK | O_NOCTTY;
+}
+
+/// Takes O_NONBLOCK from a descriptor that writes: with it, a write to memory.max (Linux 6.16)
+/// reclaims nothing.
+int may_wait(int fd, int flags) noexcept {
+  const bool writes = (flags & O_PATH) == 0 && (flags & O_ACCMODE) != O_RDONLY;
+  if (fd < 0 || !writes || (flags & O_NONBLOCK) != 0) return fd;
+  const int status = sys::set_flags(fd, flags & (O_ACCMODE | O_APPEND));
+  if (status == 0) return fd;
+  sys::close(fd);
+  return status;
+}
+
+/// Does what openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) does, for kernels that lack it and for
+/// paths that are too long for one call. `path` is clean.
 int walk_beneath(int directory, std::string_view path, int flags) noexcept {
   UniqueFd held;
   int current = directory;
@@ -71,7 +88,7 @@ int walk_beneath(int directory, std::string_view path, int flags) noexcept {
   return open_component(current, path, flags);
 }
 
-/// 0, -EXDEV for another file system than the directory's, or a negated errno.
+/// Returns 0, -EXDEV for another file system than the directory's, or a negated errno.
 int on_same_file_system(int directory, int fd) noexcept {
   struct ::stat base {};
   struct ::stat found {};
@@ -96,8 +113,18 @@ Error system_error(const char* operation, std::string_view shown, int os_errno) 
     case EROFS:
       error.hint = "mounted read-only; mount it writable or use the host's";
       break;
+    case ESTALE:
+      error.reason = "it was moved meanwhile";
+      error.hint = "try again";
+      break;
     case EMFILE:
-      error.hint = "raise the limit of open files (ulimit -n)";
+      error.hint = "this process may open no more files: raise its limit (ulimit -n)";
+      break;
+    case ENFILE:
+      error.hint = "the whole machine has too many files open: see /proc/sys/fs/file-nr";
+      break;
+    case ESPIPE:
+      error.reason = "it is a FIFO, a socket or a terminal, not a file";
       break;
     default:
       break;
@@ -125,7 +152,6 @@ Result<std::string> clean_relative_path(std::string_view path) {
     } else {
       if (!clean.empty()) clean.push_back('/');
       clean.append(component);
-      if (clean.size() >= PATH_MAX) reason = "the path is longer than 4095 bytes";
     }
     return reason == nullptr;
   });
@@ -139,8 +165,35 @@ Result<std::string> clean_relative_path(std::string_view path) {
 }
 
 Result<UniqueFd> open_trusted(const std::string& path, int flags) {
-  const int fd = sys::open_at(AT_FDCWD, path.c_str(), flags);
+  const int fd = may_wait(sys::open_at(AT_FDCWD, path.c_str(), without_waiting(flags)), flags);
   if (fd < 0) return fail(system_error("open", path, -fd));
+  return UniqueFd(fd);
+}
+
+Result<UniqueFd> open_in_root(const std::string& root, std::string_view path, int flags) {
+  const std::string shown = join(root, path);
+  if (root == "/proc" || root == "/sys") return open_trusted(shown, flags);
+  const auto directory = open_trusted(root, O_PATH | O_DIRECTORY);
+  if (!directory) return fail(directory.error());
+  const std::int64_t magic = sys::file_system(directory->get());
+  if (magic != proc_magic && magic != sysfs_magic) {
+    return open_beneath(directory->get(), path, flags, shown);
+  }
+  return open_trusted(shown, flags);
+}
+
+Result<UniqueFd> open_mount_point(const std::string& root, std::string_view path) {
+  const auto refuse = [&](const char* reason) {
+    return fail(Error::make(errc::outside, "open", join(root, path), reason,
+                            "nothing was done; check the root directories given"));
+  };
+  const auto clean = clean_relative_path(path);
+  if (!clean) return refuse("the path of a mount point leaves the root directory");
+  const auto directory = open_trusted(root, O_PATH | O_DIRECTORY);
+  if (!directory) return fail(directory.error());
+  const int fd = walk_beneath(directory->get(), *clean, O_PATH | O_DIRECTORY);
+  if (fd == -ELOOP) return refuse("a mount point is a symbolic link there");
+  if (fd < 0) return fail(system_error("open", join(root, path), -fd));
   return UniqueFd(fd);
 }
 
@@ -224,6 +277,12 @@ Result<std::string> read_trusted(const std::string& path) {
   return read_all(fd->get(), path);
 }
 
+Result<std::string> read_in_root(const std::string& root, std::string_view path) {
+  const auto fd = open_in_root(root, path, O_RDONLY);
+  if (!fd) return fail(fd.error());
+  return read_all(fd->get(), join(root, path));
+}
+
 Status write_once(int fd, std::string_view value, std::string_view shown,
                   std::initializer_list<std::int64_t> magics) {
   const std::int64_t magic = sys::file_system(fd);
@@ -263,10 +322,13 @@ std::string parent(std::string_view path) {
 }  // namespace cgctl::fs
 
 int cgctl::detail::open_beneath(int directory, const char* path, int flags) noexcept {
-  const int fd = sys::open_beneath(directory, path, flags);
-  if (fd != -ENOSYS && fd != -EPERM && fd != -EXDEV) return fd;
-  UniqueFd walked(fs::walk_beneath(directory, path, flags));
-  if (!walked) return walked.get();
-  const int status = fs::on_same_file_system(directory, walked.get());
-  return status < 0 ? status : walked.release();
+  const int at_once = fs::without_waiting(flags);
+  int fd = sys::open_beneath(directory, path, at_once);
+  if (fd == -ENOSYS || fd == -EPERM || fd == -EXDEV || fd == -ENAMETOOLONG) {
+    UniqueFd walked(fs::walk_beneath(directory, path, at_once));
+    if (!walked) return walked.get();
+    const int status = fs::on_same_file_system(directory, walked.get());
+    fd = status < 0 ? status : walked.release();
+  }
+  return fs::may_wait(fd, flags);
 }

@@ -11,14 +11,21 @@
 #include "cgctl/detail/directory.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
+#include "counterpart.hpp"
 #include "directory_entries.hpp"
 #include "group_detail.hpp"
+#include "tree_walk.hpp"
 
 namespace cgctl {
 namespace {
 
 bool holds(const std::vector<const Hierarchy*>& all, const Hierarchy* one) {
   return std::find(all.begin(), all.end(), one) != all.end();
+}
+
+template <class Place>
+bool is_v2(const Place& place) {
+  return place.hierarchy->version == Version::v2;
 }
 
 bool ends_with(std::string_view text, std::string_view suffix) {
@@ -59,32 +66,32 @@ Status detail::require_cgroupfs(int directory, const char* operation, std::strin
 
 Result<Group> Host::open(std::string_view path) const { return Group::open(*this, path); }
 
-Group::Group(Host host, std::string path, std::vector<Place> places) noexcept
-    : host_(std::move(host)), path_(std::move(path)), places_(std::move(places)) {}
+Group::Group(Host host, std::string path) noexcept
+    : host_(std::move(host)), path_(std::move(path)) {}
 
 Result<Group> Group::open(const Host& host, std::string_view path) {
-  const auto clean = fs::clean_relative_path(path);
+  const auto clean = host.relative_path(path);
   if (!clean) return fail(clean.error());
-  std::vector<Place> places;
-  Error first_error;
+  Group group(host, *clean == "." ? "/" : "/" + *clean);
   for (const Hierarchy& hierarchy : host.hierarchies()) {
     const std::string shown = fs::join(hierarchy.mount_point, *clean);
     auto directory =
         fs::open_beneath(hierarchy.directory.get(), *clean, O_PATH | O_DIRECTORY, shown);
     if (directory) {
-      places.push_back({&hierarchy, std::move(*directory)});
-    } else if (directory.error().os_errno != ENOENT && first_error.path.empty()) {
-      first_error = directory.error();
+      group.places_.push_back({&hierarchy, std::move(*directory)});
+    } else if (!detail::is_gone(-directory.error().os_errno)) {
+      group.unopened_.push_back({&hierarchy, directory.error()});
     }
   }
-  std::string absolute = *clean == "." ? "/" : "/" + *clean;
-  if (places.empty()) {
-    if (!first_error.path.empty()) return fail(first_error);
-    return fail(detail::gone("open", absolute));
+  for (const Unreachable& one : host.unreachable()) {
+    group.unopened_.push_back({&one.hierarchy, one.error});
   }
-  std::stable_partition(places.begin(), places.end(),
-                        [](const Place& place) { return place.hierarchy->version == Version::v2; });
-  return Group(host, std::move(absolute), std::move(places));
+  if (group.places_.empty()) {
+    if (auto status = group.require_all(); !status) return fail(status.error());
+    return fail(detail::gone("open", group.path_));
+  }
+  std::stable_partition(group.places_.begin(), group.places_.end(), is_v2<Place>);
+  return group;
 }
 
 Result<Group> Group::open(const Host& host, std::string_view path,
@@ -103,6 +110,10 @@ Result<Group> Group::open(const Host& host, std::string_view path,
   }
   auto group = open(host, path);
   if (!group) return group;
+  for (const Unopened& one : group->unopened_) {
+    if (holds(wanted, one.hierarchy)) return fail(one.error);
+  }
+  group->unopened_.clear();
   std::vector<Place> places;
   for (Place& place : group->places_) {
     if (holds(wanted, place.hierarchy)) places.push_back(std::move(place));
@@ -119,9 +130,16 @@ Result<Group> Group::open(const Host& host, std::string_view path,
   return group;
 }
 
+Status Group::require_all() const {
+  return unopened_.empty() ? Status{} : fail(unopened_.front().error);
+}
+
 Result<const Group::Place*> Group::place(std::string_view controller) const {
   for (const Place& place : places_) {
     if (place.hierarchy->has(controller)) return &place;
+  }
+  for (const Unopened& one : unopened_) {
+    if (one.hierarchy->has(controller)) return fail(one.error);
   }
   const auto hierarchy = host_.require(controller);
   if (!hierarchy) return fail(hierarchy.error());
@@ -131,15 +149,30 @@ Result<const Group::Place*> Group::place(std::string_view controller) const {
   return fail(std::move(error));
 }
 
+/// The place of v2, where it has the cgroup; else of the first hierarchy that has it.
+Result<const Group::Place*> Group::first_place() const {
+  if (places_.empty()) return fail(detail::gone("open", path_));
+  if (is_v2(places_.front())) return &places_.front();
+  const auto unknown = std::find_if(unopened_.begin(), unopened_.end(), is_v2<Unopened>);
+  if (unknown != unopened_.end()) return fail(unknown->error);
+  return &places_.front();
+}
+
 Result<const Group::Place*> Group::place_of_file(std::string_view file) const {
-  if (places_.empty()) return fail(detail::gone("open", fs::join(path_, file)));
-  if (is_core_file(file)) return &places_.front();
+  if (is_core_file(file)) return first_place();
   if (ends_with(file, ".pressure")) {
-    if (places_.front().hierarchy->version == Version::v2) return &places_.front();
+    auto first = first_place();
+    if (!first || is_v2(**first)) return first;
     return fail(Error::make(errc::unsupported, "open", fs::join(path_, file),
                             "pressure files exist on cgroup v2 only"));
   }
-  return place(file.substr(0, file.find('.')));
+  auto found = place(file.substr(0, file.find('.')));
+  if (found || found.error().kind != errc::unsupported) return found;
+  for (const Version version : {Version::v1, Version::v2}) {
+    const std::string hint = detail::counterpart_hint(file, version);
+    if (!hint.empty()) found.error().hint = hint;
+  }
+  return found;
 }
 
 Result<UniqueFd> open_file_in(const Group::Place& place, std::string_view path,
@@ -151,10 +184,14 @@ Result<UniqueFd> open_file_in(const Group::Place& place, std::string_view path,
   fd.error().path = shown();
   if (fd.error().os_errno != ENOENT) return fd;
   struct ::stat procs {};
-  if (sys::stat_at(place.directory.get(), "cgroup.procs", procs) != 0)
-    return fail(detail::gone("open", shown()));
+  const int status = sys::stat_at(place.directory.get(), "cgroup.procs", procs);
+  if (detail::is_gone(status)) return fail(detail::gone("open", shown()));
+  if (status < 0) return fail(fs::system_error("stat", shown(), -status));
   Error error = Error::make(errc::unsupported, "open", shown(), "this cgroup has no such file");
   error.os_errno = ENOENT;
+  if (error.hint = detail::counterpart_hint(file, place.hierarchy->version); !error.hint.empty()) {
+    return fail(error);
+  }
   const std::string controller(file.substr(0, file.find('.')));
   error.hint = place.hierarchy->version == Version::v2 && !is_core_file(file)
                    ? "the kernel lacks it, or the controller is not enabled here: write +" +
@@ -194,7 +231,10 @@ std::string Group::shown(std::string_view file) const {
 Result<std::vector<std::string>> child_directories(int directory, std::string_view shown) {
   // A leaf, known by its links, need not be listed.
   struct ::stat self {};
-  if (sys::stat(directory, self) == 0 && detail::is_leaf(self)) return std::vector<std::string>{};
+  if (const int status = sys::stat(directory, self); status < 0) {
+    return fail(fs::system_error("stat", shown, -status));
+  }
+  if (detail::is_leaf(self)) return std::vector<std::string>{};
   const int fd = sys::open_at(directory, ".", O_RDONLY | O_DIRECTORY);
   if (fd < 0) return fail(fs::system_error("open", shown, -fd));
   const UniqueFd opened(fd);
@@ -206,6 +246,13 @@ Result<std::vector<std::string>> child_directories(int directory, std::string_vi
   if (status < 0) return fail(fs::system_error("list", shown, -status));
   std::sort(names.begin(), names.end());
   return names;
+}
+
+Status add_paths_below(int directory, std::string_view shown, std::vector<std::string>& out) {
+  return detail::each_below(directory, shown, [&](const detail::Step& step) {
+    out.push_back(step.path);
+    return Result<detail::Next>(detail::Next::inside);
+  });
 }
 
 Result<std::vector<std::string>> Group::files(std::string_view controller) const {
@@ -221,6 +268,7 @@ Result<std::vector<std::string>> Group::files(std::string_view controller) const
 }
 
 Result<std::vector<std::string>> Group::children() const {
+  if (auto status = require_all(); !status) return fail(status.error());
   std::vector<std::string> all;
   for (const Place& place : places_) {
     auto names =
@@ -229,10 +277,12 @@ Result<std::vector<std::string>> Group::children() const {
     all.insert(all.end(), names->begin(), names->end());
   }
   // A removed directory lists as an empty one.
-  struct ::stat procs {};
-  if (places_.empty() ||
-      (all.empty() && sys::stat_at(places_.front().directory.get(), "cgroup.procs", procs) != 0)) {
-    return fail(detail::gone("list", path_));
+  if (places_.empty()) return fail(detail::gone("list", path_));
+  if (all.empty()) {
+    struct ::stat procs {};
+    const int status = sys::stat_at(places_.front().directory.get(), "cgroup.procs", procs);
+    if (detail::is_gone(status)) return fail(detail::gone("list", path_));
+    if (status < 0) return fail(fs::system_error("stat", path_, -status));
   }
   std::sort(all.begin(), all.end());
   all.erase(std::unique(all.begin(), all.end()), all.end());

@@ -16,6 +16,7 @@
 #include <optional>
 #include <utility>
 
+#include "cgctl/detail/directory.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
 
@@ -33,6 +34,9 @@ std::vector<std::string> split(std::string_view text, char separator) {
   }
   return parts;
 }
+
+/// True if the kernel says that there is no such file or mount; any other error leaves it open.
+bool is_absent(const Error& error) { return detail::is_gone(-error.os_errno); }
 
 bool is_octal(char c) { return c >= '0' && c <= '7'; }
 
@@ -82,6 +86,33 @@ std::vector<MountRow> reachable(std::vector<MountRow> mounts, const Roots& roots
   return kept;
 }
 
+/// Opens the directory of a mount. The running kernel's mount points are trusted, those that a
+/// captured tree or another root directory names are reached beneath the root only.
+Result<UniqueFd> open_directory(const MountRow& mount, const Roots& roots, bool live) {
+  if (live && roots.cgroup == standard_root) {
+    return fs::open_trusted(mount.mount_point, O_PATH | O_DIRECTORY);
+  }
+  const auto rest = below(mount.mount_point, roots.cgroup);
+  if (rest) return fs::open_mount_point(roots.cgroup, *rest);
+  return fs::open_mount_point("/", mount.mount_point);
+}
+
+/// The cgroup whose directory `path` names, or nothing where `path` is below no mount point. A
+/// controller's name below the root stands for its mount: cpu for cpu,cpuacct.
+std::optional<std::string_view> cgroup_of_directory(const Host& host, std::string_view path) {
+  std::optional<std::string_view> shortest;
+  for (const Hierarchy& hierarchy : host.hierarchies()) {
+    const bool named = hierarchy.mount_point != "/";
+    const auto rest = named ? below(path, hierarchy.mount_point) : std::nullopt;
+    if (rest && (!shortest || rest->size() < shortest->size())) shortest = rest;
+  }
+  const auto rest = below(path, host.roots().cgroup);
+  if (!rest || rest->empty()) return shortest ? shortest : rest;
+  const std::string_view name = rest->substr(1, rest->find('/', 1) - 1);
+  if (host.find(name) == nullptr || (shortest && shortest->size() < rest->size())) return shortest;
+  return rest->substr(name.size() + 1);
+}
+
 /// The number of "MAJOR:MINOR".
 dev_t device_of(std::string_view text) {
   std::uint64_t major = 0;
@@ -92,48 +123,62 @@ dev_t device_of(std::string_view text) {
   return makedev(static_cast<unsigned>(major), static_cast<unsigned>(minor));
 }
 
-/// Whether a mount that the running kernel names is the one that is seen at its mount point, and
-/// not covered by another. Below a root of the user's there may be a captured tree.
-bool is_seen(const MountRow& mount, const UniqueFd& directory, const Roots& roots) {
-  const std::int64_t magic = sys::file_system(directory.get());
-  if (magic != fs::cgroup_v1_magic && magic != fs::cgroup_v2_magic) {
-    return roots.cgroup != standard_root;
-  }
-  struct ::stat found {};
-  return sys::stat(directory.get(), found) == 0 && found.st_dev == mount.device;
+bool is_cgroupfs(std::int64_t magic) {
+  return magic == fs::cgroup_v1_magic || magic == fs::cgroup_v2_magic;
 }
 
-bool exists_in(const UniqueFd& directory, const char* name) {
+/// A mount's directory, and the file system that is seen in it.
+struct Seen {
+  UniqueFd directory;
+  std::int64_t magic = 0;
+  struct ::stat root {};
+};
+
+/// Looks at a mount point that was opened, or was not: ENOENT and ENODEV mean that it is missing.
+Result<Seen> look_at(Result<UniqueFd> directory, const std::string& mount_point) {
+  if (!directory) return fail(directory.error());
+  Seen seen;
+  seen.directory = std::move(*directory);
+  seen.magic = sys::file_system(seen.directory.get());
+  if (seen.magic < 0) {
+    return fail(fs::system_error("statfs", mount_point, static_cast<int>(-seen.magic)));
+  }
+  if (const int status = sys::stat(seen.directory.get(), seen.root); status < 0) {
+    return fail(fs::system_error("stat", mount_point, -status));
+  }
+  return seen;
+}
+
+/// Whether a mount that the running kernel names is the one that is seen at its mount point, and
+/// not covered by another. Below a root of the user's there may be a captured tree.
+bool is_seen(const MountRow& mount, const Seen& seen, const Roots& roots) {
+  if (!is_cgroupfs(seen.magic)) return roots.cgroup != standard_root;
+  return seen.root.st_dev == mount.device;
+}
+
+Result<bool> exists_in(const UniqueFd& directory, const char* name, const std::string& shown) {
   struct ::stat found {};
-  return sys::stat_at(directory.get(), name, found) == 0;
+  const int status = sys::stat_at(directory.get(), name, found);
+  if (status == 0) return true;
+  if (detail::is_gone(status)) return false;
+  return fail(fs::system_error("stat", fs::join(shown, name), -status));
 }
 
 /// On a real cgroup file system the hierarchy's root is inode 1, whatever a namespace makes
 /// mountinfo say. A captured tree has other inodes: there mountinfo's root and the files that only
 /// a root has decide.
-bool shows_whole(const Hierarchy& hierarchy) {
-  const std::int64_t magic = sys::file_system(hierarchy.directory.get());
-  if (magic == fs::cgroup_v1_magic || magic == fs::cgroup_v2_magic) {
-    struct ::stat root {};
-    return sys::stat(hierarchy.directory.get(), root) == 0 && root.st_ino == 1;
-  }
-  if (hierarchy.mount_root != "/") return false;
-  return hierarchy.version == Version::v2 ? !exists_in(hierarchy.directory, "cgroup.type")
-                                          : exists_in(hierarchy.directory, "cgroup.sane_behavior");
+Result<bool> shows_whole(const MountRow& mount, const Seen& seen) {
+  if (is_cgroupfs(seen.magic)) return seen.root.st_ino == 1;
+  if (mount.root != "/") return false;
+  const bool v2 = mount.version == Version::v2;
+  auto marked =
+      exists_in(seen.directory, v2 ? "cgroup.type" : "cgroup.sane_behavior", mount.mount_point);
+  if (marked && v2) *marked = !*marked;
+  return marked;
 }
 
-void name_controllers(Hierarchy& hierarchy, const MountRow& mount,
-                      const std::vector<SubsystemRow>& subsystems) {
-  if (hierarchy.version == Version::v2) {
-    const auto text = fs::read_beneath(hierarchy.directory.get(), "cgroup.controllers",
-                                       fs::join(hierarchy.mount_point, "cgroup.controllers"));
-    if (!text) return;
-    std::string_view rest = std::string_view(*text).substr(0, text->find('\n'));
-    for (auto name = parse::field(rest); !name.empty(); name = parse::field(rest)) {
-      hierarchy.controllers.emplace_back(name);
-    }
-    return;
-  }
+void name_v1_controllers(Hierarchy& hierarchy, const MountRow& mount,
+                         const std::vector<SubsystemRow>& subsystems) {
   constexpr std::array<std::string_view, 14> known = {
       "cpuset",  "cpu",        "cpuacct",  "blkio",   "memory", "devices", "freezer",
       "net_cls", "perf_event", "net_prio", "hugetlb", "pids",   "rdma",    "misc"};
@@ -147,10 +192,36 @@ void name_controllers(Hierarchy& hierarchy, const MountRow& mount,
   }
 }
 
+Status name_v2_controllers(Hierarchy& hierarchy) {
+  const auto text = fs::read_beneath(hierarchy.directory.get(), "cgroup.controllers",
+                                     fs::join(hierarchy.mount_point, "cgroup.controllers"));
+  if (!text) return fail(text.error());
+  std::string_view rest = std::string_view(*text).substr(0, text->find('\n'));
+  for (auto name = parse::field(rest); !name.empty(); name = parse::field(rest)) {
+    hierarchy.controllers.emplace_back(name);
+  }
+  return {};
+}
+
+/// Describes a hierarchy as far as mountinfo alone tells, which is not the controllers of v2.
+Hierarchy described(const MountRow& mount, const std::vector<SubsystemRow>& subsystems) {
+  Hierarchy hierarchy;
+  hierarchy.version = mount.version;
+  hierarchy.mount_point = mount.mount_point;
+  hierarchy.mount_root = mount.root;
+  if (mount.version == Version::v1) name_v1_controllers(hierarchy, mount, subsystems);
+  return hierarchy;
+}
+
 /// Two mounts of the same hierarchy: v2 is one per machine, v1 is told by its controllers and name.
 bool same_hierarchy(const Hierarchy& a, const Hierarchy& b) {
   if (a.version != b.version) return false;
   return a.version == Version::v2 || (a.controllers == b.controllers && a.name == b.name);
+}
+
+/// True if lxcfs, a FUSE file system, stands in for cgroups or /proc, as in LXC's containers.
+bool shows_lxcfs(std::string_view mountinfo) {
+  return mountinfo.find(" - fuse.lxcfs ") != std::string_view::npos;
 }
 
 /// The number of a line "KEY:   NUMBER kB" of meminfo.
@@ -162,10 +233,17 @@ std::optional<std::uint64_t> kibibytes(std::string_view meminfo, std::string_vie
   return std::nullopt;
 }
 
+/// The text of a file below a root directory; empty where there is none.
+Result<std::string> read_if_there(const std::string& root, std::string_view path) {
+  auto text = fs::read_in_root(root, path);
+  if (!text && is_absent(text.error())) return std::string();
+  return text;
+}
+
 /// Bytes per page of a captured machine: meminfo has in kB what vmstat has in pages. The two move
 /// between two reads, small counters drift, and a balloon may be part of MemFree alone: so the
-/// median of several, as a power of two.
-std::optional<std::uint64_t> captured_page_size(const Roots& roots) {
+/// median of several, as a power of two; `otherwise` where they do not tell.
+Result<std::uint64_t> captured_page_size(const Roots& roots, std::uint64_t otherwise) {
   constexpr std::array<std::pair<const char*, const char*>, 7> same = {
       {{"MemFree:", "nr_free_pages"},
        {"AnonPages:", "nr_anon_pages"},
@@ -175,9 +253,10 @@ std::optional<std::uint64_t> captured_page_size(const Roots& roots) {
        {"Inactive(file):", "nr_inactive_file"},
        {"Inactive(anon):", "nr_inactive_anon"}}};
   constexpr std::uint64_t enough_pages = 64;
-  const auto meminfo = fs::read_trusted(fs::join(roots.proc, "meminfo"));
-  const auto vmstat = fs::read_trusted(fs::join(roots.proc, "vmstat"));
-  if (!meminfo || !vmstat) return std::nullopt;
+  const auto meminfo = read_if_there(roots.proc, "meminfo");
+  const auto vmstat = read_if_there(roots.proc, "vmstat");
+  if (!meminfo) return fail(meminfo.error());
+  if (!vmstat) return fail(vmstat.error());
   std::vector<long> exponents;
   for (const auto& [key, counter] : same) {
     const auto size = kibibytes(*meminfo, key);
@@ -186,16 +265,26 @@ std::optional<std::uint64_t> captured_page_size(const Roots& roots) {
     const double ratio = 1024.0 * static_cast<double>(*size) / static_cast<double>(*pages);
     exponents.push_back(std::lround(std::log2(ratio)));
   }
-  if (exponents.empty()) return std::nullopt;
+  if (exponents.empty()) return otherwise;
   const auto middle = exponents.begin() + static_cast<std::ptrdiff_t>(exponents.size() / 2);
   std::nth_element(exponents.begin(), middle, exponents.end());
-  if (*middle < 12 || *middle > 18) return std::nullopt;
+  if (*middle < 12 || *middle > 18) return otherwise;
   return std::uint64_t{1} << *middle;
 }
 
-bool on_cgroupfs(const Hierarchy& hierarchy) {
-  const std::int64_t magic = sys::file_system(hierarchy.directory.get());
-  return magic == fs::cgroup_v1_magic || magic == fs::cgroup_v2_magic;
+Error nothing_mounted(const std::string& mountinfo, bool any_absent, bool lxcfs,
+                      const Roots& roots) {
+  std::string reason = "no cgroup file system is mounted below " + roots.cgroup;
+  if (lxcfs) reason = "lxcfs shows a container's view of its cgroups, and " + reason;
+  if (any_absent) reason = "the cgroup mounts it names are not reachable from here";
+  const char* const hint =
+      lxcfs && !any_absent
+          ? "run on the host, or mount its /sys/fs/cgroup and /proc here and name them with "
+            "--cgroup-root and --proc-root"
+          : "mount one (mount -t cgroup2 none /sys/fs/cgroup), or name the roots with "
+            "--cgroup-root "
+            "and --proc-root";
+  return Error::make(errc::unsupported, "detect", mountinfo, std::move(reason), hint);
 }
 
 }  // namespace
@@ -220,6 +309,10 @@ bool Hierarchy::has(std::string_view controller) const noexcept {
   constexpr std::string_view named = "name=";
   if (parse::starts_with(controller, named)) return controller.substr(named.size()) == name;
   return std::find(controllers.begin(), controllers.end(), controller) != controllers.end();
+}
+
+bool Unreachable::may_have(std::string_view controller) const noexcept {
+  return hierarchy.version == Version::v2 || hierarchy.has(controller);
 }
 
 std::vector<SubsystemRow> parse_proc_cgroups(std::string_view text) {
@@ -294,6 +387,7 @@ const MembershipRow* find_row(const std::vector<MembershipRow>& rows,
 struct Host::State {
   Roots roots;
   std::vector<Hierarchy> hierarchies;
+  std::vector<Unreachable> unreachable;
   std::vector<SubsystemRow> subsystems;
   std::uint64_t page_size = 4096;
   bool live = false;
@@ -321,65 +415,125 @@ const Roots& Host::roots() const noexcept { return state_->roots; }
 
 const std::vector<Hierarchy>& Host::hierarchies() const noexcept { return state_->hierarchies; }
 
+const std::vector<Unreachable>& Host::unreachable() const noexcept { return state_->unreachable; }
+
 const std::vector<SubsystemRow>& Host::subsystems() const noexcept { return state_->subsystems; }
 
 std::uint64_t Host::page_size() const noexcept { return state_->page_size; }
 
 bool Host::live() const noexcept { return state_->live; }
 
-Result<Host> Host::detect(Roots roots) {
-  auto state = std::make_unique<State>();
-  const std::string mountinfo_path = fs::join(roots.proc, "self/mountinfo");
-  const auto mountinfo = fs::read_trusted(mountinfo_path);
-  if (!mountinfo) {
-    Error error = mountinfo.error();
-    if (error.os_errno == ENOENT)
-      error.hint = "no procfs is mounted there; --proc-root names where it is";
-    return fail(std::move(error));
-  }
-  if (const auto text = fs::read_trusted(fs::join(roots.proc, "cgroups"))) {
-    state->subsystems = parse_proc_cgroups(*text);
+/// Opens the hierarchies that mounts show.
+class Host::Finder {
+ public:
+  Finder(State& state, bool running, const Roots& roots)
+      : state_(state), roots_(roots), running_(running), live_(running) {}
+
+  /// Fails only where a mount point leads out of the root directory.
+  Status add(const MountRow& mount) {
+    Hierarchy hierarchy = described(mount, state_.subsystems);
+    const auto opened = open(mount, hierarchy);
+    if (!opened && opened.error().kind == errc::outside) return fail(opened.error());
+    if (!opened) {
+      state_.unreachable.push_back({std::move(hierarchy), opened.error()});
+    } else if (!*opened) {
+      any_absent_ = true;
+    } else {
+      keep(std::move(hierarchy));
+    }
+    return {};
   }
 
-  const auto proc = fs::open_trusted(roots.proc, O_PATH | O_DIRECTORY);
-  const bool live = proc && sys::file_system(proc->get()) == fs::proc_magic;
-  bool unreachable = false;
-  for (const MountRow& mount : reachable(parse_mountinfo(*mountinfo), roots)) {
-    auto directory = fs::open_trusted(mount.mount_point, O_PATH | O_DIRECTORY);
-    if (!directory || (live && !is_seen(mount, *directory, roots)) ||
-        (mount.version == Version::v2 && !exists_in(*directory, "cgroup.controllers"))) {
-      unreachable = true;
-      continue;
+  /// A hierarchy that another mount shows is reached through that.
+  void forget_twins() {
+    auto& all = state_.unreachable;
+    all.erase(std::remove_if(all.begin(), all.end(),
+                             [this](const Unreachable& one) {
+                               return twin_of(one.hierarchy) != state_.hierarchies.end();
+                             }),
+              all.end());
+  }
+
+  [[nodiscard]] bool any_absent() const noexcept { return any_absent_; }
+  [[nodiscard]] bool live() const noexcept { return live_; }
+
+ private:
+  /// False where the mount is not seen: its mount point is missing, or another mount covers it.
+  Result<bool> open(const MountRow& mount, Hierarchy& hierarchy) {
+    auto seen = look_at(open_directory(mount, roots_, running_), mount.mount_point);
+    if (!seen) return is_absent(seen.error()) ? Result<bool>(false) : fail(seen.error());
+    if (running_ && !is_seen(mount, *seen, roots_)) return false;
+    if (mount.version == Version::v2) {
+      auto there = exists_in(seen->directory, "cgroup.controllers", mount.mount_point);
+      if (!there || !*there) return there;
     }
-    Hierarchy hierarchy;
-    hierarchy.version = mount.version;
-    hierarchy.mount_point = mount.mount_point;
-    hierarchy.mount_root = mount.root;
-    hierarchy.directory = std::move(*directory);
-    hierarchy.whole = shows_whole(hierarchy);
-    name_controllers(hierarchy, mount, state->subsystems);
-    const auto twin =
-        std::find_if(state->hierarchies.begin(), state->hierarchies.end(),
-                     [&](const Hierarchy& h) { return same_hierarchy(h, hierarchy); });
-    if (twin == state->hierarchies.end()) {
-      state->hierarchies.push_back(std::move(hierarchy));
+    auto whole = shows_whole(mount, *seen);
+    if (!whole) return whole;
+    hierarchy.whole = *whole;
+    hierarchy.directory = std::move(seen->directory);
+    if (mount.version == Version::v2) {
+      if (auto status = name_v2_controllers(hierarchy); !status) return fail(status.error());
+    }
+    live_ = live_ && is_cgroupfs(seen->magic);
+    return true;
+  }
+
+  std::vector<Hierarchy>::iterator twin_of(const Hierarchy& hierarchy) {
+    return std::find_if(state_.hierarchies.begin(), state_.hierarchies.end(),
+                        [&](const Hierarchy& one) { return same_hierarchy(one, hierarchy); });
+  }
+
+  void keep(Hierarchy hierarchy) {
+    const auto twin = twin_of(hierarchy);
+    if (twin == state_.hierarchies.end()) {
+      state_.hierarchies.push_back(std::move(hierarchy));
     } else if (hierarchy.whole && !twin->whole) {
       *twin = std::move(hierarchy);
     }
   }
+
+  State& state_;
+  const Roots& roots_;
+  bool running_;
+  bool live_;
+  bool any_absent_ = false;
+};
+
+Result<Host> Host::detect(Roots roots) {
+  auto state = std::make_unique<State>();
+  const std::string mountinfo_path = fs::join(roots.proc, "self/mountinfo");
+  const auto mountinfo = fs::read_in_root(roots.proc, "self/mountinfo");
+  if (!mountinfo) {
+    Error error = mountinfo.error();
+    error.path = mountinfo_path;
+    if (error.os_errno == ENOENT)
+      error.hint = "no procfs is mounted there; --proc-root names where it is";
+    return fail(std::move(error));
+  }
+  const auto cgroups = read_if_there(roots.proc, "cgroups");
+  if (!cgroups) return fail(cgroups.error());
+  state->subsystems = parse_proc_cgroups(*cgroups);
+
+  const auto proc = look_at(fs::open_trusted(roots.proc, O_PATH | O_DIRECTORY), roots.proc);
+  if (!proc) return fail(proc.error());
+  Finder finder(*state, proc->magic == fs::proc_magic, roots);
+  for (const MountRow& mount : reachable(parse_mountinfo(*mountinfo), roots)) {
+    if (auto status = finder.add(mount); !status) return fail(status.error());
+  }
+  finder.forget_twins();
   if (state->hierarchies.empty()) {
-    return fail(Error::make(errc::unsupported, "detect", mountinfo_path,
-                            unreachable ? "the cgroup mounts it names are not reachable from here"
-                                        : "no cgroup file system is mounted below " + roots.cgroup,
-                            "mount one (mount -t cgroup2 none /sys/fs/cgroup), or name the roots "
-                            "with --cgroup-root and "
-                            "--proc-root"));
+    if (!state->unreachable.empty()) return fail(state->unreachable.front().error);
+    return fail(
+        nothing_mounted(mountinfo_path, finder.any_absent(), shows_lxcfs(*mountinfo), roots));
   }
 
   state->page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  state->live =
-      live && std::all_of(state->hierarchies.begin(), state->hierarchies.end(), on_cgroupfs);
-  if (!state->live) state->page_size = captured_page_size(roots).value_or(state->page_size);
+  state->live = finder.live();
+  if (!state->live) {
+    const auto page_size = captured_page_size(roots, state->page_size);
+    if (!page_size) return fail(page_size.error());
+    state->page_size = *page_size;
+  }
   state->roots = std::move(roots);
   return Host(state.release());
 }
@@ -387,9 +541,9 @@ Result<Host> Host::detect(Roots roots) {
 Mode Host::mode() const noexcept {
   bool v1 = false;
   bool v2 = false;
-  for (const Hierarchy& hierarchy : hierarchies()) {
-    (hierarchy.version == Version::v1 ? v1 : v2) = true;
-  }
+  const auto note = [&](const Hierarchy& one) { (one.version == Version::v1 ? v1 : v2) = true; };
+  for (const Hierarchy& hierarchy : hierarchies()) note(hierarchy);
+  for (const Unreachable& one : unreachable()) note(one.hierarchy);
   if (v1 && v2) return Mode::hybrid;
   return v2 ? Mode::v2 : Mode::v1;
 }
@@ -408,18 +562,64 @@ const Hierarchy* Host::unified() const noexcept {
   return nullptr;
 }
 
+Result<std::string> Host::relative_path(std::string_view path) const {
+  auto clean = fs::clean_relative_path(path);
+  if (!clean) return clean;
+  const std::string absolute = "/" + *clean;
+  const auto cgroup = cgroup_of_directory(*this, absolute);
+  if (!cgroup) return clean;
+  return fail(Error::make(
+      errc::invalid_argument, "resolve", absolute, "this is a directory's path, not a cgroup's",
+      "the cgroup is " + (cgroup->empty() ? std::string("/") : std::string(*cgroup))));
+}
+
+namespace {
+
+/// True if the kernel was booted with "cgroup_disable=CONTROLLER", alone or in a list.
+bool disabled_at_boot(const Roots& roots, std::string_view controller) {
+  constexpr std::string_view option = "cgroup_disable=";
+  const auto text = fs::read_in_root(roots.proc, "cmdline");
+  std::string_view rest = text ? std::string_view(*text) : std::string_view();
+  while (!rest.empty()) {
+    std::string_view words = parse::line(rest);
+    for (auto word = parse::field(words); !word.empty(); word = parse::field(words)) {
+      if (!parse::starts_with(word, option)) continue;
+      const auto names = split(std::string(word.substr(option.size())), ',');
+      if (std::find(names.begin(), names.end(), controller) != names.end()) return true;
+    }
+  }
+  return false;
+}
+
+/// The controller exists and is switched off, as far as the kernel's command line tells.
+Error switched_off(const Roots& roots, const std::string& controller) {
+  const bool at_boot = disabled_at_boot(roots, controller);
+  return Error::make(errc::unsupported, "find controller", controller,
+                     at_boot ? "it is switched off by cgroup_disable= on the kernel's command line"
+                             : "it is disabled on this kernel",
+                     at_boot ? "boot without cgroup_disable=" + controller
+                             : "boot with cgroup_enable=" + controller +
+                                   ", or without cgroup_disable=" + controller);
+}
+
+}  // namespace
+
 Result<const Hierarchy*> Host::require(std::string_view controller) const {
   if (const Hierarchy* found = find(controller)) return found;
+  for (const Unreachable& one : unreachable()) {
+    if (one.may_have(controller)) return fail(one.error);
+  }
   for (const SubsystemRow& row : subsystems()) {
     if (row.name != controller) continue;
     if (!row.enabled) {
-      return fail(Error::make(errc::unsupported, "find controller", std::string(controller),
-                              "it is disabled on this kernel",
-                              "boot without cgroup_disable=" + row.name));
+      return fail(switched_off(roots(), row.name));
     }
     return fail(Error::make(errc::unsupported, "find controller", std::string(controller),
                             "no mounted hierarchy has it",
                             "mount it, or look below another --cgroup-root"));
+  }
+  if (disabled_at_boot(roots(), controller)) {
+    return fail(switched_off(roots(), std::string(controller)));
   }
   return fail(Error::make(errc::unsupported, "find controller", std::string(controller),
                           "this kernel does not have it, or hides it from this cgroup namespace"));

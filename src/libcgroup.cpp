@@ -107,6 +107,7 @@ Result<std::vector<Membership>> memberships(const Host& host, pid_t process) {
     }
     return fail(std::move(error));
   }
+  if (!host.unreachable().empty()) return fail(host.unreachable().front().error);
   const auto rows = parse_membership(*text);
   std::vector<Membership> found;
   for (const Hierarchy& hierarchy : host.hierarchies()) {
@@ -299,26 +300,17 @@ Status apply_rule(const Identity& identity, pid_t process) {
   return fail(std::move(error));
 }
 
-/// The directories of a hierarchy, by path.
-// NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is, one descriptor a level.
-void list(int directory, const std::string& path, std::set<std::string>& out) {
-  const auto names = child_directories(directory, path);
-  if (!names) return;
-  for (const std::string& name : *names) {
-    std::string below = path;
-    below.append("/").append(name);
-    out.insert(below);
-    const auto child = fs::open_beneath(directory, name, O_RDONLY | O_DIRECTORY, below);
-    if (child) list(child->get(), below, out);
-  }
-}
-
+/// The paths of the directories of each hierarchy.
 using Existing = std::map<const Hierarchy*, std::set<std::string>>;
 
-Existing what_exists(const Host& host) {
+Result<Existing> what_exists(const Host& host) {
+  if (!host.unreachable().empty()) return fail(host.unreachable().front().error);
   Existing all;
   for (const Hierarchy& hierarchy : host.hierarchies()) {
-    list(hierarchy.directory.get(), {}, all[&hierarchy]);
+    std::vector<std::string> paths;
+    auto status = add_paths_below(hierarchy.directory.get(), hierarchy.mount_point, paths);
+    if (!status) return fail(status.error());
+    all[&hierarchy].insert(paths.begin(), paths.end());
   }
   return all;
 }
@@ -362,7 +354,9 @@ std::int64_t first_seen(const Hierarchy& hierarchy, const std::string& path) {
 
 /// Removes what the engine, which has failed, made between two times: others may make cgroups too.
 void remove_made(const Host& host, const Existing& existing, std::int64_t from, std::int64_t to) {
-  for (const auto& [hierarchy, there] : what_exists(host)) {
+  const auto now = what_exists(host);
+  if (!now) return;
+  for (const auto& [hierarchy, there] : *now) {
     const auto& known = existing.at(hierarchy);
     // The deepest first.
     for (auto path = there.rbegin(); path != there.rend(); ++path) {
@@ -565,6 +559,7 @@ Result<Handle> to_libcgroup(const tree::Cgroup& cgroup) {
   if (cgroup.sections.size() > most_controllers) {
     return refuse(cgroup.path, "it has more than 100 controllers");
   }
+  if (clean->size() >= FILENAME_MAX) return refuse(cgroup.path, "its path is above 4,095 bytes");
   const auto lock = serialised();
   Handle group(::cgroup_new_cgroup(clean->c_str()));
   if (!group) return fail(Error::system("convert", cgroup.path, ENOMEM));
@@ -616,10 +611,15 @@ std::vector<Result<std::vector<Move>>> classify(const Host& host,
                                                 const std::vector<pid_t>& processes,
                                                 Purpose purpose) {
   std::vector<Result<std::vector<Move>>> results;
-  const Existing existing = purpose == Purpose::ask ? what_exists(host) : Existing{};
+  // A cgroup that this list lacks would be taken for one that the engine made, and removed.
+  const auto existing = purpose == Purpose::ask ? what_exists(host) : Result<Existing>(Existing{});
   results.reserve(processes.size());
   for (const pid_t process : processes) {
-    results.push_back(purpose == Purpose::ask ? ask(host, process, existing)
+    if (!existing) {
+      results.emplace_back(fail(existing.error()));
+      continue;
+    }
+    results.push_back(purpose == Purpose::ask ? ask(host, process, *existing)
                                               : move(host, process, {}));
   }
   return results;

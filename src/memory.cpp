@@ -121,6 +121,10 @@ std::string bytes_text(const std::optional<std::uint64_t>& bytes) {
   return bytes ? std::to_string(*bytes) + " bytes" : "unknown";
 }
 
+std::string limit_text(const Limit& limit) {
+  return limit.bytes ? bytes_text(limit.bytes) : "none";
+}
+
 Rule limit_rule(const Group& group, const std::string& file, int reason, const State& now) {
   const bool memsw = parse::starts_with(file, "memory.memsw.");
   if (reason == EBUSY) {
@@ -131,10 +135,11 @@ Rule limit_rule(const Group& group, const std::string& file, int reason, const S
   if (reason == EINVAL && group.path() == "/") {
     return {"the root cannot be limited", "limit the cgroups below it"};
   }
-  if (reason == EINVAL && now.max && now.memsw_max) {
-    return {"the limit of memory (" + bytes_text(now.max->bytes) +
-                ") would be above that of memory and swap together (" +
-                bytes_text(now.memsw_max->bytes) + ")",
+  const bool other_limits = now.max && now.memsw_max && (memsw || now.memsw_max->bytes);
+  if (reason == EINVAL && other_limits) {
+    return {"the limit of memory (" + limit_text(*now.max) +
+                ") would be above that of memory and swap together (" + limit_text(*now.memsw_max) +
+                ")",
             ""};
   }
   return {};

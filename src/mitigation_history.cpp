@@ -15,6 +15,10 @@ using std::chrono::seconds;
 constexpr double farthest = 2;
 constexpr seconds smoothing = std::chrono::minutes(10);
 
+double share(std::uint64_t part, std::uint64_t whole) noexcept {
+  return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
+}
+
 /// Zombies that went are no growth.
 void note_growth(History& history, std::uint64_t zombies, seconds now) {
   const Sample last = history.sample;
@@ -33,7 +37,7 @@ void end_rung(RungHistory& rung, const Action& action, const Policy& policy, sec
   if (action.end == End::failed) {
     ++rung.failed;
     ++rung.useless;
-  } else if (share_freed(action.zombies_before, action.zombies_after) >= policy.min_effect) {
+  } else if (share_freed(action) >= policy.min_effect) {
     ++rung.effective;
     rung.useless = 0;
   } else {
@@ -44,9 +48,17 @@ void end_rung(RungHistory& rung, const Action& action, const Policy& policy, sec
 
 }  // namespace
 
-double share_freed(std::uint64_t before, std::uint64_t after) noexcept {
-  if (before == 0 || after >= before) return 0;
-  return static_cast<double>(before - after) / static_cast<double>(before);
+double share_freed(const Action& action) noexcept {
+  return share(action.freed(), action.zombies_before);
+}
+
+Effect effect_of(const std::vector<Action>& actions, const Policy& policy) noexcept {
+  if (actions.empty() || actions.front().zombies_before == 0) return Effect::none;
+  // Some go by themselves: no rung that failed freed them.
+  const bool any = std::any_of(actions.begin(), actions.end(),
+                               [](const Action& action) { return action.end != End::failed; });
+  const double part = share(freed(actions), actions.front().zombies_before);
+  return any && part >= policy.min_effect ? Effect::effective : Effect::ineffective;
 }
 
 bool probe_due(const History& history, const Policy& policy, seconds now) {

@@ -59,17 +59,17 @@ std::string need(const Observation& seen, const History& history, const Policy& 
   if (zombies == 0) return {};
   if (policy.only) return fmt::format("{} asked for, {} zombies", to_string(*policy.only), zombies);
   if (zombies >= policy.zombies_high) {
-    return fmt::format("{} zombies, {} or more call for action", zombies, policy.zombies_high);
+    return fmt::format("{} zombies, the limit is {}", zombies, policy.zombies_high);
   }
   if (history.alarmed && zombies > policy.zombies_low) {
-    return fmt::format("{} zombies, still more than {} after there were {}", zombies,
-                       policy.zombies_low, policy.zombies_high);
+    return fmt::format("{} zombies: it started at {}, and goes on until {} are left", zombies,
+                       policy.zombies_high, policy.zombies_low);
   }
   const double soon = static_cast<double>(zombies) + more_to_come(history, policy);
   if (zombies > policy.zombies_low && soon >= static_cast<double>(policy.zombies_high)) {
-    return fmt::format(
-        "{} zombies, {:.0f} more an hour: {:.0f} in {} s, {} or more call for action", zombies,
-        history.growth * 3600, soon, policy.min_interval.count(), policy.zombies_high);
+    return fmt::format("{} zombies, {:.0f} more an hour: {:.0f} in {} s, the limit is {}", zombies,
+                       history.growth * 3600, soon, policy.min_interval.count(),
+                       policy.zombies_high);
   }
   if (!to_blame(seen, policy)) return {};
   if (seen.read_cost && *seen.read_cost > policy.read_cost_limit) {
@@ -128,7 +128,7 @@ std::string out_of_hours(const Observation& seen, const Policy& policy) {
   const bool inside =
       std::any_of(policy.windows.begin(), policy.windows.end(),
                   [&seen](const Window& window) { return window.contains(*seen.local_time); });
-  return inside ? std::string() : "it is not within a maintenance window";
+  return inside ? std::string() : "outside the maintenance windows (windows = [...])";
 }
 
 /// What the machine is busy with.
@@ -150,10 +150,15 @@ std::string too_busy(const Observation& seen, const Policy& policy) {
                        policy.disk_busy_limit);
   }
   if (seen.dirty > policy.dirty_limit) {
-    return fmt::format("{} are to be written back first, more than {}", in_words(seen.dirty),
+    return fmt::format("{} of dirty pages, above the limit of {}", in_words(seen.dirty),
                        in_words(policy.dirty_limit));
   }
   return {};
+}
+
+/// True if the rung takes cache from everybody, not only from where the zombies hang.
+bool takes_from_everybody(Rung rung) {
+  return rung == Rung::drop_page_cache || rung == Rung::drop_slab || rung == Rung::drop_all;
 }
 
 bool drops_slab(Rung rung) { return rung == Rung::drop_slab || rung == Rung::drop_all; }
@@ -200,12 +205,53 @@ std::string objection(const Observation& seen, const History& history, const Pol
   return {};
 }
 
+/// Zombies that came while the rungs were taken.
+std::uint64_t made(const std::vector<Action>& actions) {
+  std::uint64_t sum = 0;
+  for (const Action& action : actions) sum += action.made;
+  return sum;
+}
+
 Plan idle(std::string reason) { return {Decision::idle, std::move(reason), {}}; }
 Plan refused(const std::string& why, const std::string& against) {
   return {Decision::refused, why + "; refused: " + against, {}};
 }
 
+/// "; they hold about 21.0 MiB, dropping caches gives up 405.0 MiB of page cache".
+std::string in_words(const Balance& balance) {
+  return fmt::format("they hold about {}, dropping caches gives up {} of page cache",
+                     in_words(balance.held), in_words(balance.given_up));
+}
+
+/// Why caches are not dropped although there are many zombies.
+std::string not_worth_it(const Observation& seen, const Balance& balance, const Policy& policy) {
+  return fmt::format(
+      "but they do little harm: a read of the root's numa_stat {} {:.3f} ms; {}, and they would "
+      "have to hold {:.0f} % of that (min_gain)",
+      seen.read_cost_measured ? "takes" : "takes at most",
+      seen.read_cost ? in_ms(*seen.read_cost) : 0, in_words(balance), policy.min_gain * 100);
+}
+
 }  // namespace
+
+Balance weigh(const Observation& seen, const Policy& policy) noexcept {
+  Balance balance;
+  balance.held = seen.kernel_memory + (seen.residual ? seen.residual->freeable() : 0);
+  balance.given_up = seen.page_cache;
+  const auto held = static_cast<double>(balance.held);
+  constexpr int cheap = 10;
+  if (!seen.read_cost || *seen.read_cost * cheap > policy.read_cost_limit) {
+    balance.worth = Worth::reads;
+  } else if (seen.zombies.kernel >= policy.memcgs_high) {
+    balance.worth = Worth::ids;
+  } else if (seen.memory != 0 &&
+             held * 100 > policy.dead_memory * static_cast<double>(seen.memory)) {
+    balance.worth = Worth::memory;
+  } else if (held >= policy.min_gain * static_cast<double>(balance.given_up)) {
+    balance.worth = Worth::gain;
+  }
+  return balance;
+}
 
 std::vector<Rung> default_ladder() {
   return {Rung::reap, Rung::advise, Rung::reclaim, Rung::drop_page_cache, Rung::drop_slab};
@@ -300,15 +346,33 @@ Plan decide(const Observation& seen, const History& history, const Policy& polic
                 "them keeps a zombie, and what does (files not yet written back, for a while) "
                 "cannot be freed from here");
   }
+  auto rungs = ladder(seen, history, policy, now);
+  const Balance balance = weigh(seen, policy);
+  if (balance.worth == Worth::nothing && policy.guards == Guards::obey && !policy.only) {
+    const bool asked = !rungs.empty();
+    rungs.erase(std::remove_if(rungs.begin(), rungs.end(), takes_from_everybody), rungs.end());
+    if (asked && rungs.empty()) return idle(why + ", " + not_worth_it(seen, balance, policy));
+  }
   if (policy.guards == Guards::obey) {
     const std::string against = objection(seen, history, policy, now);
     if (!against.empty()) return refused(why, against);
   }
-  auto rungs = ladder(seen, history, policy, now);
   if (rungs.empty()) {
-    return refused(why, "of the means configured there is none here that was not useless lately");
+    return refused(why, "every configured rung is missing on this kernel or was useless lately");
   }
-  return {Decision::act, why, std::move(rungs)};
+  const bool drops = std::any_of(rungs.begin(), rungs.end(), takes_from_everybody);
+  const bool weighed = drops && balance.given_up != 0 && balance.held != 0;
+  return {Decision::act, weighed ? why + "; " + in_words(balance) : why, std::move(rungs)};
+}
+
+std::uint64_t Action::freed() const noexcept {
+  return std::min(less(zombies_before + made, zombies_after), zombies_before);
+}
+
+std::uint64_t freed(const std::vector<Action>& actions) noexcept {
+  std::uint64_t sum = 0;
+  for (const Action& action : actions) sum += action.freed();
+  return sum;
 }
 
 bool climb_on(const Observation& before, const std::vector<Action>& done, Rung next,
@@ -321,15 +385,14 @@ bool climb_on(const Observation& before, const std::vector<Action>& done, Rung n
       return action.rung == Rung::drop_page_cache;
     });
     if (page_cache != done.end() &&
-        (page_cache->end != End::done ||
-         share_freed(page_cache->zombies_before, page_cache->zombies_after) >= policy.min_effect)) {
+        (page_cache->end != End::done || share_freed(*page_cache) >= policy.min_effect)) {
       return false;
     }
   }
   if (done.empty()) return true;
   // Where the cost of a read was the reason, they can be fewer than zombies_low from the start.
   const std::uint64_t enough = std::min(policy.zombies_low, before.zombies.low / 2);
-  return done.back().zombies_after > enough;
+  return less(done.back().zombies_after, made(done)) > enough;
 }
 
 std::string explain_pins(const Observation& seen) {
@@ -341,13 +404,15 @@ std::string explain_pins(const Observation& seen) {
   };
   std::vector<Pin> pins = {
       {left.shmem,
-       "of files on tmpfs or shared memory pin them: remove the files or unmount the tmpfs"},
+       "of files on tmpfs or shared memory keep them alive: remove the files or unmount the tmpfs"},
       {less(left.mapped, left.shmem),
-       "of file pages are mapped by running processes: restart those"},
-      {left.unevictable, "are locked in memory (mlock): end or restart who locked them"},
+       "of files mapped by running processes keep them alive: restart those processes (cgctl "
+       "cannot tell which)"},
+      {left.unevictable,
+       "locked in memory (mlock) keep them alive: stop or restart the processes that locked it"},
       {less(left.anon, left.shmem),
-       "of anonymous memory belong to processes that moved on: restart those"},
-      {left.surely_freeable(), "of page cache pin them: dropping it frees them"},
+       "belong to processes that were moved to another cgroup since: restart them"},
+      {left.surely_freeable(), "of page cache keep them alive: dropping it frees them"},
   };
   std::stable_sort(pins.begin(), pins.end(),
                    [](const Pin& a, const Pin& b) { return a.bytes > b.bytes; });

@@ -16,7 +16,7 @@ namespace cgctl::mitigation {
 namespace {
 
 Result<std::string> boot_id_of(const Host& host) {
-  auto id = fs::read_trusted(fs::join(host.roots().proc, "sys/kernel/random/boot_id"));
+  auto id = fs::read_in_root(host.roots().proc, "sys/kernel/random/boot_id");
   if (id && !id->empty() && id->back() == '\n') id->pop_back();
   return id;
 }
@@ -25,10 +25,11 @@ std::string history_path(const std::string& directory) { return fs::join(directo
 
 constexpr std::size_t largest = std::size_t{256} << 10;
 
-/// The text of a file that can be a history; nothing for what is none: a link, a FIFO, a directory,
-/// more than `largest` bytes.
+/// Reads a file that can be a history. Returns nothing for a link, one of several hard links, a
+/// FIFO, a directory, and more than `largest` bytes.
 Result<std::optional<std::string>> read_small_file(const std::string& path) {
-  const int fd = sys::open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  const int fd =
+      sys::open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
   if (fd == -ELOOP || fd == -ENXIO) return std::nullopt;
   if (fd < 0) return fail(fs::system_error("open", path, -fd));
   const UniqueFd file(fd);
@@ -36,7 +37,7 @@ Result<std::optional<std::string>> read_small_file(const std::string& path) {
   if (const int status = sys::stat(fd, about); status < 0) {
     return fail(fs::system_error("look at", path, -status));
   }
-  if (!S_ISREG(about.st_mode)) return std::nullopt;
+  if (!S_ISREG(about.st_mode) || about.st_nlink > 1) return std::nullopt;
   std::string text(largest + 1, '\0');
   std::size_t size = 0;
   while (size < text.size()) {
@@ -83,30 +84,40 @@ Result<std::string> set_aside(const std::string& path) {
   return aside;
 }
 
-/// An empty file to write. A directory or a FIFO in its place is set aside.
-Result<UniqueFd> open_fresh(const std::string& path) {
-  const auto open = [&path] {
-    return sys::open_at(AT_FDCWD, path.c_str(),
-                        O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK, 0644);
-  };
-  int fd = open();
-  if (fd == -EISDIR || fd == -ENXIO) {
-    if (const auto aside = set_aside(path); !aside) return fail(aside.error());
-    fd = open();
+/// Fails where another user could put files into the directory.
+Status check_directory(const std::string& directory) {
+  const auto opened = fs::open_trusted(directory, O_RDONLY | O_DIRECTORY);
+  if (!opened) return fail(directory_error("open", directory, opened.error().os_errno));
+  struct ::stat about {};
+  if (const int status = sys::stat(opened->get(), about); status < 0) {
+    return fail(directory_error("stat", directory, -status));
   }
-  if (fd < 0) return fail(directory_error("open", path, -fd));
-  return UniqueFd(fd);
+  const bool own = about.st_uid == 0 || about.st_uid == ::geteuid();
+  if (own && (about.st_mode & (S_IWGRP | S_IWOTH)) == 0) return {};
+  return fail(Error::make(errc::outside, "use directory", directory,
+                          own ? "other users can write to it" : "it belongs to another user",
+                          "name a directory that only root can write with --state-dir"));
 }
 
-Status write_all(int fd, std::string_view text, const std::string& path) {
-  while (!text.empty()) {
-    const ssize_t done = sys::write(fd, text.data(), text.size());
-    if (done == -EINTR) continue;
-    if (done < 0) return fail(directory_error("write", path, static_cast<int>(-done)));
-    text.remove_prefix(static_cast<std::size_t>(done));
+/// Opens the lock file; nothing but a file of one name is one.
+Result<UniqueFd> open_lock(const std::string& path) {
+  const int fd = sys::open_at(AT_FDCWD, path.c_str(),
+                              O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
+  if (fd < 0) return fail(directory_error("open", path, -fd));
+  UniqueFd lock(fd);
+  struct ::stat about {};
+  if (const int status = sys::stat(fd, about); status < 0) {
+    return fail(directory_error("stat", path, -status));
   }
-  if (::fsync(fd) != 0) return fail(directory_error("sync", path, errno));
-  return {};
+  if (!S_ISREG(about.st_mode) || about.st_nlink > 1) {
+    return fail(Error::make(errc::outside, "lock", path,
+                            S_ISREG(about.st_mode) ? "the file has another name (hard link)"
+                                                   : "it is not a regular file",
+                            "remove it"));
+  }
+  // A user who can open the file can hold the lock.
+  if (::fchmod(fd, 0600) != 0) return fail(directory_error("protect", path, errno));
+  return lock;
 }
 
 }  // namespace
@@ -120,20 +131,18 @@ Result<Store> Store::open(const Host& host, const std::string& directory) {
   if (::mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) {
     return fail(directory_error("make directory", directory, errno));
   }
+  if (auto status = check_directory(directory); !status) return fail(status.error());
   const std::string path = fs::join(directory, "lock");
-  const int fd = sys::open_at(AT_FDCWD, path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
-  if (fd < 0) return fail(directory_error("open", path, -fd));
-  UniqueFd lock(fd);
-  // Who can open it can hold it.
-  if (::fchmod(fd, 0600) != 0) return fail(directory_error("protect", path, errno));
-  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+  auto lock = open_lock(path);
+  if (!lock) return fail(lock.error());
+  if (::flock(lock->get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) {
       return fail(Error::make(errc::busy, "lock", path, "another instance is at work",
                               "wait for it to end"));
     }
     return fail(directory_error("lock", path, errno));
   }
-  return Store(directory, std::move(lock), std::move(*boot_id));
+  return Store(directory, std::move(*lock), std::move(*boot_id));
 }
 
 Result<History> Store::peek(const Host& host, const std::string& directory) {
@@ -158,15 +167,17 @@ Result<History> Store::load() const {
 Status Store::save(const History& history) const {
   const std::string path = history_path(directory_);
   const std::string fresh = path + ".new";
-  const auto file = open_fresh(fresh);
-  if (!file) return fail(file.error());
   const std::string text = detail::to_text(history, detail::moment(boot_id_));
-  auto status = write_all(file->get(), text, fresh);
-  if (status && ::rename(fresh.c_str(), path.c_str()) != 0) {
-    status = fail(directory_error("rename", fresh, errno));
+  auto status = fs::replace_file(path, fresh, text, fs::Sync::to_disk);
+  if (!status && status.error().path == fresh && status.error().os_errno == EISDIR) {
+    if (const auto aside = set_aside(fresh); !aside) return fail(aside.error());
+    status = fs::replace_file(path, fresh, text, fs::Sync::to_disk);
   }
-  if (!status) ::unlink(fresh.c_str());
-  return status;
+  if (!status) {
+    const Error& error = status.error();
+    return fail(directory_error(error.operation, error.path, error.os_errno));
+  }
+  return {};
 }
 
 }  // namespace cgctl::mitigation

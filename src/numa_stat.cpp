@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "cgctl/filesystem.hpp"
+#include "tree_walk.hpp"
 
 namespace cgctl::numa {
 namespace {
@@ -129,10 +130,11 @@ RootReader::RootReader(std::vector<Node> nodes, Version version, std::uint64_t p
     : nodes_(std::move(nodes)), version_(version), page_size_(page_size), path_(std::move(path)) {}
 
 Result<RootReader> RootReader::open(const Host& host, Version version) {
-  const std::string directory = fs::join(host.roots().sys, "devices/system/node");
-  auto list = fs::read_trusted(fs::join(directory, "has_memory"));
-  if (!list) list = fs::read_trusted(fs::join(directory, "has_normal_memory"));
-  if (!list) list = fs::read_trusted(fs::join(directory, "online"));
+  const std::string& root = host.roots().sys;
+  const std::string nodes_at = "devices/system/node/";
+  auto list = fs::read_in_root(root, nodes_at + "has_memory");
+  if (!list) list = fs::read_in_root(root, nodes_at + "has_normal_memory");
+  if (!list) list = fs::read_in_root(root, nodes_at + "online");
   if (!list) {
     Error error = list.error();
     if (error.os_errno == ENOENT) {
@@ -147,7 +149,7 @@ Result<RootReader> RootReader::open(const Host& host, Version version) {
   const bool listed = parse::ranges(*list, [&](std::uint64_t first, std::uint64_t last) {
     for (std::uint64_t id = first; status && id <= last; ++id) {
       auto fd =
-          fs::open_trusted(fs::join(directory, "node" + std::to_string(id) + "/vmstat"), O_RDONLY);
+          fs::open_in_root(root, nodes_at + "node" + std::to_string(id) + "/vmstat", O_RDONLY);
       if (!fd) {
         status = fail(fd.error());
       } else {
@@ -156,6 +158,7 @@ Result<RootReader> RootReader::open(const Host& host, Version version) {
     }
   });
   if (!status) return fail(status.error());
+  const std::string directory = fs::join(root, "devices/system/node");
   if (!listed || nodes.empty()) {
     return fail(Error::make(errc::malformed, "parse", directory, "the list of nodes is no list"));
   }
@@ -281,35 +284,40 @@ struct Leaf {
 };
 
 /// What is charged to a cgroup: one counter, which no kernel walks for.
-std::uint64_t usage_of(int directory) {
+std::uint64_t usage_of(int parent, const char* name) {
   for (const char* const file : {"memory.usage_in_bytes", "memory.current"}) {
-    const auto text = fs::read_beneath(directory, file, file);
+    const auto text = fs::read_beneath(parent, fs::join(name, file), file);
     if (text) return parse::whole_number(*text).value_or(0);
   }
   return std::numeric_limits<std::uint64_t>::max();
 }
 
-/// Adds the leaves at and below `path`, until there are enough to choose from.
-// NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is, one descriptor a level.
-Status add_leaves(int directory, const std::string& path, std::vector<Leaf>& out) {
+/// Adds the leaves below `directory`, until there are enough to choose from.
+Status add_leaves(int directory, const std::string& shown, std::vector<Leaf>& out) {
+  using cgctl::detail::Next;
+  using cgctl::detail::Step;
   constexpr std::size_t enough = 32;
-  const auto children = child_directories(directory, path);
-  if (!children) return fail(children.error());
   // On v2 all children of a cgroup have the controller, or none.
-  bool inside = false;
-  for (const std::string& child : *children) {
-    if (out.size() >= enough) return {};
-    const auto next =
-        fs::open_beneath(directory, child, O_PATH | O_DIRECTORY, fs::join(path, child));
-    if (!next && next.error().os_errno == ENOENT) continue;
-    if (!next) return fail(next.error());
+  const auto look_for_file = [](const Step& step) {
     struct ::stat file {};
-    if (sys::stat_at(next->get(), "memory.numa_stat", file) != 0) continue;
-    inside = true;
-    if (auto status = add_leaves(next->get(), fs::join(path, child), out); !status) return status;
-  }
-  if (!inside && path != "/") out.push_back({path, usage_of(directory)});
-  return {};
+    const std::string name = fs::join(step.name, "memory.numa_stat");
+    return sys::stat_at(step.parent, name.c_str(), file);
+  };
+  std::string deepest;  // the one entered last, a leaf if it is left next
+  const auto enter = [&](const Step& step) -> Result<Next> {
+    if (out.size() >= enough) return Next::end;
+    const int looked = look_for_file(step);
+    if (cgctl::detail::is_gone(looked)) return Next::past;
+    if (looked < 0) return fail(fs::system_error("stat", step.path, -looked));
+    deepest = step.path;
+    return Next::inside;
+  };
+  const auto leave = [&](const Step& step) -> Status {
+    if (step.path != deepest || out.size() >= enough) return {};
+    out.push_back({step.path, usage_of(step.parent, step.name)});
+    return {};
+  };
+  return cgctl::detail::each_below(directory, shown, enter, leave);
 }
 
 }  // namespace
@@ -345,7 +353,8 @@ Result<Cost> calibrate(const Host& host, CostGuard& guard, CostGuard::Time now) 
   const auto memory = host.require("memory");
   if (!memory) return fail(memory.error());
   std::vector<Leaf> leaves;
-  if (auto status = add_leaves((*memory)->directory.get(), "/", leaves); !status) {
+  if (auto status = add_leaves((*memory)->directory.get(), (*memory)->mount_point, leaves);
+      !status) {
     return fail(status.error());
   }
   if (leaves.empty()) {

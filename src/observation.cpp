@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <thread>
 
@@ -14,6 +15,7 @@
 #include "cgctl/parse.hpp"
 #include "cgctl/pressure.hpp"
 #include "disk_load.hpp"
+#include "possible_cpus.hpp"
 #include "reparenting.hpp"
 #include "rungs.hpp"
 
@@ -24,7 +26,7 @@ using std::chrono::seconds;
 
 /// The figure of /proc/vmstat by the first of the names that is there.
 std::optional<std::uint64_t> vmstat(const Host& host, std::initializer_list<const char*> names) {
-  const auto text = fs::read_trusted(fs::join(host.roots().proc, "vmstat"));
+  const auto text = fs::read_in_root(host.roots().proc, "vmstat");
   if (!text) return std::nullopt;
   for (const char* const name : names) {
     if (const auto value = parse::value_of(*text, name)) return value;
@@ -41,6 +43,11 @@ void observe_read_cost(const Host& host, numa::CostGuard& guard, const Policy& p
     seen.read_cost = predicted_cost(history, seen.zombies.kernel);
     return;
   }
+  const auto root = host.open("/");
+  if (!root) return;
+  const auto reader = numa::Reader::open(*root);
+  // Without the file (a kernel without NUMA, v2 before Linux 5.10) no read can cost anything.
+  if (!reader) return;
   if (!host.live()) {
     seen.read_cost = guard.predict(seen.zombies.kernel);
     return;
@@ -49,10 +56,6 @@ void observe_read_cost(const Host& host, numa::CostGuard& guard, const Policy& p
   const auto calibrated = numa::calibrate(host, guard, now);
   if (!calibrated && calibrated.error().kind == errc::unsupported && seen.zombies.kernel > 1)
     return;
-  const auto root = host.open("/");
-  if (!root) return;
-  const auto reader = numa::Reader::open(*root);
-  if (!reader) return;
   seen.read_cost = guard.predict(seen.zombies.kernel);
   if (*seen.read_cost > 10 * policy.read_cost_limit) return;
   if (const auto cost = numa::least_cost(*reader, policy.read_cost_limit)) {
@@ -62,16 +65,20 @@ void observe_read_cost(const Host& host, numa::CostGuard& guard, const Policy& p
   }
 }
 
-void observe_load(const Host& host, Observation& seen) {
+Status observe_load(const Host& host, Observation& seen) {
   if (const auto io = pressure::read(host, pressure::Resource::io))
     seen.io_pressure = io->some.avg10;
   if (const auto memory = pressure::read(host, pressure::Resource::memory);
       memory && memory->full) {
     seen.memory_pressure = memory->full->avg10;
   }
-  const std::uint64_t dirty = vmstat(host, {"nr_dirty"}).value_or(0);
-  const std::uint64_t writeback = vmstat(host, {"nr_writeback"}).value_or(0);
+  const auto text = fs::read_trusted(fs::join(host.roots().proc, "vmstat"));
+  if (!text && text.error().os_errno == ENOENT) return {};
+  if (!text) return fail(text.error());
+  const std::uint64_t dirty = parse::value_of(*text, "nr_dirty").value_or(0);
+  const std::uint64_t writeback = parse::value_of(*text, "nr_writeback").value_or(0);
   seen.dirty = (dirty + writeback) * host.page_size();
+  return {};
 }
 
 std::optional<LocalTime> local_time() {
@@ -105,6 +112,24 @@ std::uint64_t page_cache(const Host& host) {
   return (file > shmem ? file - shmem : 0) * host.page_size();
 }
 
+std::uint64_t kernel_memory(const Host& host, std::uint64_t zombies) {
+  constexpr std::uint64_t each = std::uint64_t{12} << 10;
+  constexpr std::uint64_t each_cpu = std::uint64_t{2} << 10;
+  return zombies * (each + each_cpu * detail::possible_cpus(host).value_or(1));
+}
+
+std::uint64_t total_memory(const Host& host) {
+  const auto text = fs::read_trusted(fs::join(host.roots().proc, "meminfo"));
+  std::string_view rest = text ? std::string_view(*text) : std::string_view();
+  while (!rest.empty()) {
+    std::string_view row = parse::line(rest);
+    if (parse::field(row) == "MemTotal:") {
+      return parse::whole_number(parse::field(row)).value_or(0) << 10;
+    }
+  }
+  return 0;
+}
+
 std::optional<std::uint64_t> refaults(const Host& host) {
   return vmstat(host, {"workingset_refault_file", "workingset_refault"});
 }
@@ -117,8 +142,10 @@ Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Poli
   seen.zombies = *count;
   seen.page_size = host.page_size();
   seen.page_cache = page_cache(host);
+  seen.kernel_memory = kernel_memory(host, count->low);
+  seen.memory = total_memory(host);
   seen.local_time = local_time();
-  observe_load(host, seen);
+  if (auto status = observe_load(host, seen); !status) return fail(status.error());
   const detail::DiskLoad disks(host);
   observe_read_cost(host, guard, policy, history, seen);
   if (count->low != 0) {

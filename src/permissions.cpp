@@ -91,6 +91,7 @@ Result<Target> target(int directory, const std::string& file, const std::string&
 }
 
 Result<std::vector<Target>> targets(const Group& group, const Permissions& wanted) {
+  if (auto status = group.require_all(); !status) return fail(status.error());
   std::vector<Target> all;
   for (const Group::Place& place : group.places()) {
     const int directory = place.directory.get();

@@ -106,16 +106,31 @@ Result<Pressure> parse_file(const Result<std::string>& text, const std::string& 
 
 }  // namespace
 
+namespace {
+
+/// True if the cgroup's own switch is off (cgroup.pressure, Linux 6.1), which hides the figures.
+bool switched_off(const Group& group) {
+  const auto text = group.read("cgroup.pressure");
+  return text && parse::whole_number(*text) == 0U;
+}
+
+}  // namespace
+
 Result<Pressure> read(const Host& host, Resource resource) {
-  const std::string path =
-      fs::join(host.roots().proc, "pressure/" + std::string(to_string(resource)));
-  return parse_file(fs::read_trusted(path), path);
+  const std::string file = "pressure/" + std::string(to_string(resource));
+  const std::string& proc = host.roots().proc;
+  return parse_file(fs::read_in_root(proc, file), fs::join(proc, file));
 }
 
 Result<Pressure> read(const Group& group, Resource resource) {
   const std::string file = std::string(to_string(resource)) + ".pressure";
   const auto text = group.read(file);
   if (!text && text.error().kind == errc::vanished) return fail(text.error());
+  if (!text && switched_off(group)) {
+    return fail(Error::make(errc::unsupported, "read", group.shown(file),
+                            "pressure figures are switched off for this cgroup",
+                            "write 1 to its cgroup.pressure"));
+  }
   return parse_file(text, group.shown(file));
 }
 

@@ -100,6 +100,7 @@ long clone_into(int cgroup, int& pidfd) noexcept {
 }
 
 Result<std::vector<Door>> open_doors(const Group& group) {
+  if (auto status = group.require_all(); !status) return fail(status.error());
   std::vector<Door> doors;
   for (const Group::Place& place : group.places()) {
     const std::string shown = fs::join(place.hierarchy->mount_point, group.path());

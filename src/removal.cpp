@@ -8,12 +8,14 @@
 #include <cerrno>
 #include <thread>
 
+#include "cgctl/detail/directory.hpp"
 #include "cgctl/detail/sys.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/parse.hpp"
 #include "group_detail.hpp"
 #include "page_lists.hpp"
+#include "tree_walk.hpp"
 
 namespace cgctl {
 namespace {
@@ -107,6 +109,7 @@ class Remover {
             "remove those first, or all of them with --recursive"));
       }
     }
+    if (auto status = check_threads(directory, shown); !status) return status;
     if (how_.tasks == Removal::Tasks::kill) return {};
     std::vector<pid_t> processes;
     if (auto status = detail::add_processes_below(directory, shown, processes); !status) {
@@ -125,27 +128,48 @@ class Remover {
   }
 
   /// `directory` is the cgroup, `name` its name inside `parent`.
-  // NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is.
   Status remove(int parent, const std::string& name, int directory, const std::string& shown) {
     if (how_.below == Removal::Below::remove) {
-      const auto names = child_directories(directory, shown);
-      if (!names) return fail(names.error());
-      for (const std::string& child_name : *names) {
-        const std::string child_shown = fs::join(shown, child_name);
-        const auto child =
-            fs::open_beneath(directory, child_name, O_PATH | O_DIRECTORY, child_shown);
-        if (!child && child.error().os_errno == ENOENT) continue;
-        if (!child) return fail(child.error());
-        if (auto status = remove(directory, child_name, child->get(), child_shown); !status) {
-          return status;
-        }
+      const auto inside = [](const detail::Step&) {
+        return Result<detail::Next>(detail::Next::inside);
+      };
+      const auto remove_it = [&](const detail::Step& step) { return remove(step, shown); };
+      if (auto status = detail::each_below(directory, shown, inside, remove_it); !status) {
+        return status;
       }
     }
+    return remove_one(parent, name, directory, shown);
+  }
+
+ private:
+  /// Removes a cgroup below that at `top`, once those below it are gone.
+  Status remove(const detail::Step& step, const std::string& top) {
+    const std::string shown = fs::join(top, step.path);
+    const auto child = fs::open_beneath(step.parent, step.name, O_PATH | O_DIRECTORY, shown);
+    if (!child && child.error().os_errno == ENOENT) return {};
+    if (!child) return fail(child.error());
+    return remove_one(step.parent, step.name, child->get(), shown);
+  }
+
+  Status remove_one(int parent, const std::string& name, int directory, const std::string& shown) {
     if (how_.pages == Removal::Pages::empty) empty(Memory(directory, version_, shown));
     return remove_directory(parent, name, directory, shown);
   }
 
- private:
+  /// Fails if threads are in a threaded cgroup: their processes are those of a cgroup above, which
+  /// is not to be removed.
+  static Status check_threads(int directory, const std::string& shown) {
+    const auto type = fs::read_beneath(directory, "cgroup.type", shown);
+    if (!type || *type != "threaded\n") return {};
+    const auto threads = fs::read_beneath(directory, "cgroup.threads", shown);
+    if (!threads || threads->empty()) return {};
+    const std::string first = threads->substr(0, threads->find('\n'));
+    return fail(busy(shown, "it is threaded, and threads are in it (" + first + ", ...)",
+                     "their processes belong to the nearest cgroup above of type 'domain "
+                     "threaded': move the threads into another cgroup below that, or end the "
+                     "processes"));
+  }
+
   void empty(const Memory& memory) {
     auto left = memory.pages();
     if (!left) return;
@@ -171,10 +195,12 @@ class Remover {
                           const std::string& shown) {
     struct ::stat held {};
     struct ::stat found {};
-    if (sys::stat(directory, held) < 0 || sys::stat_at(parent, name.c_str(), found) < 0 ||
-        held.st_ino != found.st_ino) {
-      return fail(detail::gone(operation, shown));
+    int looked = sys::stat(directory, held);
+    if (looked == 0) looked = sys::stat_at(parent, name.c_str(), found);
+    if (looked < 0 && !detail::is_gone(looked)) {
+      return fail(fs::system_error("stat", shown, -looked));
     }
+    if (looked < 0 || held.st_ino != found.st_ino) return fail(detail::gone(operation, shown));
     for (milliseconds pause(1);; pause = std::min(pause * 2, longest_pause)) {
       const int status = sys::remove_directory_at(parent, name.c_str());
       if (status == 0) break;
@@ -205,6 +231,7 @@ Result<Removed> Group::remove(const Removal& how) const {
     return fail(Error::make(errc::invalid_argument, operation, "/", "the root cannot be removed",
                             "name a cgroup below it"));
   }
+  if (auto status = require_all(); !status) return fail(status.error());
   const auto end = steady_clock::now() + how.deadline;
   Removed out;
   const auto shown_in = [this](const Place& place) {

@@ -26,8 +26,6 @@ using mitigation::Policy;
 using mitigation::Rung;
 using std::chrono::nanoseconds;
 
-constexpr std::int64_t sysfs_magic = 0x62656572;
-
 int write_to(int control, const char* text) noexcept {
   for (;;) {
     const ssize_t done = sys::write(control, text, 1);
@@ -35,15 +33,16 @@ int write_to(int control, const char* text) noexcept {
   }
 }
 
-/// The control file `path`, which must be of the file system `magic`.
-Result<UniqueFd> open_control(const char* what, const std::string& path, std::int64_t magic,
-                              const char* root_option) {
-  auto fd = fs::open_trusted(path, O_WRONLY);
-  if (!fd) return fd;
-  if (sys::file_system(fd->get()) == magic) return fd;
-  return fail(Error::make(errc::outside, what, path,
-                          magic == fs::proc_magic ? "not a file of procfs" : "not a file of sysfs",
-                          std::string("nothing was written; check ") + root_option));
+/// Opens the control file `path` below `root`, which must be of the file system `magic`.
+Result<UniqueFd> open_control(const char* what, const std::string& root, const char* path,
+                              std::int64_t magic) {
+  auto fd = fs::open_in_root(root, path, O_WRONLY);
+  if (!fd || sys::file_system(fd->get()) == magic) return fd;
+  const bool proc = magic == fs::proc_magic;
+  return fail(Error::make(
+      errc::outside, what, fs::join(root, path),
+      proc ? "not a file of procfs" : "not a file of sysfs",
+      std::string("nothing was written; check ") + (proc ? "--proc-root" : "--sys-root")));
 }
 
 // ---- drop_caches ----
@@ -54,8 +53,10 @@ const char* level_of(Rung rung) {
   return rung == Rung::drop_all ? "3" : nullptr;
 }
 
-Result<UniqueFd> open_drop_caches(const std::string& path) {
-  auto fd = open_control("drop caches", path, fs::proc_magic, "--proc-root");
+constexpr const char* drop_caches_file = "sys/vm/drop_caches";
+
+Result<UniqueFd> open_drop_caches(const Host& host) {
+  auto fd = open_control("drop caches", host.roots().proc, drop_caches_file, fs::proc_magic);
   if (fd || fd.error().kind == errc::outside) return fd;
   Error error = fd.error();
   if (error.os_errno == ENOENT)
@@ -80,13 +81,13 @@ Result<std::vector<UniqueFd>> open_mounts(const std::vector<std::string>& paths)
 Result<nanoseconds> drop(const Host& host, Rung rung, const std::vector<std::string>& to_sync,
                          detail::Isolation how) {
   how.operation = "drop caches";
-  how.path = fs::join(host.roots().proc, "sys/vm/drop_caches");
+  how.path = fs::join(host.roots().proc, drop_caches_file);
   const char* const level = level_of(rung);
   if (level == nullptr) {
     return fail(Error::make(errc::invalid_argument, how.operation, how.path,
                             std::string(to_string(rung)) + " is no level of drop_caches"));
   }
-  const auto control = open_drop_caches(how.path);
+  const auto control = open_drop_caches(host);
   if (!control) return fail(control.error());
   // Dirty pages are not dropped: written back first.
   const bool write_back = rung != Rung::drop_slab;
@@ -105,10 +106,12 @@ Result<nanoseconds> drop(const Host& host, Rung rung, const std::vector<std::str
 
 // ---- a vendor's reaper ----
 
+constexpr const char* reaper_file = "kernel/mm/memcg_reaper/reap";
+
 Result<nanoseconds> reap(const Host& host, detail::Isolation how) {
   how.operation = "reap";
   how.path = detail::reaper_path(host);
-  const auto control = open_control(how.operation, how.path, sysfs_magic, "--sys-root");
+  const auto control = open_control(how.operation, host.roots().sys, reaper_file, fs::sysfs_magic);
   if (!control) return fail(control.error());
   const auto work = [&control]() noexcept {
     // One round promises nothing; a few are advised (memcg_zombie_reaper.rst).
@@ -171,7 +174,7 @@ Result<nanoseconds> advise(const Policy& policy, detail::Isolation how) {
 }  // namespace
 
 std::string detail::reaper_path(const Host& host) {
-  return fs::join(host.roots().sys, "kernel/mm/memcg_reaper/reap");
+  return fs::join(host.roots().sys, reaper_file);
 }
 
 Result<nanoseconds> detail::take(const Host& host, Rung rung, const mitigation::Observation& seen,

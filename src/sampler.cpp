@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <utility>
 
@@ -30,6 +31,10 @@ std::size_t half_of_the_limit() {
   return static_cast<std::size_t>(limit.rlim_cur / 2);
 }
 
+/// Longer paths, which only somebody makes who means harm, are not kept: the paths of a chain of
+/// cgroups take memory in proportion to the square of its depth. A file's name fits behind.
+constexpr std::size_t longest_path = PATH_MAX - NAME_MAX - 2;
+
 /// The size of a short file's text, or a negated errno.
 ssize_t read_short(int fd, std::array<char, 1024>& buffer) noexcept {
   ssize_t got = -EINTR;
@@ -41,23 +46,20 @@ ssize_t read_short(int fd, std::array<char, 1024>& buffer) noexcept {
 
 /// The paths that a walk has found, one behind the other, each with a NUL at its end.
 struct Sampler::Found {
-  detail::TreeWalk walk;
   std::string names;
   std::vector<std::size_t> starts;
-  std::string prefix;
-  std::vector<std::size_t> prefix_sizes;
   std::vector<std::size_t> added;
+  std::size_t too_long = 0;
 
   void clear() noexcept {
     names.clear();
     starts.clear();
     added.clear();
+    too_long = 0;
   }
-  void begin(const std::string& top) {
+  void add(std::string_view top, std::string_view below) {
     starts.push_back(names.size());
-    names.append(top).push_back('\0');
-    prefix = top == "/" ? "" : top;
-    prefix_sizes.clear();
+    names.append(top).append(below).push_back('\0');
   }
   [[nodiscard]] const char* at(std::size_t start) const noexcept { return names.data() + start; }
   void sort() {
@@ -68,20 +70,6 @@ struct Sampler::Found {
                                return std::strcmp(at(a), at(b)) == 0;
                              }),
                  starts.end());
-  }
-
-  void found(const char* name) {
-    starts.push_back(names.size());
-    names.append(prefix).append(1, '/').append(name).push_back('\0');
-  }
-  void lost() noexcept {}
-  void enter(const char* name) {
-    prefix_sizes.push_back(prefix.size());
-    prefix.append(1, '/').append(name);
-  }
-  void leave() {
-    prefix.resize(prefix_sizes.back());
-    prefix_sizes.pop_back();
   }
 };
 
@@ -104,10 +92,14 @@ Sampler& Sampler::operator=(Sampler&&) noexcept = default;
 Sampler::~Sampler() = default;
 
 Result<Sampler> Sampler::open(const Host& host, std::string_view path, Config config) {
-  const auto clean = fs::clean_relative_path(path);
+  const auto clean = host.relative_path(path);
   if (!clean) return fail(clean.error());
   Sampler sampler(host, *clean == "." ? "/" : "/" + *clean,
                   config.descriptors.value_or(half_of_the_limit()));
+  for (const char* const controller : {"cpu", "memory"}) {
+    const auto hierarchy = host.require(controller);
+    if (!hierarchy && hierarchy.error().kind != errc::unsupported) return fail(hierarchy.error());
+  }
   if (std::none_of(sampler.sources_.begin(), sampler.sources_.end(),
                    [](const Source& source) { return source.hierarchy != nullptr; })) {
     return fail(Error::make(errc::unsupported, "sample", sampler.path_,
@@ -184,18 +176,23 @@ Status Sampler::find(Found& found) const {
   found.clear();
   for (std::size_t i = 0; i < figure_count; ++i) {
     const Hierarchy* const hierarchy = sources_.at(i).hierarchy;
-    const bool walked = std::any_of(sources_.begin(), sources_.begin() + i,
-                                    [&](const Source& s) { return s.hierarchy == hierarchy; });
-    if (hierarchy == nullptr || walked) continue;
+    const bool known = std::any_of(sources_.begin(), sources_.begin() + i,
+                                   [&](const Source& s) { return s.hierarchy == hierarchy; });
+    if (hierarchy == nullptr || known) continue;
     const std::string shown = fs::join(hierarchy->mount_point, path_);
     const auto top =
         fs::open_beneath(hierarchy->directory.get(), path_.substr(1), O_PATH | O_DIRECTORY, shown);
     if (!top && top.error().os_errno == ENOENT) continue;
     if (!top) return fail(top.error());
-    found.begin(path_);
-    if (const int status = found.walk.below(top->get(), found); status < 0) {
-      return fail(fs::system_error("walk", shown, -status));
-    }
+    found.add(path_, {});
+    const std::string_view prefix = path_ == "/" ? std::string_view() : path_;
+    auto walked = detail::each_below(top->get(), shown, [&](const detail::Step& step) {
+      const bool fits = prefix.size() + step.path.size() <= longest_path;
+      if (fits) found.add(prefix, step.path);
+      if (!fits) ++found.too_long;
+      return Result<detail::Next>(fits ? detail::Next::inside : detail::Next::past);
+    });
+    if (!walked) return walked;
   }
   if (found.starts.empty()) {
     return fail({errc::vanished, ENOENT, "sample", path_, "the cgroup does not exist", ""});
@@ -221,6 +218,7 @@ Status Sampler::refresh() {
     walked = find(found);
   }
   if (!walked) return walked;
+  too_long_ = found.too_long;
   std::size_t old = 0;
   const auto forget = [&](std::size_t limit) {
     for (; old < limit; ++old) entries_[old].path.clear();

@@ -3,6 +3,7 @@
 #include "cgctl/settings.hpp"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "cgctl/cpu.hpp"
 #include "cgctl/memory.hpp"
@@ -12,6 +13,8 @@
 #include "value_files.hpp"
 
 namespace cgctl::settings {
+
+bool is_as_asked(const Written& one) { return detail::is_as_asked(one.file, one.asked, one.kept); }
 
 bool can_be_restored(const Group& group, const Setting& setting) {
   return detail::ValueFiles(group, detail::ValueFiles::For::writing).can_be_restored(setting);
@@ -27,19 +30,35 @@ Result<std::vector<Written>> apply(const Group& group, const std::vector<Setting
       .apply(detail::one_line_each(settings), then);
 }
 
+namespace {
+
+/// The rule of a text that is no value of its file; empty for another reason.
+detail::Rule value_rule(const Setting& refused, Version version) {
+  const auto wanted = detail::wanted_of({refused}, version);
+  if (wanted || wanted.error().kind != errc::invalid_argument) return {};
+  return {wanted.error().reason, wanted.error().hint};
+}
+
+}  // namespace
+
 Error explain(const Group& group, Error error, const std::vector<Setting>& settings) {
   const std::string file = detail::file_of(error);
+  const auto named = [&](const Setting& one) { return one.file == file; };
+  const auto asked = std::find_if(settings.begin(), settings.end(), named);
+  const auto home = group.place(std::string_view(file).substr(0, file.find('.')));
+  if (asked != settings.end() && home && error.os_errno == EINVAL) {
+    auto rule = value_rule(*asked, (*home)->hierarchy->version);
+    if (!rule.reason.empty()) return detail::explained(std::move(error), std::move(rule));
+  }
   if (parse::starts_with(file, "memory.")) {
     return memory::Controller{group}.explain(std::move(error));
   }
   const auto place = group.place("cpu");
   if (!parse::starts_with(file, "cpu.") || !place) return error;
   // Those behind the one that failed had no part in it.
-  const auto refused = std::find_if(settings.begin(), settings.end(),
-                                    [&](const Setting& one) { return one.file == file; });
-  if (refused == settings.end()) return error;
+  if (asked == settings.end()) return error;
   const auto wanted =
-      detail::wanted_of({settings.begin(), refused + 1}, (*place)->hierarchy->version);
+      detail::wanted_of({settings.begin(), asked + 1}, (*place)->hierarchy->version);
   return wanted ? cpu::Controller{group}.explain(std::move(error), wanted->cpu) : error;
 }
 

@@ -34,6 +34,8 @@ int open_beneath(int directory, const char* path, int flags) noexcept {
 
 void close(int fd) noexcept { ::close(fd); }
 
+int set_flags(int fd, int flags) noexcept { return result(::fcntl(fd, F_SETFL, flags)); }
+
 ssize_t pread(int fd, void* buffer, std::size_t size, off_t offset) noexcept {
   return result(::pread(fd, buffer, size, offset));
 }

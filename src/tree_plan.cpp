@@ -35,13 +35,20 @@ bool is_no_setting(const std::string& file) {
          file == "cgroup.event_control";
 }
 
+/// True if an error of Group::place() says that the host, or the hierarchy, does not have it.
+bool is_nowhere(const Error& error) {
+  return error.kind == errc::unsupported || error.kind == errc::vanished;
+}
+
 /// Whether the controller can be used in the cgroup as it is.
 Result<bool> serves(const Group& group, const std::string& controller) {
   if (controller == "cgroup") {
+    if (auto status = group.require_all(); !status) return fail(status.error());
     return !group.places().empty() &&
            group.places().front().hierarchy->version == Version::v2;  // which stands first
   }
   const auto place = group.place(controller);
+  if (!place && !is_nowhere(place.error())) return fail(place.error());
   if (!place) return false;
   if ((*place)->hierarchy->version == Version::v1) return true;
   const auto enabled = fs::read_beneath((*place)->directory.get(), "cgroup.controllers",
@@ -227,7 +234,8 @@ class Planner {
       const auto* const hierarchy = host_.find(cgctl::detail::controller_name(controller, version));
       if (hierarchy != nullptr && hierarchy->version == version) return version;
     }
-    if (has_settings) return fail(host_.require(controller).error());
+    const auto needed = host_.require(controller);
+    if (!needed && (has_settings || !is_nowhere(needed.error()))) return fail(needed.error());
     work_.plan.notes.push_back(path_ + ": " + controller +
                                ": left out, this host has no such controller");
     return std::optional<Version>();
@@ -244,10 +252,29 @@ class Planner {
                             "name it as the kernel does, such as " + section.controller + ".max"));
   }
 
+  /// Fails if a file of a cgroup that is to be made is known to be missing: the nearest cgroup
+  /// above has others of that controller. The root proves nothing, it lacks many.
+  [[nodiscard]] Status check_kernel(const std::string& file) const {
+    const std::string controller = file.substr(0, file.find('.'));
+    for (std::string above = fs::parent(path_); above != "/"; above = fs::parent(above)) {
+      const auto group = Group::open(host_, above);
+      const auto files = group ? group->files(controller) : fail(group.error());
+      if (!files || files->empty()) continue;
+      if (std::find(files->begin(), files->end(), file) != files->end()) return {};
+      return fail(Error::make(errc::unsupported, "plan", fs::join(path_, file),
+                              "this kernel has no such file, as " + above + " shows",
+                              "leave it out"));
+    }
+    return {};
+  }
+
   /// What the file says now; nothing for a cgroup that is to be made, and for a file that can only
   /// be written.
   [[nodiscard]] Result<std::optional<std::string>> current(const std::string& file) const {
-    if (is_new_) return std::nullopt;
+    if (is_new_) {
+      if (auto status = check_kernel(file); !status) return fail(status.error());
+      return std::nullopt;
+    }
     auto text = group_->read(file);
     if (!text && text.error().os_errno == EINVAL) return std::nullopt;
     if (!text) return fail(text.error());
@@ -388,7 +415,9 @@ class Planner {
       }
     } else {
       for (std::string above = fs::parent(path_); above != "/"; above = fs::parent(above)) {
-        if (!created_.insert(above).second || Group::open(host_, above)) break;
+        if (!created_.insert(above).second) break;
+        const auto there = Group::open(host_, above);
+        if (there || there.error().kind != errc::vanished) break;
         steps.insert(steps.begin(), creation_step(above, missing));
       }
       created_.insert(path_);

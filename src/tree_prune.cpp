@@ -35,16 +35,16 @@ std::vector<std::string> tops(const std::set<std::string>& named) {
   return found;
 }
 
-/// Paths at and below `path`, those above first.
-// NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is.
-Status collect(const Host& host, const std::string& path, std::vector<std::string>& out) {
+/// Adds the paths below `path`, of all hierarchies.
+Status collect(const Host& host, const std::string& path, std::set<std::string>& out) {
   const auto group = Group::open(host, path);
   if (!group) return group.error().kind == errc::vanished ? Status{} : fail(group.error());
-  out.push_back(path);
-  const auto names = group->children();
-  if (!names) return names.error().kind == errc::vanished ? Status{} : fail(names.error());
-  for (const std::string& name : *names) {
-    if (auto status = collect(host, fs::join(path, name), out); !status) return status;
+  for (const Group::Place& place : group->places()) {
+    std::vector<std::string> below;
+    auto status =
+        add_paths_below(place.directory.get(), fs::join(place.hierarchy->mount_point, path), below);
+    if (!status && status.error().os_errno != ENOENT) return status;
+    for (const std::string& one : below) out.insert(fs::join(path, one));
   }
   return {};
 }
@@ -82,33 +82,39 @@ Status check_empty(const Group& group) {
   return {};
 }
 
-/// A file of one value; nothing where there is none, or where it cannot be read.
-std::string value_in(int directory, const char* file) {
-  auto text = fs::read_beneath(directory, file, file);
-  if (!text) return {};
+/// A file of one value; empty where there is none, or where the kernel keeps it off.
+Result<std::string> value_in(int directory, const char* file, const std::string& shown) {
+  auto text = fs::read_beneath(directory, file, fs::join(shown, file));
+  if (!text && (text.error().os_errno == ENOENT || text.error().os_errno == EOPNOTSUPP)) {
+    return std::string();
+  }
+  if (!text) return text;
   if (!text->empty() && text->back() == '\n') text->pop_back();
   return std::move(*text);
 }
 
 /// What is no setting, and does not come with the cgroup.
-std::vector<Setting> states_in(int directory) {
+Result<std::vector<Setting>> states_in(int directory, const std::string& shown) {
   std::vector<Setting> states;
-  if (value_in(directory, "cgroup.type") == "threaded")
-    states.push_back({"cgroup.type", "threaded"});
-  const std::string enabled = value_in(directory, "cgroup.subtree_control");
-  std::string_view rest = enabled;
+  const auto type = value_in(directory, "cgroup.type", shown);
+  if (!type) return fail(type.error());
+  if (*type == "threaded") states.push_back({"cgroup.type", "threaded"});
+  const auto enabled = value_in(directory, "cgroup.subtree_control", shown);
+  if (!enabled) return fail(enabled.error());
+  std::string_view rest = *enabled;
   for (std::string_view name = parse::field(rest); !name.empty(); name = parse::field(rest)) {
     states.push_back({"cgroup.subtree_control", "+" + std::string(name)});
   }
   constexpr std::array<const char*, 4> files = {"notify_on_release", "cgroup.clone_children",
                                                 "cgroup.freeze", "cgroup.pressure"};
   for (const char* const file : files) {
-    std::string value = value_in(directory, file);
-    if (!value.empty()) states.push_back({file, std::move(value)});
+    auto value = value_in(directory, file, shown);
+    if (!value) return fail(value.error());
+    if (!value->empty()) states.push_back({file, std::move(*value)});
   }
-  if (value_in(directory, "freezer.self_freezing") == "1") {
-    states.push_back({"freezer.state", "FROZEN"});
-  }
+  const auto frozen = value_in(directory, "freezer.self_freezing", shown);
+  if (!frozen) return fail(frozen.error());
+  if (*frozen == "1") states.push_back({"freezer.state", "FROZEN"});
   return states;
 }
 
@@ -157,14 +163,16 @@ Status add_removals(const Host& host, const std::set<std::string>& named, Work& 
       kept.insert(above);
     }
   }
-  std::vector<std::string> there;
+  std::set<std::string> there;
   for (const std::string& top : tops(named)) {
     if (auto status = collect(host, top, there); !status) return status;
   }
+  // From behind: those below come before those above.
   for (auto path = there.rbegin(); path != there.rend(); ++path) {
     if (kept.count(*path) != 0 || *path == "/") continue;
     const auto group = Group::open(host, *path);
-    if (!group) continue;
+    if (!group && group.error().kind == errc::vanished) continue;
+    if (!group) return fail(group.error());
     if (auto status = check_empty(*group); !status) return status;
     Step step;
     step.kind = Step::Kind::remove;
@@ -176,6 +184,7 @@ Status add_removals(const Host& host, const std::set<std::string>& named, Work& 
 }
 
 Result<Removed> Removed::remember(const Host& host, const Group& group) {
+  if (auto status = group.require_all(); !status) return fail(status.error());
   Removed removed;
   removed.path_ = group.path();
   auto settings = snapshot(host, group.path());
@@ -183,9 +192,12 @@ Result<Removed> Removed::remember(const Host& host, const Group& group) {
   removed.settings_ = std::move(*settings);
   for (const Group::Place& place : group.places()) {
     const int directory = place.directory.get();
-    auto files = files_in(directory, fs::join(place.hierarchy->mount_point, group.path()));
+    const std::string shown = fs::join(place.hierarchy->mount_point, group.path());
+    auto files = files_in(directory, shown);
     if (!files) return fail(files.error());
-    removed.places_.push_back({place.hierarchy, std::move(*files), states_in(directory)});
+    auto states = states_in(directory, shown);
+    if (!states) return fail(states.error());
+    removed.places_.push_back({place.hierarchy, std::move(*files), std::move(*states)});
     if (!place.hierarchy->has("devices")) continue;
     auto lists = cgctl::detail::device_lists(group);
     if (!lists) return fail(lists.error());
@@ -212,9 +224,8 @@ Status Removed::bring_back(const Host& host) const {
     const int directory = directories[i].get();
     const std::string shown = fs::join(places_[i].hierarchy->mount_point, path_.substr(1));
     for (const Setting& state : places_[i].states) {
-      if (value_in(directory, state.file.c_str()) != state.value) {
-        note(write_in(directory, state, shown));
-      }
+      const auto now = value_in(directory, state.file.c_str(), shown);
+      if (!now || *now != state.value) note(write_in(directory, state, shown));
     }
     std::vector<permissions::Previous> files = places_[i].files;
     for (permissions::Previous& file : files) file.directory = directory;

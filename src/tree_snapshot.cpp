@@ -16,6 +16,7 @@
 #include "cgctl/tree.hpp"
 #include "directory_entries.hpp"
 #include "setting_files.hpp"
+#include "tree_walk.hpp"
 
 namespace cgctl::tree {
 namespace {
@@ -47,23 +48,28 @@ class Reader {
   Reader(const Hierarchy& hierarchy, Found& found, Which which = Which::different)
       : hierarchy_(hierarchy), found_(found), which_(which) {}
 
-  // NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is, one descriptor a level.
   Status add(int directory, const std::string& path, int above) {
     if (path != "/") {
       if (auto status = add_one(directory, path, above); !status) return status;
     }
     const std::string shown = fs::join(hierarchy_.mount_point, path.substr(1));
-    const auto names = child_directories(directory, shown);
-    if (!names) return is_gone(names.error()) ? Status{} : fail(names.error());
-    for (const std::string& name : *names) {
-      const auto child =
-          fs::open_beneath(directory, name, O_RDONLY | O_DIRECTORY, fs::join(shown, name));
-      if (!child && is_gone(child.error())) continue;
-      if (!child) return fail(child.error());
-      const std::string below = fs::join(path, name);
-      if (auto status = add(child->get(), below, directory); !status) return status;
+    auto walked = cgctl::detail::each_below(
+        directory, shown, [&](const cgctl::detail::Step& step) { return add(step, path); });
+    return walked || !is_gone(walked.error()) ? walked : Status{};
+  }
+
+  /// Adds a cgroup below `top`.
+  Result<cgctl::detail::Next> add(const cgctl::detail::Step& step, const std::string& top) {
+    using cgctl::detail::Next;
+    const std::string path = fs::join(top, step.path);
+    const auto child = fs::open_beneath(step.parent, step.name, O_RDONLY | O_DIRECTORY,
+                                        fs::join(hierarchy_.mount_point, path));
+    if (!child && is_gone(child.error())) return Next::past;
+    if (!child) return fail(child.error());
+    if (auto status = add_one(child->get(), path, step.parent); !status) {
+      return fail(status.error());
     }
-    return {};
+    return Next::inside;
   }
 
   Status add_one(int directory, const std::string& path, int above) {
@@ -73,9 +79,10 @@ class Reader {
     Sections sections;
     for (std::string& controller : *controllers) sections.push_back({std::move(controller), {}});
     auto files = setting_files(directory, shown);
-    if (!files) return fail(files.error());
+    if (!files) return is_gone(files.error()) ? Status{} : fail(files.error());
     // The kernel says 3 shares, or a weight of 0 or 1, of an idle cgroup, and lets neither be set.
-    const auto idle = fs::read_beneath(directory, "cpu.idle", shown);
+    const auto idle = fs::read_beneath(directory, "cpu.idle", fs::join(shown, "cpu.idle"));
+    if (!idle && !is_gone(idle.error())) return fail(idle.error());
     const bool is_idle = idle && *idle == "1\n";
     for (const std::string& file : *files) {
       if (is_idle && (file == "cpu.shares" || file == "cpu.weight")) continue;
@@ -116,21 +123,31 @@ class Reader {
   Result<std::vector<std::string>> setting_files(int directory, const std::string& shown) {
     auto names = cgctl::detail::file_names(directory, shown);
     if (!names) return names;
-    const auto useless = [&](const std::string& name) {
-      const auto known = is_setting_.find(name);
-      if (known != is_setting_.end()) return !known->second;
-      return !is_setting_.emplace(name, check(directory, name)).first->second;
-    };
-    names->erase(std::remove_if(names->begin(), names->end(), useless), names->end());
-    std::sort(names->begin(), names->end());
-    return names;
+    std::vector<std::string> settings;
+    for (std::string& name : *names) {
+      const auto is_one = is_setting(directory, name, shown);
+      if (!is_one) return fail(is_one.error());
+      if (*is_one) settings.push_back(std::move(name));
+    }
+    std::sort(settings.begin(), settings.end());
+    return settings;
   }
 
-  static bool check(int directory, const std::string& name) {
+  Result<bool> is_setting(int directory, const std::string& name, const std::string& shown) {
+    const auto known = is_setting_.find(name);
+    if (known != is_setting_.end()) return known->second;
+    auto answer = check(directory, name, shown);
+    if (answer) is_setting_.emplace(name, *answer);
+    return answer;
+  }
+
+  static Result<bool> check(int directory, const std::string& name, const std::string& shown) {
+    if (!cgctl::detail::is_setting(name)) return false;
     struct ::stat found {};
+    const int status = sys::stat_at(directory, name.c_str(), found);
+    if (status < 0) return fail(fs::system_error("stat", fs::join(shown, name), -status));
     constexpr mode_t both = S_IRUSR | S_IWUSR;
-    return cgctl::detail::is_setting(name) && sys::stat_at(directory, name.c_str(), found) == 0 &&
-           S_ISREG(found.st_mode) && (found.st_mode & both) == both;
+    return S_ISREG(found.st_mode) && (found.st_mode & both) == both;
   }
 
   Status add_settings(int directory, int above, const std::string& shown, const std::string& file,
@@ -152,16 +169,21 @@ class Reader {
       return {};
     }
     const std::string value = cgctl::detail::written_form(file, *text);
-    if (which_ == Which::all || !is_as_new(above, file, value))
-      section.settings.push_back({file, value});
+    if (which_ == Which::different) {
+      const auto as_new = is_as_new(above, file, value);
+      if (!as_new) return fail(as_new.error());
+      if (*as_new) return {};
+    }
+    section.settings.push_back({file, value});
     return {};
   }
 
   /// Whether a new cgroup would have it, be it made before or after the one above got its settings.
-  bool is_as_new(int above, const std::string& file, const std::string& value) const {
+  Result<bool> is_as_new(int above, const std::string& file, const std::string& value) const {
     if (!cgctl::detail::is_inherited(file)) return cgctl::detail::is_default(file, value);
     for (const int from : {above, hierarchy_.directory.get()}) {
       const auto text = fs::read_beneath(from, file, file);
+      if (!text && !is_gone(text.error())) return fail(text.error());
       const bool same = text ? cgctl::detail::written_form(file, *text) == value
                              : cgctl::detail::is_default(file, value);
       if (!same) return false;
@@ -178,6 +200,7 @@ class Reader {
 }  // namespace
 
 Result<Cgroup> settings_of(const Group& group) {
+  if (auto status = group.require_all(); !status) return fail(status.error());
   Found found;
   for (const Group::Place& place : group.places()) {
     const Hierarchy& hierarchy = *place.hierarchy;
@@ -194,6 +217,7 @@ Result<Cgroup> settings_of(const Group& group) {
 Result<Tree> snapshot(const Host& host, std::string_view path) {
   const auto group = Group::open(host, path);
   if (!group) return fail(group.error());
+  if (auto status = group->require_all(); !status) return fail(status.error());
   const std::string& top = group->path();
   const std::string parent =
       top == "/" ? "." : top.substr(1, std::max<std::size_t>(top.rfind('/'), 1) - 1);
@@ -211,6 +235,7 @@ Result<Tree> snapshot(const Host& host, std::string_view path) {
         fs::open_beneath(place->directory.get(), ".", O_RDONLY | O_DIRECTORY, shown);
     const auto above = fs::open_beneath(hierarchy.directory.get(), parent.empty() ? "." : parent,
                                         O_RDONLY | O_DIRECTORY, shown);
+    if (!directory && is_gone(directory.error())) continue;
     if (!directory) return fail(directory.error());
     if (!above) return fail(above.error());
     if (auto status = Reader(hierarchy, found).add(directory->get(), top, above->get()); !status) {

@@ -54,7 +54,7 @@ Result<Counter> Counter::open(const Host& host, std::size_t descriptors) {
   if (!hierarchy) return fail(hierarchy.error());
   if ((*hierarchy)->version == Version::v1) {
     std::string path = fs::join(host.roots().proc, "cgroups");
-    auto source = fs::open_trusted(path, O_RDONLY);
+    auto source = fs::open_in_root(host.roots().proc, "cgroups", O_RDONLY);
     if (!source) return fail(source.error());
     return Counter(host, **hierarchy, std::move(*source), std::move(path),
                    DirectoryCounter(descriptors));

@@ -115,7 +115,9 @@ struct Quota {
 /// What is to be changed; the rest stays as it is.
 struct Change {
   std::optional<Quota> quota;
-  std::optional<double> cpus;  ///< a quota of so many CPUs, of the period wanted or there already
+  /// A quota of so many CPUs, of the period wanted or there already. Unless a period is wanted, it
+  /// is lengthened where the quota would be below 1 ms, and is 100 ms again where that is enough.
+  std::optional<double> cpus;
   std::optional<microseconds> period;
   std::optional<microseconds> burst;
   std::optional<Shares> shares;  ///< or weight, not both; converted to what the version has

@@ -89,6 +89,12 @@ class Group {
     UniqueFd directory;  ///< O_PATH
   };
 
+  /// A hierarchy that may have this cgroup: its directory there could not be opened.
+  struct Unopened {
+    const Hierarchy* hierarchy = nullptr;
+    Error error;
+  };
+
   Group(Group&&) noexcept = default;
   Group& operator=(Group&&) noexcept = default;
   Group(const Group&) = delete;
@@ -97,7 +103,8 @@ class Group {
 
   /// `path` is the cgroup's, never a file's: relative to the hierarchies' roots, a leading slash
   /// allowed. errc::outside when it leaves them ("..", a symbolic link, another file system mounted
-  /// inside), errc::vanished (ENOENT) when no hierarchy has it.
+  /// inside), errc::vanished (ENOENT) when no hierarchy has it. When some hierarchies have it and
+  /// others cannot tell, those are in unopened().
   [[nodiscard]] static Result<Group> open(const Host& host, std::string_view path);
 
   /// The same, in the hierarchies of these controllers alone, at least one; all of them must have
@@ -132,6 +139,12 @@ class Group {
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
   [[nodiscard]] const std::vector<Place>& places() const noexcept { return places_; }
   [[nodiscard]] const Host& host() const noexcept { return host_; }
+  /// The hierarchies that may have this cgroup and did not let it be opened; usually none.
+  [[nodiscard]] const std::vector<Unopened>& unopened() const noexcept { return unopened_; }
+  /// The error of the first of unopened(), if any. Whatever must reach the cgroup in every
+  /// hierarchy that has it asks this before it begins: attach(), kill(), remove(), children(),
+  /// processes(), tree::snapshot().
+  [[nodiscard]] Status require_all() const;
 
   /// Where a controller ("memory", "cpu") has this cgroup. errc::unsupported when the host lacks
   /// the controller, errc::vanished when its hierarchy does not have the cgroup.
@@ -140,7 +153,7 @@ class Group {
   /// Opens one of this cgroup's files by the kernel's name ("memory.stat"); the controller is the
   /// part before the first dot, "cgroup." files and "tasks" are taken from the first hierarchy that
   /// has the cgroup, v2 first. errc::unsupported when the cgroup exists but the kernel has no such
-  /// file there.
+  /// file there; the error of unopened() when that is where it would be.
   [[nodiscard]] Result<UniqueFd> open_file(std::string_view file, int flags) const;
   /// Reads one of this cgroup's files whole.
   [[nodiscard]] Result<std::string> read(std::string_view file) const;
@@ -159,6 +172,9 @@ class Group {
   /// The processes in this cgroup, of all hierarchies together, sorted; not those in cgroups below.
   /// Processes of another PID namespace are left out. EOPNOTSUPP in a threaded cgroup of v2.
   [[nodiscard]] Result<std::vector<pid_t>> processes() const;
+  /// The same with those in all cgroups below. A cgroup that is removed meanwhile, or is threaded,
+  /// is passed by.
+  [[nodiscard]] Result<std::vector<pid_t>> processes_below() const;
 
   /// Moves a process with all its threads into this cgroup, in every hierarchy that has it; 0 is
   /// the caller. On failure it is moved back where it was. ESRCH: there is no such process; EINVAL
@@ -176,12 +192,14 @@ class Group {
   [[nodiscard]] Status kill(std::chrono::milliseconds deadline) const;
 
  private:
-  Group(Host host, std::string path, std::vector<Place> places) noexcept;
+  Group(Host host, std::string path) noexcept;
   [[nodiscard]] Result<const Place*> place_of_file(std::string_view file) const;
+  [[nodiscard]] Result<const Place*> first_place() const;
 
   Host host_;
   std::string path_;
   std::vector<Place> places_;
+  std::vector<Unopened> unopened_;
 };
 
 /// Opens one file in the directory of a place, telling apart what ENOENT can mean:
@@ -193,5 +211,10 @@ class Group {
 /// The names of the directories directly inside `directory` (any descriptor of it), sorted.
 [[nodiscard]] Result<std::vector<std::string>> child_directories(int directory,
                                                                  std::string_view shown);
+
+/// Adds the paths ("/a", "/a/b", relative to `directory`) of all directories below, depth first,
+/// each level sorted by name, however deep. On failure `out` has those found before.
+[[nodiscard]] Status add_paths_below(int directory, std::string_view shown,
+                                     std::vector<std::string>& out);
 
 }  // namespace cgctl

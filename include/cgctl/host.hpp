@@ -52,6 +52,16 @@ struct Hierarchy {
   [[nodiscard]] bool has(std::string_view controller) const noexcept;
 };
 
+/// A mounted hierarchy that this process could not open, for any other reason than that it is not
+/// there: no permission, say, or no descriptor left.
+struct Unreachable {
+  Hierarchy hierarchy;  ///< as mountinfo describes it: no directory; of v2 no controllers
+  Error error;          ///< why
+
+  /// True if the controller can live on it, which nobody knows of v2.
+  [[nodiscard]] bool may_have(std::string_view controller) const noexcept;
+};
+
 /// One row of /proc/cgroups (cgroup-v1/cgroups.rst; v1 controllers only since Linux 6.12).
 struct SubsystemRow {
   std::string name;
@@ -99,7 +109,8 @@ class Host {
   ~Host();
 
   /// Reads mountinfo and /proc/cgroups below `roots`. errc::unsupported when no cgroup file system
-  /// is mounted. With a cgroup root other than /sys/fs/cgroup only mounts below it count; when
+  /// is mounted. A hierarchy that cannot be opened is in unreachable(), or is the error when there
+  /// is no other. With a cgroup root other than /sys/fs/cgroup only mounts below it count; when
   /// there are none and mountinfo names /sys/fs/cgroup (a captured tree, or /proc of the host seen
   /// from a container) its mount points are looked for below that root.
   [[nodiscard]] static Result<Host> detect(Roots roots = {});
@@ -107,12 +118,15 @@ class Host {
   [[nodiscard]] const Roots& roots() const noexcept;
   [[nodiscard]] Mode mode() const noexcept;
   [[nodiscard]] const std::vector<Hierarchy>& hierarchies() const noexcept;
-  /// The hierarchy a controller lives on, or null. With several mounts of one hierarchy: the one
+  /// Mounted hierarchies that could not be opened; what is said of their cgroups is unknown.
+  [[nodiscard]] const std::vector<Unreachable>& unreachable() const noexcept;
+  /// The hierarchy a controller lives on, or null, also where it may be on an unreachable one:
+  /// require() tells. With several mounts of one hierarchy: the one
   /// that shows it whole.
   [[nodiscard]] const Hierarchy* find(std::string_view controller) const noexcept;
-  /// The v2 hierarchy, with or without controllers, or null.
+  /// The v2 hierarchy, with or without controllers, or null; null, too, when it is unreachable.
   [[nodiscard]] const Hierarchy* unified() const noexcept;
-  /// find(), or an error that says what to do.
+  /// find(), or an error that says what to do: that of an unreachable hierarchy that may have it.
   [[nodiscard]] Result<const Hierarchy*> require(std::string_view controller) const;
 
   /// The rows of /proc/cgroups at detection; empty when the file is absent.
@@ -124,12 +138,17 @@ class Host {
   /// so that what is read belongs together and can be acted on; false for a captured tree.
   [[nodiscard]] bool live() const noexcept;
 
+  /// The path of a cgroup as clean_relative_path() has it. errc::invalid_argument for the path of a
+  /// directory such as /sys/fs/cgroup/memory/a: the error names the cgroup, /a.
+  [[nodiscard]] Result<std::string> relative_path(std::string_view path) const;
+
   /// Opens the cgroup `path` ("/kubepods/pod-a", relative to the hierarchies' roots) for reading.
   /// Declared here, defined with Group: include cgctl/group.hpp.
   [[nodiscard]] Result<Group> open(std::string_view path) const;
 
  private:
   struct State;
+  class Finder;
   explicit Host(const State* state) noexcept : state_(state) {}
 
   const State* state_;  // shared by all copies, the last deletes it; null once moved from

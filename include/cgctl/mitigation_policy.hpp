@@ -60,6 +60,14 @@ struct Policy {
   /// may come.
   std::uint64_t zombies_high = 1000;
   std::uint64_t zombies_low = 500;  ///< once above zombies_high, until this few are left
+  /// Caches are dropped for the zombies' number only if that is worth it, see weigh(): if the
+  /// zombies hold at least this share of the page cache that everybody gives up. 0: always.
+  double min_gain = 0.25;
+  double dead_memory = 2;  ///< percent of the machine's memory; or if they hold more than this
+  /// Or if the kernel holds this many memory cgroups, dead ones included. It has 65,535 ids for
+  /// them; since Linux 4.7 (commit 73f576c04b94) a dead one keeps its id only while it has pages in
+  /// swap.
+  std::uint64_t memcgs_high = 50'000;
   /// Act when one read of the root's memory.numa_stat costs more than this, or will before the next
   /// action may come, and there are zombies to blame.
   std::chrono::nanoseconds read_cost_limit = std::chrono::milliseconds(10);
@@ -89,9 +97,10 @@ struct Policy {
   std::uint64_t dirty_limit = std::uint64_t{1} << 30;  ///< bytes to be written back by a sync
   std::vector<Window> windows;  ///< act in these only; at any time when empty
 
-  std::chrono::nanoseconds still_for =
-      std::chrono::seconds(2);  ///< the count stands still when unchanged so long
-  std::chrono::nanoseconds settle_limit = std::chrono::seconds(30);  ///< no longer wait for it to
+  /// After a rung the count is waited for until it has not fallen for so long; twice as long for it
+  /// to begin, since the kernel lets go of what was freed only after a while.
+  std::chrono::nanoseconds still_for = std::chrono::seconds(2);
+  std::chrono::nanoseconds settle_limit = std::chrono::seconds(10);  ///< longest such wait
 
   std::optional<Rung> only;  ///< one rung instead of the ladder, whatever the thresholds say
   Guards guards = Guards::obey;
@@ -116,7 +125,9 @@ struct Observation {
   std::optional<double> disk_busy;        ///< percent, the busiest disk, in the moment of looking
   std::uint64_t dirty = 0;                ///< bytes that are dirty or under writeback
   std::optional<LocalTime> local_time;
-  std::uint64_t page_cache = 0;  ///< bytes in the page cache of the whole machine
+  std::uint64_t page_cache = 0;     ///< bytes in the page cache of the whole machine
+  std::uint64_t kernel_memory = 0;  ///< bytes of the zombies' kernel objects, an estimate
+  std::uint64_t memory = 0;         ///< bytes of memory the machine has; 0 where not known
   std::uint64_t page_size = 4096;
 };
 
@@ -191,15 +202,28 @@ struct Action {
   std::uint64_t zombies_before = 0;
   std::uint64_t zombies_after = 0;
   Status status = {};  ///< the error of one that failed, timed out or was cancelled half-way
+  /// Zombies that came between the two counts: an estimate by the rates at which they came before
+  /// and after, off by a few seconds' worth of chance. 0 where no cgroups are dying.
+  std::uint64_t made = 0;
+
+  /// Zombies that went, at most those there were: before + made - after.
+  [[nodiscard]] std::uint64_t freed() const noexcept;
 };
+
+/// Zombies that went by all of these.
+std::uint64_t freed(const std::vector<Action>& actions) noexcept;
 
 enum class Effect { none, effective, ineffective };
 
 /// "none", "effective", "ineffective".
 std::string_view to_string(Effect effect) noexcept;
 
-/// The share of the zombies that went, 0..1.
-double share_freed(std::uint64_t before, std::uint64_t after) noexcept;
+/// The share of the zombies that a rung freed, 0..1.
+double share_freed(const Action& action) noexcept;
+
+/// What the rungs of an action did together: effective when they freed Policy::min_effect of the
+/// zombies there were. A cancelled action is left to the caller.
+Effect effect_of(const std::vector<Action>& actions, const Policy& policy) noexcept;
 
 /// Whether the read of the root's numa_stat may be measured again.
 bool probe_due(const History& history, const Policy& policy, std::chrono::seconds now);
@@ -216,13 +240,34 @@ std::optional<std::chrono::nanoseconds> predicted_cost(const History& history,
 void note(History& history, const Observation& seen, const Policy& policy,
           std::chrono::seconds now);
 
+/// Why freeing zombies is worth the page cache that dropping caches takes from everybody.
+enum class Worth {
+  nothing,  ///< it is not
+  reads,    ///< reading the root's numa_stat is not known to be cheap
+  ids,      ///< Policy::memcgs_high
+  memory,   ///< Policy::dead_memory
+  gain,     ///< Policy::min_gain
+};
+
+/// The gain and the cost of freeing the zombies, in bytes.
+struct Balance {
+  Worth worth = Worth::nothing;
+  std::uint64_t held = 0;      ///< by zombies: kernel objects, and on v1 the page cache they pin
+  std::uint64_t given_up = 0;  ///< page cache of the whole machine
+};
+
+/// Weighs what zombies hold against what dropping caches gives up. A read is cheap while it costs
+/// at most a tenth of Policy::read_cost_limit, measured or predicted as an upper bound.
+Balance weigh(const Observation& seen, const Policy& policy) noexcept;
+
 /// The decision. `now` is CLOCK_BOOTTIME.
 Plan decide(const Observation& seen, const History& history, const Policy& policy,
             std::chrono::seconds now);
 
 /// Whether the ladder is to be climbed on to `next`, after `done`: while more than zombies_low, or
-/// half of those there were, are left; to slab only where it can be what pins and where dropping
-/// the page cache, done to its end, freed less than min_effect (or was left out as useless).
+/// half of those there were, are left, those not counted that came meanwhile; to slab only where it
+/// can be what pins and where dropping the page cache, done to its end, freed less than min_effect
+/// (or was left out as useless).
 bool climb_on(const Observation& before, const std::vector<Action>& done, Rung next,
               const Policy& policy);
 

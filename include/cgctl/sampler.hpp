@@ -71,13 +71,17 @@ class Sampler {
   Sampler& operator=(const Sampler&) = delete;
   ~Sampler();
 
-  /// Finds what was made since, in all hierarchies, and forgets what was removed. A walk like that
-  /// of zombies::count(): one descriptor for each level, for which kept ones are given up where the
-  /// process has no others (EMFILE when that is not enough). Not while another thread samples.
+  /// Finds the cgroups that were made since, in all hierarchies, and forgets removed ones. The walk
+  /// keeps at most some 30 descriptors open, for which kept ones are given up where the process has
+  /// no others (EMFILE when that is not enough). Cgroups with paths above 3,839 bytes are left out,
+  /// see too_long(). Not while another thread samples.
   [[nodiscard]] Status refresh();
 
   /// The number of cgroups, removed ones included until the next refresh().
   [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
+  /// The number of directories left out by the last refresh() because their paths are too long;
+  /// those below them are not counted.
+  [[nodiscard]] std::size_t too_long() const noexcept { return too_long_; }
   /// The number of descriptors kept.
   [[nodiscard]] std::size_t descriptors() const noexcept { return kept_; }
 
@@ -135,6 +139,7 @@ class Sampler {
   std::string path_;
   std::size_t most_;
   std::size_t kept_ = 0;
+  std::size_t too_long_ = 0;
   std::array<Source, figure_count> sources_;
   std::vector<Entry> entries_;  // sorted by path
   Scratch own_;

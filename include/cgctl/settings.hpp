@@ -30,6 +30,11 @@ struct Written {
                      ///< (memory.limit_in_bytes)
 };
 
+/// True if `kept` is `asked`, in the same or in other words: "100M" and "104857600", "-1" and the
+/// number that v1 has for no limit. Of a file with a line for each device the line asked for
+/// counts.
+bool is_as_asked(const Written& one);
+
 /// Whether apply() could bring back the file's old value after writing it.
 bool can_be_restored(const Group& group, const Setting& setting);
 

@@ -46,8 +46,8 @@ struct Count {
 /// numbers, some 100 to 200 bytes for each cgroup with a name as long as those of containers, so
 /// that a later count lists only what has changed: a directory that has as many inside as st_nlink
 /// says, all of them known ones, has no others. That is one fstatat(2) for each directory; one with
-/// others inside that is not kept open is opened and closed besides. One descriptor a level of
-/// depth is open meanwhile, and one more. A file system that does not count links so (st_nlink 1)
+/// others inside that is not kept open is opened and closed besides. At most some 30 of these are
+/// open at a time, however deep they are. A file system that does not count links so (st_nlink 1)
 /// is listed each time.
 class DirectoryCounter {
  public:

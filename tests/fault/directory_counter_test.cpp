@@ -53,6 +53,16 @@ TEST_P(CountedAgain, SeesALeafGoWhileItLooks) {
   EXPECT_EQ(must(count()), all - 1);
 }
 
+TEST_P(CountedAgain, IsNoCountWhereADirectoryCannotBeLookedAt) {
+  make("a/3");
+  {
+    Faults faults;
+    faults.on(Call::stat_at, "a/3").fails(ENOMEM);
+    EXPECT_TRUE(fails(count(), errc::system));
+  }
+  EXPECT_EQ(must(count()), all + 1);
+}
+
 TEST_P(CountedAgain, SeesALeafGrowWhileItLooks) {
   {
     Faults faults;

@@ -200,6 +200,8 @@ int open_beneath(int directory, const char* path, int flags) noexcept {
   return result(static_cast<int>(::syscall(SYS_openat2, directory, path, &how, sizeof how)));
 }
 
+int set_flags(int fd, int flags) noexcept { return result(::fcntl(fd, F_SETFL, flags)); }
+
 void close(int fd) noexcept {
   const Engine engine(Call::close, path_of(fd));
   ::close(fd);

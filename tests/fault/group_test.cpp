@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "../support/captured.hpp"
+#include "cgctl/tree.hpp"
 #include "faulty_sys.hpp"
 
 namespace group_test {
@@ -87,12 +88,98 @@ TEST_F(GroupFaults, AReadThatIsNotAllowedHasItsHint) {
   EXPECT_NE(text.error().hint.find("root"), std::string::npos);
 }
 
-TEST_F(GroupFaults, AHierarchyThatCannotBeOpenedDoesNotHideTheOthers) {
+/// A cgroup whose directory in one of two hierarchies could not be opened.
+class HalfOpened : public GroupFaults {
+ protected:
+  [[nodiscard]] Group half() const {
+    Faults faults;
+    faults.on(Call::open_beneath, "cpu,cpuacct/kubepods").fails(EACCES);
+    return open("/kubepods");
+  }
+  static int errno_of(const Status& status) { return status ? 0 : status.error().os_errno; }
+};
+
+TEST_F(HalfOpened, GivesWhatTheOtherHierarchyHas) {
+  const Group group = half();
+  EXPECT_TRUE(group.read("memory.stat"));
+  ASSERT_EQ(group.unopened().size(), 1U);
+  EXPECT_TRUE(group.unopened().front().hierarchy->has("cpu"));
+}
+
+TEST_F(HalfOpened, SaysWhyAFileOfTheHierarchyCannotBeRead) {
+  const auto text = half().read("cpu.shares");
+  ASSERT_FALSE(text);
+  EXPECT_EQ(text.error().os_errno, EACCES);
+  EXPECT_EQ(text.error().kind, errc::system);
+}
+
+TEST_F(HalfOpened, DoesNothingThatConcernsAllHierarchies) {
+  const Group group = half();
+  const auto errno_of_result = [](const auto& result) {
+    return result ? 0 : result.error().os_errno;
+  };
+  EXPECT_EQ(errno_of(group.attach(0)), EACCES);
+  EXPECT_EQ(errno_of(group.attach_thread(0)), EACCES);
+  EXPECT_EQ(errno_of_result(group.remove()), EACCES);
+  EXPECT_EQ(errno_of_result(group.children()), EACCES);
+  EXPECT_EQ(errno_of_result(group.processes()), EACCES);
+  EXPECT_EQ(errno_of_result(tree::settings_of(group)), EACCES);
+}
+
+TEST_F(HalfOpened, IsNoErrorForTheControllersOfTheOther) {
+  Faults faults;
+  faults.on(Call::open_beneath, "cpu,cpuacct/kubepods").fails(EACCES).always();
+  const auto memory = Group::open(*host_, "/kubepods", {"memory"});
+  ASSERT_TRUE(memory);
+  EXPECT_TRUE(memory->require_all());
+  const auto both = Group::open(*host_, "/kubepods", {"cpu", "memory"});
+  ASSERT_FALSE(both);
+  EXPECT_EQ(both.error().os_errno, EACCES);
+}
+
+TEST_F(HalfOpened, HasNoSnapshot) {
   Faults faults;
   faults.on(Call::open_beneath, "cpu,cpuacct/kubepods").fails(EMFILE);
-  const auto group = host_->open("/kubepods");
-  ASSERT_TRUE(group);
-  EXPECT_TRUE(group->read("memory.stat"));
+  const auto tree = tree::snapshot(*host_, "/kubepods");
+  ASSERT_FALSE(tree);
+  EXPECT_EQ(tree.error().os_errno, EMFILE);
+}
+
+TEST_F(GroupFaults, ANameThatCannotBeLookedAtIsNotLeftOut) {
+  const Group kubepods = open("/kubepods");
+  Faults faults;
+  faults.on(Call::stat_at, "memory/kubepods/pod-b").fails(ENOMEM);
+  const auto children = kubepods.children();
+  ASSERT_FALSE(children);
+  EXPECT_EQ(children.error().os_errno, ENOMEM);
+}
+
+TEST_F(GroupFaults, ACgroupThatCannotBeLookedAtIsNotSaidToBeGone) {
+  const Group pod = open("/kubepods/pod-a");
+  std::filesystem::remove(machine_.cgroup("memory/kubepods/pod-a/memory.stat"));
+  Faults faults;
+  faults.on(Call::stat_at, "pod-a/cgroup.procs").fails(EIO);
+  const auto text = pod.read("memory.stat");
+  ASSERT_FALSE(text);
+  EXPECT_EQ(text.error().kind, errc::system);
+  EXPECT_EQ(text.error().os_errno, EIO);
+}
+
+TEST_F(GroupFaults, FilesThatCannotBeListedToTheEndAreAnError) {
+  const Group pod = open("/kubepods/pod-a");
+  Faults faults;
+  faults.on(Call::getdents64, "memory/kubepods/pod-a").skip(1).fails(EIO);
+  const auto files = pod.files("memory");
+  ASSERT_FALSE(files);
+  EXPECT_EQ(files.error().os_errno, EIO);
+}
+
+TEST_F(GroupFaults, ASnapshotLosesNoSettingToAFileThatCannotBeLookedAt) {
+  Faults faults;
+  faults.on(Call::stat_at, "memory.limit_in_bytes").fails(ENOMEM);
+  const auto tree = tree::snapshot(*host_, "/kubepods");
+  ASSERT_FALSE(tree);
+  EXPECT_EQ(tree.error().os_errno, ENOMEM);
 }
 
 TEST_F(GroupFaults, WhenNoHierarchyOpensTheFirstReasonIsTold) {

@@ -96,7 +96,8 @@ TEST_F(DropCaches, HasNoLevelForReclaim) {
 TEST_F(DropCaches, SaysWhoMayWriteWhenTheOpenIsRefused) {
   for (const int reason : {EACCES, EPERM, EROFS}) {
     Faults faults;
-    faults.on(Call::open_at, name).fails(reason);
+    faults.on(Call::open_beneath, name).fails(reason);
+    faults.on(Call::open_at, name).fails(reason).always();  // after EPERM it is walked
     const auto took = drop(Rung::drop_slab);
     ASSERT_FALSE(took);
     EXPECT_EQ(took.error().os_errno, reason);
@@ -134,7 +135,9 @@ class Acting : public DropCaches {
 TEST_F(Acting, IsDoneEvenWhenItCannotBeCountedAfterwards) {
   for (const auto& prepare :
        {+[](Faults& faults) { faults.on(Call::pread, "proc/cgroups").fails(EIO).always(); },
-        +[](Faults& faults) { faults.on(Call::open_at, "proc/cgroups").skip(1).fails(EMFILE); }}) {
+        +[](Faults& faults) {
+          faults.on(Call::open_beneath, "proc/cgroups").skip(1).fails(EMFILE);
+        }}) {
     test::put_file(control_, "");
     prepare_ = prepare;
     const auto outcome = act();
@@ -151,7 +154,7 @@ TEST_F(Acting, IsDoneEvenWhenItCannotBeCountedAfterwards) {
 }
 
 TEST_F(Acting, IsAnErrorOnlyBeforeTheFirstRung) {
-  prepare_ = [](Faults& faults) { faults.on(Call::open_at, "proc/cgroups").fails(EMFILE); };
+  prepare_ = [](Faults& faults) { faults.on(Call::open_beneath, "proc/cgroups").fails(EMFILE); };
   const auto outcome = act();
   ASSERT_FALSE(outcome);
   EXPECT_EQ(test::file_text(control_), "");
@@ -299,7 +302,7 @@ TEST_F(StoreFaults, ALockFileThatCannotBeOpenedNamesTheOption) {
 
 TEST_F(StoreFaults, WithoutABootIdThereIsNoStore) {
   Faults faults;
-  faults.on(Call::open_at, "random/boot_id").fails(ENOENT);
+  faults.on(Call::open_beneath, "random/boot_id").fails(ENOENT);
   const auto store = Store::open(*host_, directory_);
   ASSERT_FALSE(store);
   EXPECT_NE(store.error().path.find("boot_id"), std::string::npos);

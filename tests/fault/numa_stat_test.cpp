@@ -172,7 +172,7 @@ TEST_F(NumaStat, TheRootReaderRefusesCountersCutShort) {
 
 TEST_F(NumaStat, TheRootReaderNamesTheNodeItCannotOpen) {
   Faults faults;
-  faults.on(Call::open_at, "node1/vmstat").fails(EACCES);
+  faults.on(Call::open_beneath, "node1/vmstat").fails(EACCES);
   const auto nodes = numa::RootReader::open(*host_, Version::v1);
   ASSERT_FALSE(nodes);
   EXPECT_EQ(nodes.error().os_errno, EACCES);

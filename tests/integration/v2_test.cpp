@@ -56,6 +56,33 @@ TEST_F(RealV2, ACgroupWithProcessesHandsNoControllerDown) {
             std::string::npos);
 }
 
+TEST_F(RealV2, AControllerThatThreadsCanHaveBreaksNoNeighbour) {
+  make("a");
+  make("a/neighbour");
+  const test::Tenant tenant(directory("a"), idle);
+  const auto made = Group::create(host(), path("a/b"), {{"pids"}, std::nullopt});
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().os_errno, EBUSY) << made.error().message();
+  EXPECT_FALSE(exists("a/b"));
+  EXPECT_EQ(test::file_text(directory("a/cgroup.type")), "domain\n");
+  EXPECT_EQ(test::file_text(directory("a/neighbour/cgroup.type")), "domain\n");
+}
+
+TEST_F(RealV2, AThreadedCgroupWithThreadsIsNotRemovedAndSaysWhy) {
+  make("a");
+  make("a/threads");
+  std::ofstream(directory("a/threads/cgroup.type")) << "threaded";
+  const test::Tenant tenant(directory("a"), idle);
+  const pid_t process = must(must(host().open(path("a"))).processes()).front();
+  const Group threads = must(host().open(path("a/threads")));
+  ASSERT_TRUE(test::ok(threads.attach_thread(process)));
+  Removal how;
+  how.tasks = Removal::Tasks::kill;
+  const auto removed = threads.remove(how);
+  ASSERT_FALSE(removed);
+  EXPECT_THAT(removed.error().message(), HasSubstr("it is threaded"));
+}
+
 TEST_F(RealV2, ACgroupThatHandsControllersDownTakesNoProcess) {
   const Group below = must(Group::create(host(), path("a/b"), {{"memory"}, std::nullopt}));
   const Group group = must(host().open(path("a")));

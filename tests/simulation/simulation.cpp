@@ -210,12 +210,10 @@ Result run_policy(const Model& model, const Policy& policy, unsigned days) {
     const Node as_found = node;
     mitigation::begin(history, now);
     const auto actions = climb(node, plan, before, policy);
-    const bool useless =
-        mitigation::share_freed(before.zombies.low, node.zombies()) < policy.min_effect;
-    mitigation::end(history, actions, useless ? Effect::ineffective : Effect::effective, policy,
-                    now);
+    const Effect effect = mitigation::effect_of(actions, policy);
+    mitigation::end(history, actions, effect, policy, now);
     mitigation::note(history, node.look({}, policy, now), policy, now);
-    ledger.note_action(as_found, now, useless);
+    ledger.note_action(as_found, now, effect == Effect::ineffective);
     ledger.note_rungs(actions);
   }
   return ledger.close(node, days);
@@ -230,8 +228,8 @@ Result run_cron(const Model& model, std::chrono::hours every, unsigned days) {
     if (minutes(minute) % every != minutes(0)) continue;
     const Node as_found = node;
     node.take(Rung::drop_all);
-    const bool useless =
-        mitigation::share_freed(as_found.zombies(), node.zombies()) < Policy{}.min_effect;
+    const Action dropped{Rung::drop_all, End::done, seconds(1), as_found.zombies(), node.zombies()};
+    const bool useless = mitigation::share_freed(dropped) < Policy{}.min_effect;
     ledger.note_action(as_found, minutes(minute), useless);
   }
   return ledger.close(node, days);

@@ -162,6 +162,20 @@ TEST(CpuPlan, ForVeryLittleThePeriodIsLengthened) {
   EXPECT_FALSE(Bandwidth::none().cpus());
 }
 
+TEST(CpuPlan, ALengthenedPeriodIsTheUsualOneAgainWhereThatIsEnough) {
+  Change change;
+  change.cpus = 0.5;
+  EXPECT_EQ(v1_names(planned(v1(1ms, 1s), change)), "q=50000 p=100000");
+  EXPECT_EQ(planned(v2(1ms, 1s), change), "cpu.max=50000 100000");
+  EXPECT_EQ(planned(v2(2ms, 1s), change), "cpu.max=500000 1000000") << "somebody's own period";
+  EXPECT_EQ(planned(v2(1ms, 20ms), change), "cpu.max=10000 20000") << "a short one too";
+  change.cpus = 0.002;
+  EXPECT_EQ(planned(v2(1ms, 1s), change), "cpu.max=1000 500000") << "as long as needed";
+  EXPECT_EQ(planned(v2(1ms, 1s), quota(std::nullopt)), "cpu.max=max 100000");
+  EXPECT_EQ(v1_names(planned(v1(1ms, 1s), quota(std::nullopt))), "q=-1 p=100000");
+  EXPECT_EQ(planned(v2(1ms, 1s), quota(5ms)), "cpu.max=5000 1000000") << "a quota of its period";
+}
+
 TEST(CpuPlan, WhatIsNoNumberOfCpusIsRefused) {
   for (const double count : {0.0, -1.0, 1e9, std::nan(""), HUGE_VAL}) {
     Change change;

@@ -241,6 +241,14 @@ TEST(HostWithoutCgroups, IsUnsupportedAndSaysHowToMountThem) {
   EXPECT_THAT(host.error().hint, HasSubstr("mount -t cgroup2"));
 }
 
+TEST(HostWithoutCgroups, KnowsLxcfs) {
+  const MadeMachine machine(
+      "600 597 0:52 /cgroup/memory /sys/fs/cgroup/memory rw,relatime - fuse.lxcfs lxcfs rw\n");
+  const auto host = machine.host();
+  ASSERT_TRUE(fails(host, errc::unsupported));
+  EXPECT_THAT(host.error().reason, HasSubstr("lxcfs shows a container's view"));
+}
+
 TEST(HostWithoutCgroups, IsUnsupportedAlsoWithAnEmptyMountinfo) {
   EXPECT_TRUE(fails(MadeMachine("").host(), errc::unsupported));
 }
@@ -312,6 +320,34 @@ TEST(HostBelowAnotherRoot, IsNotTheOneWhoseNameOnlyBeginsAlike) {
   test::put_file(tree / "root-b/memory/cgroup.sane_behavior", "0\n");
   test::put_file(tree / "proc/self/mountinfo", v1_mount(tree / "root-b/memory", "memory"));
   EXPECT_TRUE(fails(Host::detect({tree / "root", tree / "proc", tree / "sys"}), errc::unsupported));
+}
+
+TEST(HostBelowAnotherRoot, IsNotReachedThroughALinkOrDotDot) {
+  const MadeMachine linked(v1_mount("/sys/fs/cgroup/memory", "memory"));
+  linked.put_v1("real");
+  std::filesystem::create_directory_symlink("real", linked.cgroup("memory"));
+  EXPECT_TRUE(fails(linked.host(), errc::outside));
+  const MadeMachine above(v1_mount("/sys/fs/cgroup/x/../memory", "memory"));
+  above.put_v1("memory");
+  above.put_v1("x");
+  EXPECT_TRUE(fails(above.host(), errc::outside));
+}
+
+TEST(RelativePath, IsNotThatOfADirectory) {
+  const MadeMachine machine(v1_mount("/sys/fs/cgroup/cpu,cpuacct", "cpu,cpuacct") +
+                            v1_mount("/sys/fs/cgroup/memory", "memory"));
+  machine.put_v1("cpu,cpuacct");
+  machine.put_v1("memory");
+  const Host host = must(machine.host());
+  EXPECT_EQ(must(host.relative_path("/a//b/")), "a/b");
+  EXPECT_EQ(must(host.relative_path("/sys/fs")), "sys/fs");
+  const std::string root = host.roots().cgroup;
+  for (const char* below : {"/memory/a/b", "/cpu,cpuacct/a/b", "/cpu/a/b"}) {
+    const auto path = host.relative_path(root + below);
+    ASSERT_TRUE(fails(path, errc::invalid_argument)) << below;
+    EXPECT_EQ(path.error().hint, "the cgroup is /a/b") << below;
+  }
+  EXPECT_EQ(host.relative_path(root + "/memory").error().hint, "the cgroup is /");
 }
 
 TEST(PageSize, IsTheOneOfTheMachineCaptured) {
@@ -386,6 +422,22 @@ TEST(Require, SaysThatAControllerIsDisabledAndHowToEnableIt) {
   ASSERT_TRUE(fails(memory, errc::unsupported));
   EXPECT_THAT(memory.error().reason, HasSubstr("disabled"));
   EXPECT_THAT(memory.error().hint, HasSubstr("cgroup_disable=memory"));
+}
+
+TEST(Require, NamesTheOptionOfTheCommandLineThatSwitchesAControllerOff) {
+  const MadeMachine machine(v1_mount("/sys/fs/cgroup/cpu", "cpu"));
+  machine.put_v1("cpu");
+  machine.put("proc/cmdline", "quiet cgroup_disable=io,memory root=/dev/sda\n");
+  // Some kernels keep the row of a controller that is switched off, others leave it out.
+  for (const char* rows : {"cpu\t1\t1\t1\nmemory\t0\t1\t0\n", "cpu\t1\t1\t1\n"}) {
+    machine.put("proc/cgroups", rows);
+    const auto memory = must(machine.host()).require("memory");
+    ASSERT_TRUE(fails(memory, errc::unsupported));
+    EXPECT_THAT(memory.error().reason, HasSubstr("cgroup_disable= on the kernel's command line"));
+    EXPECT_EQ(memory.error().hint, "boot without cgroup_disable=memory");
+  }
+  machine.put("proc/cmdline", "cgroup_disable=memory2 xcgroup_disable=memory\n");
+  EXPECT_THAT(must(machine.host()).require("memory").error().reason, HasSubstr("does not have it"));
 }
 
 TEST(Require, SaysThatAControllerIsNotMounted) {

@@ -148,6 +148,17 @@ TEST(PressureOfAGroup, IsUnsupportedWhereTheKernelKeepsNone) {
   EXPECT_TRUE(fails(pressure::read(group, Resource::io), errc::unsupported));
 }
 
+TEST(PressureOfAGroup, IsSwitchedOffForThatGroupAlone) {
+  const test::MadeMachine machine(test::v2_mount("/sys/fs/cgroup"));
+  machine.put_v2("", "memory");
+  machine.put("sys/fs/cgroup/a/cgroup.procs", "");
+  machine.put("sys/fs/cgroup/a/cgroup.pressure", "0\n");
+  const auto io = pressure::read(must(must(machine.host()).open("/a")), Resource::io);
+  ASSERT_TRUE(fails(io, errc::unsupported));
+  EXPECT_THAT(io.error().reason, HasSubstr("switched off for this cgroup"));
+  EXPECT_THAT(io.error().hint, HasSubstr("cgroup.pressure"));
+}
+
 TEST(PressureOfAGroup, IsVanishedOnceTheGroupIsRemoved) {
   const test::MadeMachine machine(test::v2_mount("/sys/fs/cgroup"));
   machine.put_v2("", "memory");

@@ -344,7 +344,7 @@ class MadeAttribution : public ::testing::Test {
     machine_.put_v1("memory");
     machine_.put("proc/cgroups", "memory\t4\t9\t1\n");
     machine_.put("proc/vmstat",
-                 "nr_inactive_anon 1\nnr_active_anon 2\nnr_inactive_file 300\nnr_active_file 40\n"
+                 "nr_inactive_anon 101\nnr_active_anon 2\nnr_inactive_file 300\nnr_active_file 40\n"
                  "nr_unevictable 5\nnr_mapped 60\nnr_shmem 7\n");
   }
   void put(const std::string& path, std::uint64_t own, std::uint64_t total) const {
@@ -436,8 +436,18 @@ TEST_F(MadeAttribution, HasTheResidualOfTheWholeMachineInBytes) {
   EXPECT_EQ(residual->file, 340 * page - 12288);
   EXPECT_EQ(residual->mapped, 60 * page - 40960);
   EXPECT_EQ(residual->shmem, 7 * page - 4096);
-  EXPECT_EQ(residual->anon, 3 * page - 4096);
+  EXPECT_EQ(residual->anon, 103 * page - 4096);
   EXPECT_EQ(residual->unevictable, 5 * page - 4096);
+}
+
+TEST_F(MadeAttribution, HasNoAnonymousMemoryBelowWhatEachCpuMayHoldBack) {
+  put("", 0, 0);
+  machine_.put("sys/fs/cgroup/memory/memory.stat", "inactive_anon 4096\n");
+  const std::uint64_t page = must(machine_.host()).page_size();
+  machine_.put("sys/devices/system/cpu/possible", "0-3\n");
+  EXPECT_EQ(attribute().residual->anon, 0U) << "102 of up to 4 x 32 pages";
+  machine_.put("sys/devices/system/cpu/possible", "0-2\n");
+  EXPECT_EQ(attribute().residual->anon, 103 * page - 4096);
 }
 
 TEST_F(MadeAttribution, HasNoResidualWithoutVmstat) {

@@ -38,31 +38,42 @@ inline bool too_many_are_open(int status) noexcept {
 /// so (st_nlink 1) none is.
 inline bool is_leaf(const struct ::stat& directory) noexcept { return directory.st_nlink == 2; }
 
-/// Calls `visit(name, stat)` for each directory inside `fd` (opened for reading, at its start). An
-/// entry that is removed meanwhile is left out. Returns 0 or a negated errno; a directory removed
-/// meanwhile ends the list.
+/// Calls `visit(name, type)` for each entry of `fd` (opened for reading, at its start), "." and
+/// ".." included. Returns 0 or a negated errno: that of the list, or the first that `visit`
+/// returns.
 template <class Visit>
-int each_subdirectory(int fd, Entries& buffer, Visit visit) {
+int each_entry(int fd, Entries& buffer, Visit visit) {
   for (;;) {
     const ssize_t got = sys::getdents64(fd, buffer.data(), buffer.size());
     if (got == -EINTR) continue;
-    if (is_gone(static_cast<int>(got)) || got == 0) return 0;
-    if (got < 0) return static_cast<int>(got);
+    if (got <= 0) return static_cast<int>(got);
     for (ssize_t at = 0; at < got;) {
       // The layout of linux_dirent64 in getdents(2): d_ino, d_off, d_reclen, d_type, d_name.
       const char* const entry = buffer.data() + at;
       std::uint16_t length = 0;
       std::memcpy(&length, entry + 16, sizeof length);
-      const auto type = static_cast<unsigned char>(entry[18]);
-      const char* const name = entry + 19;
       at += length;
-      if (type != DT_DIR && type != DT_UNKNOWN) continue;
-      if (name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'))) continue;
-      struct ::stat found {};
-      if (sys::stat_at(fd, name, found) != 0 || !S_ISDIR(found.st_mode)) continue;
-      visit(name, static_cast<const struct ::stat&>(found));
+      const int status = visit(entry + 19, static_cast<unsigned char>(entry[18]));
+      if (status < 0) return status;
     }
   }
+}
+
+/// Calls `visit(name, stat)` for each directory inside `fd` (opened for reading, at its start). An
+/// entry that is removed meanwhile is left out. Returns 0 or a negated errno, which says that the
+/// list is not complete; a directory removed meanwhile ends the list.
+template <class Visit>
+int each_subdirectory(int fd, Entries& buffer, Visit visit) {
+  const int status = each_entry(fd, buffer, [&](const char* name, unsigned char type) {
+    if (type != DT_DIR && type != DT_UNKNOWN) return 0;
+    if (name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'))) return 0;
+    struct ::stat found {};
+    const int looked = sys::stat_at(fd, name, found);
+    if (looked < 0) return is_gone(looked) ? 0 : looked;
+    if (S_ISDIR(found.st_mode)) visit(name, static_cast<const struct ::stat&>(found));
+    return 0;
+  });
+  return is_gone(status) ? 0 : status;
 }
 
 /// Whether there is a directory inside `directory`, which may be an O_PATH descriptor; or a negated
@@ -71,8 +82,9 @@ inline int has_subdirectories(int directory) {
   struct ::stat found {};
   if (const int status = sys::stat(directory, found); status < 0) return status;
   if (found.st_nlink >= 2) return found.st_nlink > 2 ? 1 : 0;
-  const UniqueFd listed(sys::open_at(directory, ".", O_RDONLY | O_DIRECTORY));
-  if (!listed) return -ENOENT;
+  const int opened = sys::open_at(directory, ".", O_RDONLY | O_DIRECTORY);
+  if (opened < 0) return opened;
+  const UniqueFd listed(opened);
   const auto buffer = make_entries();
   int inside = 0;
   const int status = each_subdirectory(listed.get(), *buffer,

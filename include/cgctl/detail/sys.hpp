@@ -20,6 +20,8 @@ int open_at(int directory, const char* path, int flags, mode_t mode = 0) noexcep
 /// 5.6, -EPERM under old seccomp filters, -EXDEV at a mount point.
 int open_beneath(int directory, const char* path, int flags) noexcept;
 void close(int fd) noexcept;
+/// fcntl(2) F_SETFL.
+int set_flags(int fd, int flags) noexcept;
 ssize_t pread(int fd, void* buffer, std::size_t size, off_t offset) noexcept;
 ssize_t write(int fd, const void* data, std::size_t size) noexcept;
 ssize_t getdents64(int fd, void* buffer, std::size_t size) noexcept;

@@ -1,0 +1,28 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+
+#include "cgctl/filesystem.hpp"
+#include "cgctl/host.hpp"
+#include "cgctl/parse.hpp"
+
+namespace cgctl::detail {
+
+/// Returns how many CPUs the kernel keeps counters for; nothing where it does not tell.
+inline std::optional<std::uint64_t> possible_cpus(const Host& host) {
+  const auto text = fs::read_trusted(fs::join(host.roots().sys, "devices/system/cpu/possible"));
+  if (!text) return std::nullopt;
+  std::uint64_t cpus = 0;
+  const bool listed = parse::ranges(*text, [&cpus](std::uint64_t first, std::uint64_t last) {
+    constexpr std::uint64_t most = 1U << 16U;
+    cpus = std::min(most, cpus + std::min(most, last - first) + 1);
+  });
+  if (!listed || cpus == 0) return std::nullopt;
+  return cpus;
+}
+
+}  // namespace cgctl::detail
