@@ -102,6 +102,7 @@ make_zombies() { # COUNT DIRECTORY
 start_daemon() {
   cat >daemon.toml <<END
 [trigger]
+min_gain = 0
 ${2-}
 [action]
 refaults_after = "1s"

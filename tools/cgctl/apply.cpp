@@ -12,12 +12,13 @@
 #include <memory>
 
 #include "cgctl/cgconfig.hpp"
-#include "cgctl/filesystem.hpp"
 #include "cgctl/tree.hpp"
 #include "cgctl/unique_fd.hpp"
 #include "command.hpp"
+#include "input.hpp"
 #include "json.hpp"
 #include "setting_options.hpp"
+#include "signals.hpp"
 #include "tree_json.hpp"
 
 namespace cgctl::tool::apply_command {
@@ -36,20 +37,10 @@ struct Input {
   std::vector<std::string> notes;
 };
 
-Result<std::string> read_standard_input() {
-  std::string text;
-  std::array<char, 65536> piece;
-  while (const std::size_t got = std::fread(piece.data(), 1, piece.size(), stdin)) {
-    text.append(piece.data(), got);
-  }
-  if (std::ferror(stdin) != 0) return fail(Error::system("read", "standard input", errno));
-  return text;
-}
-
-Result<Input> read_input(const std::string& file) {
+Result<Input> read_tree(const std::string& file) {
   const bool standard_input = file == "-";
   const std::string shown = standard_input ? "standard input" : file;
-  const auto text = standard_input ? read_standard_input() : fs::read_trusted(file);
+  const auto text = standard_input ? read_standard_input({}) : read_input(file, {});
   if (!text) return fail(text.error());
   Input input;
   const std::size_t first = text->find_first_not_of(" \t\r\n");
@@ -126,15 +117,9 @@ Exit report_input(const Error& error) {
   return Exit::failed;
 }
 
-/// The signals that end a command, instead of ending it at once: those that are not ignored.
+/// Reads the signals that ask a command to end, instead of being ended by them at once.
 Result<UniqueFd> take_over_signals() {
-  sigset_t signals;
-  ::sigemptyset(&signals);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-    struct sigaction action {};
-    const bool ignored = ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
-    if (!ignored) ::sigaddset(&signals, signal);
-  }
+  const sigset_t signals = ending_signals();
   UniqueFd taken;
   if (::sigprocmask(SIG_BLOCK, &signals, nullptr) == 0) {
     taken.reset(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
@@ -153,7 +138,7 @@ Exit status_of_signal(int signals) {
 Exit run_apply(const Globals& globals, const Options& options) {
   const auto host = globals.host();
   if (!host) return report(host.error());
-  const auto input = read_input(options.file);
+  const auto input = read_tree(options.file);
   if (!input) return report_input(input.error());
   if (options.plan_only) {
     const auto plan = tree::plan(*host, input->tree, options.how);

@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -18,6 +19,7 @@
 #include "cgctl/host.hpp"
 #include "cgctl/mitigation.hpp"
 #include "cgctl/zombies.hpp"
+#include "escape.hpp"
 
 /// What every command shares. A command is one file: its options, add_NAME() that describes them, a
 /// function that finds out and returns a report, one that writes the report as text and one that
@@ -152,14 +154,28 @@ mitigation::Rung rung_of(unsigned level);
 /// Writes to stdout; a text of several lines, or one line of JSON with its newline. Nothing with
 /// --quiet.
 void print(const Globals& globals, std::string_view text);
-/// For nlohmann::json and ordered_json; bytes that are not UTF-8, which a cgroup's name may have,
-/// are replaced.
+/// A text on one line, with its newline, of nlohmann::json and ordered_json. Bytes that are not
+/// UTF-8, which a cgroup's name may have, are replaced; "KEY_base64" has the exact ones.
+template <class Json>
+std::string json_line(Json object) {
+  constexpr int one_line = -1;
+  keep_bytes(object);
+  return object.dump(one_line, ' ', false, Json::error_handler_t::replace).append("\n");
+}
 template <class Json, class = decltype(Json::array())>
 void print(const Globals& globals, const Json& object) {
-  constexpr int one_line = -1;
-  std::string line = object.dump(one_line, ' ', false, Json::error_handler_t::replace);
-  print(globals, std::string_view(line.append("\n")));
+  print(globals, std::string_view(json_line(object)));
 }
+
+/// Hands what was printed to standard output on at once; close_output() reports what that lost.
+void flush_output();
+
+/// Writes to a stream; on a terminal control characters are escaped.
+void write(std::FILE* stream, std::string_view text);
+
+/// Puts something in the place of each standard stream that is closed, so that no file which is
+/// opened later takes what is printed. A command that is run finds it closed.
+void reserve_standard_streams();
 
 /// Closes stdout; false, with a message unless a closed pipe is the reason, when something could
 /// not be written.
@@ -176,8 +192,7 @@ enum class Color { bold, red, green, yellow };
 /// `text` in that colour where use_color(), else as it is.
 std::string paint(Color color, std::string_view text);
 
-/// A name from the file system for the eye: control characters become '?' on a terminal, where they
-/// could steer it.
+/// A name from the file system for the eye: on a terminal as escaped() writes it.
 std::string printable(std::string_view name);
 
 /// "1.5 GiB", "4.8 us": three significant digits at most, fixed units, no locale.

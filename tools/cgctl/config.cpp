@@ -17,6 +17,7 @@
 #include "cgctl/filesystem.hpp"
 #include "command.hpp"
 #include "config_values.hpp"
+#include "input.hpp"
 #include "setting_options.hpp"
 
 namespace cgctl::tool {
@@ -184,13 +185,28 @@ const std::vector<Key>& keys() {
       number("trigger", "zombies_high", "act from this many zombies on", 1, 1e12,
              in_policy(&Policy::zombies_high)),
       number("trigger", "zombies_low",
-             "once above, until so few are left; half of zombies_high where it is not given", 0,
+             "once started, continue until this many are left (default: half of zombies_high)", 0,
              1e12, in_policy(&Policy::zombies_low)),
       time(
           "trigger", "read_cost_limit",
           "act when a read of the root's memory.numa_stat takes longer, or soon will, and zombies\n"
           "are to blame",
           1us, in_policy(&Policy::read_cost_limit)),
+      number(
+          "trigger", "min_gain",
+          "with zombies_high reached and reads cheap (a tenth of read_cost_limit), caches are\n"
+          "dropped only if the zombies hold at least this share of the page cache that everybody\n"
+          "gives up, or one of the two below is reached; 0: always. Where zombies_high is given\n"
+          "and this is not, it is 0",
+          0, 1000, in_policy(&Policy::min_gain)),
+      number("trigger", "dead_memory",
+             "percent of the machine's memory that zombies may hold before caches are dropped\n"
+             "whatever min_gain says",
+             0, 100, in_policy(&Policy::dead_memory)),
+      number("trigger", "memcgs_high",
+             "memory cgroups, dead ones included, from which on caches are dropped whatever\n"
+             "min_gain says; the kernel has 65535 ids for them",
+             1, 1e12, in_policy(&Policy::memcgs_high)),
       time("trigger", "probe_interval", "that read is measured at most this often", 1s,
            in_policy(&Policy::probe_interval)),
       list("action", "ladder",
@@ -204,21 +220,23 @@ const std::vector<Key>& keys() {
            in_policy(&Policy::files)),
       list("action", "sync", "mount points to write back before drop_caches=1; all when empty",
            in_policy(&Policy::sync), parse_mount, [](const std::string& path) { return path; }),
-      time("action", "deadline", "of each of them", 1ms, in_policy(&Policy::deadline)),
-      size("action", "reclaim_chunk", "a write to memory.reclaim", 4096,
+      time("action", "deadline", "time limit of each rung", 1ms, in_policy(&Policy::deadline)),
+      size("action", "reclaim_chunk", "bytes requested per write to memory.reclaim", 4096,
            in_policy(&Policy::reclaim_chunk)),
       number("action", "min_effect", "the share of the zombies that must go to call it effective",
              0.001, 1, in_policy(&Policy::min_effect)),
       number("action", "useless_limit",
-             "what was useless so many times in a row is left out for guard.max_interval", 1, 1e6,
-             in_policy(&Policy::useless_limit)),
+             "a rung that did not help this often in a row is skipped for guard.max_interval", 1,
+             1e6, in_policy(&Policy::useless_limit)),
       time("action", "refaults_after",
            "how long after an action to tell what had to be read again; 0s: do not", 0s,
            in(&Configuration::refaults_after)),
-      time("guard", "min_interval", "between two actions", 0s, in_policy(&Policy::min_interval)),
-      time("guard", "max_interval", "what doubling it after each useless action ends at", 0s,
+      time("guard", "min_interval", "shortest time between two actions", 0s,
+           in_policy(&Policy::min_interval)),
+      time("guard", "max_interval",
+           "upper limit of min_interval, which doubles after each action without effect", 0s,
            in_policy(&Policy::max_interval)),
-      number("guard", "actions_a_day", "in any 24 hours", 0, 10000,
+      number("guard", "actions_a_day", "most actions in 24 hours", 0, 10000,
              in_policy(&Policy::actions_a_day)),
       number("guard", "io_pressure", "percent, some avg10; refuses above", 0, 100,
              in_policy(&Policy::io_pressure_limit)),
@@ -233,9 +251,10 @@ const std::vector<Key>& keys() {
           "when it may act, local time, such as \"Mon-Fri 02:00-05:00\", \"Sat,Sun 00:00-24:00\";\n"
           "at any time when empty",
           in_policy(&Policy::windows), parse_window, window_text),
-      time("daemon", "interval", "between two looks", 1s, in(&Configuration::interval)),
-      time("daemon", "jitter", "added to it, at random up to this, so that nodes do not act as one",
-           0s, in(&Configuration::jitter)),
+      time("daemon", "interval", "time between two checks", 1s, in(&Configuration::interval)),
+      time("daemon", "jitter",
+           "up to this much is added at random, so that nodes do not act together", 0s,
+           in(&Configuration::jitter)),
       text("daemon", "state_dir", "lock and history; also of --once",
            in(&Configuration::state_dir)),
       text("daemon", "metrics_file",
@@ -263,6 +282,29 @@ const Key* find(std::string_view table, std::string_view name) {
 bool is_table(std::string_view name) {
   return std::any_of(keys().begin(), keys().end(),
                      [name](const Key& key) { return key.table == name; });
+}
+
+/// A daemon reads its configuration again while it works: a pipe must not hold it up.
+constexpr InputLimits limits_of_input{std::size_t{1} << 20, std::chrono::seconds(2)};
+
+/// The parser calls itself for each part of a dotted key and each bracket. Returns why a text would
+/// take it too deep, or nothing.
+std::string too_deep(std::string_view text) {
+  constexpr std::int64_t most = 100;
+  std::int64_t open = 0;
+  std::int64_t dots = 0;
+  std::size_t line = 1;
+  for (const char c : text) {
+    if (c == '[' || c == '{') ++open;
+    if (c == ']' || c == '}') open = std::max(open - 1, std::int64_t{0});
+    if (c == '.') ++dots;
+    if (open > most) return fmt::format("line {}: more than {} open brackets", line, most);
+    if (dots > most) return fmt::format("line {}: more than {} dots", line, most);
+    if (c != '\n') continue;
+    dots = 0;
+    ++line;
+  }
+  return {};
 }
 
 struct Contradiction {
@@ -326,7 +368,9 @@ toml::source_position place_of(const toml::table& file, const std::vector<const 
 
 Result<Configuration> configuration_of(const toml::table& file, const std::string& path) {
   Configuration out;
+  bool has_high = false;
   bool has_low = false;
+  bool has_gain = false;
   for (const auto& [table_name, node] : file) {
     const toml::table* const table = node.as_table();
     if (table == nullptr || !is_table(table_name.str())) {
@@ -344,10 +388,13 @@ Result<Configuration> configuration_of(const toml::table& file, const std::strin
       } catch (const CLI::ValidationError& error) {
         return fail(at(path, value.source().begin, fmt::format("{}: {}", key->name, error.what())));
       }
+      has_high = has_high || key->name == std::string_view("zombies_high");
       has_low = has_low || key->name == std::string_view("zombies_low");
+      has_gain = has_gain || key->name == std::string_view("min_gain");
     }
   }
   if (!has_low) out.policy.zombies_low = out.policy.zombies_high / 2;
+  if (has_high && !has_gain) out.policy.min_gain = 0;
   if (const auto wrong = contradiction(out)) {
     return fail(at(path, place_of(file, wrong->keys), wrong->reason));
   }
@@ -357,8 +404,12 @@ Result<Configuration> configuration_of(const toml::table& file, const std::strin
 }  // namespace
 
 Result<Configuration> read_config(const std::string& path) {
-  const auto text = fs::read_trusted(path);
+  const auto text = read_input(path, limits_of_input);
   if (!text) return fail(text.error());
+  if (const auto reason = too_deep(*text); !reason.empty()) {
+    return fail(Error::make(errc::malformed, "configure", path, reason,
+                            "`cgctl mitigate --print-config` prints a file with every key"));
+  }
   const toml::parse_result parsed = toml::parse(*text, path);
   if (!parsed) {
     return fail(at(path, parsed.error().source().begin, std::string(parsed.error().description())));
@@ -378,7 +429,10 @@ Result<Configuration> configure(const Overrides& overrides, Use use) {
   found->hash = fmt::format("{:016x}", cgctl::detail::fnv1a(to_toml(*found)));
   mitigation::Policy& policy = found->policy;
   override(policy.zombies_high, overrides.high);
-  if (overrides.high) policy.zombies_low = *overrides.high / 2;
+  if (overrides.high) {
+    policy.zombies_low = *overrides.high / 2;
+    policy.min_gain = 0;
+  }
   override(policy.zombies_low, overrides.low);
   override(policy.read_cost_limit, overrides.read_cost_limit);
   override(policy.min_interval, overrides.min_interval);

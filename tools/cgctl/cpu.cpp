@@ -93,7 +93,7 @@ std::string limit_text(const cpu::Bandwidth& bandwidth) {
   return text;
 }
 
-std::string share_text(const cpu::State& state) {
+std::string share_text(const cpu::State& state, const std::string& path) {
   if (state.idle.value_or(false)) return "idle: runs where nothing else wants to";
   if (state.shares) {
     return fmt::format("{} shares (a weight of {} on v2)", state.shares->value,
@@ -103,7 +103,7 @@ std::string share_text(const cpu::State& state) {
     return fmt::format("weight {} ({} shares on v1)", state.weight->value,
                        cpu::to_shares(*state.weight).value);
   }
-  return "none, it is the root";
+  return path == "/" ? "none, it is the root" : "none, the cpu controller is not enabled here";
 }
 
 std::string real_time_text(const cpu::RealTime& budget) {
@@ -138,7 +138,7 @@ std::string text_of(const Report& report) {
     text += fmt::format("  {:<11}{}\n", name, value);
   };
   line("limit", state.bandwidth ? limit_text(*state.bandwidth) : "cannot be limited");
-  line("share", share_text(state));
+  line("share", share_text(state, report.path));
   if (state.real_time) {
     line("real time", real_time_text(*state.real_time));
   }
@@ -168,9 +168,11 @@ Exit run_cpu(const Globals& globals, const Options& options) {
   const auto group = host->open(options.path);
   if (!group) return report(group.error());
   if (!options.wanted.empty()) {
-    const auto written = cpu::Controller{*group}.set(options.wanted);
+    const auto written = write_whole([&] { return cpu::Controller{*group}.set(options.wanted); });
     if (!written) return report(written.error());
     print_written(globals, group->path(), *written);
+    const std::string note = period_note(options.wanted, *written);
+    if (!note.empty() && globals.format == Format::text) print(globals, note + "\n");
     return Exit::done;
   }
   const auto found = examine(*group);

@@ -22,15 +22,20 @@ microseconds parse_microseconds(const std::string& text) {
   return whole;
 }
 
+/// "0.5", or "500m" in thousandths.
 double parse_cpus(const std::string& text) {
+  constexpr double thousand = 1000;
+  const bool in_thousandths = text.size() > 1 && text.back() == 'm';
+  const std::string number = text.substr(0, text.size() - (in_thousandths ? 1 : 0));
   char* end = nullptr;
-  const double count = std::strtod(text.c_str(), &end);
-  const bool plain = text.find_first_not_of("0123456789.") == std::string::npos;
-  if (text.empty() || !plain || *end != '\0' || !(count > 0)) {
-    throw CLI::ValidationError(
-        fmt::format("'{}': not a number of CPUs: write one such as 0.5 or 2, or max", text));
+  const double count = std::strtod(number.c_str(), &end);
+  const bool plain = number.find_first_not_of("0123456789.") == std::string::npos;
+  if (number.empty() || !plain || *end != '\0' || !(count > 0)) {
+    throw CLI::ValidationError(fmt::format(
+        "'{}': not a number of CPUs: write one such as 0.5, 500m (thousandths) or 2, or max",
+        text));
   }
-  return count;
+  return in_thousandths ? count / thousand : count;
 }
 
 int parse_nice(const std::string& text) {
@@ -50,7 +55,8 @@ void add(CLI::App& command, const char* name, const char* type, const char* desc
 }  // namespace
 
 void add_cpu_options(CLI::App& command, cpu::Change& wanted) {
-  add(command, "--cpus", "N|max", "so many CPUs' worth of time, such as 0.5; max: no limit",
+  add(command, "--cpus", "N|max",
+      "so many CPUs' worth of time, such as 0.5 or 500m;\nmax: no limit",
       [&wanted](const std::string& text) {
         wanted.cpus.reset();
         if (means_none(text)) {

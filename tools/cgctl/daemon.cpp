@@ -14,12 +14,17 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
+#include <exception>
+#include <new>
 #include <optional>
 #include <random>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 
+#include "cgctl/filesystem.hpp"
 #include "json.hpp"
 #include "metrics.hpp"
 #include "metrics_server.hpp"
@@ -36,7 +41,9 @@ using std::chrono::nanoseconds;
 /// Becomes readable when something happens, until it is cleared.
 class Waitable {
  public:
-  explicit Waitable(int fd) : fd_(fd) {}
+  explicit Waitable(int fd) : fd_(fd), error_(fd < 0 ? errno : 0) {}
+  /// The errno of making it; 0 when there is one.
+  [[nodiscard]] int error() const noexcept { return error_; }
   [[nodiscard]] int descriptor() const noexcept { return fd_.get(); }
   void clear() const {
     std::uint64_t count = 0;
@@ -45,6 +52,7 @@ class Waitable {
 
  private:
   UniqueFd fd_;
+  int error_;
 };
 
 /// Another thread makes it happen.
@@ -82,12 +90,23 @@ class Worker {
   [[nodiscard]] int done_descriptor() const noexcept { return done_.descriptor(); }
   [[nodiscard]] nanoseconds started() const noexcept { return started_; }
 
-  void start(const mitigation::Policy& policy, Urgency urgency) {
+  /// The first errno of making what wakes it up; 0 when all is there.
+  [[nodiscard]] int error() const noexcept {
+    return stop_.error() != 0 ? stop_.error() : done_.error();
+  }
+  /// Fails where the limit of processes leaves no thread.
+  [[nodiscard]] Status start(const mitigation::Policy& policy, Urgency urgency) {
+    try {
+      thread_ = std::thread([this, policy, urgency] {
+        work(policy, urgency);
+        done_.raise();
+      });
+    } catch (const std::system_error& error) {
+      return fail(Error::system("start a thread", "", error.code().value(),
+                                "raise the limit of processes (pids.max, ulimit -u)"));
+    }
     started_ = boottime();
-    thread_ = std::thread([this, policy, urgency] {
-      result_ = mitigator_.run(policy, urgency, stop_.descriptor());
-      done_.raise();
-    });
+    return {};
   }
   /// Once done_descriptor() is readable.
   Result<Report> finish() {
@@ -107,6 +126,16 @@ class Worker {
   [[nodiscard]] Mitigator& mitigator() noexcept { return mitigator_; }
 
  private:
+  void work(const mitigation::Policy& policy, Urgency urgency) {
+    try {
+      result_ = mitigator_.run(policy, urgency, stop_.descriptor());
+    } catch (const std::bad_alloc&) {
+      result_ = fail(Error::system("look", "", ENOMEM));
+    } catch (const std::exception& error) {
+      result_ = fail(Error::make(errc::invalid_argument, "look", "", error.what()));
+    }
+  }
+
   Mitigator mitigator_;
   Event stop_;
   Event done_;
@@ -129,6 +158,8 @@ class Daemon {
   Exit run();
 
  private:
+  [[nodiscard]] Status ready() const;
+  [[nodiscard]] Status turn();
   enum Source { signalled, ticked, verifying, done, asked, sources };
 
   void handle_signal();
@@ -160,6 +191,7 @@ class Daemon {
   std::string metrics_ = "# the first look is not over yet\n";
   std::string last_said_;
   std::optional<std::chrono::microseconds> watchdog_ = watchdog_time();
+  nanoseconds last_look_ = boottime();
   bool look_at_once_ = false;
   bool leaving_ = false;
 };
@@ -182,7 +214,10 @@ void Daemon::look(Urgency urgency) {
   tick_.set(next_look());
   if (worker_.busy()) return;
   reap_children();
-  worker_.start(configuration_.policy, urgency);
+  if (auto status = worker_.start(configuration_.policy, urgency); !status) {
+    warn(status.error().message());
+    notify("STATUS=" + status.error().message());
+  }
 }
 
 /// SIGUSR1.
@@ -209,12 +244,13 @@ void Daemon::show_metrics(const Report& report) {
       metrics_text(report.outcome ? report.outcome->after : report.before, report.plan,
                    worker_.mitigator().history(), configuration_, std::chrono::system_clock::now());
   if (configuration_.metrics_file.empty()) return;
-  if (auto status = write_metrics(configuration_.metrics_file, metrics_); !status) {
+  if (auto status = fs::write_output(configuration_.metrics_file, metrics_); !status) {
     warn(status.error().message());
   }
 }
 
 void Daemon::take_result() {
+  last_look_ = boottime();
   auto report = worker_.finish();
   if (!report) {
     warn(report.error().message());
@@ -303,12 +339,16 @@ int Daemon::poll_time() const {
   return static_cast<int>(std::chrono::duration_cast<milliseconds>(*watchdog_ / 2).count());
 }
 
-/// Not for a worker that hangs: each rung has its deadline.
+/// Not for a worker that hangs, each rung has its deadline; nor where no look has begun for long.
 void Daemon::feed_watchdog() {
   const mitigation::Policy& policy = configuration_.policy;
-  const auto longest =
+  const nanoseconds longest =
       (policy.deadline + policy.settle_limit) * mitigation::rung_count + std::chrono::minutes(1);
-  if (!worker_.busy() || boottime() - worker_.started() < longest) notify("WATCHDOG=1");
+  const nanoseconds idle = configuration_.interval + configuration_.jitter;
+  const auto now = boottime();
+  const bool alive =
+      worker_.busy() ? now - worker_.started() < longest : now - last_look_ < idle + longest;
+  if (alive) notify("WATCHDOG=1");
 }
 
 Exit Daemon::leave() {
@@ -327,29 +367,48 @@ Exit Daemon::leave() {
   return Exit::done;
 }
 
+/// A daemon that nothing could wake up does not start.
+Status Daemon::ready() const {
+  for (const int error : {worker_.error(), tick_.error(), verification_.error()}) {
+    if (error != 0) return fail(fs::system_error("start the daemon", "", error));
+  }
+  return {};
+}
+
+/// Waits for something to happen and does what it asks for.
+Status Daemon::turn() {
+  std::array<pollfd, sources> wait{};
+  wait[signalled] = {signals_, POLLIN, 0};
+  wait[ticked] = {tick_.descriptor(), POLLIN, 0};
+  wait[verifying] = {verification_.descriptor(), POLLIN, 0};
+  wait[done] = {worker_.done_descriptor(), POLLIN, 0};
+  wait[asked] = {server_ ? server_->descriptor() : -1, POLLIN, 0};
+  if (::poll(wait.data(), wait.size(), poll_time()) < 0 && errno != EINTR) {
+    return fail(Error::system("wait", "", errno));
+  }
+  if (wait[done].revents != 0) take_result();
+  if (wait[verifying].revents != 0) verify();
+  if (wait[ticked].revents != 0) {
+    tick_.clear();
+    look(Urgency::as_configured);
+  }
+  if (wait[asked].revents != 0 && server_) server_->serve(metrics_);
+  if (wait[signalled].revents != 0) handle_signal();
+  if (watchdog_) feed_watchdog();
+  return {};
+}
+
 Exit Daemon::run() {
-  notify("READY=1");
+  if (auto status = ready(); !status) return report(status.error());
   // Nodes that start as one are not to act as one.
   tick_.set(boottime() + jitter());
+  notify("READY=1");
   while (!leaving_) {
-    std::array<pollfd, sources> wait{};
-    wait[signalled] = {signals_, POLLIN, 0};
-    wait[ticked] = {tick_.descriptor(), POLLIN, 0};
-    wait[verifying] = {verification_.descriptor(), POLLIN, 0};
-    wait[done] = {worker_.done_descriptor(), POLLIN, 0};
-    wait[asked] = {server_ ? server_->descriptor() : -1, POLLIN, 0};
-    if (::poll(wait.data(), wait.size(), poll_time()) < 0 && errno != EINTR) {
-      return report(Error::system("wait", "", errno));
+    try {
+      if (auto status = turn(); !status) return report(status.error());
+    } catch (const std::bad_alloc&) {
+      std::fputs("cgctl: out of memory; the next look may find more\n", stderr);
     }
-    if (watchdog_) feed_watchdog();
-    if (wait[done].revents != 0) take_result();
-    if (wait[verifying].revents != 0) verify();
-    if (wait[ticked].revents != 0) {
-      tick_.clear();
-      look(Urgency::as_configured);
-    }
-    if (wait[asked].revents != 0 && server_) server_->answer(metrics_);
-    if (wait[signalled].revents != 0) handle_signal();
   }
   return leave();
 }
@@ -374,7 +433,7 @@ Exit run_daemon(const Globals& globals, const Host& host, const Overrides& overr
   for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) sigaddset(&set, number);
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   const UniqueFd signals(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!signals) return report(Error::system("wait for signals", "", errno));
+  if (!signals) return report(fs::system_error("start the daemon", "", errno));
   Daemon daemon(globals, overrides, std::move(*configuration), std::move(*mitigator),
                 std::move(server), signals.get());
   return daemon.run();

@@ -1,12 +1,14 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -19,6 +21,7 @@
 #include "cgctl/parse.hpp"
 #include "cgctl/pressure.hpp"
 #include "command.hpp"
+#include "config.hpp"
 #include "doctor_report.hpp"
 
 namespace cgctl::tool::doctor_command {
@@ -29,12 +32,15 @@ using Clock = std::chrono::steady_clock;
 struct Options {
   bool probe = false;
   bool measure = false;
+  bool read_only = false;
+  Overrides overrides;  // of these the file alone
 };
 
 constexpr unsigned most_reads = 5;
 constexpr unsigned probe_children = 256;
+constexpr unsigned quick_probe_children = 64;
 constexpr auto window_of_short_reads = std::chrono::milliseconds(50);
-constexpr const char* not_live = "not measured (not the running kernel)";
+constexpr const char* not_live = "this is not the running kernel";
 
 tl::unexpected<std::string> because(const Error& error) {
   return tl::unexpected<std::string>(error.message());
@@ -57,7 +63,7 @@ std::vector<std::uint32_t> ids(const std::string& path) {
 Machine examine_machine(const Host& host) {
   Machine machine;
   machine.mode = host.mode();
-  if (const auto version = fs::read_trusted(fs::join(host.roots().proc, "version"))) {
+  if (const auto version = fs::read_in_root(host.roots().proc, "version")) {
     std::string_view rest = *version;
     parse::field(rest);
     parse::field(rest);
@@ -191,7 +197,7 @@ void examine_cheap_reads(const numa::Reader& reader, ReadCost& cost, Known<Neigh
   }
   cost.measured = *measured;
   if (measured->max > cost.budget) {
-    neighbour = tl::unexpected<std::string>("not measured (one read was slow enough)");
+    neighbour = tl::unexpected<std::string>("the first read was slow, it was not repeated");
     return;
   }
   const auto sentinel = Sentinel::on_this_cpu();
@@ -233,7 +239,7 @@ void examine_read(const Host& host, numa::CostGuard& guard, const Population& me
     const bool cheap = cost.measured && cost.measured->max <= cost.budget;
     if (cheap) examine_cheap_reads(*reader, cost, found.neighbour);
   } else {
-    found.neighbour = tl::unexpected<std::string>("not measured (no read was made)");
+    found.neighbour = tl::unexpected<std::string>("the root was not read");
   }
   found.read_cost = cost;
 }
@@ -342,7 +348,7 @@ std::optional<std::uint64_t> left_since(const Host& host, const Result<zombies::
 }
 
 /// Measures a cgroup without and with children: the one way to know on a machine with few cgroups.
-Result<Walk> probe_walk(const Host& host, numa::CostGuard& guard) {
+Result<Walk> probe_walk(const Host& host, numa::CostGuard& guard, unsigned children) {
   const auto memory = host.require("memory");
   if (!memory) return fail(memory.error());
   const auto scratch = ScratchGroup::make(**memory);
@@ -350,23 +356,48 @@ Result<Walk> probe_walk(const Host& host, numa::CostGuard& guard) {
   const auto reader = reader_of(host, (*scratch)->path());
   if (!reader) return fail(reader.error());
   constexpr unsigned reads = 16;
-  const auto without = measure(*reader, guard.config().budget, reads);
+  const nanoseconds slow = numa::CostGuard::Config{}.budget;
+  const auto without = measure(*reader, slow, reads);
   if (!without) return fail(without.error());
-  if (auto status = (*scratch)->add_children(probe_children); !status) return fail(status.error());
-  const auto with = measure(*reader, guard.config().budget, reads);
+  if (auto status = (*scratch)->add_children(children); !status) return fail(status.error());
+  const auto with = measure(*reader, slow, reads);
   if (!with) return fail(with.error());
-  guard.record({with->max, with->cpu}, probe_children + 1, Clock::now().time_since_epoch());
-  return judge(without->min, with->min, probe_children + 1, Walk::Basis::probe);
+  guard.record({with->min, with->cpu}, children + 1, Clock::now().time_since_epoch());
+  return judge(without->min, with->min, children + 1, Walk::Basis::probe);
 }
 
-Result<Walk> probe(const Host& host, numa::CostGuard& guard, std::optional<Probe>& left) {
+Result<Walk> probe(const Host& host, numa::CostGuard& guard, unsigned children,
+                   std::optional<Probe>& left) {
   const auto before = zombies::count(host);
-  auto walk = [&host, &guard] {
+  auto walk = [&host, &guard, children] {
     const HeldSignals held;
-    return probe_walk(host, guard);
+    return probe_walk(host, guard, children);
   }();
-  if (walk) left = Probe{probe_children, left_since(host, before)};
+  if (walk) left = Probe{children, left_since(host, before)};
   return walk;
+}
+
+/// Tells what a read of the root costs by what a probe found for each cgroup.
+void predict_by_slope(const Walk& walk, ReadCost& cost) {
+  if (walk.verdict != Walk::Verdict::walks || !walk.ns_per_memcg || cost.measured) return;
+  const double walked = *walk.ns_per_memcg * static_cast<double>(cost.memcgs);
+  cost.predicted = cost.leaf.value_or(nanoseconds(0)) + nanoseconds(std::llround(walked));
+  cost.by_slope = true;
+}
+
+/// Finds out by a few empty cgroups whether the kernel walks, where the root is too dear to read.
+/// Then reads the root after all if that turned out to be bearable.
+void probe_instead(const Host& host, numa::CostGuard& guard, const Population& memcgs,
+                   const Options& options, Diagnosis& found) {
+  const auto walk = probe(host, guard, quick_probe_children, found.probe);
+  if (!walk) {
+    found.walk.reason = walk.error().message();
+    return;
+  }
+  found.walk = *walk;
+  if (walk->verdict == Walk::Verdict::does_not_walk) {
+    examine_read(host, guard, memcgs, options, found);
+  }
 }
 
 Walk compare_root_with_leaf(const Known<ReadCost>& cost, std::uint64_t memcgs) {
@@ -374,9 +405,11 @@ Walk compare_root_with_leaf(const Known<ReadCost>& cost, std::uint64_t memcgs) {
   if (!cost) {
     walk.reason = cost.error();
   } else if (!cost->leaf) {
-    walk.reason = "the root is the only memory cgroup; cgctl doctor --probe makes 256 for a moment";
+    walk.reason =
+        "the root is the only memory cgroup; cgctl doctor --probe creates 256 briefly and measures";
   } else if (!cost->measured) {
-    walk.reason = "the root was not read; cgctl doctor --probe makes 256 cgroups for a moment";
+    walk.reason =
+        "the root was not read, which may be slow; cgctl doctor as root proves it without";
   } else {
     return judge(*cost->leaf, cost->measured->min, memcgs, Walk::Basis::root_and_leaf);
   }
@@ -402,35 +435,72 @@ void examine_kernel(const Host& host, const Options& options, Diagnosis& found) 
     found.walk.reason = reason;
     return;
   }
-  numa::CostGuard guard;
+  numa::CostGuard::Config limits;
+  limits.budget = found.policy.read_cost_limit;
+  numa::CostGuard guard(limits);
   Result<Walk> probed = fail(Error{});
-  if (options.probe) probed = probe(host, guard, found.probe);
+  if (options.probe) probed = probe(host, guard, probe_children, found.probe);
   const Population memcgs = population(host, found.zombies);
   examine_read(host, guard, memcgs, options, found);
+  const bool unread = found.read_cost && !found.read_cost->measured;
   if (!options.probe) {
     found.walk = compare_root_with_leaf(found.read_cost, memcgs.at_least);
+    if (unread && !options.read_only && ::geteuid() == 0) {
+      probe_instead(host, guard, memcgs, options, found);
+    }
   } else if (probed) {
     found.walk = *probed;
   } else {
     found.walk.reason = probed.error().message();
   }
+  if (found.read_cost) predict_by_slope(found.walk, *found.read_cost);
 }
 
-Diagnosis examine(const Host& host, const Options& options) {
+/// The word as a shell takes it.
+std::string quoted(const std::string& word) {
+  constexpr const char* plain =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-+,:@%";
+  if (!word.empty() && word.find_first_not_of(plain) == std::string::npos) return word;
+  std::string out = "'";
+  for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out += "'";
+}
+
+/// The commands to advise, with the roots and the configuration given to this one.
+Commands commands_of(const Roots& roots, const std::string& config) {
+  const Roots usual;
+  Commands commands;
+  if (roots.cgroup != usual.cgroup) commands.cgctl += " --cgroup-root " + quoted(roots.cgroup);
+  if (roots.proc != usual.proc) commands.cgctl += " --proc-root " + quoted(roots.proc);
+  if (roots.sys != usual.sys) commands.cgctl += " --sys-root " + quoted(roots.sys);
+  if (!config.empty()) commands.config = " --config " + quoted(config);
+  return commands;
+}
+
+Diagnosis examine(const Host& host, const Options& options, const mitigation::Policy& policy) {
   Diagnosis found;
+  found.policy = policy;
+  found.commands = commands_of(host.roots(), options.overrides.file);
   found.machine = examine_machine(host);
   found.memory = examine_memory(host);
   found.zombies = examine_zombies(host);
   found.page_size = host.page_size();
+  found.weights.page_cache = mitigation::page_cache(host);
+  found.weights.memory = mitigation::total_memory(host);
+  if (found.zombies) {
+    found.weights.kernel_memory = mitigation::kernel_memory(host, found.zombies->count.low);
+  }
   examine_pressure(host, found);
   examine_kernel(host, options, found);
   return found;
 }
 
 Exit run_doctor(const Globals& globals, const Options& options) {
+  const auto configuration = configure(options.overrides, Use::once);
+  if (!configuration) return report(configuration.error());
   const auto host = globals.host();
   if (!host) return report(host.error());
-  const Diagnosis found = examine(*host, options);
+  const Diagnosis found = examine(*host, options, configuration->policy);
   if (globals.format == Format::json) {
     print(globals, json_of(found));
   } else {
@@ -446,22 +516,33 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   CLI::App* const command = app.add_subcommand(
       "doctor",
       "examine this host in one screen, and say what to do\n\n"
-      "How many zombies there are and what pins them, what a read of memory.numa_stat costs here, "
-      "how long it keeps a neighbour on the same CPU waiting, whether this kernel walks all memory "
-      "cgroups for it, and what to do. Reads only, and stops reading as soon as one read is slow. "
-      "Exit status 0 whatever is found.");
-  command->add_flag(
-      "--probe", options->probe,
-      "make 256 empty memory cgroups for a moment (below\ncgctl-doctor-PID, removed at "
-      "once) to measure\nwhether the kernel walks; needs root");
+      "The first line is the verdict: healthy, costly (and what zombies cost) or harmful. Then: "
+      "how "
+      "many zombies there are and what keeps them alive, what a read of memory.numa_stat costs, "
+      "whether it delays other work on its CPU, whether this kernel walks all memory cgroups for "
+      "it, and what to do. Stops reading as soon as one read is slow. Where the root is too "
+      "expensive to read, root creates 64 empty cgroups briefly instead, see --read-only. Exit "
+      "status 0 whatever is found.");
+  command->add_flag("--probe", options->probe,
+                    "create 256 empty memory cgroups briefly (below\ncgctl-doctor-PID, removed at "
+                    "once) to measure\nwhether the kernel walks; needs root");
   command->add_flag(
       "--measure", options->measure,
       "read the root's memory.numa_stat once even when it\nmay take more than 100 ms; "
       "the kubelet does so every few\nseconds anyway");
+  command
+      ->add_flag("--read-only", options->read_only,
+                 "create no cgroup, even where nothing else tells whether\nthe kernel walks")
+      ->excludes("--probe");
+  command
+      ->add_option("--config", options->overrides.file,
+                   fmt::format("configuration file of mitigate (default\n{} where it exists)",
+                               default_config))
+      ->type_name("FILE");
   command->footer(
       "Examples:\n"
       "  cgctl doctor\n"
-      "  cgctl --json doctor | jq .walk.verdict");
+      "  cgctl --json doctor | jq .verdict.state");
   command->callback([&globals, &run, options] {
     run = [&globals, options] { return run_doctor(globals, *options); };
   });

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 
-#include "cgctl/mitigation.hpp"
 #include "command.hpp"
 #include "json.hpp"
 
@@ -60,18 +59,35 @@ std::string memory_row(const Known<Memory>& memory) {
                                    memory->whole ? "" : ", a part of the hierarchy only"));
 }
 
+std::string count_row(const zombies::Count& count) {
+  const std::string live = grouped(count.live);
+  if (count.high == 0) return row("zombies", "none; " + live + " live memory cgroups");
+  std::string number = grouped(count.low);
+  if (!count.exact()) number += " to " + grouped(count.high);
+  return row("zombies",
+             fmt::format("{} removed cgroup{} still held by the kernel (zombies), {} live "
+                         "ones",
+                         number, count.high == 1 ? "" : "s", live));
+}
+
+std::string where_row(const zombies::Ancestor& ancestor) {
+  const std::string below = "below " + printable(ancestor.path);
+  std::string text = ancestor.count ? grouped(*ancestor.count) + " zombies " + below : below;
+  if (ancestor.bytes) {
+    text += fmt::format(" ({}{})", ancestor.count ? "up to " : "", human_bytes(*ancestor.bytes));
+  } else if (!ancestor.count) {
+    text += " (how much is not known)";
+  }
+  return row("  where", text);
+}
+
 std::string zombie_rows(const Known<Zombies>& zombies) {
   if (!zombies) return row("zombies", zombies.error());
-  std::string text = row("zombies", fmt::format("{}, {} live memory cgroups",
-                                                in_words(zombies->count), zombies->count.live));
+  std::string text = count_row(zombies->count);
   if (zombies->where) {
     const auto& ancestors = zombies->where->ancestors;
     for (std::size_t i = 0; i < std::min(ancestors.size(), ancestors_named); ++i) {
-      const zombies::Ancestor& ancestor = ancestors[i];
-      std::string what;
-      if (ancestor.count) what = fmt::format("{} zombies, up to ", *ancestor.count);
-      what += ancestor.bytes ? human_bytes(*ancestor.bytes) : "unknown memory";
-      text += row("  where", what + " below " + printable(ancestor.path));
+      text += where_row(ancestors[i]);
     }
   }
   std::string_view pins = zombies->pins;
@@ -83,16 +99,25 @@ std::string zombie_rows(const Known<Zombies>& zombies) {
   return text;
 }
 
-std::string read_row(const Known<ReadCost>& cost) {
-  if (!cost) return row("numa_stat", cost.error());
+/// True if reads are so short that nobody notices them.
+bool cheap(const ReadCost& cost, const mitigation::Policy& policy) {
+  constexpr int tenth = 10;
+  return cost.measured && cost.measured->median * tenth <= policy.read_cost_limit;
+}
+
+std::string read_row(const Known<ReadCost>& cost, const mitigation::Policy& policy) {
+  if (!cost) return row("numa_stat", "not measured: " + cost.error());
   if (!cost->measured) {
     return row("numa_stat",
-               fmt::format("not read: predicted to take up to {} with {} memory cgroups, the "
-                           "budget is {}; --measure reads once",
-                           human_time(cost->predicted), cost->memcgs, human_time(cost->budget)));
+               fmt::format("not read: predicted to take {}{} with {} memory cgroups, the limit is "
+                           "{}; --measure reads once",
+                           cost->by_slope ? "" : "up to ", human_time(cost->predicted),
+                           grouped(cost->memcgs), human_time(cost->budget)));
   }
   const ReadCost::Measured& reads = *cost->measured;
-  std::string text = fmt::format("a read of the root takes {}", human_time(reads.median));
+  std::string text =
+      fmt::format("reading the root's memory.numa_stat takes {}", human_time(reads.median));
+  if (cheap(*cost, policy)) return row("numa_stat", text + ": harmless");
   if (reads.reads > 1) {
     text += fmt::format(" ({} to {} in {} reads)", human_time(reads.min), human_time(reads.max),
                         reads.reads);
@@ -105,40 +130,83 @@ std::string read_row(const Known<ReadCost>& cost) {
   return row("numa_stat", text);
 }
 
-std::string neighbour_rows(const Known<Neighbour>& neighbour) {
-  if (!neighbour) return row("neighbour", neighbour.error());
-  return row("neighbour",
-             fmt::format("a thread on the same CPU waits at worst {} during reads, {} when idle, "
-                         "{} beside a spinning program ({}, CPU {})",
-                         human_time(neighbour->reading), human_time(neighbour->idle),
-                         human_time(neighbour->spinning), to_string(neighbour->scheduling),
-                         neighbour->cpu));
+std::string neighbour_text(const Neighbour& neighbour, bool cheap_reads) {
+  const std::string with = human_time(neighbour.reading);
+  const std::string without = human_time(std::max(neighbour.idle, neighbour.spinning));
+  if (neighbour.scheduling == SentinelClass::ordinary) {
+    return "not measured: run as root to measure how long other work on the CPU waits";
+  }
+  if (cheap_reads) {
+    return fmt::format(
+        "such reads do not delay other work on their CPU (longest wait {} with, {} without: noise)",
+        with, without);
+  }
+  return fmt::format(
+      "other work on the CPU waits up to {} during a read; {} when idle, {} beside a spinning "
+      "program (CPU {})",
+      with, human_time(neighbour.idle), human_time(neighbour.spinning), neighbour.cpu);
 }
 
-std::string walk_row(const Walk& walk) {
+std::string neighbour_rows(const Known<Neighbour>& neighbour, bool cheap_reads) {
+  return row("neighbour", neighbour ? neighbour_text(*neighbour, cheap_reads)
+                                    : "not measured: " + neighbour.error());
+}
+
+/// Returns what is known although nothing was measured.
+std::string unproven(const Diagnosis& found) {
+  const std::string& kernel = found.machine.kernel;
+  const bool v1 = found.memory && found.memory->version == Version::v1;
+  if (!v1 || kernel.empty()) return "not known: " + found.walk.reason;
+  std::string text = "not measured: " + found.walk.reason;
+  text += walks_by_release(kernel)
+              ? "; kernels before Linux 5.8, such as this one, walk unless their vendor fixed it"
+              : "; Linux 5.8 and later, such as this one, do not walk";
+  if (found.read_cost && !found.read_cost->measured) {
+    text += fmt::format(". A read is predicted to take up to {}",
+                        human_time(found.read_cost->predicted));
+  }
+  return text;
+}
+
+std::string walk_row(const Diagnosis& found) {
+  const Walk& walk = found.walk;
   std::string text;
   switch (walk.verdict) {
     case Walk::Verdict::unknown:
-      text = "unknown: " + walk.reason;
-      break;
+      return row("walk", unproven(found));
     case Walk::Verdict::walks:
-      text = "this kernel WALKS all memory cgroups for one read";
+      text = fmt::format(
+          "KERNEL BUG: each read visits all memory cgroups, dead ones too; fixed in Linux 5.8 "
+          "({:.1f} ns each",
+          walk.ns_per_memcg.value_or(0));
       break;
     case Walk::Verdict::does_not_walk:
-      text = "this kernel does not walk";
+      text = fmt::format(
+          "kernel bug absent: a read costs the same however many cgroups there are (compared with "
+          "{}",
+          grouped(walk.memcgs));
       break;
   }
-  if (walk.ns_per_memcg) {
-    text += fmt::format(": {:.1f} ns for each of {} cgroups", *walk.ns_per_memcg, walk.memcgs);
+  return row("walk", text + (walk.basis == Walk::Basis::probe ? ", by a probe)" : ")"));
+}
+
+std::string pressure_row(const Diagnosis& found) {
+  if (!found.io_pressure && !found.memory_pressure) {
+    return row("pressure",
+               "not kept here (PSI is off: boot with psi=1): mitigate's guards io_pressure and "
+               "memory_pressure see nothing");
   }
-  return row("walk", text);
+  return row("pressure",
+             fmt::format("last 10 s: waiting for I/O {:.1f} %, for memory {:.1f} % of the time",
+                         found.io_pressure.value_or(0), found.memory_pressure.value_or(0)));
 }
 
 std::string probe_row(const Probe& probe) {
-  return row("probe", fmt::format("{} empty cgroups were made and removed, {} zombies left by them",
-                                  probe.children,
-                                  probe.zombies_left ? std::to_string(*probe.zombies_left)
-                                                     : "an unknown number of"));
+  return row(
+      "probe",
+      fmt::format(
+          "{} empty cgroups were created and removed again; they left {} zombies", probe.children,
+          probe.zombies_left ? std::to_string(*probe.zombies_left) : "an unknown number of"));
 }
 
 /// The finding, or {"unknown": reason}.
@@ -180,40 +248,6 @@ Json neighbour_json(const Neighbour& neighbour) {
           {"policy", to_string(neighbour.scheduling)}};
 }
 
-/// What the policy of mitigation looks at.
-mitigation::Observation observation(const Diagnosis& found) {
-  mitigation::Observation seen;
-  seen.page_size = found.page_size;
-  seen.io_pressure = found.io_pressure;
-  seen.memory_pressure = found.memory_pressure;
-  if (found.zombies) {
-    seen.zombies = found.zombies->count;
-    if (const auto& where = found.zombies->where) {
-      seen.residual = where->residual;
-      seen.slab = where->slab;
-    }
-  }
-  if (found.read_cost) {
-    const auto& measured = found.read_cost->measured;
-    seen.read_cost = measured ? measured->median : found.read_cost->predicted;
-    seen.read_cost_measured = measured.has_value();
-  }
-  return seen;
-}
-
-/// Why mitigation would refuse at once, and what to do instead.
-std::string objection(const mitigation::Observation& seen, const mitigation::Policy& policy) {
-  if (seen.io_pressure.value_or(0) > policy.io_pressure_limit) {
-    return fmt::format("I/O pressure is {:.0f} %. Wait until it is below {:.0f} %.",
-                       *seen.io_pressure, policy.io_pressure_limit);
-  }
-  if (seen.memory_pressure.value_or(0) > policy.memory_pressure_limit) {
-    return fmt::format("memory pressure is {:.0f} %. Wait until it is below {:.0f} %.",
-                       *seen.memory_pressure, policy.memory_pressure_limit);
-  }
-  return "dropping caches frees none of them. Take away what pins them, see \"why\" above.";
-}
-
 }  // namespace
 
 std::string_view to_string(Walk::Verdict verdict) noexcept {
@@ -247,7 +281,8 @@ Walk judge(nanoseconds without, nanoseconds with, std::uint64_t memcgs, Walk::Ba
   walk.memcgs = memcgs;
   if (memcgs < fewest_to_judge) {
     walk.reason = fmt::format(
-        "only {} memory cgroups here; cgctl doctor --probe makes 256 for a moment", memcgs);
+        "{} cgroups are too few to tell; cgctl doctor --probe creates 256 briefly and measures",
+        memcgs);
     return walk;
   }
   walk.basis = basis;
@@ -265,53 +300,16 @@ Walk judge(nanoseconds without, nanoseconds with, std::uint64_t memcgs, Walk::Ba
   return walk;
 }
 
-std::vector<std::string> advise(const Diagnosis& found) {
-  const mitigation::Policy policy;
-  if (!found.memory) return {"Look where the memory controller is: there is none to be seen here."};
-  std::vector<std::string> advice;
-  const mitigation::Observation seen = observation(found);
-  const bool walks = found.walk.verdict == Walk::Verdict::walks;
-  const bool v1 = found.memory->version == Version::v1;
-  const bool dear = seen.read_cost && *seen.read_cost > policy.read_cost_limit;
-  // The rule that mitigate decides by, as if it had not run yet.
-  const auto plan = mitigation::decide(seen, {}, policy, std::chrono::seconds(0));
-  if (plan.decision == mitigation::Decision::act) {
-    advice.emplace_back(
-        "See what would be done, cgctl mitigate --once --dry-run, then do it: cgctl mitigate "
-        "--once.");
-  } else if (plan.decision == mitigation::Decision::refused) {
-    advice.push_back("cgctl mitigate would refuse: " + objection(seen, policy));
-  }
-  if (dear && seen.read_cost_measured) {
-    advice.emplace_back("Let agents read the root by nodes: cgctl numa-stat --source nodes.");
-  } else if (dear && found.walk.verdict != Walk::Verdict::does_not_walk) {
-    advice.emplace_back(
-        "To know what a read costs here: cgctl doctor --probe, which makes 256 cgroups for a "
-        "moment, or --measure.");
-  }
-  if (walks && v1) {
-    advice.emplace_back(
-        "Linux 5.8 ended the walk (commit dd8657b6c1cb): a newer kernel is the cure.");
-  }
-  if (!advice.empty()) return advice;
-  if (!found.zombies) {
-    return {"Run it where the whole machine is visible: the zombies could not be counted."};
-  }
-  if (seen.zombies.low == 0) return {"Nothing."};
-  return {fmt::format("Nothing yet: cgctl mitigate --once acts from {} zombies on.",
-                      policy.zombies_high)};
-}
-
 std::string text_of(const Diagnosis& found) {
-  std::string text = host_row(found.machine) + memory_row(found.memory) +
-                     zombie_rows(found.zombies) + read_row(found.read_cost) +
-                     neighbour_rows(found.neighbour) + walk_row(found.walk);
+  const Verdict verdict = verdict_of(found);
+  const bool cheap_reads = found.read_cost && cheap(*found.read_cost, found.policy);
+  std::string text =
+      row("verdict", fmt::format("{}: {}", to_string(verdict.health), verdict.reason)) +
+      host_row(found.machine) + memory_row(found.memory) + zombie_rows(found.zombies) +
+      read_row(found.read_cost, found.policy) + neighbour_rows(found.neighbour, cheap_reads) +
+      walk_row(found);
   if (found.probe) text += probe_row(*found.probe);
-  if (found.io_pressure || found.memory_pressure) {
-    text += row("pressure",
-                fmt::format("I/O {:.1f} % (some avg10), memory {:.1f} % (full avg10)",
-                            found.io_pressure.value_or(0), found.memory_pressure.value_or(0)));
-  }
+  text += pressure_row(found);
   const char* label = "what to do";
   for (const std::string& sentence : advise(found)) {
     text += row(label, sentence);
@@ -321,7 +319,9 @@ std::string text_of(const Diagnosis& found) {
 }
 
 nlohmann::ordered_json json_of(const Diagnosis& found) {
-  Json one{{"mode", cgctl::to_string(found.machine.mode)},
+  const Verdict verdict = verdict_of(found);
+  Json one{{"verdict", {{"state", to_string(verdict.health)}, {"reason", verdict.reason}}},
+           {"mode", cgctl::to_string(found.machine.mode)},
            {"kernel", found.machine.kernel},
            {"cpus", or_null(found.machine.cpus)},
            {"nodes", found.machine.nodes}};
@@ -342,6 +342,9 @@ nlohmann::ordered_json json_of(const Diagnosis& found) {
     one["probe"] = {{"children", found.probe->children},
                     {"zombies_left", or_null(found.probe->zombies_left)}};
   }
+  one["kernel_memory_bytes"] = found.weights.kernel_memory;
+  one["page_cache_bytes"] = found.weights.page_cache;
+  one["memory_bytes"] = found.weights.memory;
   one["io_pressure"] = or_null(found.io_pressure);
   one["memory_pressure"] = or_null(found.memory_pressure);
   one["advice"] = advise(found);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cgctl/host.hpp"
+#include "cgctl/mitigation_policy.hpp"
 #include "cgctl/zombies.hpp"
 #include "sentinel.hpp"
 
@@ -59,6 +60,7 @@ struct ReadCost {
   std::optional<nanoseconds> leaf;  ///< measured cost of a cgroup without children
   std::optional<Measured> measured;
   bool asked_for = false;  ///< read although it may be far above the budget
+  bool by_slope = false;   ///< predicted is what a probe's cost for each cgroup amounts to
 };
 
 /// How long a thread on the reader's CPU waits at worst, in windows of the same length.
@@ -89,6 +91,19 @@ struct Probe {
   std::optional<std::uint64_t> zombies_left;  ///< unknown where zombies cannot be counted
 };
 
+/// The memory that the verdict weighs, in bytes; 0 where not known.
+struct Weights {
+  std::uint64_t kernel_memory = 0;  ///< of the zombies' kernel objects, an estimate
+  std::uint64_t page_cache = 0;     ///< of the whole machine
+  std::uint64_t memory = 0;         ///< that the machine has
+};
+
+/// The commands that the advice names.
+struct Commands {
+  std::string cgctl = "cgctl";  ///< with the roots that were given
+  std::string config;           ///< " --config FILE" where it was given
+};
+
 struct Diagnosis {
   Machine machine;
   Known<Memory> memory = tl::make_unexpected(std::string());
@@ -100,7 +115,38 @@ struct Diagnosis {
   std::optional<double> io_pressure;      ///< percent, some avg10
   std::optional<double> memory_pressure;  ///< percent, full avg10
   std::uint64_t page_size = 4096;
+  Weights weights;
+  Commands commands;
+  mitigation::Policy policy;
 };
+
+enum class Health {
+  unknown,  ///< too little is visible
+  healthy,  ///< nothing needs to be done
+  costly,   ///< zombies cost memory, ids or time, and others hardly notice
+  harmful,  ///< a read stops the work of others for longer than read_cost_limit, or would
+};
+
+/// The first line of the report.
+struct Verdict {
+  Health health = Health::unknown;
+  std::string reason;  ///< with the figures it rests on
+};
+
+std::string_view to_string(Health health) noexcept;  ///< "unknown", "healthy", ...
+
+/// Says how well the machine is, from what a read costs, whether it walks, and what zombies hold.
+Verdict verdict_of(const Diagnosis& found);
+
+/// True if Linux kernels of that release walk for v1's memory.numa_stat unless their vendor fixed
+/// it: those before 5.8. False also for a release that is not understood.
+bool walks_by_release(std::string_view kernel) noexcept;
+
+/// Returns the findings as the policy of mitigation looks at them.
+mitigation::Observation observation(const Diagnosis& found);
+
+/// The figures with thousands separated: "65,535".
+std::string grouped(std::uint64_t number);
 
 std::string_view to_string(Walk::Verdict verdict) noexcept;  ///< "unknown", "walks", ...
 std::string_view to_string(Walk::Basis basis) noexcept;      ///< "none", "root_and_leaf", "probe"

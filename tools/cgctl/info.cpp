@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -22,13 +24,14 @@ namespace {
 struct Row {
   std::string controller;
   const Hierarchy* hierarchy = nullptr;  ///< null: not mounted
+  const Error* unreachable = nullptr;    ///< the error that hides the hierarchy
   bool enabled = true;
   std::string own_cgroup;  ///< of this process
 };
 
 struct Feature {
   const char* name;
-  bool available = false;
+  std::optional<bool> available;  ///< nothing: unknown
   std::string detail;
 };
 
@@ -40,43 +43,65 @@ struct Info {
   std::vector<Feature> features;
 };
 
-std::vector<Row> rows_of(const Host& host) {
-  std::vector<MembershipRow> membership;
-  if (const auto text = fs::read_trusted(fs::join(host.roots().proc, "self/cgroup"))) {
-    membership = parse_membership(*text);
+/// The text of a file below a root directory; empty where there is none.
+Result<std::string> read_if_there(const std::string& root, std::string_view path) {
+  auto text = fs::read_in_root(root, path);
+  if (!text && text.error().os_errno == ENOENT) return std::string();
+  return text;
+}
+
+void add_unreachable(const Unreachable& one, std::vector<Row>& rows) {
+  for (const std::string& controller : one.hierarchy.controllers) {
+    rows.push_back({controller, &one.hierarchy, &one.error, true, {}});
   }
+  if (one.hierarchy.controllers.empty()) {
+    rows.push_back({label(one.hierarchy), &one.hierarchy, &one.error, true, {}});
+  }
+}
+
+bool is_known(const std::vector<Row>& rows, const std::string& controller) {
+  return std::any_of(rows.begin(), rows.end(),
+                     [&](const Row& row) { return row.controller == controller; });
+}
+
+/// `membership` is the text of /proc/self/cgroup.
+std::vector<Row> rows_of(const Host& host, const std::string& text) {
+  const auto membership = parse_membership(text);
   std::vector<Row> rows;
   for (const Hierarchy& hierarchy : host.hierarchies()) {
     const MembershipRow* const own_row = find_row(membership, hierarchy);
     const std::string own = own_row == nullptr ? "" : own_row->path;
     for (const std::string& controller : hierarchy.controllers) {
-      rows.push_back({controller, &hierarchy, true, own});
+      rows.push_back({controller, &hierarchy, nullptr, true, own});
     }
-    if (hierarchy.controllers.empty()) rows.push_back({label(hierarchy), &hierarchy, true, own});
+    if (hierarchy.controllers.empty()) {
+      rows.push_back({label(hierarchy), &hierarchy, nullptr, true, own});
+    }
   }
+  for (const Unreachable& one : host.unreachable()) add_unreachable(one, rows);
   for (const SubsystemRow& subsystem : host.subsystems()) {
-    if (host.find(subsystem.name) == nullptr) {
-      rows.push_back({subsystem.name, nullptr, subsystem.enabled, {}});
-    }
+    if (is_known(rows, subsystem.name)) continue;
+    // On v2, or nowhere.
+    const auto& all = host.unreachable();
+    const auto where = std::find_if(all.begin(), all.end(), [&](const Unreachable& one) {
+      return subsystem.hierarchy == 0 && one.may_have(subsystem.name);
+    });
+    const Error* const error = where == all.end() ? nullptr : &where->error;
+    rows.push_back({subsystem.name, nullptr, error, subsystem.enabled, {}});
   }
   return rows;
 }
 
 /// The third word of /proc/version, proc_version(5).
-std::string kernel_release(const Host& host) {
-  const auto text = fs::read_trusted(fs::join(host.roots().proc, "version"));
-  if (!text) return {};
-  std::string_view rest = *text;
+std::string kernel_release(std::string_view rest) {
   parse::field(rest);
   parse::field(rest);
   return std::string(parse::field(rest));
 }
 
-std::vector<std::uint32_t> online_nodes(const Host& host) {
+std::vector<std::uint32_t> online_nodes(std::string_view text) {
   std::vector<std::uint32_t> nodes;
-  const auto text = fs::read_trusted(fs::join(host.roots().sys, "devices/system/node/online"));
-  if (!text) return nodes;
-  parse::ranges(*text, [&](std::uint64_t first, std::uint64_t last) {
+  parse::ranges(text, [&](std::uint64_t first, std::uint64_t last) {
     constexpr std::uint64_t most = 1U << 16U;
     for (; first <= last && nodes.size() < most; ++first) {
       nodes.push_back(static_cast<std::uint32_t>(first));
@@ -85,10 +110,15 @@ std::vector<std::uint32_t> online_nodes(const Host& host) {
   return nodes;
 }
 
+/// True if an error says that the kernel lacks the feature.
+bool says_no(const Error& error) {
+  return error.kind != errc::system || error.os_errno == ENOENT || error.os_errno == EOPNOTSUPP;
+}
+
 Feature from_error(const char* name, const Error& error) {
   std::string why = error.reason.empty() ? error.message() : error.reason;
   if (!error.hint.empty() && !error.reason.empty()) why += "; " + error.hint;
-  return {name, false, std::move(why)};
+  return {name, says_no(error) ? std::optional(false) : std::nullopt, std::move(why)};
 }
 
 /// The root, or else one of the cgroups directly below it: some kernels give the file to those
@@ -98,8 +128,10 @@ Feature memory_file(const Host& host, const char* name, const char* file, const 
   if (!root) return from_error(name, root.error());
   const auto opened = root->open_file(file, O_PATH);
   if (opened) return {name, true, what};
-  const auto children = root->children();
-  for (const std::string& child : children ? *children : std::vector<std::string>{}) {
+  const auto memory = Group::open(host, "/", {"memory"});
+  const auto children = memory ? memory->children() : fail(memory.error());
+  if (!children) return from_error(name, children.error());
+  for (const std::string& child : *children) {
     const auto group = host.open("/" + child);
     if (group && group->open_file(file, O_PATH)) return {name, true, what};
   }
@@ -127,17 +159,25 @@ Feature pressure_figures(const Host& host) {
 Feature drop_caches(const Host& host) {
   constexpr const char* name = "drop_caches";
   if (!host.live()) return {name, false, "the procfs given is not the running kernel's"};
-  const auto opened = fs::open_trusted(fs::join(host.roots().proc, "sys/vm/drop_caches"), O_WRONLY);
+  const auto opened = fs::open_in_root(host.roots().proc, "sys/vm/drop_caches", O_WRONLY);
   if (!opened) {
     Error error = opened.error();
     error.hint.clear();
-    return from_error(name, error);
+    Feature closed = from_error(name, error);
+    closed.available = false;
+    return closed;
   }
   return {name, true, "can be written"};
 }
 
-Info find_out(const Host& host) {
-  Info info{host, kernel_release(host), online_nodes(host), rows_of(host), {}};
+Result<Info> find_out(const Host& host) {
+  const auto version = read_if_there(host.roots().proc, "version");
+  if (!version) return fail(version.error());
+  const auto nodes = read_if_there(host.roots().sys, "devices/system/node/online");
+  if (!nodes) return fail(nodes.error());
+  const auto membership = read_if_there(host.roots().proc, "self/cgroup");
+  if (!membership) return fail(membership.error());
+  Info info{host, kernel_release(*version), online_nodes(*nodes), rows_of(host, *membership), {}};
   info.features.push_back(memory_file(host, "memory.numa_stat", "memory.numa_stat",
                                       "memory per NUMA node of a cgroup"));
   info.features.push_back(memory_reclaim(host));
@@ -151,16 +191,29 @@ std::string view(const Hierarchy& hierarchy) {
   return hierarchy.mount_root == "/" ? "part" : "part: " + hierarchy.mount_root;
 }
 
+const char* here(const Feature& feature) {
+  if (!feature.available) return "unknown";
+  return *feature.available ? "yes" : "no";
+}
+
 std::string text_of(const Info& info) {
   const std::string pages = human_bytes(info.host.page_size());
-  const std::string nodes = info.nodes.empty() ? "not shown by this kernel"
-                                               : fmt::format("{}", fmt::join(info.nodes, " "));
+  const bool one_node = info.nodes.size() == 1;
+  const std::string nodes = info.nodes.empty()
+                                ? "not shown by this kernel"
+                                : fmt::format("{} (node{} {})", info.nodes.size(),
+                                              one_node ? "" : "s", fmt::join(info.nodes, " "));
   std::string text = fmt::format(
       "{:<12}{}\n{:<12}{}\n{:<12}{}\n{:<12}{}\n\n", "mode", to_string(info.host.mode()), "kernel",
       info.kernel.empty() ? "unknown" : info.kernel, "page size", pages, "NUMA nodes", nodes);
   Table controllers({{"CONTROLLER"}, {"VERSION"}, {"MOUNT POINT"}, {"VIEW"}, {"OWN CGROUP"}});
   for (const Row& row : info.rows) {
-    if (row.hierarchy == nullptr) {
+    if (row.unreachable != nullptr && row.hierarchy != nullptr) {
+      controllers.add({row.controller, std::string(to_string(row.hierarchy->version)),
+                       printable(row.hierarchy->mount_point), "unknown", "unknown"});
+    } else if (row.unreachable != nullptr) {
+      controllers.add({row.controller, "-", "unknown", "-", "-"});
+    } else if (row.hierarchy == nullptr) {
       controllers.add({row.controller, "-", row.enabled ? "not mounted" : "disabled", "-", "-"});
     } else {
       controllers.add({row.controller, std::string(to_string(row.hierarchy->version)),
@@ -170,7 +223,7 @@ std::string text_of(const Info& info) {
   }
   Table features({{"FEATURE"}, {"HERE"}, {"WHAT IT MEANS"}});
   for (const Feature& feature : info.features) {
-    features.add({feature.name, feature.available ? "yes" : "no", feature.detail});
+    features.add({feature.name, here(feature), feature.detail});
   }
   return text + controllers.text() + "\n" + features.text();
 }
@@ -181,7 +234,10 @@ nlohmann::ordered_json json_of(const Info& info) {
     nlohmann::ordered_json one{{"controller", row.controller},
                                {"enabled", row.enabled},
                                {"mounted", row.hierarchy != nullptr}};
-    if (row.hierarchy != nullptr) {
+    if (row.unreachable != nullptr) {
+      one["mounted"] = nullptr;
+      one["error"] = row.unreachable->message();
+    } else if (row.hierarchy != nullptr) {
       one["version"] = to_string(row.hierarchy->version);
       one["mount_point"] = row.hierarchy->mount_point;
       one["mount_root"] = row.hierarchy->mount_root;
@@ -192,7 +248,9 @@ nlohmann::ordered_json json_of(const Info& info) {
   }
   nlohmann::ordered_json features;
   for (const Feature& feature : info.features) {
-    features[feature.name] = {{"available", feature.available}, {"detail", feature.detail}};
+    nlohmann::ordered_json available = nullptr;
+    if (feature.available) available = *feature.available;
+    features[feature.name] = {{"available", std::move(available)}, {"detail", feature.detail}};
   }
   return {{"mode", to_string(info.host.mode())},      {"kernel", info.kernel},
           {"page_size_bytes", info.host.page_size()}, {"nodes", info.nodes},
@@ -202,13 +260,16 @@ nlohmann::ordered_json json_of(const Info& info) {
 Exit run_info(const Globals& globals) {
   const auto host = globals.host();
   if (!host) return report(host.error());
-  const Info info = find_out(*host);
+  const auto info = find_out(*host);
+  if (!info) return report(info.error());
   if (globals.format == Format::json) {
-    print(globals, json_of(info));
+    print(globals, json_of(*info));
   } else {
-    print(globals, text_of(info));
+    print(globals, text_of(*info));
   }
-  return Exit::done;
+  Exit exit = Exit::done;
+  for (const Unreachable& one : host->unreachable()) exit = report(one.error);
+  return exit;
 }
 
 }  // namespace

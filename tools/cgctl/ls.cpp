@@ -34,6 +34,8 @@ struct TreeOrder {
   }
 };
 
+using Processes = std::optional<std::set<std::uint64_t>>;
+
 struct Found {
   std::vector<std::string> hierarchies;
   std::set<std::uint64_t> processes;  ///< of all hierarchies together
@@ -47,48 +49,46 @@ class Listing {
       : options_(options), out_(out) {}
 
   Status add(const Group::Place& place, const std::string& path) {
-    label_ = label(*place.hierarchy);
-    mount_point_ = place.hierarchy->mount_point;
-    return descend(place.directory.get(), path);
+    std::vector<std::string> below;
+    auto status = list(place, fs::join(place.hierarchy->mount_point, path), below);
+    const int directory = place.directory.get();
+    for (const std::string& one : below) {
+      const auto gone = [&] { return !fs::open_beneath(directory, one, O_PATH, one); };
+      Processes processes = options_.processes ? processes_in(directory, one) : std::nullopt;
+      if (options_.processes && !processes && gone()) continue;
+      // In order: the first hierarchy's go to the end, without a comparison of long paths.
+      Found& found = out_.try_emplace(out_.end(), fs::join(path, one))->second;
+      found.hierarchies.push_back(label(*place.hierarchy));
+      if (processes) found.processes.merge(*processes);
+      if (options_.processes && !processes) found.processes_known = false;
+    }
+    return status;
   }
 
  private:
-  // NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is, one descriptor a level.
-  Status descend(int directory, const std::string& path) {
-    const auto names = child_directories(directory, fs::join(mount_point_, path));
+  Status list(const Group::Place& place, const std::string& shown,
+              std::vector<std::string>& out) const {
+    if (options_.recursive) return add_paths_below(place.directory.get(), shown, out);
+    auto names = child_directories(place.directory.get(), shown);
     if (!names) return fail(names.error());
-    for (const std::string& name : *names) {
-      const std::string child = fs::join(path, name);
-      const auto opened =
-          fs::open_beneath(directory, name, O_PATH | O_DIRECTORY, fs::join(mount_point_, child));
-      if (!opened && (opened.error().os_errno == ENOENT || opened.error().kind == errc::vanished))
-        continue;
-      if (!opened) return fail(opened.error());
-      Found& found = out_[child];
-      found.hierarchies.push_back(label_);
-      if (options_.processes) add_processes(opened->get(), child, found);
-      if (!options_.recursive) continue;
-      if (auto status = descend(opened->get(), child); !status) return status;
-    }
+    out = std::move(*names);
     return {};
   }
 
-  /// EOPNOTSUPP for a threaded cgroup of v2, EACCES for one of another user: not known then.
-  void add_processes(int directory, const std::string& path, Found& found) const {
-    const auto text = fs::read_beneath(directory, "cgroup.procs", fs::join(mount_point_, path));
-    if (!text) {
-      found.processes_known = false;
-      return;
-    }
+  /// Returns nothing where they cannot be read: EOPNOTSUPP for a threaded cgroup of v2, EACCES for
+  /// one of another user.
+  static Processes processes_in(int directory, const std::string& path) {
+    const auto text = fs::read_beneath(directory, fs::join(path, "cgroup.procs"), path);
+    if (!text) return std::nullopt;
+    std::set<std::uint64_t> found;
     for (std::string_view rest = *text; !rest.empty();) {
-      if (const auto pid = parse::whole_number(parse::line(rest))) found.processes.insert(*pid);
+      if (const auto pid = parse::whole_number(parse::line(rest))) found.insert(*pid);
     }
+    return found;
   }
 
   const Options& options_;
   std::map<std::string, Found, TreeOrder>& out_;
-  std::string label_;
-  std::string mount_point_;
 };
 
 std::string text_of(const std::map<std::string, Found, TreeOrder>& groups, const Options& options) {
@@ -128,6 +128,7 @@ Exit run_ls(const Globals& globals, const Options& options) {
     if (const auto status = listing.add(place, options.path); !status)
       exit = report(status.error());
   }
+  for (const Group::Unopened& one : group->unopened()) exit = report(one.error);
   if (globals.format == Format::text) print(globals, text_of(groups, options));
   if (globals.format == Format::json) {
     for (const auto& [path, found] : groups) print(globals, json_of(path, found, options));

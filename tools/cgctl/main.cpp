@@ -106,7 +106,7 @@ void add_commands(CLI::App& app, const cgctl::tool::Globals& globals, cgctl::too
 }
 
 int finish(Exit status) {
-  if (!cgctl::tool::close_output()) status = Exit::failed;
+  if (!cgctl::tool::close_output() && status == Exit::done) status = Exit::failed;
   return static_cast<int>(status);
 }
 
@@ -114,6 +114,7 @@ int finish(Exit status) {
 
 int main(int argc, char** argv) try {
   using namespace cgctl::tool;
+  reserve_standard_streams();
   if (const auto program = dropin::program_named(argv[0])) {
     return finish(static_cast<Exit>(program(argc, argv)));
   }

@@ -246,7 +246,7 @@ Exit run_memory(const Globals& globals, const Options& options) {
     return report(status.error());
   }
   if (!options.wanted.empty()) {
-    const auto written = controller.set(options.wanted);
+    const auto written = write_whole([&] { return controller.set(options.wanted); });
     if (!written) return report(written.error());
     print_written(globals, group->path(), *written);
   }

@@ -21,7 +21,7 @@ void add_memory_options(CLI::App& command, memory::Change& wanted) {
     add_setting(command, group, name, "SIZE|max", description,
                 [&limit](const std::string& text) { limit = parse_limit(text); });
   };
-  add_limit("--max", "limit, such as 512M or 1.5G; max: none", wanted.max);
+  add_limit("--max,--memory", "limit, such as 512M or 1.5G; max: none", wanted.max);
   add_limit("--high", "slowed down and reclaimed beyond it (v2)", wanted.high);
   add_limit("--low", "reclaimed below it only in need (v2)", wanted.low);
   add_limit("--min", "never reclaimed below it (v2)", wanted.min);

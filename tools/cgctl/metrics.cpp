@@ -2,8 +2,12 @@
 // SPDX-License-Identifier: MIT
 #include "metrics.hpp"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <memory>
 
+#include "cgctl/filesystem.hpp"
 #include "command.hpp"
 
 namespace cgctl::tool::metrics_command {
@@ -29,6 +33,16 @@ Result<std::string> look(const Host& host, const Configuration& configuration) {
   return metrics_text(*seen, plan, *history, configuration, std::chrono::system_clock::now());
 }
 
+/// True for a link such as /dev/stdout: a file that standard output goes to must not be replaced.
+bool is_standard_output(const std::string& path) {
+  struct ::stat link {};
+  struct ::stat file {};
+  struct ::stat output {};
+  return ::lstat(path.c_str(), &link) == 0 && S_ISLNK(link.st_mode) &&
+         ::stat(path.c_str(), &file) == 0 && ::fstat(STDOUT_FILENO, &output) == 0 &&
+         file.st_dev == output.st_dev && file.st_ino == output.st_ino;
+}
+
 Exit run_metrics(const Globals& globals, const Options& options) {
   const auto configuration = configure(options.overrides, Use::daemon);
   if (!configuration) return report(configuration.error());
@@ -40,7 +54,11 @@ Exit run_metrics(const Globals& globals, const Options& options) {
     print(globals, std::string_view(*text));
     return Exit::done;
   }
-  const auto status = write_metrics(options.output, *text);
+  if (is_standard_output(options.output)) {
+    print({}, std::string_view(*text));
+    return Exit::done;
+  }
+  const auto status = fs::write_output(options.output, *text);
   return status ? Exit::done : report(status.error());
 }
 
@@ -60,8 +78,10 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
                    "history of mitigate (default /var/lib/cgctl)")
       ->type_name("DIR");
   command
-      ->add_option("-o,--output", options->output,
-                   "replace this file at once, for node_exporter's\ntextfile collector")
+      ->add_option(
+          "-o,--output", options->output,
+          "replace this file at once, for node_exporter's\ntextfile collector; a FIFO or a "
+          "device is written to")
       ->type_name("FILE");
   command->footer(
       "Examples:\n"

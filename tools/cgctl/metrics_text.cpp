@@ -1,17 +1,12 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <utility>
 
 #include "build_info.hpp"
-#include "cgctl/filesystem.hpp"
+#include "command.hpp"
 #include "metrics.hpp"
 
 namespace cgctl::tool {
@@ -26,19 +21,13 @@ using mitigation::RungHistory;
 /// Of the cgroups that zombies hang below; a series each.
 constexpr std::size_t most_ancestors = 20;
 
-/// exposition_formats.md: backslash, quote and newline of a label's value are escaped; it must be
-/// UTF-8, which a cgroup's name need not be.
+/// The value of a label: in UTF-8, with backslash, quote and newline escaped
+/// (exposition_formats.md). Other bytes of a cgroup's name are escaped as on a terminal.
 std::string label(std::string_view value) {
   std::string out;
-  for (const char c : value) {
+  for (const char c : escaped(value)) {
     if (c == '\\' || c == '"') out += '\\';
-    if (c == '\n') {
-      out += "\\n";
-    } else if (static_cast<unsigned char>(c) >= 0x80) {
-      out += fmt::format("\\\\x{:02x}", static_cast<unsigned char>(c));
-    } else {
-      out += c;
-    }
+    out += c;
   }
   return out;
 }
@@ -160,25 +149,6 @@ std::string metrics_text(const Observation& seen, const mitigation::Plan& plan,
   text.head("cgctl_build_info", "gauge", "1; which cgctl this is.");
   text.value(fmt::format("version=\"{}\"", build::version), 1);
   return text.take();
-}
-
-Status write_metrics(const std::string& path, const std::string& text) {
-  const std::string fresh = fmt::format("{}.{}.new", path, ::getpid());
-  const UniqueFd file(
-      ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644));
-  const auto failed = [&](const char* operation) {
-    const int reason = errno;
-    ::unlink(fresh.c_str());
-    return fail(fs::system_error(operation, path, reason));
-  };
-  if (!file) return failed("write metrics");
-  // For node_exporter, which is another user, whatever the umask.
-  if (::fchmod(file.get(), 0644) != 0) return failed("write metrics");
-  if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
-    return failed("write metrics");
-  }
-  if (::rename(fresh.c_str(), path.c_str()) != 0) return failed("rename metrics");
-  return {};
 }
 
 }  // namespace cgctl::tool

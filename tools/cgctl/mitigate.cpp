@@ -8,6 +8,7 @@
 #include <string>
 #include <thread>
 
+#include "cgctl/pressure.hpp"
 #include "command.hpp"
 #include "config.hpp"
 #include "daemon.hpp"
@@ -69,11 +70,20 @@ Exit run_once(const Globals& globals, const Options& options, const Host& host) 
   return exit;
 }
 
+/// Says on a host without pressure figures that two guards of the configuration see nothing.
+void warn_of_blind_guards(const Globals& globals) {
+  const auto host = globals.host();
+  if (!host) return;
+  const auto io = pressure::read(*host, pressure::Resource::io);
+  if (!io && io.error().kind == errc::unsupported) warn(blind_guards);
+}
+
 Exit run_mitigate(const Globals& globals, const Options& options) {
   if (options.print_config || options.check_config) {
     const auto configuration = configure(options.overrides, Use::daemon);
     if (!configuration) return tool::report(configuration.error());
     if (options.print_config) print(globals, to_toml(*configuration));
+    if (options.check_config) warn_of_blind_guards(globals);
     return Exit::done;
   }
   const auto host = globals.host();
@@ -109,9 +119,10 @@ void describe(CLI::App& command, Options& options) {
   add_level(command, "--level", overrides.level,
             "this level of drop_caches instead of the ladder, from\none zombie on")
       ->excludes("--daemon");
-  command.add_flag("--force", overrides.force, "act even if a guard speaks against it")
-      ->excludes("--daemon");
-  add_number(command, "--high", overrides.high, "act from this many zombies on (default 1000)");
+  command.add_flag("--force", overrides.force, "act even if a guard objects")->excludes("--daemon");
+  add_number(
+      command, "--high", overrides.high,
+      "act from this many zombies on, whatever it gains\n(default 1000, weighed: see min_gain)");
   add_number(command, "--low", overrides.low,
              "stop climbing at this many (default half of --high)");
   add_time(command, "--read-cost-limit", overrides.read_cost_limit,
@@ -123,10 +134,10 @@ void describe(CLI::App& command, Options& options) {
   add_time(command, "--deadline", overrides.deadline,
            "the longest one rung may take (default 60s)");
   add_time(command, "--interval", overrides.interval,
-           "of the daemon: between two looks (default 1min)");
+           "(daemon) time between two checks (default 1min)");
   add_time(command, "--refaults-after", overrides.refaults_after,
-           "tell so long after an action what had to be read again\n(default 0s, of the daemon "
-           "1min; 0s: do not)");
+           "this long after an action, report how much had to be\nread back in (default 0s, of the "
+           "daemon 1min; 0s: do not)");
   command
       .add_option("--state-dir", overrides.state_dir, "lock and history (default /var/lib/cgctl)")
       ->type_name("DIR");
@@ -146,7 +157,7 @@ void check(const Options& options) {
                     int{options.check_config};
   if (asked != 1) {
     throw CLI::ValidationError(
-        "one of --once, --daemon, --print-config and --check-config is required");
+        "needs --once, --daemon, --print-config or --check-config (a look only: --once --dry-run)");
   }
   tool::check(options.overrides);
 }
@@ -157,7 +168,7 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "mitigate",
-      "free zombies when there is need, and prove it\n\n"
+      "free zombies when needed, and show what it achieved\n\n"
       "Counts the zombies, decides whether to act, climbs a ladder from the mildest means to the "
       "strongest (memory.reclaim where the kernel has it, then drop_caches 1, then 2) until few "
       "are "

@@ -42,8 +42,15 @@ std::string line_of(const char* when, const Observation& seen) {
   return line(when, text + fmt::format("; page cache {}", human_bytes(seen.page_cache)));
 }
 
+/// Names the guards that see nothing where the kernel keeps no pressure figures; else empty.
+std::string line_of_blind_guards(const Observation& seen) {
+  if (seen.io_pressure || seen.memory_pressure) return {};
+  return line("note", blind_guards);
+}
+
 std::string line_of(const Action& action) {
   std::string text = fmt::format("{} -> {} zombies, ", action.zombies_before, action.zombies_after);
+  if (action.made != 0) text += fmt::format("some {} of them new, ", action.made);
   switch (action.end) {
     case mitigation::End::done:
       text += "took " + human_time(action.duration);
@@ -72,9 +79,9 @@ std::string line_of_rehearsal(const Plan& plan) {
 
 /// "1991 of 2003 zombies freed", and why not more.
 std::string gain_of(const Report& report) {
-  const std::uint64_t before = report.before.zombies.low;
-  const std::uint64_t after = report.outcome->actions.back().zombies_after;
-  std::string text = fmt::format("{} of {} zombies freed", less(before, after), before);
+  const auto& actions = report.outcome->actions;
+  std::string text = fmt::format("{} of {} zombies freed", mitigation::freed(actions),
+                                 actions.front().zombies_before);
   const bool useless = report.outcome->effect == Effect::ineffective;
   const std::string why = report.outcome->status ? report.outcome->explanation
                                                  : report.outcome->status.error().message();
@@ -101,6 +108,7 @@ Json json_of(const Observation& seen) {
   one["freeable_bytes"] = nullptr;
   if (seen.residual) one["freeable_bytes"] = seen.residual->freeable();
   one["page_cache_bytes"] = seen.page_cache;
+  one["kernel_memory_bytes"] = seen.kernel_memory;
   one["io_pressure"] = or_null(seen.io_pressure);
   one["memory_pressure"] = or_null(seen.memory_pressure);
   one["disk_busy"] = or_null(seen.disk_busy);
@@ -114,7 +122,8 @@ Json json_of(const Action& action) {
            {"end", mitigation::to_string(action.end)},
            {"seconds", std::chrono::duration<double>(action.duration).count()},
            {"zombies_before", action.zombies_before},
-           {"zombies_after", action.zombies_after}};
+           {"zombies_after", action.zombies_after},
+           {"zombies_new", action.made}};
   if (!action.status) one["error"] = action.status.error().message();
   return one;
 }
@@ -128,7 +137,7 @@ void add_outcome(Json& one, const Report& report) {
   one["result"] = mitigation::to_string(report.outcome->effect);
   if (!report.outcome->explanation.empty()) one["explanation"] = report.outcome->explanation;
   if (!report.outcome->status) one["error"] = report.outcome->status.error().message();
-  one["zombies_freed"] = less(before.zombies.low, after.zombies.low);
+  one["zombies_freed"] = mitigation::freed(report.outcome->actions);
   one["read_cost_saved_us"] = nullptr;
   if (before.read_cost_measured && after.read_cost_measured) {
     const auto saved = *before.read_cost - *after.read_cost;
@@ -157,10 +166,11 @@ std::string complaint_of(const Report& report) {
 
 std::string text_of(const Report& report) {
   if (report.plan.decision != Decision::act) {
-    return line_of("now", report.before) + line(decision_of(report), report.plan.reason);
+    return line_of("now", report.before) + line(decision_of(report), report.plan.reason) +
+           line_of_blind_guards(report.before);
   }
-  std::string text =
-      line_of(report.outcome ? "before" : "now", report.before) + line("why", report.plan.reason);
+  std::string text = line_of(report.outcome ? "before" : "now", report.before) +
+                     line("why", report.plan.reason) + line_of_blind_guards(report.before);
   if (!report.outcome) return text + line_of_rehearsal(report.plan);
   for (const Action& action : report.outcome->actions) text += line_of(action);
   if (report.refaults) {

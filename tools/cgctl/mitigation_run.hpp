@@ -19,6 +19,11 @@ namespace cgctl::tool {
 /// CLOCK_BOOTTIME.
 std::chrono::nanoseconds boottime();
 
+/// Said where the kernel keeps no pressure figures (PSI).
+inline constexpr const char* blind_guards =
+    "pressure is not kept here (PSI is off: boot with psi=1): the guards io_pressure and "
+    "memory_pressure see nothing";
+
 /// What was read again after an action.
 struct Refaults {
   std::uint64_t bytes = 0;

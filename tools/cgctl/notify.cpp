@@ -19,7 +19,8 @@ void notify(std::string_view state) {
   if (path == nullptr) return;
   const auto address = unix_address(path);
   if (!address) return;
-  const UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  // Kept, so that a process without descriptors left is not taken for dead.
+  static const UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!socket) return;
   (void)::sendto(socket.get(), state.data(), state.size(), MSG_NOSIGNAL,
                  reinterpret_cast<const sockaddr*>(&address->address), address->size);

@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -10,19 +11,17 @@
 #include <cstdlib>
 
 #include "command.hpp"
+#include "escape.hpp"
 
 namespace cgctl::tool {
 namespace {
 
-bool is_control(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return byte < 0x20 || byte == 0x7f;
-}
+/// The kernel's reason why standard output lost something first; 0 for none.
+int lost_because = 0;
 
-std::string without_control(std::string_view text, char instead) {
-  std::string clean(text);
-  std::replace_if(clean.begin(), clean.end(), is_control, instead);
-  return clean;
+bool is_terminal(std::FILE* stream) {
+  static const bool output = ::isatty(STDOUT_FILENO) == 1;
+  return stream == stdout ? output : ::isatty(::fileno(stream)) == 1;
 }
 
 bool not_empty(const char* variable) {
@@ -59,15 +58,38 @@ std::string padded(const std::string& cell, std::size_t width, Table::Align alig
 }  // namespace
 
 void print(const Globals& globals, std::string_view text) {
-  if (!globals.quiet) std::fwrite(text.data(), 1, text.size(), stdout);
+  if (globals.quiet) return;
+  write(stdout, text);
+}
+
+void write(std::FILE* stream, std::string_view text) {
+  if (!is_terminal(stream)) {
+    (void)std::fwrite(text.data(), 1, text.size(), stream);
+    return;
+  }
+  const std::string safe = escaped_lines(text);
+  (void)std::fwrite(safe.data(), 1, safe.size(), stream);
+}
+
+void flush_output() {
+  errno = 0;
+  if (std::fflush(stdout) != 0 && lost_because == 0) lost_because = errno;
+}
+
+void reserve_standard_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(stream, F_GETFD) < 0) (void)::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  }
 }
 
 bool close_output() {
-  const bool lost = std::ferror(stdout) != 0;
-  errno = 0;
-  if (std::fclose(stdout) == 0 && !lost) return true;
+  flush_output();
+  const bool lost = lost_because != 0 || std::ferror(stdout) != 0;
+  // A stream that was closed from the beginning and not written to has lost nothing.
+  if (!lost && (std::fclose(stdout) == 0 || errno == EBADF)) return true;
   // Without an errno an earlier write has failed: its reason is lost.
-  const int reason = errno == 0 ? EIO : errno;
+  int reason = lost_because;
+  if (reason == 0) reason = errno == 0 ? EIO : errno;
   if (reason != EPIPE) report(Error::system("write", "standard output", reason));
   return false;
 }
@@ -78,8 +100,11 @@ Exit report(const Error& error) {
 }
 
 void warn(std::string_view message) {
-  const std::string line = "cgctl: " + without_control(message, ' ') + "\n";
-  std::fwrite(line.data(), 1, line.size(), stderr);
+  std::string line(message);
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
+  line = "cgctl: " + escaped(line) + "\n";
+  (void)std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
 bool use_color() {
@@ -101,7 +126,7 @@ std::string paint(Color color, std::string_view text) {
 }
 
 std::string printable(std::string_view name) {
-  return ::isatty(STDOUT_FILENO) == 1 ? without_control(name, '?') : std::string(name);
+  return is_terminal(stdout) ? escaped(name) : std::string(name);
 }
 
 std::string human_bytes(std::uint64_t bytes) {

@@ -61,6 +61,9 @@ Result<Place> find_place(const Host& host, const Options& options) {
   }
   const std::string path = throw_away ? throw_away_path(options.below) : options.path;
   auto there = host.open(path);
+  if (there) {
+    if (auto status = there->require_all(); !status) return fail(status.error());
+  }
   if (there && options.controllers.empty()) return Place{std::move(*there), {}, false, false};
   if (!there && there.error().kind != errc::vanished) return fail(there.error());
   std::vector<Made> made;
@@ -84,7 +87,11 @@ Status with_limits(const Group& group, const Options& options,
     for (auto& setting : *settings) all.push_back(std::move(setting));
   }
   auto written = settings::apply(group, all, start);
-  if (written) return {};
+  if (written) {
+    const std::string note = period_note(options.cpu, *written);
+    if (!note.empty()) warn(note);
+    return {};
+  }
   if (std::string_view(written.error().operation) != "set") return fail(written.error());
   Error error = cpu::Controller{group}.explain(std::move(written.error()), options.cpu);
   return fail(memory::Controller{group}.explain(std::move(error)));
@@ -161,9 +168,10 @@ void print_report(const Globals& globals, const Group& group, const Ended& ended
                     {"throttled_ns", or_null(count(waited))},
                     {"oom_kills", or_null(kills)},
                     {"status", status}};
-    text = json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    text = json_line(json);
   } else {
-    text = fmt::format("{} in {}: status {}\n", group.path(), human_time(elapsed), status);
+    text =
+        fmt::format("{} in {}: status {}\n", printable(group.path()), human_time(elapsed), status);
     text += fmt::format("  CPU time    {} (user {}, system {})\n", time_text(used), time_text(user),
                         time_text(system));
     text += fmt::format("  memory      {}\n", after.peak ? "peak " + human_bytes(*after.peak)
@@ -174,7 +182,7 @@ void print_report(const Globals& globals, const Group& group, const Ended& ended
     }
     if (kills) text += fmt::format("  OOM kills   {}\n", *kills);
   }
-  (void)std::fwrite(text.data(), 1, text.size(), stderr);
+  write(stderr, text);
 }
 
 /// Says on standard error that the kernel killed processes because the memory was used up.
@@ -195,33 +203,10 @@ void warn_of_oom(const Group& group, const Ended& ended) {
   warn(fmt::format("run {}: out of memory, the kernel killed {} ({})", group.path(), what, hint));
 }
 
-/// Adds the processes in a cgroup and in all below it; those removed meanwhile are passed by.
-// NOLINTNEXTLINE(misc-no-recursion): as deep as the cgroups are.
-Status add_processes(const Group& group, std::vector<pid_t>& out) {
-  const auto own = group.processes();
-  if (!own && own.error().kind != errc::vanished) return fail(own.error());
-  if (own) out.insert(out.end(), own->begin(), own->end());
-  const auto names = group.children();
-  if (!names && names.error().kind != errc::vanished) return fail(names.error());
-  for (const std::string& name : names ? *names : std::vector<std::string>{}) {
-    const auto child = group.host().open(fs::join(group.path(), name));
-    if (!child && child.error().kind == errc::vanished) continue;
-    if (!child) return fail(child.error());
-    if (auto status = add_processes(*child, out); !status) return status;
-  }
-  return {};
-}
-
-Result<std::vector<pid_t>> processes_below(const Group& group) {
-  std::vector<pid_t> all;
-  if (auto status = add_processes(group, all); !status) return fail(status.error());
-  return all;
-}
-
 /// Adds the children of this process: with --init, orphans that were left to it.
 Status add_own_children(const Host& host, std::vector<pid_t>& out) {
   const std::string file = fmt::format("self/task/{}/children", ::getpid());
-  const auto text = fs::read_trusted(fs::join(host.roots().proc, file));
+  const auto text = fs::read_in_root(host.roots().proc, file);
   // Some kernels are built without that file.
   if (!text && text.error().os_errno == ENOENT) return {};
   if (!text) return fail(text.error());
@@ -234,13 +219,19 @@ Status add_own_children(const Host& host, std::vector<pid_t>& out) {
   return {};
 }
 
+/// Kills all in a throw-away cgroup, thawed first: a frozen process does not end.
+void kill_throw_away(const Place& place) {
+  constexpr std::chrono::milliseconds at_most(100);
+  if (place.throw_away) (void)place.group.kill(at_most);
+}
+
 /// Ends what the command has left behind: all in a throw-away cgroup; elsewhere, with --init, its
 /// orphans.
 void end_others(Supervisor& supervisor, const Place& place, bool init) {
   const auto list = [&]() -> Result<std::vector<pid_t>> {
     std::vector<pid_t> left;
     if (place.throw_away) {
-      auto inside = processes_below(place.group);
+      auto inside = place.group.processes_below();
       if (!inside) return inside;
       left = std::move(*inside);
     }
@@ -251,6 +242,7 @@ void end_others(Supervisor& supervisor, const Place& place, bool init) {
     return left;
   };
   const auto kill = [&] {
+    kill_throw_away(place);
     const auto all = list();
     if (!all) return;
     for (const pid_t process : *all) ::kill(process, SIGKILL);
@@ -317,10 +309,7 @@ Result<Ended> run_in(const Place& place, const Options& options, Supervisor& sup
   });
   if (!started) return fail(started.error());
   ended.status = supervisor.wait_for(child.pid, [&] {
-    if (!place.throw_away) return;
-    const auto all = processes_below(place.group);
-    if (!all) return;  // end_others() tries again
-    for (const pid_t process : *all) ::kill(process, SIGKILL);
+    kill_throw_away(place);  // end_others() tries again
   });
   ended.elapsed = Clock::now() - began;
   end_others(supervisor, place, options.init);

@@ -39,7 +39,7 @@ Exit run_set(const Globals& globals, const std::string& path,
   if (!host) return report(host.error());
   const auto group = host->open(path);
   if (!group) return report(group.error());
-  const auto written = settings::apply(*group, wanted);
+  const auto written = write_whole([&] { return settings::apply(*group, wanted); });
   if (!written) return report(settings::explain(*group, written.error(), wanted));
   print_written(globals, group->path(), *written);
   return Exit::done;
@@ -53,7 +53,8 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "set",
       "write files of a cgroup by the kernel's names, all or none\n\n"
       "Writes the values in the order given and reads each back. When one fails, those before it "
-      "get their old values back. Where the kernel keeps another value than asked, because it "
+      "get their old values back; SIGINT, SIGTERM and SIGHUP wait until all are written. Where the "
+      "kernel keeps another value than asked, because it "
       "clamps or rounds, that is printed.");
   add_path(*command, options->path, "the cgroup")->required();
   command->add_option("FILE=VALUE", options->assignments, "such as cpu.shares=512")->required();

@@ -30,15 +30,17 @@ inline constexpr const char* conversion_help =
     "of shares into weight and back where the other\nis what the kernel has: kernel (default), "
     "systemd,\noci2020, oci2025";
 
-/// Adds an option that `take` gets the text of; what it throws gets the option's name in front.
+/// Adds an option that `take` gets the text of; what it throws gets the option's name in front, the
+/// first one of several (separated by commas).
 template <class Take>
 CLI::Option* add_setting(CLI::App& command, const char* group, const std::string& name,
                          const char* type, const char* description, Take take) {
-  const auto check = [name, take](const std::string& text) {
+  const std::string first = name.substr(0, name.find(','));
+  const auto check = [first, take](const std::string& text) {
     try {
       take(text);
     } catch (const CLI::ValidationError& error) {
-      throw CLI::ValidationError(fmt::format("{} {}", name, error.what()));
+      throw CLI::ValidationError(fmt::format("{} {}", first, error.what()));
     }
   };
   return command.add_option_function<std::string>(name, check, description)

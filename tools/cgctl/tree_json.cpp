@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cgctl/filesystem.hpp"
+#include "escape.hpp"
 
 namespace cgctl::tool {
 namespace {
@@ -103,10 +104,36 @@ std::string key_twice(std::string_view text) {
   return keys.found();
 }
 
+/// The path that `path_base64` holds, else `path`. Nothing where the former is malformed.
+std::optional<std::string> path_of(const Json& object) {
+  const auto exact = object.find("path_base64");
+  if (exact == object.end()) return object.at("path").get<std::string>();
+  return exact->is_string() ? from_base64(exact->get<std::string>()) : std::nullopt;
+}
+
+/// Where brackets are nested deeper than the form needs.
+std::optional<std::size_t> too_deep(std::string_view text) {
+  constexpr int most = 32;
+  int depth = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quoted && c == '\\') ++i;
+    if (c == '"') quoted = !quoted;
+    if (quoted) continue;
+    if (c == '{' || c == '[') ++depth;
+    if (c == '}' || c == ']') --depth;
+    if (depth > most) return i;
+  }
+  return std::nullopt;
+}
+
 std::string take_cgroup(const Json& object, Cgroup& out) {
   if (!object.is_object()) return "not an object";
   for (const auto& [key, value] : object.items()) {
-    if (key != "path" && key != "controllers") return fmt::format("'{}' is not understood", key);
+    if (key != "path" && key != "path_base64" && key != "controllers") {
+      return fmt::format("'{}' is not understood", key);
+    }
   }
   const auto path = object.find("path");
   const auto controllers = object.find("controllers");
@@ -114,7 +141,9 @@ std::string take_cgroup(const Json& object, Cgroup& out) {
   if (controllers == object.end() || !controllers->is_object()) {
     return "'controllers' has to be an object";
   }
-  const auto clean = fs::clean_relative_path(path->get<std::string>());
+  const auto bytes = path_of(object);
+  if (!bytes) return "'path_base64' has to be a string in base64";
+  const auto clean = fs::clean_relative_path(*bytes);
   if (!clean) return "no path of a cgroup: " + clean.error().reason;
   out.path = *clean == "." ? "/" : "/" + *clean;
   for (const auto& [name, files] : controllers->items()) {
@@ -124,27 +153,7 @@ std::string take_cgroup(const Json& object, Cgroup& out) {
   return {};
 }
 
-bool is_utf8(const std::string& text) {
-  try {
-    (void)Json(text).dump();
-    return true;
-  } catch (const Json::type_error&) {
-    return false;
-  }
-}
-
 }  // namespace
-
-Status check_for_json(const Cgroup& cgroup) {
-  bool can = is_utf8(cgroup.path);
-  for (const Section& section : cgroup.sections) {
-    for (const Setting& setting : section.settings) can = can && is_utf8(setting.value);
-  }
-  if (can) return {};
-  return fail(Error::make(errc::unsupported, "write", cgroup.path,
-                          "JSON cannot hold a name or value that is not UTF-8",
-                          "use the text form, without --json"));
-}
 
 Json json_of(const Cgroup& cgroup) {
   Json one{{"path", cgroup.path}, {"controllers", Json::object()}};
@@ -164,6 +173,10 @@ Json json_of(const Cgroup& cgroup) {
 }
 
 Result<tree::Tree> tree_from_json(const std::string& text, std::string_view shown) {
+  if (const auto at = too_deep(text)) {
+    return malformed(shown, position(text, *at) + ": nested deeper than 32 levels",
+                     "the form is that of `cgctl --json snapshot`");
+  }
   tree::Tree tree;
   std::set<std::string> known;
   std::istringstream stream(text);
@@ -173,6 +186,9 @@ Result<tree::Tree> tree_from_json(const std::string& text, std::string_view show
     Json object;
     try {
       stream >> object;
+    } catch (const Json::out_of_range&) {
+      return malformed(shown, position(text, begin) + ": a number is too large",
+                       "the form is that of `cgctl --json snapshot`");
     } catch (const Json::parse_error& error) {
       const std::size_t at = begin + (error.byte == 0 ? 0 : error.byte - 1);
       return malformed(shown, position(text, at) + ": " + reason_of(error));

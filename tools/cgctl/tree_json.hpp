@@ -10,11 +10,9 @@
 
 /// Trees as JSON, one cgroup an object:
 /// {"path": "/a", "controllers": {"cpu": {"cpu.shares": "512"}, "memory": {}}}. The value of a file
-/// that has a line for each device is an array of lines.
+/// that has a line for each device is an array of lines. A path that is not UTF-8 is in
+/// "path_base64", too, which is read in place of "path".
 namespace cgctl::tool {
-
-/// Whether json_of() can say it: all texts are UTF-8.
-Status check_for_json(const tree::Cgroup& cgroup);
 
 nlohmann::ordered_json json_of(const tree::Cgroup& cgroup);
 

@@ -2,20 +2,48 @@
 // SPDX-License-Identifier: MIT
 #include <fmt/format.h>
 
+#include <cstdint>
+#include <string_view>
+
+#include "cgctl/parse.hpp"
 #include "json.hpp"
 #include "limits.hpp"
+#include "signals.hpp"
 
 namespace cgctl::tool {
 namespace {
 
-/// Whether the kernel keeps something else, not only another way to write it: v1 has a number for
-/// no limit, and some files read as several lines.
+/// True if the kernel keeps another value than asked, in a file of one line.
 bool differs(const settings::Written& one) {
-  if (one.asked == "-1" && one.kept.size() >= 19) return false;
-  return one.kept != one.asked && one.kept.find('\n') == std::string::npos;
+  return one.kept.find('\n') == std::string::npos && !settings::is_as_asked(one);
+}
+
+/// The period in microseconds, of a text of cpu.cfs_period_us or cpu.max.
+std::uint64_t period_of(std::string_view text) {
+  return parse::whole_number(text.substr(text.rfind(' ') + 1)).value_or(0);
 }
 
 }  // namespace
+
+Written write_whole(const std::function<Written()>& write) {
+  const HeldSignals signals;
+  auto written = write();
+  if (written && signals.came()) warn("all values were written before a signal ended the command");
+  return written;
+}
+
+std::string period_note(const cpu::Change& wanted, const std::vector<settings::Written>& written) {
+  if (wanted.period || !(wanted.cpus || wanted.quota)) return {};
+  for (const settings::Written& one : written) {
+    if (one.file != "cpu.cfs_period_us" && one.file != "cpu.max") continue;
+    const std::uint64_t before = period_of(one.before);
+    const std::uint64_t now = period_of(one.kept);
+    if (before == now) continue;
+    return fmt::format("{}: the period is {} us instead of {} us, {}", one.file, now, before,
+                       now > before ? "as a quota is at least 1000 us" : "which is enough again");
+  }
+  return {};
+}
 
 void print_written(const Globals& globals, const std::string& path,
                    const std::vector<settings::Written>& written) {

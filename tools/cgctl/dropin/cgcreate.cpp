@@ -50,7 +50,9 @@ bool take_mode(const std::string& text, mode_t most, std::optional<mode_t>& out)
 /// What was made stays when only its permissions cannot be set: as with libcgroup.
 Status create(const Host& host, const Spec& spec, const Permissions& permissions) {
   Creation how;
-  how.controllers = controllers_of(host, spec);
+  auto controllers = controllers_of(host, spec);
+  if (!controllers) return fail(controllers.error());
+  how.controllers = std::move(*controllers);
   const auto made = Group::create(host, spec.path, how);
   if (!made) return fail(made.error());
   const auto group = open(host, spec);

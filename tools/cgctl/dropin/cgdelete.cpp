@@ -19,24 +19,12 @@ constexpr const char* help =
     "  -h, --help           this text\n";
 
 /// Moves what runs in a cgroup, and below it, into `target`.
-// NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is.
-Status move_out(const Host& host, const std::string& path, const Spec& spec, const Group& target,
-                bool recursive) {
-  const auto group = open(host, {spec.controllers, path});
-  if (!group) return fail(group.error());
-  const auto processes = group->processes();
+Status move_out(const Group& group, const Group& target, bool recursive) {
+  const auto processes = recursive ? group.processes_below() : group.processes();
   if (!processes) return fail(processes.error());
   for (const pid_t process : *processes) {
     auto moved = target.attach(process);
     if (!moved && moved.error().os_errno != ESRCH) return moved;
-  }
-  if (!recursive) return {};
-  const auto names = group->children();
-  if (!names) return fail(names.error());
-  for (const std::string& below : *names) {
-    if (auto status = move_out(host, fs::join(path, below), spec, target, true); !status) {
-      return status;
-    }
   }
   return {};
 }
@@ -55,7 +43,7 @@ Status remove(const Host& host, const Spec& spec, bool recursive) {
   }
   const auto above = open(host, {spec.controllers, fs::parent(group->path())});
   if (!above) return fail(above.error());
-  if (auto status = move_out(host, group->path(), spec, *above, recursive); !status) return status;
+  if (auto status = move_out(*group, *above, recursive); !status) return status;
   Removal how;
   if (recursive) how.below = Removal::Below::remove;
   const auto removed = group->remove(how);

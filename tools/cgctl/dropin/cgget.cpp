@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "../command.hpp"
 #include "dropin.hpp"
 
 namespace cgctl::tool::dropin::cgget {
@@ -37,12 +38,14 @@ struct Question {
 
 std::string controller_of(const std::string& file) { return file.substr(0, file.find('.')); }
 
-std::vector<std::string> controllers_with(const Group& group) {
-  std::vector<std::string> found;
-  for (const std::string& controller : controllers_of(group.host(), {{"*"}, {}})) {
-    if (group.place(controller)) found.push_back(controller);
-  }
-  return found;
+Result<std::vector<std::string>> controllers_with(const Group& group) {
+  if (auto status = group.require_all(); !status) return fail(status.error());
+  auto all = controllers_of(group.host(), {{"*"}, {}});
+  if (!all) return all;
+  all->erase(std::remove_if(all->begin(), all->end(),
+                            [&](const std::string& one) { return !group.place(one); }),
+             all->end());
+  return all;
 }
 
 /// The files, those of one controller together, controllers in the order they were named.
@@ -55,14 +58,15 @@ Result<std::vector<std::string>> all_files(const Group& group, const Question& q
   };
   for (const std::string& file : question.files) add(controller_of(file));
   const auto whole = question.all ? controllers_with(group) : question.controllers;
-  for (const std::string& controller : whole) add(controller);
+  if (!whole) return fail(whole.error());
+  for (const std::string& controller : *whole) add(controller);
   std::vector<std::string> all;
   for (const std::string& controller : controllers) {
     std::vector<std::string> mine;
     for (const std::string& file : question.files) {
       if (controller_of(file) == controller) mine.push_back(file);
     }
-    if (std::find(whole.begin(), whole.end(), controller) != whole.end()) {
+    if (std::find(whole->begin(), whole->end(), controller) != whole->end()) {
       auto files = group.files(controller);
       if (!files) return files;
       for (std::string& file : *files) {
@@ -152,7 +156,9 @@ int run(int argc, char** argv) {
     Question question = common;
     question.path = spec.path;
     const auto controllers = controllers_of(*host, spec);
-    question.controllers.insert(question.controllers.end(), controllers.begin(), controllers.end());
+    if (!controllers) return report(name, controllers.error());
+    question.controllers.insert(question.controllers.end(), controllers->begin(),
+                                controllers->end());
     questions.push_back(std::move(question));
   }
   for (std::string& path : options.rest()) {
@@ -169,7 +175,7 @@ int run(int argc, char** argv) {
       status = report(name, text.error());
       continue;
     }
-    fmt::print("{}", *text);
+    tool::write(stdout, *text);
   }
   return status;
 }

@@ -11,6 +11,7 @@
 #include <memory>
 #include <set>
 
+#include "../command.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
 #include "cgctl/permissions.hpp"
@@ -72,19 +73,17 @@ class Writer {
   Writer(const Host& host, const Hierarchy& hierarchy, const Form& form, std::FILE* out)
       : host_(host), hierarchy_(hierarchy), form_(form), out_(out) {}
 
-  // NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is.
-  Status below(const std::string& path) {
-    const auto group = Group::open(host_, path, hierarchy_.controllers);
-    if (!group) return group.error().kind == errc::vanished ? Status{} : fail(group.error());
-    if (path != "/") {
-      if (auto status = one(*group); !status) return status;
+  /// Writes all below the root.
+  Status write() {
+    std::vector<std::string> paths;
+    auto status = add_paths_below(hierarchy_.directory.get(), hierarchy_.mount_point, paths);
+    for (const std::string& path : paths) {
+      const auto group = Group::open(host_, path, hierarchy_.controllers);
+      if (!group && group.error().kind == errc::vanished) continue;
+      if (!group) return fail(group.error());
+      if (auto written = one(*group); !written) return written;
     }
-    const auto names = group->children();
-    if (!names) return names.error().kind == errc::vanished ? Status{} : fail(names.error());
-    for (const std::string& inside : *names) {
-      if (auto status = below(fs::join(path, inside)); !status) return status;
-    }
-    return {};
+    return status;
   }
 
  private:
@@ -93,12 +92,16 @@ class Writer {
     const bool plain = path.find_first_of(" \t") == std::string::npos;
     std::string text = fmt::format(plain ? "group {} {{\n" : "group \"{}\" {{\n", path);
     for (const std::string& controller : hierarchy_.controllers) {
-      text += permissions(group);
+      const auto owners = permissions(group);
+      if (!owners) return fail(owners.error());
+      text += *owners;
       text += fmt::format("\t{} {{\n", controller);
       const auto files = group.files(controller);
       if (!files) return fail(files.error());
       for (const std::string& file : *files) {
-        if (!is_wanted(file)) continue;
+        const auto wanted = is_wanted(file);
+        if (!wanted) return fail(wanted.error());
+        if (!*wanted) continue;
         const auto value = value_of(group, file);
         if (!value) return fail(value.error());
         if (file == "devices.list") text += "\t\tdevices.deny=\"a *:* rwm\";\n";
@@ -107,30 +110,31 @@ class Writer {
       }
       text += "\t}\n";
     }
-    fmt::print(out_, "{}}}\n\n", text);
+    tool::write(out_, text + "}\n\n");
     return {};
   }
 
-  static std::string permissions(const Group& group) {
+  static Result<std::string> permissions(const Group& group) {
     struct ::stat directory {};
     struct ::stat tasks {};
     const Group::Place& place = group.places().front();
     const char* const file = place.hierarchy->version == Version::v1 ? "tasks" : "cgroup.procs";
     if (::fstat(place.directory.get(), &directory) != 0 ||
         ::fstatat(place.directory.get(), file, &tasks, 0) != 0) {
-      return {};
+      return fail(fs::system_error("stat", group.path(), errno));
     }
     return permissions_text(directory, tasks);
   }
 
   /// Whether it can be written; in the root, since others' modes may have been changed. Warns once
   /// of what is in no list.
-  bool is_wanted(const std::string& file) {
+  Result<bool> is_wanted(const std::string& file) {
     const auto known = wanted_.find(file);
     if (known != wanted_.end()) return known->second;
     struct ::stat root {};
-    const bool read_only = ::fstatat(hierarchy_.directory.get(), file.c_str(), &root, 0) == 0 &&
-                           (root.st_mode & S_IWUSR) == 0 && file != "devices.list";
+    const bool in_root = ::fstatat(hierarchy_.directory.get(), file.c_str(), &root, 0) == 0;
+    if (!in_root && errno != ENOENT) return fail(fs::system_error("stat", file, errno));
+    const bool read_only = in_root && (root.st_mode & S_IWUSR) == 0 && file != "devices.list";
     const bool listed = form_.whitelist.count(file) != 0;
     const bool wanted = !read_only && form_.blacklist.count(file) == 0 &&
                         (listed || !form_.strict) && file != "devices.allow" &&
@@ -162,7 +166,7 @@ std::vector<const Hierarchy*> chosen(const Host& host, const std::vector<std::st
 int write(const std::vector<std::string>& wanted, const Form& form, std::FILE* out) {
   const auto host = Host::detect();
   if (!host) return report(name, host.error());
-  int status = done;
+  int status = wanted.empty() ? report_unreachable(name, *host) : done;
   for (const std::string& controller : wanted) {
     const auto hierarchy = host->require(controller);
     if (!hierarchy) status = report(name, hierarchy.error());
@@ -171,11 +175,11 @@ int write(const std::vector<std::string>& wanted, const Form& form, std::FILE* o
   for (const std::string& controller : in_kernel_order(*host)) {
     const bool named = std::find(wanted.begin(), wanted.end(), controller) != wanted.end();
     if (!wanted.empty() && !named) continue;
-    fmt::print(out, "\t{} = {};\n", controller, host->find(controller)->mount_point);
+    tool::write(out, fmt::format("\t{} = {};\n", controller, host->find(controller)->mount_point));
   }
   fmt::print(out, "}}\n\n");
   for (const Hierarchy* const hierarchy : chosen(*host, wanted)) {
-    const auto written = Writer(*host, *hierarchy, form, out).below("/");
+    const auto written = Writer(*host, *hierarchy, form, out).write();
     if (!written) status = report(name, written.error());
   }
   return status;

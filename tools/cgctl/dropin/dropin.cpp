@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "../command.hpp"
+
 namespace cgctl::tool::dropin {
 namespace {
 
@@ -44,7 +46,9 @@ Program program_named(std::string_view name) noexcept {
   return nullptr;
 }
 
-void say(const char* name, std::string_view text) { fmt::print(stderr, "{}: {}\n", name, text); }
+void say(const char* name, std::string_view text) {
+  tool::write(stderr, fmt::format("{}: {}\n", name, escaped(text)));
+}
 
 int report(const char* name, const Error& error) {
   say(name, error.message());
@@ -52,7 +56,7 @@ int report(const char* name, const Error& error) {
 }
 
 int refuse(const char* name, std::string_view why) {
-  fmt::print(stderr, "{}: {} (see {} --help)\n", name, why, name);
+  say(name, fmt::format("{} (see {} --help)", why, name));
   return wrong_usage;
 }
 
@@ -79,8 +83,15 @@ std::vector<std::string> in_kernel_order(const Host& host) {
   return all;
 }
 
-std::vector<std::string> controllers_of(const Host& host, const Spec& spec) {
+int report_unreachable(const char* name, const Host& host) {
+  int status = done;
+  for (const Unreachable& one : host.unreachable()) status = report(name, one.error);
+  return status;
+}
+
+Result<std::vector<std::string>> controllers_of(const Host& host, const Spec& spec) {
   if (spec.controllers != std::vector<std::string>{"*"}) return spec.controllers;
+  if (!host.unreachable().empty()) return fail(host.unreachable().front().error);
   std::vector<std::string> all;
   for (const Hierarchy& hierarchy : host.hierarchies()) {
     all.insert(all.end(), hierarchy.controllers.begin(), hierarchy.controllers.end());
@@ -89,7 +100,9 @@ std::vector<std::string> controllers_of(const Host& host, const Spec& spec) {
 }
 
 Result<Group> open(const Host& host, const Spec& spec) {
-  return Group::open(host, spec.path, controllers_of(host, spec));
+  const auto controllers = controllers_of(host, spec);
+  if (!controllers) return fail(controllers.error());
+  return Group::open(host, spec.path, *controllers);
 }
 
 Result<std::vector<Group>> open(const Host& host, const std::vector<Spec>& specs) {

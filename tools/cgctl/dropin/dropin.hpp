@@ -70,11 +70,15 @@ struct Spec {
 };
 std::optional<Spec> parse_spec(std::string_view text);
 
-/// Those of a spec; for "*" all that are mounted, in the order of the mounts.
-std::vector<std::string> controllers_of(const Host& host, const Spec& spec);
+/// Returns the controllers of a spec; for "*" all that are mounted, in the order of the mounts, or
+/// the error of a hierarchy that cannot be reached.
+Result<std::vector<std::string>> controllers_of(const Host& host, const Spec& spec);
 
 /// The mounted controllers, in the order of /proc/cgroups; those it does not list come last.
 std::vector<std::string> in_kernel_order(const Host& host);
+
+/// Reports the hierarchies that cannot be reached, if any; the exit status.
+int report_unreachable(const char* name, const Host& host);
 
 /// Group::open() with the controllers of a spec.
 Result<Group> open(const Host& host, const Spec& spec);

@@ -4,6 +4,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <cerrno>
+
+#include "../command.hpp"
 #include "cgctl/filesystem.hpp"
 #include "dropin.hpp"
 
@@ -17,43 +20,35 @@ constexpr const char* help =
     "  -g CONTROLLERS:PATH  that one and those below it (the -g may be left out)\n"
     "  -h, --help           this text\n";
 
-/// Those below `path`, each with "CONTROLLERS:" in front.
-// NOLINTNEXTLINE(misc-no-recursion): as deep as the hierarchy is, one descriptor a level.
-Status list(int directory, const std::string& prefix, const std::string& path) {
-  const auto names = child_directories(directory, path);
-  if (!names) return fail(names.error());
-  for (const std::string& below : *names) {
-    const std::string shown = fmt::format("{}/{}", path, below);
-    fmt::print("{}{}\n", prefix, shown);
-    const auto child = fs::open_beneath(directory, below, O_RDONLY | O_DIRECTORY, shown);
-    if (!child) continue;
-    if (auto status = list(child->get(), prefix, shown); !status) return status;
-  }
-  return {};
-}
-
-Status list(const Hierarchy& hierarchy, const std::string& path) {
-  const auto clean = fs::clean_relative_path(path);
+Status list(const Host& host, const Hierarchy& hierarchy, const std::string& path) {
+  const auto clean = host.relative_path(path);
   if (!clean) return fail(clean.error());
   const std::string shown = *clean == "." ? "" : "/" + *clean;
   const auto directory = fs::open_beneath(hierarchy.directory.get(), *clean, O_RDONLY | O_DIRECTORY,
                                           hierarchy.mount_point + shown);
   if (!directory) return fail(directory.error());
   const std::string prefix = fmt::format("{}:", fmt::join(hierarchy.controllers, ","));
-  fmt::print("{}{}/\n", prefix, shown);
-  return list(directory->get(), prefix, shown);
+  tool::write(stdout, fmt::format("{}{}/\n", prefix, shown));
+  std::vector<std::string> below;
+  auto status = add_paths_below(directory->get(), hierarchy.mount_point + shown, below);
+  for (const std::string& one : below) {
+    tool::write(stdout, fmt::format("{}{}{}\n", prefix, shown, one));
+  }
+  return status;
 }
 
 Status list(const Host& host, const Spec& spec) {
   std::vector<const Hierarchy*> seen;
-  for (const std::string& controller : controllers_of(host, spec)) {
+  const auto controllers = controllers_of(host, spec);
+  if (!controllers) return fail(controllers.error());
+  for (const std::string& controller : *controllers) {
     const auto hierarchy = host.require(controller);
     if (!hierarchy) return fail(hierarchy.error());
     bool known = false;
     for (const Hierarchy* const one : seen) known = known || one == *hierarchy;
     if (known) continue;
     seen.push_back(*hierarchy);
-    if (auto status = list(**hierarchy, spec.path); !status) return status;
+    if (auto status = list(host, **hierarchy, spec.path); !status) return status;
   }
   return {};
 }

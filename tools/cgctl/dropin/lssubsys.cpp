@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "../command.hpp"
 #include "cgctl/filesystem.hpp"
 #include "dropin.hpp"
 
@@ -37,7 +38,7 @@ std::uint32_t number_of(const Host& host, const Hierarchy& hierarchy) {
 }
 
 std::vector<std::string> mount_points(const Host& host, const Hierarchy& hierarchy) {
-  const auto text = fs::read_trusted(fs::join(host.roots().proc, "self/mountinfo"));
+  const auto text = fs::read_in_root(host.roots().proc, "self/mountinfo");
   std::vector<std::string> found;
   for (const MountRow& row : parse_mountinfo(text ? *text : std::string())) {
     const bool same = row.version == hierarchy.version &&
@@ -61,7 +62,8 @@ void show(const Host& host, const Hierarchy& hierarchy, const Form& form) {
   const auto points = form.all_mount_points ? mount_points(host, hierarchy)
                                             : std::vector<std::string>{hierarchy.mount_point};
   // libcgroup prints no number where it prints mount points.
-  for (const std::string& point : points) fmt::print("{} {}\n", controllers, point);
+  for (const std::string& point : points)
+    tool::write(stdout, fmt::format("{} {}\n", controllers, point));
 }
 
 }  // namespace
@@ -100,7 +102,7 @@ int run(int argc, char** argv) {
   const auto wanted = options.rest();
   const auto host = Host::detect();
   if (!host) return report(name, host.error());
-  int status = done;
+  int status = wanted.empty() ? report_unreachable(name, *host) : done;
   for (const std::string& controller : wanted) {
     const auto hierarchy = host->require(controller);
     if (!hierarchy) status = report(name, hierarchy.error());
