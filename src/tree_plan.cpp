@@ -258,7 +258,9 @@ class Planner {
     const std::string controller = file.substr(0, file.find('.'));
     for (std::string above = fs::parent(path_); above != "/"; above = fs::parent(above)) {
       const auto group = Group::open(host_, above);
-      const auto files = group ? group->files(controller) : fail(group.error());
+      // A cgroup of v2 has cpu.stat without the controller.
+      if (!group || !serves(*group, controller).value_or(false)) continue;
+      const auto files = group->files(controller);
       if (!files || files->empty()) continue;
       if (std::find(files->begin(), files->end(), file) != files->end()) return {};
       return fail(Error::make(errc::unsupported, "plan", fs::join(path_, file),
