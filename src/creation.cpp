@@ -59,7 +59,8 @@ Status write_control(int directory, const std::string& value, std::string_view s
 
 /// True if the cgroup has processes and is an ordinary one. To enable a controller below such a
 /// cgroup fails with EBUSY, or, for a controller that threads can have, turns it into one of type
-/// "domain threaded" for good: its other children then take no process (cgroup-v2.rst, "Threads").
+/// "domain threaded" permanently: its other children then take no process (cgroup-v2.rst,
+/// "Threads").
 Result<bool> is_occupied_domain(int directory, const std::string& shown) {
   const auto type = fs::read_beneath(directory, "cgroup.type", fs::join(shown, "cgroup.type"));
   // The root has no such file; no kernel before Linux 4.14 has it.

@@ -171,7 +171,7 @@ Result<Child> confirmed(const Group& group, const Command& command, const Start&
   } while (got < 0 && errno == EINTR);
   if (got == 0) return child;
   const int reason = errno;
-  // Whether the program has begun is not known then.
+  // It is then not known whether the program has begun.
   if (got < 0) ::kill(child.pid, SIGKILL);
   while (::waitpid(child.pid, nullptr, 0) < 0 && errno == EINTR) {
   }

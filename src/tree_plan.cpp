@@ -253,7 +253,8 @@ class Planner {
   }
 
   /// Fails if a file of a cgroup that is to be made is known to be missing: the nearest cgroup
-  /// above has others of that controller. The root proves nothing, it lacks many.
+  /// above has others of that controller. The root is not asked: it lacks many files that its
+  /// children have.
   [[nodiscard]] Status check_kernel(const std::string& file) const {
     const std::string controller = file.substr(0, file.find('.'));
     for (std::string above = fs::parent(path_); above != "/"; above = fs::parent(above)) {
