@@ -1,12 +1,14 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
 
+#include "cgctl/detail/sys.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
 #include "cgctl/zombies.hpp"
@@ -71,6 +73,9 @@ class Walk {
     if (!fd && fd.error().os_errno == ENOENT) return fail(fs::system_error("open", file, ENODEV));
     if (!fd) return fail(fd.error());
     auto text = fs::read_once(fd->get(), text_, file);
+    if (!text && text.error().kind == errc::vanished && is_there(cgroup)) {
+      return fail(Error::system("read", file, ENODEV));
+    }
     const auto stop = Clock::now();
     if (stop - start > limits_.slowest_read || stop - started_ > limits_.total)
       out_.complete = false;
@@ -78,9 +83,10 @@ class Walk {
   }
 
   /// Whether a cgroup that is there kept its figures to itself; counts it.
-  bool unknown(const Result<std::string_view>& text) noexcept {
+  bool unknown(const Result<std::string_view>& text) {
     if (text || text.error().kind == errc::vanished) return false;
     ++out_.skipped;
+    if (!out_.failure) out_.failure = text.error();
     return true;
   }
 
@@ -89,6 +95,11 @@ class Walk {
   [[nodiscard]] bool complete() const noexcept { return out_.complete; }
 
  private:
+  [[nodiscard]] bool is_there(const Step& cgroup) const {
+    struct ::stat found {};
+    return sys::stat_at(cgroup.parent, name_.c_str(), found) == 0;
+  }
+
   AttributionLimits limits_;
   Attribution& out_;
   Clock::time_point started_ = Clock::now();
@@ -164,12 +175,13 @@ class WalkV1 : public Walk {
     constexpr unsigned most_unused = 256;
     if (slab_ == SlabPins::yes || asked_ == enough || unused_ == most_unused) return;
     const auto usage = read(cgroup, "memory.kmem.usage_in_bytes");
+    (void)unknown(usage);
     if (!usage || parse::whole_number(*usage).value_or(0) == 0) {
       ++unused_;
       return;
     }
     const auto slabinfo = read(cgroup, "memory.kmem.slabinfo");
-    if (!slabinfo) return;
+    if (unknown(slabinfo) || !slabinfo) return;
     ++asked_;
     slab_ = slabinfo->empty() ? SlabPins::no : SlabPins::yes;
   }
@@ -257,11 +269,12 @@ class WalkV2 : public Walk {
 
 /// Returns how far the sum of live cgroups' counters may be off, in bytes: before Linux 5.12 each
 /// CPU holds back up to 32 pages of a counter (MEMCG_CHARGE_BATCH, mm/memcontrol.c).
-std::uint64_t drift(const Host& host) {
+Result<std::uint64_t> drift(const Host& host) {
   constexpr std::uint64_t batch = 32;
   constexpr std::uint64_t cpus_where_not_told = 2;
-  const std::uint64_t cpus = cgctl::detail::possible_cpus(host).value_or(cpus_where_not_told);
-  return cpus * batch * host.page_size();
+  const auto cpus = cgctl::detail::possible_cpus(host);
+  if (!cpus) return fail(cpus.error());
+  return cpus->value_or(cpus_where_not_told) * batch * host.page_size();
 }
 
 std::uint64_t above(std::uint64_t noise, std::uint64_t bytes) noexcept {
@@ -269,17 +282,18 @@ std::uint64_t above(std::uint64_t noise, std::uint64_t bytes) noexcept {
 }
 
 /// The counters of the whole machine less what live cgroups own.
-std::optional<Residual> residual(const Host& host, const Stat& own) {
+Result<Residual> residual(const Host& host, const Stat& own) {
   const auto vmstat = fs::read_in_root(host.roots().proc, "vmstat");
-  if (!vmstat) return std::nullopt;
-  const std::uint64_t noise = drift(host);
+  if (!vmstat) return fail(vmstat.error());
+  const auto noise = drift(host);
+  if (!noise) return fail(noise.error());
   const auto bytes = [&](std::string_view key) {
     return parse::value_of(*vmstat, key).value_or(0) * host.page_size();
   };
   Residual left;
   left.file = less(bytes("nr_inactive_file") + bytes("nr_active_file"),
                    own[inactive_file] + own[active_file]);
-  left.anon = above(noise, less(bytes("nr_inactive_anon") + bytes("nr_active_anon"),
+  left.anon = above(*noise, less(bytes("nr_inactive_anon") + bytes("nr_active_anon"),
                                 own[inactive_anon] + own[active_anon]));
   left.unevictable = less(bytes("nr_unevictable"), own[unevictable]);
   left.mapped = less(bytes("nr_mapped"), own[mapped_file]);
@@ -304,7 +318,14 @@ Status attribute_v1(const Host& host, const Hierarchy& memory, const Attribution
     return status;
   }
   walk.leave({top, ".", root});
-  if (out.complete && out.skipped == 0) out.residual = residual(host, walk.own());
+  if (out.complete && out.skipped == 0) {
+    const auto left = residual(host, walk.own());
+    if (left) {
+      out.residual = *left;
+    } else if (left.error().os_errno != ENOENT) {
+      out.failure = left.error();
+    }
+  }
   out.slab = walk.slab();
   return {};
 }

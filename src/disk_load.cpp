@@ -3,6 +3,7 @@
 #include "disk_load.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <thread>
 
 #include "cgctl/filesystem.hpp"
@@ -25,10 +26,11 @@ bool is_disk(std::string_view name) {
 
 DiskLoad::DiskLoad(const Host& host) : proc_(host.roots().proc), before_(read()) {}
 
-std::map<std::string, std::uint64_t> DiskLoad::read() const {
-  std::map<std::string, std::uint64_t> busy;
+Result<DiskLoad::Busy> DiskLoad::read() const {
+  Busy busy;
   const auto text = fs::read_in_root(proc_, "diskstats");
-  if (!text) return busy;
+  if (!text && text.error().os_errno == ENOENT) return busy;
+  if (!text) return fail(text.error());
   for (std::string_view rest = *text; !rest.empty();) {
     // Major and minor number, name, then the fields.
     std::string_view line = parse::line(rest);
@@ -45,17 +47,19 @@ std::map<std::string, std::uint64_t> DiskLoad::read() const {
   return busy;
 }
 
-std::optional<double> DiskLoad::busiest() const {
-  if (before_.empty()) return std::nullopt;
+Result<std::optional<double>> DiskLoad::busiest() const {
+  if (!before_) return fail(before_.error());
+  if (before_->empty()) return std::nullopt;
   std::this_thread::sleep_until(start_ + shortest);
   const auto after = read();
+  if (!after) return fail(after.error());
   const double passed =
       std::chrono::duration<double, std::milli>(steady_clock::now() - start_).count();
   double most = 0;
-  for (const auto& [name, time] : after) {
-    const auto before = before_.find(name);
+  for (const auto& [name, time] : *after) {
+    const auto before = before_->find(name);
     // The counter has 32 bits, and a disk may come and go.
-    if (before == before_.end() || time < before->second) continue;
+    if (before == before_->end() || time < before->second) continue;
     most = std::max(most, 100 * static_cast<double>(time - before->second) / passed);
   }
   return std::min(most, 100.0);

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "cgctl/error.hpp"
 #include "cgctl/host.hpp"
 
 namespace cgctl::detail {
@@ -20,15 +21,16 @@ class DiskLoad {
 
   /// Percent of the time, the busiest disk; waits until a tenth of a second has passed, below which
   /// the kernel's steps would show. Nothing without /proc/diskstats or without a disk.
-  [[nodiscard]] std::optional<double> busiest() const;
+  [[nodiscard]] Result<std::optional<double>> busiest() const;
 
  private:
   /// Milliseconds busy by device.
-  [[nodiscard]] std::map<std::string, std::uint64_t> read() const;
+  using Busy = std::map<std::string, std::uint64_t>;
+  [[nodiscard]] Result<Busy> read() const;
 
   std::string proc_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-  std::map<std::string, std::uint64_t> before_;
+  Result<Busy> before_;
 };
 
 }  // namespace cgctl::detail

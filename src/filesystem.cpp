@@ -97,6 +97,23 @@ int on_same_file_system(int directory, int fd) noexcept {
   return base.st_dev == found.st_dev ? 0 : -EXDEV;
 }
 
+/// ENODEV where no cgroup can be meant.
+Error as_device_error(Error error) {
+  if (error.kind == errc::vanished) {
+    error.kind = errc::system;
+    error.reason.clear();
+  }
+  return error;
+}
+
+/// ENODEV from a cgroup that is there after all.
+Error unless_there(Error error, int directory, std::string_view path) {
+  struct ::stat found {};
+  const bool gone = error.kind == errc::vanished &&
+                    sys::stat_at(directory, std::string(path).c_str(), found) < 0;
+  return gone ? error : as_device_error(std::move(error));
+}
+
 }  // namespace
 
 Error system_error(const char* operation, std::string_view shown, int os_errno) {
@@ -213,7 +230,7 @@ Result<UniqueFd> open_beneath(int directory, std::string_view path, int flags,
                             "another file system is mounted there",
                             "unmount it, or name a path of this hierarchy"));
   }
-  if (fd < 0) return fail(system_error("open", shown, -fd));
+  if (fd < 0) return fail(unless_there(system_error("open", shown, -fd), directory, *clean));
 
   UniqueFd opened(fd);
   // A descriptor with O_PATH can be one of the link itself.
@@ -268,19 +285,25 @@ Result<std::string> read_all(int fd, std::string_view shown) {
 Result<std::string> read_beneath(int directory, std::string_view path, std::string_view shown) {
   const auto fd = open_beneath(directory, path, O_RDONLY, shown);
   if (!fd) return fail(fd.error());
-  return read_all(fd->get(), shown);
+  auto text = read_all(fd->get(), shown);
+  if (!text) return fail(unless_there(text.error(), directory, path));
+  return text;
 }
 
 Result<std::string> read_trusted(const std::string& path) {
   const auto fd = open_trusted(path, O_RDONLY);
-  if (!fd) return fail(fd.error());
-  return read_all(fd->get(), path);
+  if (!fd) return fail(as_device_error(fd.error()));
+  auto text = read_all(fd->get(), path);
+  if (!text) return fail(as_device_error(text.error()));
+  return text;
 }
 
 Result<std::string> read_in_root(const std::string& root, std::string_view path) {
   const auto fd = open_in_root(root, path, O_RDONLY);
-  if (!fd) return fail(fd.error());
-  return read_all(fd->get(), join(root, path));
+  if (!fd) return fail(as_device_error(fd.error()));
+  auto text = read_all(fd->get(), join(root, path));
+  if (!text) return fail(as_device_error(text.error()));
+  return text;
 }
 
 Status write_once(int fd, std::string_view value, std::string_view shown,

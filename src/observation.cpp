@@ -24,14 +24,16 @@ namespace {
 
 using std::chrono::seconds;
 
-/// The figure of /proc/vmstat by the first of the names that is there.
-std::optional<std::uint64_t> vmstat(const Host& host, std::initializer_list<const char*> names) {
-  const auto text = fs::read_in_root(host.roots().proc, "vmstat");
-  if (!text) return std::nullopt;
-  for (const char* const name : names) {
-    if (const auto value = parse::value_of(*text, name)) return value;
-  }
-  return std::nullopt;
+/// Keeps the reason why a figure is missing, unless the kernel has none.
+void note_missing(Observation& seen, const Error& error) {
+  if (error.os_errno != ENOENT && error.kind != errc::unsupported) seen.unread.push_back(error);
+}
+
+/// Empty where the kernel has no such file.
+Result<std::string> optional_file(const Host& host, const char* name) {
+  auto text = fs::read_in_root(host.roots().proc, name);
+  if (!text && text.error().os_errno == ENOENT) return std::string();
+  return text;
 }
 
 /// Reads the root's numa_stat, again only while that is cheap, unless even one read is predicted to
@@ -44,36 +46,36 @@ void observe_read_cost(const Host& host, numa::CostGuard& guard, const Policy& p
     return;
   }
   const auto root = host.open("/");
-  if (!root) return;
+  if (!root) return note_missing(seen, root.error());
   const auto reader = numa::Reader::open(*root);
   // Without the file (a kernel without NUMA, v2 before Linux 5.10) no read can cost anything.
-  if (!reader) return;
+  if (!reader) return note_missing(seen, reader.error());
   if (!host.live()) {
     seen.read_cost = guard.predict(seen.zombies.kernel);
     return;
   }
   const numa::CostGuard::Time now = std::chrono::steady_clock::now().time_since_epoch();
   const auto calibrated = numa::calibrate(host, guard, now);
+  if (!calibrated) note_missing(seen, calibrated.error());
   if (!calibrated && calibrated.error().kind == errc::unsupported && seen.zombies.kernel > 1)
     return;
   seen.read_cost = guard.predict(seen.zombies.kernel);
   if (*seen.read_cost > 10 * policy.read_cost_limit) return;
-  if (const auto cost = numa::least_cost(*reader, policy.read_cost_limit)) {
-    guard.record(*cost, seen.zombies.kernel, now);
-    seen.read_cost = cost->wall;
-    seen.read_cost_measured = true;
-  }
+  const auto cost = numa::least_cost(*reader, policy.read_cost_limit);
+  if (!cost) return note_missing(seen, cost.error());
+  guard.record(*cost, seen.zombies.kernel, now);
+  seen.read_cost = cost->wall;
+  seen.read_cost_measured = true;
 }
 
 Status observe_load(const Host& host, Observation& seen) {
-  if (const auto io = pressure::read(host, pressure::Resource::io))
-    seen.io_pressure = io->some.avg10;
-  if (const auto memory = pressure::read(host, pressure::Resource::memory);
-      memory && memory->full) {
-    seen.memory_pressure = memory->full->avg10;
-  }
-  const auto text = fs::read_trusted(fs::join(host.roots().proc, "vmstat"));
-  if (!text && text.error().os_errno == ENOENT) return {};
+  const auto io = pressure::read(host, pressure::Resource::io);
+  if (io) seen.io_pressure = io->some.avg10;
+  if (!io) note_missing(seen, io.error());
+  const auto memory = pressure::read(host, pressure::Resource::memory);
+  if (memory && memory->full) seen.memory_pressure = memory->full->avg10;
+  if (!memory) note_missing(seen, memory.error());
+  const auto text = optional_file(host, "vmstat");
   if (!text) return fail(text.error());
   const std::uint64_t dirty = parse::value_of(*text, "nr_dirty").value_or(0);
   const std::uint64_t writeback = parse::value_of(*text, "nr_writeback").value_or(0);
@@ -90,11 +92,14 @@ std::optional<LocalTime> local_time() {
 }
 
 /// The root may lack what its children have: ask a cgroup that zombies hang below.
-bool can_reclaim(const Host& host, const std::vector<zombies::Ancestor>& ancestors) {
+bool can_reclaim(const Host& host, Observation& seen) {
   if (host.find("memory")->version != Version::v2) return false;
-  return std::any_of(ancestors.begin(), ancestors.end(), [&host](const auto& ancestor) {
+  const auto& all = seen.ancestors;
+  return std::any_of(all.begin(), all.end(), [&host, &seen](const auto& ancestor) {
     const auto group = host.open(ancestor.path);
-    return group && group->open_file("memory.reclaim", O_WRONLY);
+    const auto file = group ? group->open_file("memory.reclaim", O_WRONLY) : fail(group.error());
+    if (!file && file.error().kind != errc::vanished) note_missing(seen, file.error());
+    return file.has_value();
   });
 }
 
@@ -106,21 +111,26 @@ seconds uptime() noexcept {
   return seconds(now.tv_sec);
 }
 
-std::uint64_t page_cache(const Host& host) {
-  const std::uint64_t file = vmstat(host, {"nr_file_pages"}).value_or(0);
-  const std::uint64_t shmem = vmstat(host, {"nr_shmem"}).value_or(0);
+Result<std::uint64_t> page_cache(const Host& host) {
+  const auto vmstat = optional_file(host, "vmstat");
+  if (!vmstat) return fail(vmstat.error());
+  const std::uint64_t file = parse::value_of(*vmstat, "nr_file_pages").value_or(0);
+  const std::uint64_t shmem = parse::value_of(*vmstat, "nr_shmem").value_or(0);
   return (file > shmem ? file - shmem : 0) * host.page_size();
 }
 
-std::uint64_t kernel_memory(const Host& host, std::uint64_t zombies) {
+Result<std::uint64_t> kernel_memory(const Host& host, std::uint64_t zombies) {
   constexpr std::uint64_t each = std::uint64_t{12} << 10;
   constexpr std::uint64_t each_cpu = std::uint64_t{2} << 10;
-  return zombies * (each + each_cpu * detail::possible_cpus(host).value_or(1));
+  const auto cpus = detail::possible_cpus(host);
+  if (!cpus) return fail(cpus.error());
+  return zombies * (each + each_cpu * cpus->value_or(1));
 }
 
-std::uint64_t total_memory(const Host& host) {
-  const auto text = fs::read_trusted(fs::join(host.roots().proc, "meminfo"));
-  std::string_view rest = text ? std::string_view(*text) : std::string_view();
+Result<std::uint64_t> total_memory(const Host& host) {
+  const auto text = optional_file(host, "meminfo");
+  if (!text) return fail(text.error());
+  std::string_view rest = *text;
   while (!rest.empty()) {
     std::string_view row = parse::line(rest);
     if (parse::field(row) == "MemTotal:") {
@@ -130,8 +140,11 @@ std::uint64_t total_memory(const Host& host) {
   return 0;
 }
 
-std::optional<std::uint64_t> refaults(const Host& host) {
-  return vmstat(host, {"workingset_refault_file", "workingset_refault"});
+Result<std::optional<std::uint64_t>> refaults(const Host& host) {
+  const auto vmstat = optional_file(host, "vmstat");
+  if (!vmstat) return fail(vmstat.error());
+  const auto of_files = parse::value_of(*vmstat, "workingset_refault_file");
+  return of_files ? of_files : parse::value_of(*vmstat, "workingset_refault");
 }
 
 Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Policy& policy,
@@ -141,9 +154,15 @@ Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Poli
   if (!count) return fail(count.error());
   seen.zombies = *count;
   seen.page_size = host.page_size();
-  seen.page_cache = page_cache(host);
-  seen.kernel_memory = kernel_memory(host, count->low);
-  seen.memory = total_memory(host);
+  const auto cache = page_cache(host);
+  if (!cache) return fail(cache.error());
+  seen.page_cache = *cache;
+  const auto held = kernel_memory(host, count->low);
+  if (!held) return fail(held.error());
+  seen.kernel_memory = *held;
+  const auto memory = total_memory(host);
+  if (!memory) return fail(memory.error());
+  seen.memory = *memory;
   seen.local_time = local_time();
   if (auto status = observe_load(host, seen); !status) return fail(status.error());
   const detail::DiskLoad disks(host);
@@ -153,14 +172,17 @@ Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Poli
     if (!where) return fail(where.error());
     seen.residual = where->residual;
     seen.slab = where->slab;
+    if (where->failure) seen.unread.push_back(std::move(*where->failure));
     seen.ancestors = std::move(where->ancestors);
   }
   if (intent == Intent::act && count->low >= policy.zombies_high) {
     seen.pages_reparented = detail::reparents_pages(host);
   }
   seen.can_reap = ::access(detail::reaper_path(host).c_str(), W_OK) == 0;
-  seen.can_reclaim = can_reclaim(host, seen.ancestors);
-  seen.disk_busy = disks.busiest();
+  seen.can_reclaim = can_reclaim(host, seen);
+  const auto busiest = disks.busiest();
+  if (!busiest) return fail(busiest.error());
+  seen.disk_busy = *busiest;
   return seen;
 }
 

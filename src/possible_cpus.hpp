@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <optional>
 
@@ -13,16 +14,16 @@
 namespace cgctl::detail {
 
 /// Returns how many CPUs the kernel keeps counters for; nothing where it does not tell.
-inline std::optional<std::uint64_t> possible_cpus(const Host& host) {
+inline Result<std::optional<std::uint64_t>> possible_cpus(const Host& host) {
   const auto text = fs::read_trusted(fs::join(host.roots().sys, "devices/system/cpu/possible"));
-  if (!text) return std::nullopt;
+  if (!text && text.error().os_errno == ENOENT) return std::nullopt;
+  if (!text) return fail(text.error());
   std::uint64_t cpus = 0;
   const bool listed = parse::ranges(*text, [&cpus](std::uint64_t first, std::uint64_t last) {
     constexpr std::uint64_t most = 1U << 16U;
     cpus = std::min(most, cpus + std::min(most, last - first) + 1);
   });
-  if (!listed || cpus == 0) return std::nullopt;
-  return cpus;
+  return listed && cpus != 0 ? std::optional(cpus) : std::nullopt;
 }
 
 }  // namespace cgctl::detail

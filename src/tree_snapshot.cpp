@@ -26,7 +26,7 @@ using Sections = std::vector<Section>;
 using Found = std::map<std::string, Sections>;
 
 bool is_gone(const Error& error) {
-  return error.kind == errc::vanished || error.os_errno == ENOENT || error.os_errno == ENODEV;
+  return error.kind == errc::vanished || error.os_errno == ENOENT;
 }
 
 std::string_view controller_of(std::string_view file) { return file.substr(0, file.find('.')); }

@@ -34,20 +34,20 @@ std::chrono::seconds uptime() noexcept;
 
 /// Bytes in the page cache of the whole machine without tmpfs and shared memory, which no drop
 /// frees; 0 where /proc/vmstat does not tell.
-std::uint64_t page_cache(const Host& host);
+[[nodiscard]] Result<std::uint64_t> page_cache(const Host& host);
 
 /// Estimates the kernel memory of `zombies` removed memory cgroups, in bytes: 12 KiB each and 2 KiB
 /// for each possible CPU (measured on Linux 6.18: 12.7 KiB of slab and 4.3 KiB of per-CPU memory
 /// with 2 CPUs). The pages that keep them are not included.
-std::uint64_t kernel_memory(const Host& host, std::uint64_t zombies);
+[[nodiscard]] Result<std::uint64_t> kernel_memory(const Host& host, std::uint64_t zombies);
 
-/// Bytes of memory the machine has (MemTotal of /proc/meminfo); 0 where that cannot be read.
-std::uint64_t total_memory(const Host& host);
+/// Bytes of memory the machine has (MemTotal of /proc/meminfo); 0 without that file.
+[[nodiscard]] Result<std::uint64_t> total_memory(const Host& host);
 
 /// Pages of files that were read again soon after their eviction, since boot: what a mitigation
 /// took away from somebody (/proc/vmstat workingset_refault_file, before Linux 5.9
-/// workingset_refault).
-std::optional<std::uint64_t> refaults(const Host& host);
+/// workingset_refault); nothing where neither is there.
+[[nodiscard]] Result<std::optional<std::uint64_t>> refaults(const Host& host);
 
 /// What a look is for.
 enum class Intent {

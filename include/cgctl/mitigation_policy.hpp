@@ -129,6 +129,8 @@ struct Observation {
   std::uint64_t kernel_memory = 0;  ///< bytes of the zombies' kernel objects, an estimate
   std::uint64_t memory = 0;         ///< bytes of memory the machine has; 0 where not known
   std::uint64_t page_size = 4096;
+  /// Why figures that the kernel has could not be read; they stand here as if it had none.
+  std::vector<Error> unread = {};
 };
 
 /// What is remembered of one rung.

@@ -157,6 +157,7 @@ struct Attribution {
   /// Cgroups not looked at because the time ran out, or whose figures could not be read; with any,
   /// what depends on them is unknown and there is no residual.
   std::uint64_t skipped = 0;
+  std::optional<Error> failure;  ///< why the first file that could not be read could not
 };
 
 /// Limits of an attribution, which reads one or two files of each live cgroup.

@@ -184,6 +184,8 @@ bool close_output();
 /// "cgctl: MESSAGE" on stderr; returns the status the kind of error stands for.
 Exit report(const Error& error);
 void warn(std::string_view message);
+/// Warns of each, of those that say the same once.
+void warn_of(const std::vector<Error>& errors);
 
 /// True when stdout is a terminal and NO_COLOR is not set.
 bool use_color();

@@ -115,11 +115,11 @@ class Worker {
     return std::move(*std::exchange(result_, std::nullopt));
   }
   /// Gives the work up; false when it does not end within the time.
-  [[nodiscard]] bool stop_within(milliseconds patience) {
+  [[nodiscard]] bool stop_within(milliseconds time) {
     stop_.raise();
     if (!busy()) return true;
     pollfd done{done_.descriptor(), POLLIN, 0};
-    return ::poll(&done, 1, static_cast<int>(patience.count())) == 1;
+    return ::poll(&done, 1, static_cast<int>(time.count())) == 1;
   }
 
   /// Only while it is not busy.
@@ -257,6 +257,7 @@ void Daemon::take_result() {
     notify("STATUS=" + report.error().message());
   } else {
     notify(fmt::format("STATUS={}: {}", decision_of(*report), report->plan.reason));
+    warn_of((report->outcome ? report->outcome->after : report->before).unread);
     show_metrics(*report);
     if (!report->outcome) {
       log_change(*report);

@@ -46,11 +46,21 @@ tl::unexpected<std::string> because(const Error& error) {
   return tl::unexpected<std::string>(error.message());
 }
 
+using Unread = std::vector<Error>;
+
+/// Keeps the reason why a figure is missing, unless the kernel has none.
+void note_missing(Unread& unread, const Error& error) {
+  if (error.os_errno != ENOENT && error.kind != errc::unsupported) unread.push_back(error);
+}
+
 /// The ids of a list such as "0-1,3".
-std::vector<std::uint32_t> ids(const std::string& path) {
+std::vector<std::uint32_t> ids(const std::string& path, Unread& unread) {
   std::vector<std::uint32_t> all;
   const auto text = fs::read_trusted(path);
-  if (!text) return all;
+  if (!text) {
+    note_missing(unread, text.error());
+    return all;
+  }
   parse::ranges(*text, [&all](std::uint64_t first, std::uint64_t last) {
     constexpr std::uint64_t most = 1U << 16U;
     for (std::uint64_t id = first; id <= last && all.size() < most; ++id) {
@@ -60,18 +70,21 @@ std::vector<std::uint32_t> ids(const std::string& path) {
   return all;
 }
 
-Machine examine_machine(const Host& host) {
+Machine examine_machine(const Host& host, Unread& unread) {
   Machine machine;
   machine.mode = host.mode();
-  if (const auto version = fs::read_in_root(host.roots().proc, "version")) {
+  const auto version = fs::read_in_root(host.roots().proc, "version");
+  if (version) {
     std::string_view rest = *version;
     parse::field(rest);
     parse::field(rest);
     machine.kernel = parse::field(rest);
+  } else {
+    note_missing(unread, version.error());
   }
-  const auto cpus = ids(fs::join(host.roots().sys, "devices/system/cpu/online"));
+  const auto cpus = ids(fs::join(host.roots().sys, "devices/system/cpu/online"), unread);
   if (!cpus.empty()) machine.cpus = cpus.size();
-  machine.nodes = ids(fs::join(host.roots().sys, "devices/system/node/online"));
+  machine.nodes = ids(fs::join(host.roots().sys, "devices/system/node/online"), unread);
   return machine;
 }
 
@@ -81,13 +94,17 @@ Known<Memory> examine_memory(const Host& host) {
   return Memory{(*memory)->version, (*memory)->mount_point, (*memory)->whole};
 }
 
-Known<Zombies> examine_zombies(const Host& host) {
+Known<Zombies> examine_zombies(const Host& host, Unread& unread) {
   const auto count = zombies::count(host);
   if (!count) return because(count.error());
   Zombies found{*count, std::nullopt, {}};
   if (count->high == 0) return found;
   auto where = zombies::attribute(host);
-  if (!where) return found;
+  if (!where) {
+    note_missing(unread, where.error());
+    return found;
+  }
+  if (where->failure) unread.push_back(*where->failure);
   mitigation::Observation seen;
   seen.zombies = *count;
   seen.residual = where->residual;
@@ -111,7 +128,7 @@ struct Population {
 
 /// Where zombies cannot be counted, v2 still says it for each cgroup; on v1 the machine's number
 /// bounds it from above and the live ones from below.
-Population population(const Host& host, const Known<Zombies>& zombies) {
+Population population(const Host& host, const Known<Zombies>& zombies, Unread& unread) {
   if (zombies) return {zombies->count.kernel, zombies->count.kernel};
   Population found;
   const Hierarchy* const memory = host.find("memory");
@@ -119,7 +136,10 @@ Population population(const Host& host, const Known<Zombies>& zombies) {
   if (memory->version == Version::v2) {
     const auto root = host.open("/");
     const auto stat = root ? root->read("cgroup.stat") : Result<std::string>(fail(root.error()));
-    if (!stat) return found;
+    if (!stat) {
+      note_missing(unread, stat.error());
+      return found;
+    }
     found.at_most = 1 + parse::value_of(*stat, "nr_descendants").value_or(0) +
                     parse::value_of(*stat, "nr_dying_descendants").value_or(0);
     found.at_least = found.at_most;
@@ -127,6 +147,7 @@ Population population(const Host& host, const Known<Zombies>& zombies) {
   }
   const auto live = zombies::count_directories(memory->directory.get(), memory->mount_point);
   if (live) found = {*live, *live};
+  if (!live) unread.push_back(live.error());
   for (const SubsystemRow& row : host.subsystems()) {
     if (row.name == "memory") found.at_most = std::max(found.at_most, row.num_cgroups);
   }
@@ -225,7 +246,9 @@ void examine_read(const Host& host, numa::CostGuard& guard, const Population& me
   }
   const nanoseconds now = Clock::now().time_since_epoch();
   ReadCost cost;
-  if (const auto leaf = numa::calibrate(host, guard, now)) cost.leaf = leaf->wall;
+  const auto leaf = numa::calibrate(host, guard, now);
+  if (leaf) cost.leaf = leaf->wall;
+  if (!leaf) note_missing(found.unread, leaf.error());
   cost.memcgs = memcgs.at_most;
   cost.predicted = guard.predict(memcgs.at_most);
   cost.budget = guard.config().budget;
@@ -417,13 +440,18 @@ Walk compare_root_with_leaf(const Known<ReadCost>& cost, std::uint64_t memcgs) {
 }
 
 void examine_pressure(const Host& host, Diagnosis& found) {
-  if (const auto io = pressure::read(host, pressure::Resource::io)) {
-    found.io_pressure = io->some.avg10;
-  }
-  if (const auto memory = pressure::read(host, pressure::Resource::memory);
-      memory && memory->full) {
-    found.memory_pressure = memory->full->avg10;
-  }
+  const auto io = pressure::read(host, pressure::Resource::io);
+  if (io) found.io_pressure = io->some.avg10;
+  if (!io) note_missing(found.unread, io.error());
+  const auto memory = pressure::read(host, pressure::Resource::memory);
+  if (memory && memory->full) found.memory_pressure = memory->full->avg10;
+  if (!memory) note_missing(found.unread, memory.error());
+}
+
+/// 0 where it cannot be read.
+std::uint64_t bytes_of(const Result<std::uint64_t>& bytes, Unread& unread) {
+  if (!bytes) note_missing(unread, bytes.error());
+  return bytes.value_or(0);
 }
 
 /// What is timed. The probe comes first: what it measures may let the guard admit the root's read.
@@ -440,7 +468,7 @@ void examine_kernel(const Host& host, const Options& options, Diagnosis& found) 
   numa::CostGuard guard(limits);
   Result<Walk> probed = fail(Error{});
   if (options.probe) probed = probe(host, guard, probe_children, found.probe);
-  const Population memcgs = population(host, found.zombies);
+  const Population memcgs = population(host, found.zombies, found.unread);
   examine_read(host, guard, memcgs, options, found);
   const bool unread = found.read_cost && !found.read_cost->measured;
   if (!options.probe) {
@@ -481,14 +509,16 @@ Diagnosis examine(const Host& host, const Options& options, const mitigation::Po
   Diagnosis found;
   found.policy = policy;
   found.commands = commands_of(host.roots(), options.overrides.file);
-  found.machine = examine_machine(host);
+  Unread& unread = found.unread;
+  found.machine = examine_machine(host, unread);
   found.memory = examine_memory(host);
-  found.zombies = examine_zombies(host);
+  found.zombies = examine_zombies(host, unread);
   found.page_size = host.page_size();
-  found.weights.page_cache = mitigation::page_cache(host);
-  found.weights.memory = mitigation::total_memory(host);
+  found.weights.page_cache = bytes_of(mitigation::page_cache(host), unread);
+  found.weights.memory = bytes_of(mitigation::total_memory(host), unread);
   if (found.zombies) {
-    found.weights.kernel_memory = mitigation::kernel_memory(host, found.zombies->count.low);
+    const std::uint64_t zombies = found.zombies->count.low;
+    found.weights.kernel_memory = bytes_of(mitigation::kernel_memory(host, zombies), unread);
   }
   examine_pressure(host, found);
   examine_kernel(host, options, found);
@@ -501,6 +531,7 @@ Exit run_doctor(const Globals& globals, const Options& options) {
   const auto host = globals.host();
   if (!host) return report(host.error());
   const Diagnosis found = examine(*host, options, configuration->policy);
+  warn_of(found.unread);
   if (globals.format == Format::json) {
     print(globals, json_of(found));
   } else {

@@ -118,6 +118,7 @@ struct Diagnosis {
   Weights weights;
   Commands commands;
   mitigation::Policy policy;
+  std::vector<Error> unread;  ///< why figures that the kernel has are missing
 };
 
 enum class Health {

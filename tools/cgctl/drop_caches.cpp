@@ -3,10 +3,11 @@
 #include <fmt/format.h>
 
 #include <memory>
-#include <nlohmann/json.hpp>
+#include <optional>
 
 #include "cgctl/mitigation.hpp"
 #include "command.hpp"
+#include "json.hpp"
 
 namespace cgctl::tool::drop_caches_command {
 namespace {
@@ -20,26 +21,30 @@ struct Dropped {
   unsigned level = 0;
   std::chrono::nanoseconds took{};
   std::uint64_t page_cache_before = 0;
-  std::uint64_t page_cache_after = 0;
+  std::optional<std::uint64_t> page_cache_after;
 };
 
 Result<Dropped> drop(const Host& host, const Options& options) {
   Dropped dropped;
   dropped.level = options.level;
-  dropped.page_cache_before = mitigation::page_cache(host);
+  const auto before = mitigation::page_cache(host);
+  if (!before) return fail(before.error());
+  dropped.page_cache_before = *before;
   const auto took = mitigation::drop_caches(host, rung_of(options.level), options.deadline);
   if (!took) return fail(took.error());
   dropped.took = *took;
-  dropped.page_cache_after = mitigation::page_cache(host);
+  const auto after = mitigation::page_cache(host);
+  if (after) dropped.page_cache_after = *after;
+  if (!after) warn(after.error().message());
   return dropped;
 }
 
 std::string text_of(const Dropped& dropped) {
   const std::uint64_t before = dropped.page_cache_before;
-  const std::uint64_t after = dropped.page_cache_after;
+  const std::uint64_t after = dropped.page_cache_after.value_or(before);
   std::string text =
       fmt::format("drop_caches={} done in {}\n", dropped.level, human_time(dropped.took));
-  if (dropped.level != 2) {
+  if (dropped.level != 2 && dropped.page_cache_after) {
     text += fmt::format(
         "page cache {} -> {}: {} given up, which everybody on this host reads from disk again\n",
         human_bytes(before), human_bytes(after), human_bytes(before > after ? before - after : 0));
@@ -49,11 +54,11 @@ std::string text_of(const Dropped& dropped) {
   return text;
 }
 
-nlohmann::ordered_json json_of(const Dropped& dropped) {
+Json json_of(const Dropped& dropped) {
   return {{"level", dropped.level},
           {"seconds", std::chrono::duration<double>(dropped.took).count()},
           {"page_cache_before_bytes", dropped.page_cache_before},
-          {"page_cache_after_bytes", dropped.page_cache_after}};
+          {"page_cache_after_bytes", or_null(dropped.page_cache_after)}};
 }
 
 Exit run_drop_caches(const Globals& globals, const Options& options) {

@@ -29,6 +29,7 @@ Result<std::string> look(const Host& host, const Configuration& configuration) {
   numa::CostGuard guard;
   const auto seen = mitigation::observe(host, guard, gentle, *history, mitigation::Intent::look);
   if (!seen) return fail(seen.error());
+  warn_of(seen->unread);
   const auto plan = mitigation::decide(*seen, *history, configuration.policy, mitigation::uptime());
   return metrics_text(*seen, plan, *history, configuration, std::chrono::system_clock::now());
 }

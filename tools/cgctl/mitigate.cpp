@@ -59,6 +59,7 @@ Exit run_once(const Globals& globals, const Options& options, const Host& host) 
   const auto report =
       options.dry_run ? rehearse(host, *configuration) : act_once(host, *configuration);
   if (!report) return tool::report(report.error());
+  warn_of((report->outcome ? report->outcome->after : report->before).unread);
   if (globals.format == Format::json) {
     print(globals, json_of(*report));
   } else {

@@ -83,7 +83,7 @@ Result<Report> Mitigator::run(const Policy& policy, Urgency urgency, int stop) {
   if (!outcome) return fail(outcome.error());
   report.outcome = std::move(*outcome);
   report.duration = std::chrono::steady_clock::now() - start;
-  report.refaults_at_end = mitigation::refaults(host_);
+  if (const auto refaults = mitigation::refaults(host_)) report.refaults_at_end = *refaults;
   report.ended = boottime();
   return report;
 }
@@ -103,8 +103,10 @@ Result<Report> rehearse(const Host& host, const Configuration& configuration) {
 
 std::optional<Refaults> refaults_since(const Host& host, const Report& report) {
   const auto now = mitigation::refaults(host);
-  if (!now || !report.refaults_at_end || *now < *report.refaults_at_end) return std::nullopt;
-  return Refaults{(*now - *report.refaults_at_end) * host.page_size(),
+  if (!now) warn(now.error().message());
+  if (!now || !*now || !report.refaults_at_end || **now < *report.refaults_at_end)
+    return std::nullopt;
+  return Refaults{(**now - *report.refaults_at_end) * host.page_size(),
                   std::chrono::round<std::chrono::seconds>(boottime() - report.ended)};
 }
 

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <set>
 
 #include "command.hpp"
 #include "escape.hpp"
@@ -105,6 +106,12 @@ void warn(std::string_view message) {
       line.begin(), line.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
   line = "cgctl: " + escaped(line) + "\n";
   (void)std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+void warn_of(const std::vector<Error>& errors) {
+  std::set<std::string> messages;
+  for (const Error& error : errors) messages.insert(error.message());
+  for (const std::string& message : messages) warn(message);
 }
 
 bool use_color() {

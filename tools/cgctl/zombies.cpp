@@ -56,6 +56,7 @@ Status find_where(const Host& host, const Options& options, Findings& found) {
   auto where = zombies::attribute(host, limits);
   found.spent = Clock::now() - start;
   if (!where) return fail(where.error());
+  if (where->failure) warn(where->failure->message());
   mitigation::Observation seen;
   seen.zombies = found.count;
   seen.residual = where->residual;
@@ -118,7 +119,7 @@ std::string remarks_on(const Findings& found) {
                         slow_read ? "by a slow read" : "after " + human_time(found.spent),
                         where.skipped, slow_read ? "" : "; --time 10s looks longer");
   } else if (where.skipped != 0) {
-    text += fmt::format("{} cgroups could not be read\n", where.skipped);
+    text += fmt::format("{} files could not be read\n", where.skipped);
   } else if (where.ancestors.empty()) {
     text +=
         "no cgroup above them shows memory of theirs (before Linux 5.13, as long as it is "
