@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "cgctl/filesystem.hpp"
@@ -36,10 +38,10 @@ class Reclaimer {
         plain_text_(std::to_string(chunk_)) {}
 
   [[nodiscard]] int run() const noexcept {
-    std::uint64_t dying = count();
+    std::int64_t dying = count();
     unsigned useless = 0;
     const std::string* text = &gentle_text_;
-    for (std::uint64_t asked = 0; dying != 0 && useless < patience && asked < limit_;
+    for (std::uint64_t asked = 0; dying > 0 && useless < patience && asked < limit_;
          asked += chunk_) {
       // EAGAIN: less was reclaimed than asked for, which is as good a step as any.
       ssize_t done = write_chunk(*text);
@@ -50,11 +52,11 @@ class Reclaimer {
       if (done < 0 && done != -EAGAIN) return static_cast<int>(-done);
       constexpr timespec moment{0, 20'000'000};
       ::nanosleep(&moment, nullptr);
-      const std::uint64_t left = count();
+      const std::int64_t left = count();
       useless = left < dying ? 0 : useless + 1;
       dying = left;
     }
-    return 0;
+    return dying < 0 ? static_cast<int>(-dying) : 0;
   }
 
  private:
@@ -65,13 +67,15 @@ class Reclaimer {
     }
   }
 
-  [[nodiscard]] std::uint64_t count() const noexcept {
+  /// Returns a negated errno when the file cannot be read; of a removed cgroup 0.
+  [[nodiscard]] std::int64_t count() const noexcept {
     std::array<char, 2048> text{};
     const ssize_t got = sys::pread(stat_.get(), text.data(), text.size(), 0);
-    if (got <= 0) return 0;
+    if (got < 0) return got == -ENODEV ? 0 : got;
     const std::string_view view(text.data(), static_cast<std::size_t>(got));
-    if (const auto dying = parse::value_of(view, "nr_dying_subsys_memory")) return *dying;
-    return parse::value_of(view, "nr_dying_descendants").value_or(0);
+    auto dying = parse::value_of(view, "nr_dying_subsys_memory");
+    if (!dying) dying = parse::value_of(view, "nr_dying_descendants");
+    return static_cast<std::int64_t>(dying.value_or(0));
   }
 
   UniqueFd control_;
@@ -82,19 +86,33 @@ class Reclaimer {
   std::string plain_text_;
 };
 
-std::vector<Reclaimer> reclaimers(const Host& host, const std::vector<zombies::Ancestor>& ancestors,
-                                  std::uint64_t largest_chunk) {
+/// Those of the first ancestors that can be reclaimed from. Where there is none, the first reason
+/// that is not a removed cgroup or a kernel without the file is the error.
+Result<std::vector<Reclaimer>> reclaimers(const Host& host,
+                                          const std::vector<zombies::Ancestor>& ancestors,
+                                          std::uint64_t largest_chunk) {
   std::vector<Reclaimer> found;
+  std::optional<Error> failure;
+  const auto note = [&failure](const Error& error) {
+    const bool expected = error.kind == errc::vanished || error.kind == errc::unsupported;
+    if (!expected && !failure) failure = error;
+  };
   for (const zombies::Ancestor& ancestor : ancestors) {
     if (found.size() == most_ancestors || ancestor.count.value_or(0) == 0) break;
     const auto group = host.open(ancestor.path);
-    if (!group) continue;
+    if (!group) {
+      note(group.error());
+      continue;
+    }
     auto control = group->open_file("memory.reclaim", O_WRONLY);
     auto stat = group->open_file("cgroup.stat", O_RDONLY);
+    if (!control) note(control.error());
+    if (!stat) note(stat.error());
     if (!control || !stat || sys::file_system(control->get()) != fs::cgroup_v2_magic) continue;
     const std::uint64_t bytes = ancestor.bytes.value_or(*ancestor.count * smallest_chunk);
     found.emplace_back(std::move(*control), std::move(*stat), bytes, largest_chunk);
   }
+  if (found.empty() && failure) return fail(std::move(*failure));
   return found;
 }
 
@@ -103,11 +121,12 @@ std::vector<Reclaimer> reclaimers(const Host& host, const std::vector<zombies::A
 Result<std::chrono::nanoseconds> reclaim(const Host& host,
                                          const std::vector<zombies::Ancestor>& ancestors,
                                          std::uint64_t chunk, Isolation how) {
-  const std::vector<Reclaimer> chosen = reclaimers(host, ancestors, chunk);
+  const auto chosen = reclaimers(host, ancestors, chunk);
+  if (!chosen) return fail(chosen.error());
   const Hierarchy* const memory = host.find("memory");
   how.operation = "reclaim";
   how.path = fs::join(memory == nullptr ? "" : memory->mount_point, "memory.reclaim");
-  if (chosen.empty()) {
+  if (chosen->empty()) {
     return fail(Error::make(errc::unsupported, how.operation, how.path,
                             "no cgroup with zombies below it offers memory.reclaim"));
   }
@@ -115,7 +134,7 @@ Result<std::chrono::nanoseconds> reclaim(const Host& host,
     // One that can be reclaimed from is a rung taken.
     int first_error = 0;
     bool any = false;
-    for (const Reclaimer& reclaimer : chosen) {
+    for (const Reclaimer& reclaimer : *chosen) {
       const int error = reclaimer.run();
       any = any || error == 0;
       if (first_error == 0) first_error = error;

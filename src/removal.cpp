@@ -47,11 +47,13 @@ class Memory {
   /// counters of charges: memory.stat may lag behind by as much as 64 pages a CPU
   /// (memcg_rstat_updated() in mm/memcontrol.c), and says 0 of one dirty page. Kernel memory is
   /// left out where its counter does not lag.
-  [[nodiscard]] std::optional<std::uint64_t> pages() const {
+  [[nodiscard]] Result<std::optional<std::uint64_t>> pages() const {
     const bool v1 = version_ == Version::v1;
     const auto charged = number(v1 ? "memory.usage_in_bytes" : "memory.current");
-    if (!charged || !v1) return charged;
-    return *charged - std::min(*charged, number("memory.kmem.usage_in_bytes").value_or(0));
+    if (!charged || !*charged || !v1) return charged;
+    const auto kernel = number("memory.kmem.usage_in_bytes");
+    if (!kernel) return kernel;
+    return **charged - std::min(**charged, kernel->value_or(0));
   }
 
   /// Asks the kernel to free what it can; false when it has no such means.
@@ -61,7 +63,7 @@ class Memory {
     const bool reclaimed = write("memory.reclaim", std::to_string(bytes));
     if (!reclaimed) detail::drain_page_lists();
     // Only a limit gives back what is charged in advance (drain_all_stock()).
-    const auto before = read("memory.high");
+    const auto before = fs::read_beneath(directory_, "memory.high", shown_);
     const bool limited = before && write("memory.high", "0");
     if (limited) (void)write("memory.high", *before);
     return reclaimed || limited;
@@ -75,15 +77,11 @@ class Memory {
     return fd.has_value();
   }
 
-  [[nodiscard]] std::optional<std::string> read(const char* file) const {
-    auto text = fs::read_beneath(directory_, file, shown_);
-    if (!text) return std::nullopt;
-    return std::move(*text);
-  }
-
-  [[nodiscard]] std::optional<std::uint64_t> number(const char* file) const {
-    const auto text = read(file);
-    return text ? parse::whole_number(*text) : std::nullopt;
+  [[nodiscard]] Result<std::optional<std::uint64_t>> number(const char* file) const {
+    const auto text = fs::read_beneath(directory_, file, fs::join(shown_, file));
+    if (text) return parse::whole_number(*text);
+    const bool absent = text.error().os_errno == ENOENT || text.error().kind == errc::vanished;
+    return absent ? Result<std::optional<std::uint64_t>>(std::nullopt) : fail(text.error());
   }
 
   int directory_;
@@ -152,7 +150,9 @@ class Remover {
   }
 
   Status remove_one(int parent, const std::string& name, int directory, const std::string& shown) {
-    if (how_.pages == Removal::Pages::empty) empty(Memory(directory, version_, shown));
+    if (how_.pages == Removal::Pages::empty) {
+      if (auto status = empty(Memory(directory, version_, shown)); !status) return status;
+    }
     return remove_directory(parent, name, directory, shown);
   }
 
@@ -160,9 +160,11 @@ class Remover {
   /// is not to be removed.
   static Status check_threads(int directory, const std::string& shown) {
     const auto type = fs::read_beneath(directory, "cgroup.type", shown);
+    if (!type && type.error().os_errno != ENOENT) return fail(type.error());
     if (!type || *type != "threaded\n") return {};
     const auto threads = fs::read_beneath(directory, "cgroup.threads", shown);
-    if (!threads || threads->empty()) return {};
+    if (!threads) return fail(threads.error());
+    if (threads->empty()) return {};
     const std::string first = threads->substr(0, threads->find('\n'));
     return fail(busy(shown, "it is threaded, and threads are in it (" + first + ", ...)",
                      "their processes belong to the nearest cgroup above of type 'domain "
@@ -170,25 +172,29 @@ class Remover {
                      "processes"));
   }
 
-  void empty(const Memory& memory) {
-    auto left = memory.pages();
-    if (!left) return;
+  Status empty(const Memory& memory) {
+    const auto charged = memory.pages();
+    if (!charged) return fail(charged.error());
+    if (!*charged) return {};
+    std::uint64_t left = **charged;
     bool written_back = false;
     unsigned useless = 0;
-    while (*left != 0 && useless < most_useless && steady_clock::now() < end_) {
-      if (!memory.reclaim(*left)) break;
+    while (left != 0 && useless < most_useless && steady_clock::now() < end_) {
+      if (!memory.reclaim(left)) break;
       const auto now = memory.pages();
-      if (!now) return;
-      if (*now != 0 && !written_back) {
+      if (!now) return fail(now.error());
+      if (!*now) return {};
+      if (**now != 0 && !written_back) {
         ::sync();
         written_back = true;
-      } else if (*now >= *left) {
+      } else if (**now >= left) {
         ++useless;
         std::this_thread::sleep_for(milliseconds(1));
       }
-      left = now;
+      left = **now;
     }
-    out_.bytes_left += *left;
+    out_.bytes_left += left;
+    return {};
   }
 
   Status remove_directory(int parent, const std::string& name, int directory,

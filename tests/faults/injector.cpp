@@ -2,15 +2,18 @@
 // SPDX-License-Identifier: MIT
 //
 // Stands between the command and the C library: the linker sends each call named in CMakeLists.txt
-// to a __wrap_ function here, which makes the call or fails it. Two variables of the environment
-// direct this:
+// to a __wrap_ function here, which makes the call or fails it. These variables of the environment
+// direct it:
 //   CGCTL_FAULT=STRAND:NUMBER:ERRNO  fails call NUMBER of a strand with ERRNO; without it no call
 //                                    fails and all of them are recorded
 //   CGCTL_FAULT_LOG=DESCRIPTOR       takes a line "STRAND NUMBER CALL WHERE" for the call that
 //                                    failed, or for each recorded one
+//   CGCTL_WALK=NANOSECONDS           a read of memory.numa_stat keeps the CPU so long for each cgroup
+//                                    at and below its own, as Linux before 5.8 does
 // A strand is a process or a thread: 0 is the main one, 1 the first that the command makes.
 #include <dirent.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <glob.h>
 #include <linux/openat2.h>
 #include <poll.h>
@@ -31,6 +34,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdarg>
 #include <cstdint>
 #include <cstdio>
@@ -49,6 +53,7 @@ bool recording = false;
 unsigned struck_strand = 0;
 unsigned struck_number = 0;
 int struck_errno = 0;
+long walk_each = 0;
 
 struct Strand {
   bool known = false;
@@ -67,6 +72,8 @@ void begin() {
   const char* const fault = std::getenv("CGCTL_FAULT");
   recording = fault == nullptr ||
               std::sscanf(fault, "%u:%u:%d", &struck_strand, &struck_number, &struck_errno) != 3;
+  const char* const walk = std::getenv("CGCTL_WALK");
+  if (walk != nullptr) walk_each = std::atol(walk);
   ::unsetenv("CGCTL_FAULT");
   ::unsetenv("CGCTL_FAULT_LOG");
   if (log_descriptor >= 0) ::syscall(SYS_fcntl, log_descriptor.load(), F_SETFD, FD_CLOEXEC);
@@ -110,6 +117,31 @@ bool struck(const char* call, int fd, const char* path = nullptr) {
 }
 
 bool struck(const char* call, const char* path) { return struck(call, -1, path); }
+
+thread_local long cgroups_walked = 0;
+
+int walk_one(const char* /*path*/, const struct stat* /*found*/, int kind, FTW* /*where*/) {
+  if (kind == FTW_D) ++cgroups_walked;
+  return 0;
+}
+
+void walk_if_told(int fd) {
+  if (walk_each == 0) return;
+  const auto start = std::chrono::steady_clock::now();
+  std::array<char, 64> link{};
+  std::array<char, 4096> path{};
+  std::snprintf(link.data(), link.size(), "/proc/self/fd/%d", fd);
+  if (::syscall(SYS_readlinkat, AT_FDCWD, link.data(), path.data(), path.size() - 1) < 0) return;
+  char* const slash = std::strrchr(path.data(), '/');
+  if (slash == nullptr || std::strcmp(slash, "/memory.numa_stat") != 0) return;
+  *slash = '\0';
+  cgroups_walked = 0;
+  constexpr int descriptors = 16;
+  ::nftw(path.data(), walk_one, descriptors, FTW_PHYS);
+  const auto end = start + std::chrono::nanoseconds(walk_each * cgroups_walked);
+  while (std::chrono::steady_clock::now() < end) {
+  }
+}
 
 /// Called where a process may be about to be doubled; the result is the strand of the new one.
 unsigned next_strand() { return strands == nullptr ? 0 : ++*strands; }
@@ -237,6 +269,14 @@ pid_t __wrap_waitpid(pid_t process, int* status, int how) {
   return __real_waitpid(process, status, how);
 }
 
+ssize_t __real_pread(int, void*, size_t, off_t);
+ssize_t __wrap_pread(int fd, void* out, size_t size, off_t offset);
+ssize_t __wrap_pread(int fd, void* out, size_t size, off_t offset) {
+  if (struck("pread", fd, nullptr)) return -1;
+  walk_if_told(fd);
+  return __real_pread(fd, out, size, offset);
+}
+
 // glob() tells its failures by numbers of its own.
 int __real_glob(const char*, int, int (*)(const char*, int), glob_t*);
 int __wrap_glob(const char* pattern, int flags, int (*on_error)(const char*, int), glob_t* out);
@@ -279,8 +319,6 @@ WRAP(int, mkdirat, fd, path, (int fd, const char* path, mode_t mode), (fd, path,
 WRAP(int, pipe2, -1, nullptr, (int* ends, int flags), (ends, flags))
 WRAP(int, poll, -1, nullptr, (pollfd * watched, nfds_t count, int timeout),
      (watched, count, timeout))
-WRAP(ssize_t, pread, fd, nullptr, (int fd, void* out, size_t size, off_t offset),
-     (fd, out, size, offset))
 WRAP(ssize_t, read, fd, nullptr, (int fd, void* out, size_t size), (fd, out, size))
 WRAP(ssize_t, readlink, -1, path, (const char* path, char* out, size_t size), (path, out, size))
 WRAP(ssize_t, recv, fd, nullptr, (int fd, void* out, size_t size, int flags),

@@ -432,7 +432,8 @@ Walk compare_root_with_leaf(const Known<ReadCost>& cost, std::uint64_t memcgs) {
         "the root is the only memory cgroup; cgctl doctor --probe creates 256 briefly and measures";
   } else if (!cost->measured) {
     walk.reason =
-        "the root was not read, which may be slow; cgctl doctor as root proves it without";
+        "the root was not read, which may be slow; cgctl doctor as root proves it without a slow "
+        "read, in about 0.2 s";
   } else {
     return judge(*cost->leaf, cost->measured->min, memcgs, Walk::Basis::root_and_leaf);
   }

@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: MIT
 #include "dropin.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -122,10 +124,22 @@ Status attach(const std::vector<Group>& groups, pid_t process) {
   return {};
 }
 
+namespace {
+
+/// Whether the file can be read by nobody: EACCES then says nothing about the caller.
+bool is_write_only(const Group& group, std::string_view file) {
+  const auto fd = group.open_file(file, O_PATH);
+  struct ::stat found {};
+  constexpr mode_t readable = S_IRUSR | S_IRGRP | S_IROTH;
+  return fd && ::fstat(fd->get(), &found) == 0 && (found.st_mode & readable) == 0;
+}
+
+}  // namespace
+
 Result<std::string> value_of(const Group& group, std::string_view file) {
   auto text = group.read(file);
-  // Write-only, or no read method for anyone.
-  if (!text && (text.error().os_errno == EINVAL || text.error().os_errno == EACCES)) {
+  if (!text && text.error().os_errno == EINVAL) return std::string();  // no read method
+  if (!text && text.error().os_errno == EACCES && is_write_only(group, file)) {
     return std::string();
   }
   if (!text) return text;
