@@ -76,7 +76,8 @@ clean_up() {
 }
 
 # prepare_zombies COUNT DIRECTORY: cgroups that become zombies when remove_cgroups removes them, each
-# pinned by one page of a file in a new directory below DIRECTORY.
+# pinned by the 16 pages of a file in a new directory below DIRECTORY: with less, what the kernel's
+# counters drift by would hide them.
 prepare_zombies() {
   local i directory
   directory=$(mktemp -d -p "$2" cgctl-cli-XXXXXX)
@@ -85,7 +86,7 @@ prepare_zombies() {
   seq -f "$lab/%.0f" "$1" | xargs mkdir
   for ((i = 1; i <= $1; i++)); do
     echo $$ >"$lab/$i/cgroup.procs"
-    echo "page $i" >"$directory/$i"
+    printf '%65536d' "$i" >"$directory/$i"
   done
   echo $$ >"$own/cgroup.procs"
 }
