@@ -120,9 +120,23 @@ TEST_F(AttributionFaults, ACgroupThatVanishesBeforeItIsReadIsNeitherUnknownNorAn
     Faults faults;
     faults.on(reason == ENOENT ? Call::open_beneath : Call::pread, "pod-a/memory.stat")
         .fails(reason);
+    if (reason == ENODEV) faults.on(Call::stat_at, "pod-a/memory.stat").fails(ENOENT);
     const auto out = attribute();
     expect_bytes(out, parent, of_zombies + of_pod_a);
     EXPECT_EQ(out.skipped, 0);
+    EXPECT_FALSE(out.failure);
+  }
+}
+
+TEST_F(AttributionFaults, AFileThatCannotBeReadInACgroupThatIsThereIsUnknownAndSaysWhy) {
+  for (const int reason : {ENODEV, EIO}) {
+    Faults faults;
+    faults.on(Call::pread, "pod-a/memory.stat").fails(reason);
+    const auto out = attribute();
+    EXPECT_EQ(out.skipped, 1);
+    ASSERT_TRUE(out.failure);
+    EXPECT_EQ(out.failure->os_errno, reason);
+    EXPECT_FALSE(out.residual);
   }
 }
 
