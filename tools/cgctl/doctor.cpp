@@ -511,6 +511,7 @@ Diagnosis examine(const Host& host, const Options& options, const mitigation::Po
   found.policy = policy;
   found.commands = commands_of(host.roots(), options.overrides.file);
   Unread& unread = found.unread;
+  for (const Unreachable& one : host.unreachable()) unread.push_back(one.error);
   found.machine = examine_machine(host, unread);
   found.memory = examine_memory(host);
   found.zombies = examine_zombies(host, unread);
