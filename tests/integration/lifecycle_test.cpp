@@ -307,7 +307,7 @@ TEST_F(RealLifecycle, RemovedEmptyAGroupLeavesNoZombie) {
   EXPECT_GE(settled(), before + rounds / 2) << "as it is, this leaves zombies";
 }
 
-/// README.md cites the figures.
+/// docs/tour.md cites the figures.
 TEST_F(RealLifecycle, OfThreeHundredRoundsAtMostTwoInAHundredLeaveAZombieWhenEmptiedFirst) {
   if (!has_memory()) return test::skip("no memory controller");
   const auto files = folder(lab::Pin::page_cache);
