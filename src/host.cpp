@@ -236,7 +236,7 @@ std::optional<std::uint64_t> kibibytes(std::string_view meminfo, std::string_vie
 /// The text of a file below a root directory; empty where there is none.
 Result<std::string> read_if_there(const std::string& root, std::string_view path) {
   auto text = fs::read_in_root(root, path);
-  if (!text && is_absent(text.error())) return std::string();
+  if (!text && text.error().os_errno == ENOENT) return std::string();
   return text;
 }
 
