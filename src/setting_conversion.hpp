@@ -8,7 +8,6 @@
 #include "cgctl/cpu.hpp"
 #include "cgctl/memory.hpp"
 #include "cgctl/settings.hpp"
-#include "cgctl/tree.hpp"
 
 /// Settings in the words of either version, for a host that has one of them.
 namespace cgctl::detail {

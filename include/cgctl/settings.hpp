@@ -40,7 +40,9 @@ bool can_be_restored(const Group& group, const Setting& setting);
 
 /// Writes the settings in their order and reads each back: all or none. When one fails, those
 /// before it get their old values back, in the reverse order, and the error names the setting, the
-/// kernel's reason and, if a value could not be brought back, which one is left how.
+/// kernel's reason, the rule of the cpu or memory controller behind it where one is known (the
+/// range, the limit of a cgroup above or below, what is in use) and, if a value could not be
+/// brought back, which one is left how.
 ///
 /// Of a file that has a line for each device or resource (io.max, blkio.throttle.*) the line with
 /// the same key is brought back; a value of several lines is written line by line, each a Written
@@ -67,9 +69,5 @@ bool can_be_restored(const Group& group, const Setting& setting);
 [[nodiscard]] Result<std::vector<Written>> apply(const Group& group,
                                                  const std::vector<Setting>& settings,
                                                  const std::function<Status()>& then);
-
-/// The rule of the cpu or memory controller behind an error of apply() for these settings, where
-/// one is known: the range, the limit of a cgroup above or below, what is in use.
-Error explain(const Group& group, Error error, const std::vector<Setting>& settings);
 
 }  // namespace cgctl::settings

@@ -493,7 +493,7 @@ TEST_F(RealSettings, TheRuleBehindARefusedFileIsSaid) {
   const Group group = made("a");
   const auto refusal = [&](const std::vector<settings::Setting>& settings) {
     const auto written = settings::apply(group, settings);
-    return written ? "taken" : settings::explain(group, written.error(), settings).message();
+    return written ? "taken" : written.error().message();
   };
   EXPECT_THAT(refusal({{"cpu.cfs_quota_us", "500"}}), HasSubstr("a quota of 500 us is too small"));
   EXPECT_THAT(refusal({{"cpu.cfs_quota_us", "5000"}, {"cpu.cfs_period_us", "999"}}),

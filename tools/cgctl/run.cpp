@@ -92,9 +92,7 @@ Status with_limits(const Group& group, const Options& options,
     if (!note.empty()) warn(note);
     return {};
   }
-  if (std::string_view(written.error().operation) != "set") return fail(written.error());
-  Error error = cpu::Controller{group}.explain(std::move(written.error()), options.cpu);
-  return fail(memory::Controller{group}.explain(std::move(error)));
+  return fail(std::move(written.error()));
 }
 
 /// What a group has used; absent where it does not tell.

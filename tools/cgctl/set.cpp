@@ -40,7 +40,7 @@ Exit run_set(const Globals& globals, const std::string& path,
   const auto group = host->open(path);
   if (!group) return report(group.error());
   const auto written = write_whole([&] { return settings::apply(*group, wanted); });
-  if (!written) return report(settings::explain(*group, written.error(), wanted));
+  if (!written) return report(written.error());
   print_written(globals, group->path(), *written);
   return Exit::done;
 }
