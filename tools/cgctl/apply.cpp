@@ -15,6 +15,7 @@
 #include "cgctl/tree.hpp"
 #include "cgctl/unique_fd.hpp"
 #include "command.hpp"
+#include "globals.hpp"
 #include "input.hpp"
 #include "json.hpp"
 #include "setting_options.hpp"
@@ -136,7 +137,7 @@ Exit status_of_signal(int signals) {
 }
 
 Exit run_apply(const Globals& globals, const Options& options) {
-  const auto host = globals.host();
+  const auto host = options.plan_only ? globals.host() : host_to_change(globals);
   if (!host) return report(host.error());
   const auto input = read_tree(options.file);
   if (!input) return report_input(input.error());

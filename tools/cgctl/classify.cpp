@@ -12,6 +12,7 @@
 #include "cgctl/libcgroup.hpp"
 #include "cgctl/parse.hpp"
 #include "command.hpp"
+#include "globals.hpp"
 #include "json.hpp"
 
 namespace cgctl::tool::classify_command {
@@ -61,7 +62,7 @@ void show(const Globals& globals, const Options& options, pid_t process,
 }
 
 Exit run_classify(const Globals& globals, const Options& options) {
-  const auto host = globals.host();
+  const auto host = options.dry_run ? globals.host() : host_to_change(globals);
   if (!host) return report(host.error());
   const auto processes = options.all ? all_processes(globals) : options.processes;
   const auto purpose = options.dry_run ? libcgroup::Purpose::ask : libcgroup::Purpose::move;

@@ -9,6 +9,7 @@
 #include "cgctl/group.hpp"
 #include "command.hpp"
 #include "figures.hpp"
+#include "globals.hpp"
 #include "json.hpp"
 #include "limits.hpp"
 
@@ -163,7 +164,7 @@ Result<Report> examine(const Group& group) {
 }
 
 Exit run_cpu(const Globals& globals, const Options& options) {
-  const auto host = globals.host();
+  const auto host = options.wanted.empty() ? globals.host() : host_to_change(globals);
   if (!host) return report(host.error());
   const auto group = host->open(options.path);
   if (!group) return report(group.error());

@@ -7,6 +7,7 @@
 #include "cgctl/group.hpp"
 #include "cgctl/permissions.hpp"
 #include "command.hpp"
+#include "globals.hpp"
 #include "json.hpp"
 #include "label.hpp"
 
@@ -33,7 +34,7 @@ Owner owner_of(const std::string& text) {
 }
 
 Exit run_create(const Globals& globals, const Options& options) {
-  const auto host = globals.host();
+  const auto host = host_to_change(globals);
   if (!host) return report(host.error());
   for (const std::string& path : options.paths) {
     const auto group = Group::create(*host, path, options.how);

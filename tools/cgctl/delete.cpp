@@ -6,6 +6,7 @@
 
 #include "cgctl/group.hpp"
 #include "command.hpp"
+#include "globals.hpp"
 #include "json.hpp"
 
 namespace cgctl::tool::delete_command {
@@ -18,7 +19,7 @@ struct Options {
 };
 
 Exit run_delete(const Globals& globals, const Options& options) {
-  const auto host = globals.host();
+  const auto host = host_to_change(globals);
   if (!host) return report(host.error());
   Removal how = options.how;
   how.deadline = std::chrono::ceil<std::chrono::milliseconds>(options.deadline);

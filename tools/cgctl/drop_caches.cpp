@@ -7,6 +7,7 @@
 
 #include "cgctl/mitigation.hpp"
 #include "command.hpp"
+#include "globals.hpp"
 #include "json.hpp"
 
 namespace cgctl::tool::drop_caches_command {
@@ -62,7 +63,7 @@ Json json_of(const Dropped& dropped) {
 }
 
 Exit run_drop_caches(const Globals& globals, const Options& options) {
-  const auto host = globals.host();
+  const auto host = host_to_change(globals);
   if (!host) return report(host.error());
   const auto dropped = drop(*host, options);
   if (!dropped) return report(dropped.error());

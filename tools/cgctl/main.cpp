@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdio>
 #include <exception>
+#include <new>
 #include <string_view>
 #include <vector>
 
@@ -142,6 +143,10 @@ int main(int argc, char** argv) try {
     return finish(Exit::usage);
   }
   return finish(run());
+} catch (const std::bad_alloc&) {
+  // A message that is put together takes memory.
+  std::fputs("cgctl: out of memory (raise the limit: ulimit -v, memory.max)\n", stderr);
+  return static_cast<int>(Exit::failed);
 } catch (const std::exception& error) {
   cgctl::tool::warn(fmt::format("internal error: {}", error.what()));
   return static_cast<int>(Exit::failed);

@@ -12,6 +12,7 @@
 #include "cgctl/pressure.hpp"
 #include "command.hpp"
 #include "figures.hpp"
+#include "globals.hpp"
 #include "json.hpp"
 #include "limits.hpp"
 #include "setting_options.hpp"
@@ -236,7 +237,7 @@ Status check_actions(const memory::Controller& controller, const Options& option
 }
 
 Exit run_memory(const Globals& globals, const Options& options) {
-  const auto host = globals.host();
+  const auto host = options.only_show() ? globals.host() : host_to_change(globals);
   if (!host) return report(host.error());
   const auto group = host->open(options.path);
   if (!group) return report(group.error());

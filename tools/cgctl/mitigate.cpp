@@ -12,6 +12,7 @@
 #include "command.hpp"
 #include "config.hpp"
 #include "daemon.hpp"
+#include "globals.hpp"
 #include "json.hpp"
 #include "mitigation_run.hpp"
 
@@ -87,7 +88,7 @@ Exit run_mitigate(const Globals& globals, const Options& options) {
     if (options.check_config) warn_of_blind_guards(globals);
     return Exit::done;
   }
-  const auto host = globals.host();
+  const auto host = options.dry_run ? globals.host() : host_to_change(globals);
   if (!host) return tool::report(host.error());
   if (!options.dry_run && !host->live()) {
     return tool::report(Error::make(errc::unsupported, "mitigate", globals.roots.proc,

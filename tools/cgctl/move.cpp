@@ -8,6 +8,7 @@
 #include "cgctl/group.hpp"
 #include "cgctl/parse.hpp"
 #include "command.hpp"
+#include "globals.hpp"
 
 namespace cgctl::tool::move_command {
 namespace {
@@ -35,7 +36,7 @@ void take_tasks(Options& options) {
 }
 
 Exit run_move(const Globals& globals, const Options& options) {
-  const auto host = globals.host();
+  const auto host = host_to_change(globals);
   if (!host) return report(host.error());
   const auto group = host->open(options.path);
   if (!group) return report(group.error());

@@ -17,6 +17,7 @@
 #include "cgctl/process.hpp"
 #include "command.hpp"
 #include "figures.hpp"
+#include "globals.hpp"
 #include "json.hpp"
 #include "limits.hpp"
 #include "supervisor.hpp"
@@ -319,7 +320,7 @@ Result<Ended> run_in(const Place& place, const Options& options, Supervisor& sup
 Exit run_run(const Globals& globals, const Options& options) {
   auto supervisor = Supervisor::make(options.grace);
   if (!supervisor) return report(supervisor.error());
-  const auto host = globals.host();
+  const auto host = host_to_change(globals);
   if (!host) return report(host.error());
   const auto place = find_place(*host, options);
   if (!place) return report(place.error());

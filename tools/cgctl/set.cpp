@@ -5,6 +5,7 @@
 #include "cgctl/group.hpp"
 #include "cgctl/settings.hpp"
 #include "command.hpp"
+#include "globals.hpp"
 #include "limits.hpp"
 
 namespace cgctl::tool::set_command {
@@ -35,7 +36,7 @@ settings::Setting setting_of(const std::string& assignment) {
 
 Exit run_set(const Globals& globals, const std::string& path,
              const std::vector<settings::Setting>& wanted) {
-  const auto host = globals.host();
+  const auto host = host_to_change(globals);
   if (!host) return report(host.error());
   const auto group = host->open(path);
   if (!group) return report(group.error());
