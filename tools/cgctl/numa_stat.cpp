@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
-#include "cgctl/numa_stat.hpp"
+#include "cgctl/numa_guarded.hpp"
 
 #include <fmt/format.h>
 
@@ -10,10 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
-#include "cgctl/parse.hpp"
-#include "cgctl/zombies.hpp"
 #include "command.hpp"
 
 namespace cgctl::tool::numa_stat_command {
@@ -77,82 +74,25 @@ Result<Reading> from_nodes(const Target& target) {
   return reading;
 }
 
-/// v1: what the kernel holds on the whole machine, which is more than below any one cgroup. No
-/// walk.
-std::uint64_t memcgs_of_machine(const Host& host) {
-  std::uint64_t most = 1;
-  for (const SubsystemRow& row : host.subsystems()) {
-    if (row.name == "memory") most = std::max(most, row.num_cgroups);
-  }
-  return most;
-}
-
-/// An upper bound of the memory cgroups at and below one, removed ones included. v2 says it for
-/// each cgroup; on v1 nothing says below which cgroup the removed ones hang, so that all of them
-/// may.
-Result<std::uint64_t> memcgs_below(const Target& target) {
-  const Host& host = target.group.host();
-  if (target.memory->version == Version::v2) {
-    const auto text = target.group.read("cgroup.stat");
-    if (!text) return fail(text.error());
-    return 1 + parse::value_of(*text, "nr_descendants").value_or(0) +
-           parse::value_of(*text, "nr_dying_descendants").value_or(0);
-  }
-  const std::uint64_t machine = memcgs_of_machine(host);
-  if (target.is_root()) return machine;
-  const auto place = target.group.place("memory");
-  if (!place) return fail(place.error());
-  const auto live = zombies::count_directories((*place)->directory.get(), target.group.path());
-  if (!live) return fail(live.error());
-  const auto zombies = zombies::count(host);
-  if (!zombies) return std::max(machine, *live);
-  return *live + zombies->high;
-}
-
-/// Nothing when a read of the file may be afforded.
-Result<std::optional<numa::OverBudget>> refusal(const Target& target,
-                                                std::chrono::nanoseconds budget) {
-  numa::CostGuard::Config config;
-  config.budget = budget;
-  numa::CostGuard guard(config);
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  // Without another cgroup to measure the guard's prior counts.
-  (void)numa::calibrate(target.group.host(), guard, now);
-  const bool v1 = target.memory->version == Version::v1;
-  if (v1 && guard.admit(memcgs_of_machine(target.group.host()), now)) return std::nullopt;
-  const auto memcgs = memcgs_below(target);
-  if (!memcgs) return fail(memcgs.error());
-  const auto admitted = guard.admit(*memcgs, now);
-  if (admitted) return std::nullopt;
-  return admitted.error();
-}
-
-Error too_dear(const numa::OverBudget& refused, const std::string& path) {
-  Error error = refused.error(path);
-  const auto enough = std::chrono::ceil<std::chrono::milliseconds>(refused.predicted).count();
-  error.hint = fmt::format("--budget {}ms allows it, --source file reads without asking", enough);
-  return error;
-}
-
 /// The file where it can be afforded, else for the root the nodes.
 Result<Reading> from_the_cheaper(const Target& target, std::chrono::nanoseconds budget) {
-  const auto refused = refusal(target, budget);
-  if (!refused) return fail(refused.error());
-  if (*refused && !target.is_root()) {
-    return fail(too_dear(**refused, target.group.shown("memory.numa_stat")));
-  }
-  if (*refused) {
-    auto reading = from_nodes(target);
-    if (reading) reading->refused = *refused;
+  numa::CostGuard::Config config;
+  config.budget = budget;
+  auto reader = numa::GuardedReader::open(target.group.host(), target.group.path(), config);
+  if (!reader) return fail(reader.error());
+  Reading reading{target.group.path(), target.memory->version, {}, std::nullopt, false};
+  const auto status = reader->read(reading.stat);
+  if (status) {
+    reading.refused = reader->refused();
+    reading.lacking = reading.stat.source() == numa::Source::nodes && !reading.refused;
     return reading;
   }
-  auto reading = from_file(target);
-  const bool lacking = !reading && reading.error().kind == errc::unsupported;
-  if (!lacking || !target.is_root()) return reading;
-  auto instead = from_nodes(target);
-  if (!instead) return reading;
-  instead->lacking = true;
-  return instead;
+  Error error = status.error();
+  if (const auto& refused = reader->refused(); refused && error.kind == errc::over_budget) {
+    const auto enough = std::chrono::ceil<std::chrono::milliseconds>(refused->predicted).count();
+    error.hint = fmt::format("--budget {}ms allows it, --source file reads without asking", enough);
+  }
+  return fail(std::move(error));
 }
 
 Result<Reading> read(const Host& host, const Options& options) {
