@@ -101,7 +101,7 @@ int run(const Options& options) {
   need(maker.make(options.count));
   (void)settled(host);
 
-  const auto before = need(mitigation::observe(host, guard, policy));
+  const auto before = need(mitigation::observe(host, guard, policy, {}, mitigation::Intent::act));
   const std::uint64_t made = before.zombies.low - std::min(others, before.zombies.low);
   std::printf("%-22s %10llu zombies held by %s\n", "made", static_cast<unsigned long long>(made),
               std::string(lab::to_string(options.pin)).c_str());

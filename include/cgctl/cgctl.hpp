@@ -17,6 +17,7 @@
 #include "cgctl/memory_stat.hpp"        // IWYU pragma: export
 #include "cgctl/mitigation.hpp"         // IWYU pragma: export
 #include "cgctl/mitigation_policy.hpp"  // IWYU pragma: export
+#include "cgctl/mitigator.hpp"          // IWYU pragma: export
 #include "cgctl/numa_guarded.hpp"       // IWYU pragma: export
 #include "cgctl/numa_stat.hpp"          // IWYU pragma: export
 #include "cgctl/parse.hpp"              // IWYU pragma: export

@@ -62,7 +62,7 @@ enum class Intent {
 /// probe younger than probe_interval, the cost is predicted from that without a read.
 [[nodiscard]] Result<Observation> observe(const Host& host, numa::CostGuard& guard,
                                           const Policy& policy, const History& history = {},
-                                          Intent intent = Intent::act);
+                                          Intent intent = Intent::look);
 
 struct Outcome {
   std::vector<Action> actions;

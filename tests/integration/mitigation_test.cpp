@@ -40,7 +40,7 @@ class RealMitigation : public test::RealCgroups {
     return policy;
   }
   [[nodiscard]] Result<Observation> look(const Policy& policy) {
-    return observe(host(), guard_, policy);
+    return observe(host(), guard_, policy, {}, Intent::act);
   }
   [[nodiscard]] Result<Outcome> act(const Observation& before, const Policy& policy) {
     const Plan plan = decide(before, {}, policy, 0s);

@@ -257,7 +257,7 @@ void Daemon::take_result() {
     notify("STATUS=" + report.error().message());
   } else {
     notify(fmt::format("STATUS={}: {}", decision_of(*report), report->plan.reason));
-    warn_of((report->outcome ? report->outcome->after : report->before).unread);
+    warn_of(*report);
     show_metrics(*report);
     if (!report->outcome) {
       log_change(*report);
@@ -283,7 +283,7 @@ void Daemon::verify() {
   if (!to_verify_) return;
   const auto report = std::exchange(to_verify_, std::nullopt);
   Report whole = *report;
-  whole.refaults = refaults_since(worker_.mitigator().host(), whole);
+  add_refaults(worker_.mitigator().host(), whole);
   log(whole);
 }
 

@@ -49,7 +49,7 @@ Result<Report> act_once(const Host& host, const Configuration& configuration) {
   const auto wait = configuration.refaults_after;
   if (report && report->outcome && wait.count() != 0) {
     std::this_thread::sleep_for(wait);
-    report->refaults = refaults_since(host, *report);
+    add_refaults(host, *report);
   }
   return report;
 }
@@ -58,9 +58,10 @@ Exit run_once(const Globals& globals, const Options& options, const Host& host) 
   const auto configuration = configure(options.overrides, Use::once);
   if (!configuration) return tool::report(configuration.error());
   const auto report =
-      options.dry_run ? rehearse(host, *configuration) : act_once(host, *configuration);
+      options.dry_run ? mitigation::rehearse(host, configuration->state_dir, configuration->policy)
+                      : act_once(host, *configuration);
   if (!report) return tool::report(report.error());
-  warn_of((report->outcome ? report->outcome->after : report->before).unread);
+  warn_of(*report);
   if (globals.format == Format::json) {
     print(globals, json_of(*report));
   } else {

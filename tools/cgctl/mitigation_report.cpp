@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "command.hpp"
 #include "json.hpp"
@@ -155,6 +156,17 @@ void add_outcome(Json& one, const Report& report) {
 
 }  // namespace
 
+void warn_of(const Report& report) {
+  for (const std::string& warning : report.warnings) warn(warning);
+  warn_of((report.outcome ? report.outcome->after : report.before).unread);
+}
+
+void add_refaults(const Host& host, Report& report) {
+  const auto refaults = mitigation::refaults_since(host, report);
+  if (!refaults) return warn(refaults.error().message());
+  report.refaults = *refaults;
+}
+
 std::string_view decision_of(const Report& report) {
   const bool rehearsed = report.plan.decision == Decision::act && !report.outcome;
   return rehearsed ? "dry-run" : mitigation::to_string(report.plan.decision);
@@ -182,7 +194,8 @@ std::string text_of(const Report& report) {
 
 nlohmann::ordered_json json_of(const Report& report) {
   Json one{{"schema", 1},
-           {"time", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(report.looked))},
+           {"time", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
+                                fmt::gmtime(std::chrono::system_clock::to_time_t(report.looked)))},
            {"decision", decision_of(report)},
            {"reason", report.plan.reason},
            {"before", json_of(report.before)},
