@@ -294,7 +294,7 @@ Result<Residual> residual(const Host& host, const Stat& own) {
   left.file = less(bytes("nr_inactive_file") + bytes("nr_active_file"),
                    own[inactive_file] + own[active_file]);
   left.anon = above(*noise, less(bytes("nr_inactive_anon") + bytes("nr_active_anon"),
-                                own[inactive_anon] + own[active_anon]));
+                                 own[inactive_anon] + own[active_anon]));
   left.unevictable = less(bytes("nr_unevictable"), own[unevictable]);
   left.mapped = less(bytes("nr_mapped"), own[mapped_file]);
   left.shmem = less(bytes("nr_shmem"), own[shmem]);

@@ -25,7 +25,7 @@ Error mkdir_error(std::string shown, int os_errno) {
     error.hint = "raise it, or remove cgroups that are no longer needed";
   } else if (os_errno == ENOSPC) {
     error.reason = "the kernel has no room for another cgroup of this hierarchy";
-    error.hint = "removed memory cgroups count until they are freed: see `cgctl zombies`";
+    error.hint = "removed memory cgroups count until they are freed: see zombies::count()";
   } else if (os_errno == EINVAL) {
     error.reason = "the kernel does not take this name";
   }
@@ -223,7 +223,7 @@ Result<std::vector<Maker>> makers(const Host& host, const std::vector<std::strin
   if (chosen.empty()) {
     return fail(Error::make(errc::unsupported, operation, {},
                             "this host has none of cpu, cpuacct and memory",
-                            "name controllers it has, see `cgctl info`"));
+                            "name controllers it has, see Host::hierarchies()"));
   }
   std::vector<Maker> found;
   found.reserve(chosen.size());

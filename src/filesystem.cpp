@@ -109,8 +109,8 @@ Error as_device_error(Error error) {
 /// ENODEV from a cgroup that is there after all.
 Error unless_there(Error error, int directory, std::string_view path) {
   struct ::stat found {};
-  const bool gone = error.kind == errc::vanished &&
-                    sys::stat_at(directory, std::string(path).c_str(), found) < 0;
+  const bool gone =
+      error.kind == errc::vanished && sys::stat_at(directory, std::string(path).c_str(), found) < 0;
   return gone ? error : as_device_error(std::move(error));
 }
 

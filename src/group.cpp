@@ -53,7 +53,7 @@ Error detail::gone(const char* operation, std::string shown) {
           operation,
           std::move(shown),
           "the cgroup does not exist",
-          "list what exists with `cgctl ls`"};
+          "list what exists with Group::children()"};
 }
 
 Status detail::require_cgroupfs(int directory, const char* operation, std::string_view shown) {
@@ -145,7 +145,7 @@ Result<const Group::Place*> Group::place(std::string_view controller) const {
   if (!hierarchy) return fail(hierarchy.error());
   Error error = detail::gone("open", fs::join((*hierarchy)->mount_point, path_));
   error.reason = "the cgroup is not in the hierarchy of " + std::string(controller);
-  error.hint = "make it there with `cgctl create -c " + std::string(controller) + " " + path_ + "`";
+  error.hint = "make it there as well";
   return fail(std::move(error));
 }
 

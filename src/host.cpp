@@ -279,11 +279,10 @@ Error nothing_mounted(const std::string& mountinfo, bool any_absent, bool lxcfs,
   if (any_absent) reason = "the cgroup mounts it names are not reachable from here";
   const char* const hint =
       lxcfs && !any_absent
-          ? "run on the host, or mount its /sys/fs/cgroup and /proc here and name them with "
-            "--cgroup-root and --proc-root"
-          : "mount one (mount -t cgroup2 none /sys/fs/cgroup), or name the roots with "
-            "--cgroup-root "
-            "and --proc-root";
+          ? "run on the host, or mount its /sys/fs/cgroup and /proc here and name them: "
+            "Roots::cgroup and Roots::proc"
+          : "mount one (mount -t cgroup2 none /sys/fs/cgroup), or name the roots: "
+            "Roots::cgroup and Roots::proc";
   return Error::make(errc::unsupported, "detect", mountinfo, std::move(reason), hint);
 }
 
@@ -507,7 +506,7 @@ Result<Host> Host::detect(Roots roots) {
     Error error = mountinfo.error();
     error.path = mountinfo_path;
     if (error.os_errno == ENOENT)
-      error.hint = "no procfs is mounted there; --proc-root names where it is";
+      error.hint = "no procfs is mounted there; Roots::proc names where it is";
     return fail(std::move(error));
   }
   const auto cgroups = read_if_there(roots.proc, "cgroups");
@@ -616,7 +615,7 @@ Result<const Hierarchy*> Host::require(std::string_view controller) const {
     }
     return fail(Error::make(errc::unsupported, "find controller", std::string(controller),
                             "no mounted hierarchy has it",
-                            "mount it, or look below another --cgroup-root"));
+                            "mount it, or look below another Roots::cgroup"));
   }
   if (disabled_at_boot(roots(), controller)) {
     return fail(switched_off(roots(), std::string(controller)));

@@ -66,7 +66,7 @@ Result<std::optional<History>> read_history(const std::string& directory,
 
 Error directory_error(const char* operation, const std::string& path, int os_errno) {
   Error error = fs::system_error(operation, path, os_errno);
-  error.hint = "name a directory that can be written with --state-dir";
+  error.hint = "name a state directory that can be written";
   return error;
 }
 
@@ -96,7 +96,7 @@ Status check_directory(const std::string& directory) {
   if (own && (about.st_mode & (S_IWGRP | S_IWOTH)) == 0) return {};
   return fail(Error::make(errc::outside, "use directory", directory,
                           own ? "other users can write to it" : "it belongs to another user",
-                          "name a directory that only root can write with --state-dir"));
+                          "name a state directory that only root can write"));
 }
 
 /// Opens the lock file; nothing but a file of one name is one.

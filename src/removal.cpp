@@ -104,7 +104,7 @@ class Remover {
         return fail(busy(
             shown,
             "there are cgroups below it (" + names->front() + (names->size() > 1 ? ", ...)" : ")"),
-            "remove those first, or all of them with --recursive"));
+            "remove those first, or all of them with Removal::Below::remove"));
       }
     }
     if (auto status = check_threads(directory, shown); !status) return status;
@@ -122,7 +122,7 @@ class Remover {
                      counted(processes.size(), "process is", "processes are") + " in it (" +
                          std::to_string(processes.front()) +
                          (processes.size() > 1 ? ", ...)" : ")"),
-                     "move them with `cgctl move`, or end them with --kill"));
+                     "move them with Group::attach(), or end them with Removal::Tasks::kill"));
   }
 
   /// `directory` is the cgroup, `name` its name inside `parent`.
@@ -216,7 +216,7 @@ class Remover {
         return fail({errc::timed_out, EBUSY, operation, shown,
                      "the kernel still holds it busy: a process or a cgroup came into it, its last "
                      "process has not quite ended, or one of another PID namespace is in it",
-                     "try again, with --kill if there are processes"});
+                     "try again, with Removal::Tasks::kill if there are processes"});
       }
       std::this_thread::sleep_for(pause);
     }

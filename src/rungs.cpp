@@ -42,7 +42,7 @@ Result<UniqueFd> open_control(const char* what, const std::string& root, const c
   return fail(Error::make(
       errc::outside, what, fs::join(root, path),
       proc ? "not a file of procfs" : "not a file of sysfs",
-      std::string("nothing was written; check ") + (proc ? "--proc-root" : "--sys-root")));
+      std::string("nothing was written; check ") + (proc ? "Roots::proc" : "Roots::sys")));
 }
 
 // ---- drop_caches ----
@@ -60,7 +60,7 @@ Result<UniqueFd> open_drop_caches(const Host& host) {
   if (fd || fd.error().kind == errc::outside) return fd;
   Error error = fd.error();
   if (error.os_errno == ENOENT)
-    error.hint = "the procfs given has no sysctls; name the host's with --proc-root";
+    error.hint = "the procfs given has no sysctls; name the host's as Roots::proc";
   if (error.os_errno == EROFS || error.os_errno == EACCES || error.os_errno == EPERM) {
     error.hint = "only root may write it, in a container only with /proc/sys writable (privileged)";
   }

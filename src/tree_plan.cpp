@@ -244,7 +244,7 @@ class Planner {
   [[nodiscard]] Status check(const Section& section, const Setting& setting) const {
     if (is_no_setting(setting.file)) {
       return fail(Error::make(errc::invalid_argument, "plan", fs::join(path_, setting.file),
-                              "no setting", "move processes with `cgctl move`"));
+                              "no setting", "move processes with Group::attach()"));
     }
     if (setting.file.substr(0, setting.file.find('.')) == section.controller) return {};
     return fail(Error::make(errc::invalid_argument, "plan", fs::join(path_, setting.file),
@@ -351,7 +351,7 @@ class Planner {
     if (!*text && !is_new_) {
       return fail(Error::make(errc::invalid_argument, "plan", fs::join(path_, setting.file),
                               "it can only be written, so it could not be brought back",
-                              "write it with `cgctl set`"));
+                              "write it with settings::apply()"));
     }
     if (!*text) {
       add_step(setting.file, {}, setting.value, false);

@@ -10,7 +10,7 @@
 #include "cgctl/settings.hpp"
 #include "cgctl/tree.hpp"
 #include "device_rules.hpp"
-#include "tree_plan.hpp"
+#include "tree_work.hpp"
 
 /// Removing the cgroups that a tree does not name, and bringing them back.
 namespace cgctl::tree::detail {

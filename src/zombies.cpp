@@ -33,8 +33,8 @@ Result<const Hierarchy*> whole_memory_hierarchy(const Host& host) {
         "only a part of the memory hierarchy is visible here (a cgroup namespace, or a partial "
         "mount)",
         "the kernel's number is for the whole machine: run in the host's cgroup namespace (nsenter "
-        "--cgroup --target 1), or mount the host's /sys/fs/cgroup and /proc and name them with "
-        "--cgroup-root and --proc-root"));
+        "--cgroup --target 1), or mount the host's /sys/fs/cgroup and /proc and name them: "
+        "Roots::cgroup and Roots::proc"));
   }
   return hierarchy;
 }

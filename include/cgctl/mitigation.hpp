@@ -87,7 +87,7 @@ struct Outcome {
                                         const Policy& policy, const Observation& before,
                                         int stop = -1);
 
-/// One level of drop_caches by itself, without counting: what `cgctl drop-caches` does.
+/// One level of drop_caches by itself, without counting.
 /// errc::timed_out when the deadline passed.
 [[nodiscard]] Result<std::chrono::nanoseconds> drop_caches(const Host& host, Rung rung,
                                                            std::chrono::nanoseconds deadline);

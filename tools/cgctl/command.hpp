@@ -183,6 +183,9 @@ bool close_output();
 
 /// "cgctl: MESSAGE" on stderr; returns the status the kind of error stands for.
 Exit report(const Error& error);
+/// Error::message(), with the command's options and commands in place of the library's members and
+/// functions.
+std::string message_of(const Error& error);
 void warn(std::string_view message);
 /// Warns of each, of those that say the same once.
 void warn_of(const std::vector<Error>& errors);

@@ -215,8 +215,8 @@ void Daemon::look(Urgency urgency) {
   if (worker_.busy()) return;
   reap_children();
   if (auto status = worker_.start(configuration_.policy, urgency); !status) {
-    warn(status.error().message());
-    notify("STATUS=" + status.error().message());
+    warn(message_of(status.error()));
+    notify("STATUS=" + message_of(status.error()));
   }
 }
 
@@ -245,7 +245,7 @@ void Daemon::show_metrics(const Report& report) {
                    worker_.mitigator().history(), configuration_, std::chrono::system_clock::now());
   if (configuration_.metrics_file.empty()) return;
   if (auto status = fs::write_output(configuration_.metrics_file, metrics_); !status) {
-    warn(status.error().message());
+    warn(message_of(status.error()));
   }
 }
 
@@ -253,8 +253,8 @@ void Daemon::take_result() {
   last_look_ = boottime();
   auto report = worker_.finish();
   if (!report) {
-    warn(report.error().message());
-    notify("STATUS=" + report.error().message());
+    warn(message_of(report.error()));
+    notify("STATUS=" + message_of(report.error()));
   } else {
     notify(fmt::format("STATUS={}: {}", decision_of(*report), report->plan.reason));
     warn_of(*report);
@@ -263,7 +263,7 @@ void Daemon::take_result() {
       log_change(*report);
     } else {
       last_said_.clear();
-      if (!report->outcome->status) warn(report->outcome->status.error().message());
+      if (!report->outcome->status) warn(message_of(report->outcome->status.error()));
       verify();
       to_verify_ = std::move(*report);
       const auto wait = configuration_.refaults_after;
@@ -295,7 +295,7 @@ bool Daemon::serve_at(const std::string& address) {
   }
   auto server = MetricsServer::listen(address);
   if (!server) {
-    warn(server.error().message());
+    warn(message_of(server.error()));
     return false;
   }
   server_.emplace(std::move(*server));
@@ -306,7 +306,7 @@ void Daemon::reload() {
   notify("RELOADING=1");
   auto fresh = configure(overrides_, Use::daemon);
   if (!fresh) {
-    warn("kept the configuration it has: " + fresh.error().message());
+    warn("kept the configuration it has: " + message_of(fresh.error()));
   } else {
     if (fresh->listen != configuration_.listen && !serve_at(fresh->listen)) {
       fresh->listen = configuration_.listen;

@@ -43,7 +43,7 @@ constexpr auto window_of_short_reads = std::chrono::milliseconds(50);
 constexpr const char* not_live = "this is not the running kernel";
 
 tl::unexpected<std::string> because(const Error& error) {
-  return tl::unexpected<std::string>(error.message());
+  return tl::unexpected<std::string>(message_of(error));
 }
 
 using Unread = std::vector<Error>;
@@ -414,7 +414,7 @@ void probe_instead(const Host& host, numa::CostGuard& guard, const Population& m
                    const Options& options, Diagnosis& found) {
   const auto walk = probe(host, guard, quick_probe_children, found.probe);
   if (!walk) {
-    found.walk.reason = walk.error().message();
+    found.walk.reason = message_of(walk.error());
     return;
   }
   found.walk = *walk;
@@ -480,7 +480,7 @@ void examine_kernel(const Host& host, const Options& options, Diagnosis& found) 
   } else if (probed) {
     found.walk = *probed;
   } else {
-    found.walk.reason = probed.error().message();
+    found.walk.reason = message_of(probed.error());
   }
   if (found.read_cost) predict_by_slope(found.walk, *found.read_cost);
 }

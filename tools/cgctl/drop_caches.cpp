@@ -36,7 +36,7 @@ Result<Dropped> drop(const Host& host, const Options& options) {
   dropped.took = *took;
   const auto after = mitigation::page_cache(host);
   if (after) dropped.page_cache_after = *after;
-  if (!after) warn(after.error().message());
+  if (!after) warn(message_of(after.error()));
   return dropped;
 }
 

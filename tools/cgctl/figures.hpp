@@ -25,7 +25,7 @@ std::string skipped_text(std::size_t lines);
 template <class T>
 std::optional<T> value_or_warning(Result<T> result) {
   if (result) return std::move(*result);
-  if (result.error().kind != errc::unsupported) warn(result.error().message());
+  if (result.error().kind != errc::unsupported) warn(message_of(result.error()));
   return std::nullopt;
 }
 

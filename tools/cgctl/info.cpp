@@ -116,7 +116,7 @@ bool says_no(const Error& error) {
 }
 
 Feature from_error(const char* name, const Error& error) {
-  std::string why = error.reason.empty() ? error.message() : error.reason;
+  std::string why = error.reason.empty() ? message_of(error) : error.reason;
   if (!error.hint.empty() && !error.reason.empty()) why += "; " + error.hint;
   return {name, says_no(error) ? std::optional(false) : std::nullopt, std::move(why)};
 }

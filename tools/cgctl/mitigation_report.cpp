@@ -66,7 +66,7 @@ std::string line_of(const Action& action) {
       text += "given up";
       break;
   }
-  if (!action.status) text += ": " + action.status.error().message();
+  if (!action.status) text += ": " + message_of(action.status.error());
   return line(mitigation::to_string(action.rung), text);
 }
 
@@ -85,7 +85,7 @@ std::string gain_of(const Report& report) {
                                  actions.front().zombies_before);
   const bool useless = report.outcome->effect == Effect::ineffective;
   const std::string why = report.outcome->status ? report.outcome->explanation
-                                                 : report.outcome->status.error().message();
+                                                 : message_of(report.outcome->status.error());
   if (useless) text += ": " + (why.empty() ? "what pins them could not be found out" : why);
   return text;
 }
@@ -125,7 +125,7 @@ Json json_of(const Action& action) {
            {"zombies_before", action.zombies_before},
            {"zombies_after", action.zombies_after},
            {"zombies_new", action.made}};
-  if (!action.status) one["error"] = action.status.error().message();
+  if (!action.status) one["error"] = message_of(action.status.error());
   return one;
 }
 
@@ -137,7 +137,7 @@ void add_outcome(Json& one, const Report& report) {
   one["after"] = json_of(after);
   one["result"] = mitigation::to_string(report.outcome->effect);
   if (!report.outcome->explanation.empty()) one["explanation"] = report.outcome->explanation;
-  if (!report.outcome->status) one["error"] = report.outcome->status.error().message();
+  if (!report.outcome->status) one["error"] = message_of(report.outcome->status.error());
   one["zombies_freed"] = mitigation::freed(report.outcome->actions);
   one["read_cost_saved_us"] = nullptr;
   if (before.read_cost_measured && after.read_cost_measured) {
@@ -163,7 +163,7 @@ void warn_of(const Report& report) {
 
 void add_refaults(const Host& host, Report& report) {
   const auto refaults = mitigation::refaults_since(host, report);
-  if (!refaults) return warn(refaults.error().message());
+  if (!refaults) return warn(message_of(refaults.error()));
   report.refaults = *refaults;
 }
 

@@ -1,7 +1,5 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
-#include "cgctl/numa_guarded.hpp"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,6 +9,7 @@
 #include <optional>
 
 #include "cgctl/group.hpp"
+#include "cgctl/numa_guarded.hpp"
 #include "command.hpp"
 
 namespace cgctl::tool::numa_stat_command {

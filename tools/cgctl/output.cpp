@@ -96,7 +96,7 @@ bool close_output() {
 }
 
 Exit report(const Error& error) {
-  warn(error.message());
+  warn(message_of(error));
   return status_of(error.kind);
 }
 
@@ -110,7 +110,7 @@ void warn(std::string_view message) {
 
 void warn_of(const std::vector<Error>& errors) {
   std::set<std::string> messages;
-  for (const Error& error : errors) messages.insert(error.message());
+  for (const Error& error : errors) messages.insert(message_of(error));
   for (const std::string& message : messages) warn(message);
 }
 

@@ -247,7 +247,7 @@ void end_others(Supervisor& supervisor, const Place& place, bool init) {
     for (const pid_t process : *all) ::kill(process, SIGKILL);
   };
   if (!place.throw_away && !init) return;
-  if (const auto ended = supervisor.end({list, kill}); !ended) warn(ended.error().message());
+  if (const auto ended = supervisor.end({list, kill}); !ended) warn(message_of(ended.error()));
 }
 
 /// Calls `step` until it succeeds, a few times: what a clean-up leaves stays for good.
@@ -276,7 +276,7 @@ void remove(const Place& place) {
     const auto done = group->remove(how);
     return done ? Status{} : fail(done.error());
   });
-  if (!removed) warn(removed.error().message());
+  if (!removed) warn(message_of(removed.error()));
 }
 
 /// As a shell has it where the command was not started.
@@ -328,7 +328,7 @@ Exit run_run(const Globals& globals, const Options& options) {
   if (place->throw_away || (!ended && place->fresh)) remove(*place);
   if (!ended) {
     const auto undone = with_retries([&] { return unmake(place->made); });
-    if (!undone) warn(undone.error().message());
+    if (!undone) warn(message_of(undone.error()));
     return report_failure(*supervisor, ended.error());
   }
   if (options.report) print_report(globals, place->group, *ended);

@@ -53,7 +53,7 @@ void say(const char* name, std::string_view text) {
 }
 
 int report(const char* name, const Error& error) {
-  say(name, error.message());
+  say(name, message_of(error));
   return failed;
 }
 
