@@ -145,7 +145,7 @@ Result<const Group::Place*> Group::place(std::string_view controller) const {
   if (!hierarchy) return fail(hierarchy.error());
   Error error = detail::gone("open", fs::join((*hierarchy)->mount_point, path_));
   error.reason = "the cgroup is not in the hierarchy of " + std::string(controller);
-  error.hint = "make it there as well";
+  error.hint = "make it there as well with Group::create()";
   return fail(std::move(error));
 }
 

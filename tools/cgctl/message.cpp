@@ -11,7 +11,7 @@ namespace cgctl::tool {
 namespace {
 
 /// What the library's errors advise, and what that is called here.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 11> words = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 12> words = {{
     {"Roots::cgroup", "--cgroup-root"},
     {"Roots::proc", "--proc-root"},
     {"Roots::sys", "--sys-root"},
@@ -19,6 +19,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 11> words = 
     {"Removal::Below::remove", "--recursive"},
     {"Removal::Tasks::kill", "--kill"},
     {"Group::attach()", "`cgctl move`"},
+    {"Group::create()", "`cgctl create`"},
     {"Group::children()", "`cgctl ls`"},
     {"Host::hierarchies()", "`cgctl info`"},
     {"zombies::count()", "`cgctl zombies`"},
