@@ -84,6 +84,19 @@ Result<std::string> set_aside(const std::string& path) {
   return aside;
 }
 
+/// Makes a directory, and those above it that are missing.
+Status make_directory(const std::string& directory) {
+  for (std::size_t end = directory.find('/', 1);; end = directory.find('/', end + 1)) {
+    const std::string part = directory.substr(0, end);
+    struct ::stat about {};
+    const bool there = end != std::string::npos && ::stat(part.c_str(), &about) == 0;
+    if (!there && ::mkdir(part.c_str(), 0755) != 0 && errno != EEXIST) {
+      return fail(directory_error("make directory", part, errno));
+    }
+    if (end == std::string::npos) return {};
+  }
+}
+
 /// Fails where another user could put files into the directory.
 Status check_directory(const std::string& directory) {
   const auto opened = fs::open_trusted(directory, O_RDONLY | O_DIRECTORY);
@@ -128,9 +141,7 @@ Store::Store(std::string directory, UniqueFd lock, std::string boot_id) noexcept
 Result<Store> Store::open(const Host& host, const std::string& directory) {
   auto boot_id = boot_id_of(host);
   if (!boot_id) return fail(boot_id.error());
-  if (::mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) {
-    return fail(directory_error("make directory", directory, errno));
-  }
+  if (auto status = make_directory(directory); !status) return fail(status.error());
   if (auto status = check_directory(directory); !status) return fail(status.error());
   const std::string path = fs::join(directory, "lock");
   auto lock = open_lock(path);

@@ -238,8 +238,14 @@ TEST_F(RealStore, KeepsTheOldHistoryWholeWhenTheDiskIsFull) {
             "");
 }
 
+TEST_F(RealStore, MakesTheDirectoriesAboveItsOwn) {
+  const auto store = Store::open(*host_, temp_ / "above/between/state");
+  ASSERT_TRUE(store) << store.error().message();
+  EXPECT_TRUE(std::filesystem::is_directory(temp_ / "above/between/state"));
+}
+
 TEST_F(RealStore, NamesTheOptionWhereItCannotWrite) {
-  const auto missing = Store::open(*host_, temp_ / "no/such/parent");
+  const auto missing = Store::open(*host_, "/proc/no/such/parent");
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().os_errno, ENOENT);
   EXPECT_NE(missing.error().hint.find("--state-dir"), std::string::npos)

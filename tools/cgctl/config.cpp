@@ -184,9 +184,10 @@ const std::vector<Key>& keys() {
   static const std::vector<Key> all = {
       number("trigger", "zombies_high", "act from this many zombies on", 1, 1e12,
              in_policy(&Policy::zombies_high)),
-      number("trigger", "zombies_low",
-             "once started, continue until this many are left (default: half of zombies_high)", 0,
-             1e12, in_policy(&Policy::zombies_low)),
+      number(
+          "trigger", "zombies_low",
+          "once it acts, it goes on until so few zombies are left (default: half of zombies_high)",
+          0, 1e12, in_policy(&Policy::zombies_low)),
       time(
           "trigger", "read_cost_limit",
           "act when a read of the root's memory.numa_stat takes longer, or soon will, and zombies\n"
@@ -207,30 +208,35 @@ const std::vector<Key>& keys() {
              "memory cgroups, dead ones included, from which on caches are dropped whatever\n"
              "min_gain says; the kernel has 65535 ids for them",
              1, 1e12, in_policy(&Policy::memcgs_high)),
-      time("trigger", "probe_interval", "that read is measured at most this often", 1s,
+      time("trigger", "probe_interval",
+           "the read of the root's memory.numa_stat is measured at most this often", 1s,
            in_policy(&Policy::probe_interval)),
-      list("action", "ladder",
-           "what may be done, tried in this order until enough zombies are gone; what the kernel\n"
-           "has not, and what was useless lately, is left out. memcg_reaper: Alibaba's kernels;\n"
-           "fadvise: gives up the cache of `files`; memory.reclaim: v2, Linux 5.19;\n"
-           "drop_caches=2 comes only after drop_caches=1 freed next to nothing",
-           in_policy(&Policy::ladder), parse_rung, [](Rung rung) { return to_string(rung); }),
+      list(
+          "action", "ladder",
+          "the rungs: what may be done, tried in this order until enough zombies are gone. A rung\n"
+          "that the kernel lacks or that was useless lately is left out. memcg_reaper: Alibaba's\n"
+          "kernels; fadvise: gives up the cache of `files`; memory.reclaim: v2, Linux 5.19;\n"
+          "drop_caches=2 comes only after drop_caches=1 freed next to nothing",
+          in_policy(&Policy::ladder), parse_rung, [](Rung rung) { return to_string(rung); }),
       text("action", "files",
            "glob(7) patterns of files that are read no more, such as rotated logs",
            in_policy(&Policy::files)),
-      list("action", "sync", "mount points to write back before drop_caches=1; all when empty",
+      list("action", "sync",
+           "mount points to write back before drop_caches=1; when empty, all file systems",
            in_policy(&Policy::sync), parse_mount, [](const std::string& path) { return path; }),
-      time("action", "deadline", "time limit of each rung", 1ms, in_policy(&Policy::deadline)),
+      time("action", "deadline", "each rung of the ladder may take so long", 1ms,
+           in_policy(&Policy::deadline)),
       size("action", "reclaim_chunk", "bytes requested per write to memory.reclaim", 4096,
            in_policy(&Policy::reclaim_chunk)),
-      number("action", "min_effect", "the share of the zombies that must go to call it effective",
-             0.001, 1, in_policy(&Policy::min_effect)),
+      number("action", "min_effect",
+             "an action is effective if at least this share of the zombies goes", 0.001, 1,
+             in_policy(&Policy::min_effect)),
       number("action", "useless_limit",
              "a rung that did not help this often in a row is skipped for guard.max_interval", 1,
              1e6, in_policy(&Policy::useless_limit)),
       time("action", "refaults_after",
-           "how long after an action to tell what had to be read again; 0s: do not", 0s,
-           in(&Configuration::refaults_after)),
+           "so long after an action it tells how much had to be read from disk again; 0s: never",
+           0s, in(&Configuration::refaults_after)),
       time("guard", "min_interval", "shortest time between two actions", 0s,
            in_policy(&Policy::min_interval)),
       time("guard", "max_interval",
@@ -238,29 +244,37 @@ const std::vector<Key>& keys() {
            in_policy(&Policy::max_interval)),
       number("guard", "actions_a_day", "most actions in 24 hours", 0, 10000,
              in_policy(&Policy::actions_a_day)),
-      number("guard", "io_pressure", "percent, some avg10; refuses above", 0, 100,
+      number("guard", "io_pressure",
+             "acts only up to this I/O pressure: percent, \"some avg10\" of the kernel", 0, 100,
              in_policy(&Policy::io_pressure_limit)),
-      number("guard", "memory_pressure", "percent, full avg10; refuses above", 0, 100,
+      number("guard", "memory_pressure",
+             "acts only up to this memory pressure: percent, \"full avg10\" of the kernel", 0, 100,
              in_policy(&Policy::memory_pressure_limit)),
-      number("guard", "disk_busy", "percent of the time, the busiest disk; refuses above", 0, 100,
+      number("guard", "disk_busy",
+             "acts only while the busiest disk works at most this percentage of the time", 0, 100,
              in_policy(&Policy::disk_busy_limit)),
-      size("guard", "dirty", "bytes to be written back; refuses above", 0,
+      size("guard", "dirty", "acts only while at most so many bytes wait to be written back", 0,
            in_policy(&Policy::dirty_limit)),
-      list(
-          "guard", "windows",
-          "when it may act, local time, such as \"Mon-Fri 02:00-05:00\", \"Sat,Sun 00:00-24:00\";\n"
-          "at any time when empty",
-          in_policy(&Policy::windows), parse_window, window_text),
-      time("daemon", "interval", "time between two checks", 1s, in(&Configuration::interval)),
+      list("guard", "windows",
+           "it acts only at these times, local time, such as \"Mon-Fri 02:00-05:00\", \"Sat,Sun "
+           "00:00-24:00\";\n"
+           "at any time when empty",
+           in_policy(&Policy::windows), parse_window, window_text),
+      time("daemon", "interval", "time between two looks of the daemon", 1s,
+           in(&Configuration::interval)),
       time("daemon", "jitter",
-           "up to this much is added at random, so that nodes do not act together", 0s,
-           in(&Configuration::jitter)),
-      text("daemon", "state_dir", "lock and history; also of --once",
+           "up to this much is added to daemon.interval at random, so that nodes do not act "
+           "together",
+           0s, in(&Configuration::jitter)),
+      text("daemon", "state_dir", "directory of the lock and the history, also of mitigate --once",
            in(&Configuration::state_dir)),
       text("daemon", "metrics_file",
-           "written after each look, for node_exporter's textfile collector; none when empty",
+           "file of metrics for node_exporter's textfile collector, written after each look; none "
+           "when\n"
+           "empty",
            in(&Configuration::metrics_file)),
-      text("daemon", "listen", "unix:/PATH of a socket that answers HTTP with the metrics",
+      text("daemon", "listen",
+           "unix:/PATH of a socket that answers HTTP with the metrics; none when empty",
            in(&Configuration::listen)),
   };
   return all;

@@ -8,6 +8,7 @@
 
 #include "command.hpp"
 #include "json.hpp"
+#include "terminal.hpp"
 
 namespace cgctl::tool::doctor_command {
 namespace {
@@ -16,10 +17,19 @@ constexpr std::uint64_t fewest_to_judge = 64;
 constexpr std::size_t ancestors_named = 3;
 constexpr std::size_t pins_named = 3;
 
-/// Broken at spaces so as to fit 80 columns; a longer word keeps its middle to itself.
+/// The columns that a row fills: those of the terminal, within reason; 80 when there is none.
+std::size_t row_width() {
+  constexpr std::size_t usual = 80;
+  constexpr std::size_t narrowest = 50;
+  constexpr std::size_t widest = 100;
+  return std::clamp(terminal_columns().value_or(usual), narrowest, widest);
+}
+
+/// Broken at spaces so as to fit the width; a longer word keeps its middle to itself.
 std::string row(std::string_view label, std::string_view text) {
-  constexpr std::size_t width = 80 - 12;
-  constexpr std::size_t half = width / 2 - 2;
+  constexpr std::size_t label_width = 12;
+  const std::size_t width = row_width() - label_width;
+  const std::size_t half = width / 2 - 2;
   std::string out;
   std::string line;
   const auto flush = [&] {

@@ -41,6 +41,7 @@ struct Info {
   std::vector<std::uint32_t> nodes;
   std::vector<Row> rows;
   std::vector<Feature> features;
+  std::size_t skipped_lines = 0;  ///< of /proc/cgroups, not of the documented form
 };
 
 /// The text of a file below a root directory; empty where there is none.
@@ -90,6 +91,18 @@ std::vector<Row> rows_of(const Host& host, const std::string& text) {
     rows.push_back({subsystem.name, nullptr, error, subsystem.enabled, {}});
   }
   return rows;
+}
+
+/// Counts the lines of /proc/cgroups that describe no controller, although they should.
+std::size_t malformed_lines(std::string_view text) {
+  const std::size_t understood = parse_proc_cgroups(text).size();
+  std::size_t lines = 0;
+  while (!text.empty()) {
+    std::string_view line = parse::line(text);
+    const std::string_view name = parse::field(line);
+    if (!name.empty() && name.front() != '#') ++lines;
+  }
+  return lines - understood;
 }
 
 /// The third word of /proc/version, proc_version(5).
@@ -177,7 +190,10 @@ Result<Info> find_out(const Host& host) {
   if (!nodes) return fail(nodes.error());
   const auto membership = read_if_there(host.roots().proc, "self/cgroup");
   if (!membership) return fail(membership.error());
-  Info info{host, kernel_release(*version), online_nodes(*nodes), rows_of(host, *membership), {}};
+  const auto subsystems = read_if_there(host.roots().proc, "cgroups");
+  if (!subsystems) return fail(subsystems.error());
+  Info info{host, kernel_release(*version),    online_nodes(*nodes), rows_of(host, *membership),
+            {},   malformed_lines(*subsystems)};
   info.features.push_back(memory_file(host, "memory.numa_stat", "memory.numa_stat",
                                       "memory per NUMA node of a cgroup"));
   info.features.push_back(memory_reclaim(host));
@@ -225,7 +241,12 @@ std::string text_of(const Info& info) {
   for (const Feature& feature : info.features) {
     features.add({feature.name, here(feature), feature.detail});
   }
-  return text + controllers.text() + "\n" + features.text();
+  const std::string skipped =
+      info.skipped_lines == 0
+          ? ""
+          : fmt::format("lines of /proc/cgroups of another form, left out: {}\n",
+                        info.skipped_lines);
+  return text + controllers.text() + skipped + "\n" + features.text();
 }
 
 nlohmann::ordered_json json_of(const Info& info) {
@@ -254,7 +275,8 @@ nlohmann::ordered_json json_of(const Info& info) {
   }
   return {{"mode", to_string(info.host.mode())},      {"kernel", info.kernel},
           {"page_size_bytes", info.host.page_size()}, {"nodes", info.nodes},
-          {"controllers", std::move(controllers)},    {"features", std::move(features)}};
+          {"controllers", std::move(controllers)},    {"features", std::move(features)},
+          {"skipped_lines", info.skipped_lines}};
 }
 
 Exit run_info(const Globals& globals) {

@@ -63,32 +63,37 @@ void describe(CLI::App& app, cgctl::tool::Globals& globals) {
 
 struct Command {
   std::string_view name;
+  const char* group;  ///< its heading in --help
   void (*add)(CLI::App& app, const cgctl::tool::Globals& globals, cgctl::tool::Run& run);
 };
 
+constexpr const char* cure = "Find and free what removed cgroups leave behind";
+constexpr const char* look = "See what is there and what it uses";
+constexpr const char* control = "Make, change and use cgroups";
+
 /// In the order of --help.
 constexpr std::array<Command, 21> commands = {{
-    {"info", cgctl::tool::info_command::add},
-    {"ls", cgctl::tool::ls_command::add},
-    {"create", cgctl::tool::create_command::add},
-    {"delete", cgctl::tool::delete_command::add},
-    {"move", cgctl::tool::move_command::add},
-    {"classify", cgctl::tool::classify_command::add},
-    {"get", cgctl::tool::get_command::add},
-    {"set", cgctl::tool::set_command::add},
-    {"snapshot", cgctl::tool::snapshot_command::add},
-    {"apply", cgctl::tool::apply_command::add},
-    {"run", cgctl::tool::run_command::add},
-    {"cpu", cgctl::tool::cpu_command::add},
-    {"memory", cgctl::tool::memory_command::add},
-    {"stat", cgctl::tool::stat_command::add},
-    {"numa-stat", cgctl::tool::numa_stat_command::add},
-    {"zombies", cgctl::tool::zombies_command::add},
-    {"pressure", cgctl::tool::pressure_command::add},
-    {"doctor", cgctl::tool::doctor_command::add},
-    {"mitigate", cgctl::tool::mitigate_command::add},
-    {"metrics", cgctl::tool::metrics_command::add},
-    {"drop-caches", cgctl::tool::drop_caches_command::add},
+    {"doctor", cure, cgctl::tool::doctor_command::add},
+    {"zombies", cure, cgctl::tool::zombies_command::add},
+    {"numa-stat", cure, cgctl::tool::numa_stat_command::add},
+    {"mitigate", cure, cgctl::tool::mitigate_command::add},
+    {"info", look, cgctl::tool::info_command::add},
+    {"ls", look, cgctl::tool::ls_command::add},
+    {"get", look, cgctl::tool::get_command::add},
+    {"snapshot", look, cgctl::tool::snapshot_command::add},
+    {"stat", look, cgctl::tool::stat_command::add},
+    {"pressure", look, cgctl::tool::pressure_command::add},
+    {"metrics", look, cgctl::tool::metrics_command::add},
+    {"create", control, cgctl::tool::create_command::add},
+    {"delete", control, cgctl::tool::delete_command::add},
+    {"move", control, cgctl::tool::move_command::add},
+    {"classify", control, cgctl::tool::classify_command::add},
+    {"set", control, cgctl::tool::set_command::add},
+    {"apply", control, cgctl::tool::apply_command::add},
+    {"run", control, cgctl::tool::run_command::add},
+    {"cpu", control, cgctl::tool::cpu_command::add},
+    {"memory", control, cgctl::tool::memory_command::add},
+    {"drop-caches", control, cgctl::tool::drop_caches_command::add},
 }};
 
 bool is_command(std::string_view name) {
@@ -103,7 +108,10 @@ void add_commands(CLI::App& app, const cgctl::tool::Globals& globals, cgctl::too
   const auto named = std::find_if(commands.begin(), commands.end(),
                                   [&](const Command& command) { return command.name == name; });
   if (named != commands.end()) return named->add(app, globals, run);
-  for (const Command& command : commands) command.add(app, globals, run);
+  for (const Command& command : commands) {
+    app.group(command.group);  // the command inherits it
+    command.add(app, globals, run);
+  }
 }
 
 int finish(Exit status) {

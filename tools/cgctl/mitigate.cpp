@@ -21,6 +21,7 @@ namespace {
 
 using mitigation::Decision;
 using mitigation::Effect;
+using mitigation::Policy;
 
 struct Options {
   bool once = false;
@@ -54,6 +55,15 @@ Result<Report> act_once(const Host& host, const Configuration& configuration) {
   return report;
 }
 
+/// True if --force would act where a guard refused.
+bool force_helps(const Report& report, const Policy& policy) {
+  if (report.plan.decision != Decision::refused) return false;
+  Policy forced = policy;
+  forced.guards = mitigation::Guards::override_all;
+  const auto plan = mitigation::decide(report.before, {}, forced, mitigation::uptime());
+  return plan.decision == Decision::act;
+}
+
 Exit run_once(const Globals& globals, const Options& options, const Host& host) {
   const auto configuration = configure(options.overrides, Use::once);
   if (!configuration) return tool::report(configuration.error());
@@ -66,6 +76,9 @@ Exit run_once(const Globals& globals, const Options& options, const Host& host) 
     print(globals, json_of(*report));
   } else {
     print(globals, text_of(*report));
+    if (force_helps(*report, configuration->policy)) {
+      print(globals, fmt::format("{:<16}{}\n", "to override", "--force"));
+    }
   }
   const Exit exit = exit_of(*report);
   if (globals.quiet && (exit == Exit::refused || exit == Exit::ineffective))
@@ -103,6 +116,8 @@ Exit run_mitigate(const Globals& globals, const Options& options) {
 void describe(CLI::App& command, Options& options) {
   Overrides& overrides = options.overrides;
   const char* const what = "One of";
+  // What is added last stands last: --help behind the modes.
+  command.set_help_flag();
   command.add_flag("--once", options.once, "look, decide, act and verify once")->group(what);
   command
       .add_flag("--daemon", options.daemon, "do so again and again; a line of JSON for each action")
@@ -113,6 +128,7 @@ void describe(CLI::App& command, Options& options) {
       ->group(what);
   command.add_flag("--check-config", options.check_config, "only check the configuration")
       ->group(what);
+  command.set_help_flag("-h,--help", "print this help and exit");
   command
       .add_option("--config", overrides.file,
                   fmt::format("configuration (default {}\nwhere it exists)", default_config))

@@ -13,6 +13,7 @@
 
 #include "command.hpp"
 #include "escape.hpp"
+#include "terminal.hpp"
 
 namespace cgctl::tool {
 namespace {
@@ -54,6 +55,35 @@ Exit status_of(errc kind) {
 std::string padded(const std::string& cell, std::size_t width, Table::Align align) {
   const std::string gap(width - std::min(width, cell.size()), ' ');
   return align == Table::Align::right ? gap + cell : cell + gap;
+}
+
+/// True if `c` is a byte of a UTF-8 character behind its first.
+bool continues(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
+
+/// `path` in at most `width` bytes: its middle gives way to "...", its end is what tells it apart.
+std::string shortened(const std::string& path, std::size_t width) {
+  constexpr std::string_view gap = "...";
+  if (path.size() <= width) return path;
+  std::size_t head = (width - gap.size()) / 3;
+  std::size_t tail = path.size() - (width - gap.size() - head);
+  while (head > 0 && continues(path[head])) --head;
+  while (tail < path.size() && continues(path[tail])) ++tail;
+  return path.substr(0, head).append(gap).append(path, tail);
+}
+
+/// Makes the paths of the last column so short that a row fits the terminal, where there is one.
+void fit_terminal(const std::vector<std::size_t>& widths,
+                  std::vector<std::vector<std::string>>& rows) {
+  constexpr std::size_t least = 12;
+  constexpr std::size_t gap = 2;
+  const auto columns = terminal_columns();
+  if (!columns) return;
+  std::size_t before = 0;
+  for (std::size_t i = 0; i + 1 < widths.size(); ++i) before += widths[i] + gap;
+  const std::size_t left = std::max(*columns, before + least) - before;
+  for (auto& row : rows) {
+    if (row.back().substr(0, 1) == "/") row.back() = shortened(row.back(), left);
+  }
 }
 
 }  // namespace
@@ -175,8 +205,10 @@ std::string Table::text() const {
     text.erase(text.find_last_not_of(' ') + 1);
     return text;
   };
+  auto rows = rows_;
+  fit_terminal(widths, rows);
   std::string text = paint(Color::bold, line(headings)) + "\n";
-  for (const auto& row : rows_) text += line(row) + "\n";
+  for (const auto& row : rows) text += line(row) + "\n";
   return text;
 }
 

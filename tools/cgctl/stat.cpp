@@ -48,6 +48,7 @@ struct Target {
   std::optional<Group> group;  ///< nothing: it is gone
   bool is_new = false;         ///< found again in the last round
   Sample last;
+  std::string said;  ///< of what could not be read
 };
 
 Sample sample(const Group& group) {
@@ -79,8 +80,11 @@ bool is_gone(const Group& group) {
          (processes.error().kind == errc::vanished || processes.error().os_errno == ENOENT);
 }
 
-void warn_of_unread(const Sample& sample) {
-  if (sample.unread) warn(sample.unread->message());
+/// Says what could not be read, once for as long as it stays the same.
+void warn_of_unread(Target& target, const Sample& sample) {
+  const std::string message = sample.unread ? sample.unread->message() : "";
+  if (!message.empty() && message != target.said) warn(message);
+  target.said = message;
 }
 
 cpu::Rates rates_between(const Sample& before, const Sample& after) {
@@ -190,7 +194,7 @@ bool show_all(const Globals& globals, const Host& host, std::vector<Target>& tar
     const auto now = look(host, target);
     if (!now) continue;
     any = true;
-    warn_of_unread(*now);
+    warn_of_unread(target, *now);
     if (globals.format == Format::json) {
       print(globals, json_of(target.path, target.last, *now));
     } else {
@@ -211,11 +215,11 @@ Exit run_stat(const Globals& globals, const Options& options) {
   for (const std::string& path : options.paths) {
     auto group = host->open(path);
     if (!group) return report(group.error());
-    targets.push_back({group->path(), std::move(*group), false, {}});
+    targets.push_back({group->path(), std::move(*group), false, {}, {}});
   }
   for (Target& target : targets) {
     target.last = sample(*target.group);
-    warn_of_unread(target.last);
+    warn_of_unread(target, target.last);
   }
   const nanoseconds interval = options.watch.value_or(std::chrono::seconds(1));
   const std::uint64_t rounds = options.watch ? options.count : 1;

@@ -3,8 +3,6 @@
 #include "usage.hpp"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -15,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "terminal.hpp"
+
 namespace cgctl::tool {
 namespace {
 
@@ -23,9 +23,7 @@ std::size_t screen_width() {
   constexpr std::size_t usual = 80;
   constexpr std::size_t narrowest = 50;
   constexpr std::size_t widest = 120;
-  ::winsize size{};
-  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return usual;
-  return std::clamp<std::size_t>(size.ws_col, narrowest, widest);
+  return std::clamp(terminal_columns().value_or(usual), narrowest, widest);
 }
 
 /// Breaks the lines of `text` at spaces where they would be longer than `width`.
@@ -67,6 +65,10 @@ class HelpForm : public CLI::Formatter {
   std::string make_usage(const CLI::App* app, std::string name) const override {
     const bool commands = !app->get_subcommands({}).empty();
     if (commands) return fmt::format("\nUsage: {} [OPTIONS] COMMAND\n", name);
+    if (app->get_name() == "mitigate") {
+      return fmt::format("\nUsage: {} --once|--daemon|--print-config|--check-config [OPTIONS]\n",
+                         name);
+    }
     const std::string usage = CLI::Formatter::make_usage(app, std::move(name));
     if (app->get_name() != "run") return "\n" + usage;
     return "\n" + usage.substr(0, usage.find('\n')) + " -- COMMAND [ARG]...\n";
@@ -208,7 +210,6 @@ const char* const short_help =
 
 void set_help_form(CLI::App& app) {
   app.formatter(std::make_shared<HelpForm>());
-  app.group("Commands");
   app.require_subcommand(0, 1);
   app.fallthrough();
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
