@@ -83,7 +83,7 @@ TEST_F(DropCaches, WritesNothingToAFileThatIsNotOfProcfs) {
   const auto took = drop(Rung::drop_slab);
   ASSERT_FALSE(took);
   EXPECT_EQ(took.error().kind, errc::outside);
-  EXPECT_NE(took.error().hint.find("--proc-root"), std::string::npos);
+  EXPECT_NE(took.error().hint.find("Roots::proc"), std::string::npos);
   EXPECT_EQ(test::file_text(control_), "");
 }
 
@@ -111,7 +111,7 @@ TEST_F(DropCaches, NamesTheProcRootWhenThereIsNoSuchFile) {
   const auto took = drop(Rung::drop_slab);
   ASSERT_FALSE(took);
   EXPECT_EQ(took.error().os_errno, ENOENT);
-  EXPECT_NE(took.error().hint.find("--proc-root"), std::string::npos);
+  EXPECT_NE(took.error().hint.find("Roots::proc"), std::string::npos);
 }
 
 /// Drops the page cache for the zombies that the captured machine has.
@@ -211,7 +211,7 @@ TEST_F(Reaper, IsOfSysfsOrNotTouched) {
   const auto took = reap();
   ASSERT_FALSE(took);
   EXPECT_EQ(took.error().kind, errc::outside);
-  EXPECT_NE(took.error().hint.find("--sys-root"), std::string::npos);
+  EXPECT_NE(took.error().hint.find("Roots::sys"), std::string::npos);
   EXPECT_EQ(test::file_text(reap_), "");
 }
 
@@ -257,7 +257,7 @@ TEST_F(StoreFaults, AFullDiskLeavesTheOldHistoryAndNothingElse) {
     const auto status = store.save({2s, 2});
     ASSERT_FALSE(status);
     EXPECT_EQ(status.error().os_errno, ENOSPC);
-    EXPECT_NE(status.error().hint.find("--state-dir"), std::string::npos);
+    EXPECT_NE(status.error().hint.find("a state directory"), std::string::npos);
   }
   const auto history = store.load();
   ASSERT_TRUE(history);
@@ -297,7 +297,7 @@ TEST_F(StoreFaults, ALockFileThatCannotBeOpenedNamesTheOption) {
   const auto store = Store::open(*host_, directory_);
   ASSERT_FALSE(store);
   EXPECT_EQ(store.error().os_errno, EROFS);
-  EXPECT_NE(store.error().hint.find("--state-dir"), std::string::npos);
+  EXPECT_NE(store.error().hint.find("a state directory"), std::string::npos);
 }
 
 TEST_F(StoreFaults, WithoutABootIdThereIsNoStore) {

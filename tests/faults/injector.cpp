@@ -8,7 +8,8 @@
 //                                    fails and all of them are recorded
 //   CGCTL_FAULT_LOG=DESCRIPTOR       takes a line "STRAND NUMBER CALL WHERE" for the call that
 //                                    failed, or for each recorded one
-//   CGCTL_WALK=NANOSECONDS           a read of memory.numa_stat keeps the CPU so long for each cgroup
+//   CGCTL_WALK=NANOSECONDS           a read of memory.numa_stat keeps the CPU so long for each
+//   cgroup
 //                                    at and below its own, as Linux before 5.8 does
 // A strand is a process or a thread: 0 is the main one, 1 the first that the command makes.
 #include <dirent.h>

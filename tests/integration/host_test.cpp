@@ -187,7 +187,7 @@ TEST_F(ThisHost, HasNothingBelowARootWithoutMounts) {
   const auto host = Host::detect({empty.path(), "/proc", "/sys"});
   ASSERT_FALSE(host);
   EXPECT_EQ(host.error().kind, errc::unsupported);
-  EXPECT_NE(host.error().hint.find("--cgroup-root"), std::string::npos);
+  EXPECT_NE(host.error().hint.find("Roots::cgroup"), std::string::npos);
 }
 
 }  // namespace host_test

@@ -227,7 +227,7 @@ TEST_F(RealStore, KeepsTheOldHistoryWholeWhenTheDiskIsFull) {
               const auto full = store->save({2s, 2});
               if (full) return "saved on a full disk";
               if (full.error().os_errno != ENOSPC) return full.error().message();
-              if (full.error().hint.find("--state-dir") == std::string::npos)
+              if (full.error().hint.find("a state directory") == std::string::npos)
                 return full.error().message();
               if (test::file_text(history_) != before) return "the old history is gone";
               if (std::filesystem::exists(history_ + ".new")) return "half a history stays";
@@ -248,13 +248,13 @@ TEST_F(RealStore, NamesTheOptionWhereItCannotWrite) {
   const auto missing = Store::open(*host_, "/proc/no/such/parent");
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().os_errno, ENOENT);
-  EXPECT_NE(missing.error().hint.find("--state-dir"), std::string::npos)
+  EXPECT_NE(missing.error().hint.find("a state directory"), std::string::npos)
       << missing.error().message();
 
   test::put_file(temp_ / "file", "");
   const auto no_directory = Store::open(*host_, temp_ / "file");
   ASSERT_FALSE(no_directory);
-  EXPECT_NE(no_directory.error().hint.find("--state-dir"), std::string::npos);
+  EXPECT_NE(no_directory.error().hint.find("a state directory"), std::string::npos);
 
   if (!test::is_root()) return;
   ASSERT_EQ(::mkdir(directory_.c_str(), 0755), 0);
@@ -263,7 +263,8 @@ TEST_F(RealStore, NamesTheOptionWhereItCannotWrite) {
               const auto forbidden = open();
               if (forbidden) return "it was opened";
               if (forbidden.error().os_errno != EACCES) return forbidden.error().message();
-              const bool named = forbidden.error().hint.find("--state-dir") != std::string::npos;
+              const bool named =
+                  forbidden.error().hint.find("a state directory") != std::string::npos;
               return named ? "" : forbidden.error().message();
             }),
             "");

@@ -273,7 +273,7 @@ TEST(HostWithoutProc, SaysHowToNameIt) {
   const auto host = Host::detect(test::roots_of(tree.path()));
   ASSERT_TRUE(fails(host, errc::system));
   EXPECT_THAT(host.error().message(), HasSubstr("/proc/self/mountinfo"));
-  EXPECT_THAT(host.error().hint, HasSubstr("--proc-root"));
+  EXPECT_THAT(host.error().hint, HasSubstr("Roots::proc"));
 }
 
 TEST(HostWithAMountinfoLongerThanAPage, HasWhatIsAtItsEnd) {

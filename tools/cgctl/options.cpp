@@ -36,8 +36,8 @@ std::optional<double> decimal(std::string_view& text) {
   const std::size_t before = text.size();
   std::uint64_t fraction = 0;
   if (!parse::number(text, fraction)) return std::nullopt;
-  const auto digits = static_cast<double>(before - text.size());
-  return value + static_cast<double>(fraction) / std::pow(10, digits);
+  const auto places = static_cast<double>(before - text.size());
+  return value + static_cast<double>(fraction) / std::pow(10, places);
 }
 
 /// Adds an option whose text `take` understands or refuses with a reason (empty: taken).
