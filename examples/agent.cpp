@@ -10,6 +10,8 @@
 //   frees them when they do harm, at most as often as the policy says (keeps its history in
 //   STATE_DIR).
 #include <cgctl/cgctl.hpp>
+#include <cgctl/mitigator.hpp>
+#include <cgctl/numa_guarded.hpp>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>

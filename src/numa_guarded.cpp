@@ -89,13 +89,13 @@ Result<std::uint64_t> GuardedReader::memcgs_below() const {
 /// Returns how many memory cgroups a read may visit; 0 and refused_ when they are too many.
 Result<std::uint64_t> GuardedReader::admitted(CostGuard::Time now) {
   refused_.reset();
-  const auto most = memcgs_at_most();
+  auto most = memcgs_at_most();
   if (!most) return most;
   const auto first = guard_.admit(*most, now);
   if (first) return most;
   refused_ = first.error();
   if (is_root() || memory_->version == Version::v2) return std::uint64_t{0};
-  const auto below = memcgs_below();
+  auto below = memcgs_below();
   // Not known where only a part of the hierarchy is visible: all of the machine may be there.
   if (!below && below.error().kind == errc::incomplete_view) return std::uint64_t{0};
   if (!below) return below;

@@ -49,9 +49,9 @@ class Memory {
   /// left out where its counter does not lag.
   [[nodiscard]] Result<std::optional<std::uint64_t>> pages() const {
     const bool v1 = version_ == Version::v1;
-    const auto charged = number(v1 ? "memory.usage_in_bytes" : "memory.current");
+    auto charged = number(v1 ? "memory.usage_in_bytes" : "memory.current");
     if (!charged || !*charged || !v1) return charged;
-    const auto kernel = number("memory.kmem.usage_in_bytes");
+    auto kernel = number("memory.kmem.usage_in_bytes");
     if (!kernel) return kernel;
     return **charged - std::min(**charged, kernel->value_or(0));
   }

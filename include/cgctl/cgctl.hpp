@@ -4,7 +4,8 @@
 
 #include "cgctl/detail/language.hpp"  // first: says which C++ is needed
 
-/// Everything but cgctl/libcgroup.hpp, which has a target of its own.
+/// Everything but cgctl/libcgroup.hpp, which has a target of its own, and what agents alone need:
+/// cgctl/mitigator.hpp and cgctl/numa_guarded.hpp.
 #include "cgctl/cgconfig.hpp"           // IWYU pragma: export
 #include "cgctl/cpu.hpp"                // IWYU pragma: export
 #include "cgctl/error.hpp"              // IWYU pragma: export
@@ -17,8 +18,6 @@
 #include "cgctl/memory_stat.hpp"        // IWYU pragma: export
 #include "cgctl/mitigation.hpp"         // IWYU pragma: export
 #include "cgctl/mitigation_policy.hpp"  // IWYU pragma: export
-#include "cgctl/mitigator.hpp"          // IWYU pragma: export
-#include "cgctl/numa_guarded.hpp"       // IWYU pragma: export
 #include "cgctl/numa_stat.hpp"          // IWYU pragma: export
 #include "cgctl/parse.hpp"              // IWYU pragma: export
 #include "cgctl/permissions.hpp"        // IWYU pragma: export
