@@ -37,7 +37,7 @@ Error explain(const Group& group, Error error, const std::vector<Setting>& setti
   }
   const auto place = group.place("cpu");
   if (!parse::starts_with(file, "cpu.") || !place) return error;
-  // Those behind the one that failed had no part in it.
+  // The settings after the one that failed were not written, and did not cause the failure.
   if (asked == settings.end()) return error;
   const auto wanted =
       detail::wanted_of({settings.begin(), asked + 1}, (*place)->hierarchy->version);
@@ -55,7 +55,7 @@ Result<std::vector<Written>> apply(const Group& group, const std::vector<Setting
   bool all_written = false;
   const auto last = [&] {
     all_written = true;
-    return then ? then() : Status{};
+    return then();
   };
   auto written =
       detail::ValueFiles(group, detail::ValueFiles::For::writing)

@@ -23,7 +23,7 @@ Result<UniqueFd> open_counts(const Group& group, const Hierarchy& memory) {
   return fs::open_in_root(group.host().roots().proc, "cgroups", O_RDONLY);
 }
 
-/// Those of the whole machine.
+/// Returns how many memory cgroups the whole machine has.
 std::uint64_t memcgs_of(std::string_view proc_cgroups) noexcept {
   while (!proc_cgroups.empty()) {
     std::string_view row = parse::line(proc_cgroups);
@@ -57,7 +57,7 @@ Result<GuardedReader> GuardedReader::open(const Host& host, std::string_view pat
   } else {
     reader.missing_ = file.error();
   }
-  // Without another cgroup to measure the guard's prior counts.
+  // If there is no cgroup to measure, the guard goes by its prior.
   reader.calibrated_ = now();
   (void)calibrate(host, reader.guard_, reader.calibrated_);
   return reader;

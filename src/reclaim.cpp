@@ -86,8 +86,8 @@ class Reclaimer {
   std::string plain_text_;
 };
 
-/// Those of the first ancestors that can be reclaimed from. Where there is none, the first reason
-/// that is not a removed cgroup or a kernel without the file is the error.
+/// Returns those of the first ancestors that can be reclaimed from. If there is none, the error is
+/// the first reason other than a removed cgroup or a kernel without the file.
 Result<std::vector<Reclaimer>> reclaimers(const Host& host,
                                           const std::vector<zombies::Ancestor>& ancestors,
                                           std::uint64_t largest_chunk) {

@@ -118,7 +118,7 @@ class Host {
   [[nodiscard]] const Roots& roots() const noexcept;
   [[nodiscard]] Mode mode() const noexcept;
   [[nodiscard]] const std::vector<Hierarchy>& hierarchies() const noexcept;
-  /// Mounted hierarchies that could not be opened; what is said of their cgroups is unknown.
+  /// Mounted hierarchies that could not be opened: nothing is known of their cgroups.
   [[nodiscard]] const std::vector<Unreachable>& unreachable() const noexcept;
   /// The hierarchy a controller lives on, or null, also where it may be on an unreachable one:
   /// require() tells. With several mounts of one hierarchy: the one

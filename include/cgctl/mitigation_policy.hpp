@@ -223,8 +223,8 @@ std::string_view to_string(Effect effect) noexcept;
 /// The share of the zombies that a rung freed, 0..1.
 double share_freed(const Action& action) noexcept;
 
-/// What the rungs of an action did together: effective when they freed Policy::min_effect of the
-/// zombies there were. A cancelled action is left to the caller.
+/// Judges the rungs of an action together: effective if they freed at least Policy::min_effect of
+/// the zombies there were. A cancelled action is left to the caller.
 Effect effect_of(const std::vector<Action>& actions, const Policy& policy) noexcept;
 
 /// Whether the read of the root's numa_stat may be measured again.

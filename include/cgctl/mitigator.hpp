@@ -20,13 +20,13 @@ namespace cgctl::mitigation {
 /// CLOCK_BOOTTIME in full, see uptime().
 std::chrono::nanoseconds boottime() noexcept;
 
-/// What was read again after an action.
+/// How much of the dropped cache was read from disk again after an action.
 struct Refaults {
   std::uint64_t bytes = 0;
   std::chrono::seconds within{};
 };
 
-/// One look, and what came of it.
+/// What one run saw, decided and did.
 struct Report {
   Observation before;
   Plan plan;
@@ -61,8 +61,8 @@ class Mitigator {
   /// Blocks while it acts: see carry_out(), also for `stop`. An error means that nothing was done.
   [[nodiscard]] Result<Report> run(const Policy& policy, Urgency urgency, int stop = -1);
 
-  /// Writes down what is remembered. run() does so by itself only before and after an action, and
-  /// when the cost of a read was measured.
+  /// Saves the history. run() saves it only before and after an action, and when the cost of a read
+  /// was measured.
   [[nodiscard]] Status save() { return store_.save(history_); }
 
   [[nodiscard]] const Host& host() const noexcept { return host_; }
@@ -81,11 +81,11 @@ class Mitigator {
   std::vector<std::string> warnings_;  ///< for the next report
 };
 
-/// What Mitigator::run() would do, and why. Changes nothing, and takes no lock.
+/// Tells what Mitigator::run() would do, and why. It changes nothing and takes no lock.
 [[nodiscard]] Result<Report> rehearse(const Host& host, const std::string& state_dir,
                                       const Policy& policy);
 
-/// What was read again since the report's action ended; nothing where that is not known.
+/// Returns what was read again since the report's action ended; nothing if that is not known.
 [[nodiscard]] Result<std::optional<Refaults>> refaults_since(const Host& host,
                                                              const Report& report);
 

@@ -257,7 +257,7 @@ nlohmann::ordered_json json_of(const Info& info) {
                                {"mounted", row.hierarchy != nullptr}};
     if (row.unreachable != nullptr) {
       one["mounted"] = nullptr;
-      one["error"] = row.unreachable->message();
+      one["error"] = message_of(*row.unreachable);
     } else if (row.hierarchy != nullptr) {
       one["version"] = to_string(row.hierarchy->version);
       one["mount_point"] = row.hierarchy->mount_point;

@@ -82,7 +82,7 @@ bool is_gone(const Group& group) {
 
 /// Says what could not be read, once for as long as it stays the same.
 void warn_of_unread(Target& target, const Sample& sample) {
-  const std::string message = sample.unread ? sample.unread->message() : "";
+  const std::string message = sample.unread ? message_of(*sample.unread) : std::string();
   if (!message.empty() && message != target.said) warn(message);
   target.said = message;
 }

@@ -56,7 +56,7 @@ Status find_where(const Host& host, const Options& options, Findings& found) {
   auto where = zombies::attribute(host, limits);
   found.spent = Clock::now() - start;
   if (!where) return fail(where.error());
-  if (where->failure) warn(where->failure->message());
+  if (where->failure) warn(message_of(*where->failure));
   mitigation::Observation seen;
   seen.zombies = found.count;
   seen.residual = where->residual;
