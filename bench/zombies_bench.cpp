@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "cgctl/detail/directory.hpp"
+#include "detail/directory.hpp"
 #include "measure.hpp"
 
 namespace cgctl::bench {

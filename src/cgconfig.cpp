@@ -11,9 +11,9 @@
 #include <utility>
 
 #include "cgctl/filesystem.hpp"
-#include "device_rules.hpp"
-#include "octal.hpp"
-#include "setting_files.hpp"
+#include "detail/octal.hpp"
+#include "settings/device_rules.hpp"
+#include "settings/known_files.hpp"
 
 namespace cgctl::cgconfig {
 namespace {

@@ -10,7 +10,7 @@
 #include <climits>
 #include <utility>
 
-#include "open_beneath.hpp"
+#include "detail/open_beneath.hpp"
 
 namespace cgctl::fs {
 namespace {

@@ -16,9 +16,9 @@
 #include <optional>
 #include <utility>
 
-#include "cgctl/detail/directory.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
+#include "detail/directory.hpp"
 
 namespace cgctl {
 namespace {

@@ -25,11 +25,11 @@
 #include <set>
 #include <utility>
 
-#include "blocked_signals.hpp"
 #include "cgctl/detail/sys.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/parse.hpp"
+#include "detail/blocked_signals.hpp"
 
 namespace cgctl::libcgroup {
 namespace {

@@ -10,7 +10,7 @@
 #include <cerrno>
 
 #include "cgctl/filesystem.hpp"
-#include "tree_walk.hpp"
+#include "detail/tree_walk.hpp"
 
 namespace cgctl::numa {
 namespace {

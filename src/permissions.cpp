@@ -18,8 +18,8 @@
 #include "cgctl/detail/sys.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
-#include "directory_entries.hpp"
-#include "group_detail.hpp"
+#include "detail/directory_entries.hpp"
+#include "group/detail.hpp"
 
 namespace cgctl::permissions {
 namespace {

@@ -17,9 +17,9 @@
 #include <cstdint>
 #include <thread>
 
-#include "blocked_signals.hpp"
 #include "cgctl/filesystem.hpp"
-#include "group_detail.hpp"
+#include "detail/blocked_signals.hpp"
+#include "group/detail.hpp"
 
 // Linux 5.7; the C library's headers may be older.
 #ifndef CLONE_INTO_CGROUP

@@ -12,13 +12,13 @@
 #include <cstring>
 #include <utility>
 
-#include "cgctl/detail/directory.hpp"
 #include "cgctl/detail/sys.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/parse.hpp"
-#include "open_beneath.hpp"
-#include "tree_walk.hpp"
+#include "detail/directory.hpp"
+#include "detail/open_beneath.hpp"
+#include "detail/tree_walk.hpp"
 
 namespace cgctl {
 namespace {

@@ -13,10 +13,10 @@
 #include <utility>
 #include <vector>
 
-#include "../../src/rungs.hpp"
 #include "../support/captured.hpp"
 #include "cgctl/filesystem.hpp"
 #include "faulty_sys.hpp"
+#include "mitigation/rungs.hpp"
 
 namespace mitigation_test {
 

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
-#include "../../src/isolated.hpp"
+#include "detail/isolated.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

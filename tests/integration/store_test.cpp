@@ -14,11 +14,11 @@
 #include <optional>
 #include <string>
 
-#include "../../src/history_text.hpp"
 #include "../support/child.hpp"
 #include "../support/skip.hpp"
 #include "../support/temp_directory.hpp"
 #include "cgctl/mitigation.hpp"
+#include "mitigation/history_text.hpp"
 
 namespace store_test {
 

@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include "../../src/settling.hpp"
+#include "mitigation/settling.hpp"
 
 namespace cgctl::simulation {
 namespace {

@@ -10,13 +10,13 @@
 #include <string>
 #include <vector>
 
-#include "../../src/tree_walk.hpp"
 #include "../support/deep_chain.hpp"
 #include "../support/result.hpp"
 #include "../support/temp_directory.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/zombies.hpp"
+#include "detail/tree_walk.hpp"
 
 namespace deep_tree_test {
 

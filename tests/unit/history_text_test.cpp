@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
-#include "../../src/history_text.hpp"
+#include "mitigation/history_text.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
-#include "../../src/settling.hpp"
+#include "mitigation/settling.hpp"
 
 #include <gtest/gtest.h>
 

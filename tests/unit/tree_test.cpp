@@ -11,6 +11,7 @@
 
 #include "../support/captured.hpp"
 #include "../support/captures.hpp"
+#include "../support/made.hpp"
 #include "../support/result.hpp"
 #include "cgctl/cgconfig.hpp"
 

@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "build_info.hpp"
-#include "command.hpp"
+#include "cli/command.hpp"
+#include "cli/help.hpp"
 #include "dropin/dropin.hpp"
-#include "usage.hpp"
 
 namespace {
 

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "../command.hpp"
+#include "cli/command.hpp"
 #include "dropin.hpp"
 
 namespace cgctl::tool::dropin::cgget {

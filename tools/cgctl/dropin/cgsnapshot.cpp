@@ -11,10 +11,10 @@
 #include <memory>
 #include <set>
 
-#include "../command.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
 #include "cgctl/permissions.hpp"
+#include "cli/command.hpp"
 #include "dropin.hpp"
 
 namespace cgctl::tool::dropin::cgsnapshot {

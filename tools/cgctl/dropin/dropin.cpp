@@ -11,7 +11,7 @@
 #include <cerrno>
 #include <cstdio>
 
-#include "../command.hpp"
+#include "cli/command.hpp"
 
 namespace cgctl::tool::dropin {
 namespace {

@@ -6,8 +6,8 @@
 
 #include <cerrno>
 
-#include "../command.hpp"
 #include "cgctl/filesystem.hpp"
+#include "cli/command.hpp"
 #include "dropin.hpp"
 
 namespace cgctl::tool::dropin::lscgroup {

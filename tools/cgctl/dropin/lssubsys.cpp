@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "../command.hpp"
 #include "cgctl/filesystem.hpp"
+#include "cli/command.hpp"
 #include "dropin.hpp"
 
 namespace cgctl::tool::dropin::lssubsys {

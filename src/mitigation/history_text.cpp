@@ -1,0 +1,209 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "mitigation/history_text.hpp"
+
+#include <fmt/format.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "cgctl/mitigation.hpp"
+#include "cgctl/parse.hpp"
+#include "detail/fnv1a.hpp"
+
+namespace cgctl::detail {
+namespace {
+
+using mitigation::History;
+using mitigation::Rung;
+using mitigation::RungHistory;
+using std::chrono::seconds;
+
+constexpr std::string_view header = "cgctl mitigation history 3";
+constexpr std::string_view never = "never";
+/// The unit of growth: zombies in 1,000,000 seconds.
+constexpr double growth_unit = 1e6;
+constexpr std::int64_t sane = 1'000'000'000'000;
+constexpr std::size_t most_actions = 10'000;
+
+std::string in_text(const std::optional<seconds>& time) {
+  return time ? std::to_string(time->count()) : std::string(never);
+}
+
+/// Takes the text apart; after the first thing that is not as expected, ok() is false and all
+/// values are empty.
+class Scanner {
+ public:
+  explicit Scanner(std::string_view text) : text_(text) {}
+
+  [[nodiscard]] bool ok() const { return ok_; }
+
+  void line(std::string_view key) {
+    if (!line_.empty()) ok_ = false;
+    // A last line without its end was cut off.
+    if (text_.find('\n') == std::string_view::npos) ok_ = false;
+    line_ = parse::line(text_);
+    if (line_.substr(0, key.size()) != key) {
+      ok_ = false;
+    } else {
+      line_.remove_prefix(key.size());
+    }
+  }
+  [[nodiscard]] bool more_in_line() const { return ok_ && !line_.empty(); }
+  [[nodiscard]] bool at_end() const { return ok_ && line_.empty() && text_.empty(); }
+
+  std::string_view word() {
+    const std::string_view word = parse::field(line_);
+    if (word.empty()) ok_ = false;
+    return word;
+  }
+  std::int64_t number() { return number(word()); }
+  std::uint64_t count() {
+    const std::int64_t value = number();
+    if (value < 0) ok_ = false;
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(value, 0));
+  }
+  std::optional<seconds> time() {
+    const std::string_view text = word();
+    if (text == never) return std::nullopt;
+    return seconds(number(text));
+  }
+
+ private:
+  std::int64_t number(std::string_view text) {
+    const bool negative = !text.empty() && text.front() == '-';
+    if (negative) text.remove_prefix(1);
+    const auto value = parse::whole_number(text);
+    if (!value || *value > static_cast<std::uint64_t>(sane)) {
+      ok_ = false;
+      return 0;
+    }
+    return negative ? -static_cast<std::int64_t>(*value) : static_cast<std::int64_t>(*value);
+  }
+
+  std::string_view text_;
+  std::string_view line_;
+  bool ok_ = true;
+};
+
+void scan_rung(Scanner& scan, Rung rung, RungHistory& out) {
+  scan.line(fmt::format("rung {}", to_string(rung)));
+  out.last = scan.time();
+  out.useless = static_cast<unsigned>(scan.count());
+  out.effective = scan.count();
+  out.ineffective = scan.count();
+  out.failed = scan.count();
+}
+
+std::string checksum_line(std::string_view text) {
+  return fmt::format("sum {:016x}\n", fnv1a(text));
+}
+
+/// All but the last line, where that is the checksum of the others.
+std::optional<std::string_view> without_checksum(std::string_view text) {
+  const std::size_t size = checksum_line({}).size();
+  if (text.size() < size) return std::nullopt;
+  const std::string_view others = text.substr(0, text.size() - size);
+  if (text.substr(others.size()) != checksum_line(others)) return std::nullopt;
+  return others;
+}
+
+/// Whether nothing in it is later than `written`.
+bool is_past(const History& history, seconds written) {
+  const auto past = [written](const std::optional<seconds>& at) { return !at || *at <= written; };
+  return past(history.last_action) && past(history.sample.at) && past(history.probe.at) &&
+         std::all_of(history.actions.begin(), history.actions.end(), past) &&
+         std::all_of(history.rungs.begin(), history.rungs.end(),
+                     [&past](const RungHistory& rung) { return past(rung.last); });
+}
+
+/// Into the clock of a later boot.
+void translate(History& history, const Moment& written, const Moment& now) {
+  const seconds between = std::max(now.since_1970 - written.since_1970, seconds(0));
+  const seconds shift = now.uptime - between - written.uptime;
+  if (history.last_action) *history.last_action += shift;
+  for (seconds& at : history.actions) at += shift;
+  history.ineffective = 0;
+  history.alarmed = false;
+  history.sample = {};
+  history.growth = 0;
+  history.probe = {};
+  for (RungHistory& rung : history.rungs) {
+    rung.last.reset();
+    rung.useless = 0;
+  }
+}
+
+}  // namespace
+
+Moment moment(std::string boot_id) {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return {std::move(boot_id), mitigation::uptime(), seconds(now.tv_sec)};
+}
+
+std::string to_text(const History& history, const Moment& written) {
+  std::string text = fmt::format("{}\nboot {} {} {}\n", header, written.boot_id,
+                                 written.uptime.count(), written.since_1970.count());
+  text += fmt::format("last_action {}\nineffective {}\nalarmed {}\n", in_text(history.last_action),
+                      history.ineffective, history.alarmed ? 1 : 0);
+  text += fmt::format("growth {}\n", std::llround(history.growth * growth_unit));
+  text += fmt::format("sample {} {}\n", in_text(history.sample.at), history.sample.zombies);
+  text += fmt::format("probe {} {} {}\n", in_text(history.probe.at), history.probe.cost.count(),
+                      history.probe.memcgs);
+  text += "actions";
+  for (const seconds at : history.actions) text += fmt::format(" {}", at.count());
+  text += '\n';
+  for (std::size_t i = 0; i < mitigation::rung_count; ++i) {
+    const RungHistory& rung = history.rungs[i];
+    text +=
+        fmt::format("rung {} {} {} {} {} {}\n", to_string(static_cast<Rung>(i)), in_text(rung.last),
+                    rung.useless, rung.effective, rung.ineffective, rung.failed);
+  }
+  return text + checksum_line(text);
+}
+
+std::optional<History> history_from_text(std::string_view text, const Moment& now) {
+  History history;
+  Moment written;
+  const auto checked = without_checksum(text);
+  if (!checked) return std::nullopt;
+  Scanner scan(*checked);
+  scan.line(header);
+  scan.line("boot");
+  written.boot_id = scan.word();
+  written.uptime = seconds(scan.number());
+  written.since_1970 = seconds(scan.number());
+  scan.line("last_action");
+  history.last_action = scan.time();
+  scan.line("ineffective");
+  history.ineffective = static_cast<unsigned>(scan.count());
+  scan.line("alarmed");
+  history.alarmed = scan.count() != 0;
+  scan.line("growth");
+  history.growth = static_cast<double>(scan.count()) / growth_unit;
+  scan.line("sample");
+  history.sample.at = scan.time();
+  history.sample.zombies = scan.count();
+  scan.line("probe");
+  history.probe.at = scan.time();
+  history.probe.cost = std::chrono::nanoseconds(scan.number());
+  history.probe.memcgs = scan.count();
+  scan.line("actions");
+  while (scan.more_in_line() && history.actions.size() < most_actions) {
+    history.actions.emplace_back(scan.number());
+  }
+  for (std::size_t i = 0; i < mitigation::rung_count; ++i) {
+    scan_rung(scan, static_cast<Rung>(i), history.rungs[i]);
+  }
+  if (!scan.at_end() || !is_past(history, written.uptime)) return std::nullopt;
+  if (written.boot_id != now.boot_id) {
+    translate(history, written, now);
+  } else if (written.uptime > now.uptime) {
+    return std::nullopt;
+  }
+  return history;
+}
+
+}  // namespace cgctl::detail

@@ -1,0 +1,167 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/mitigation.hpp"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <vector>
+
+#include "mitigation/rungs.hpp"
+#include "mitigation/settling.hpp"
+
+namespace cgctl::mitigation {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using detail::Counted;
+using detail::Settling;
+using std::chrono::milliseconds;
+
+/// Whether `stop` became readable within the time.
+bool stopped_within(milliseconds time, int stop) {
+  pollfd watched{stop, POLLIN, 0};
+  return ::poll(&watched, 1, static_cast<int>(time.count())) > 0 && watched.revents != 0;
+}
+
+constexpr milliseconds between_counts(100);
+
+/// Counts again and again until `enough` is true of the count and its time since `start`, or until
+/// told to stop.
+template <class Enough>
+Status count_until(zombies::Counter& counter, int stop, milliseconds pause, Clock::time_point start,
+                   const Enough& enough) {
+  for (;;) {
+    const auto count = counter.count();
+    if (!count) return fail(count.error());
+    if (enough(Counted{Clock::now() - start, count->low})) return {};
+    if (stopped_within(pause, stop)) return {};
+  }
+}
+
+milliseconds pause_of(const Policy& policy) {
+  return std::min(between_counts, std::chrono::ceil<milliseconds>(policy.still_for));
+}
+
+/// How many zombies there are, and how many a second come.
+struct Tide {
+  std::uint64_t zombies = 0;
+  double rate = 0;
+};
+
+/// Watches the zombies for half of Policy::still_for. The look is older than the action by what it
+/// took to find out where they hang. Where they cannot be counted, what the look said holds.
+Tide tide_before(zombies::Counter& counter, const Policy& policy, std::uint64_t seen, int stop) {
+  std::optional<Counted> first;
+  Counted last{{}, seen};
+  (void)count_until(counter, stop, pause_of(policy), Clock::now(), [&](const Counted& count) {
+    if (!first) first = count;
+    last = count;
+    return count.since >= policy.still_for / 2;
+  });
+  return {last.zombies, first ? detail::rise(*first, last) : 0};
+}
+
+End end_of(const Error& error) {
+  if (error.kind == errc::timed_out) return End::timed_out;
+  return error.kind == errc::cancelled ? End::cancelled : End::failed;
+}
+
+/// Waits for what the rung that began at `start` freed. `tide` becomes what there is after it;
+/// where that cannot be counted it stays, and the reason is returned.
+Status settle(zombies::Counter& counter, const Policy& policy, int stop, Clock::time_point start,
+              Tide& tide, Action& action) {
+  Settling settling(policy, tide.zombies, tide.rate);
+  auto status =
+      count_until(counter, stop, pause_of(policy), start, [&settling](const Counted& count) {
+        settling.note(count);
+        return settling.over();
+      });
+  if (!status) return status;
+  action.made = settling.made();
+  action.zombies_after = settling.after();
+  tide = {settling.after(), settling.rate()};
+  return {};
+}
+
+/// `uncounted` becomes the reason why it is not known how many zombies are left; then they are
+/// taken for as many as before.
+Action climb(const Host& host, Rung rung, zombies::Counter& counter, const Policy& policy,
+             const Observation& seen, Tide& tide, int stop, Status& uncounted) {
+  Action action;
+  action.rung = rung;
+  action.zombies_before = action.zombies_after = tide.zombies;
+  if (stopped_within(milliseconds(0), stop)) {
+    action.end = End::cancelled;
+    return action;
+  }
+  const auto start = Clock::now();
+  const auto took = detail::take(host, rung, seen, policy, stop);
+  if (took) {
+    action.duration = *took;
+  } else {
+    action.end = end_of(took.error());
+    if (action.end == End::timed_out) action.duration = policy.deadline;
+    action.status = fail(took.error());
+  }
+  if (auto status = settle(counter, policy, stop, start, tide, action); !status) {
+    uncounted = std::move(status);
+  }
+  if (action.end == End::done && stopped_within(milliseconds(0), stop)) {
+    action.end = End::cancelled;
+  }
+  return action;
+}
+
+/// What is known without another look.
+Observation unseen(const Observation& before, std::uint64_t zombies) {
+  Observation after = before;
+  after.zombies.low = zombies;
+  after.zombies.high = std::max(zombies, before.zombies.high);
+  after.read_cost.reset();
+  after.read_cost_measured = false;
+  after.residual.reset();
+  return after;
+}
+
+bool all_failed(const std::vector<Action>& actions) {
+  return !actions.empty() && std::all_of(actions.begin(), actions.end(), [](const Action& action) {
+    return action.end == End::failed;
+  });
+}
+
+}  // namespace
+
+Result<Outcome> carry_out(const Host& host, numa::CostGuard& guard, const Plan& plan,
+                          const Policy& policy, const Observation& before, int stop) {
+  auto counter = zombies::Counter::open(host);
+  if (!counter) return fail(counter.error());
+  Outcome outcome;
+  Tide tide = tide_before(*counter, policy, before.zombies.low, stop);
+  for (const Rung rung : plan.ladder) {
+    if (!climb_on(before, outcome.actions, rung, policy)) continue;
+    outcome.actions.push_back(
+        climb(host, rung, *counter, policy, before, tide, stop, outcome.status));
+    if (outcome.actions.back().end == End::cancelled) {
+      outcome.after = unseen(before, tide.zombies);
+      return outcome;
+    }
+    if (!outcome.status) break;
+  }
+  if (all_failed(outcome.actions)) outcome.status = outcome.actions.back().status;
+  outcome.after = unseen(before, tide.zombies);
+  if (outcome.status) {
+    if (auto after = observe(host, guard, policy, {}, Intent::look)) {
+      outcome.after = std::move(*after);
+    } else {
+      outcome.status = fail(after.error());
+    }
+  }
+  outcome.effect = effect_of(outcome.actions, policy);
+  if (outcome.effect == Effect::ineffective) outcome.explanation = explain_pins(outcome.after);
+  return outcome;
+}
+
+}  // namespace cgctl::mitigation

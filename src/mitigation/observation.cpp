@@ -1,0 +1,189 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <thread>
+
+#include "cgctl/filesystem.hpp"
+#include "cgctl/group.hpp"
+#include "cgctl/mitigation.hpp"
+#include "cgctl/parse.hpp"
+#include "cgctl/pressure.hpp"
+#include "detail/possible_cpus.hpp"
+#include "mitigation/disk_load.hpp"
+#include "mitigation/reparenting.hpp"
+#include "mitigation/rungs.hpp"
+
+namespace cgctl::mitigation {
+namespace {
+
+using std::chrono::seconds;
+
+/// Keeps the reason why a figure is missing, unless the kernel has none.
+void note_missing(Observation& seen, const Error& error) {
+  if (error.os_errno != ENOENT && error.kind != errc::unsupported) seen.unread.push_back(error);
+}
+
+/// Empty where the kernel has no such file.
+Result<std::string> optional_file(const Host& host, const char* name) {
+  auto text = fs::read_in_root(host.roots().proc, name);
+  if (!text && text.error().os_errno == ENOENT) return std::string();
+  return text;
+}
+
+/// Reads the root's numa_stat, again only while that is cheap, unless even one read is predicted to
+/// take ten times what the policy calls too much: then the prediction has to do, which is an upper
+/// bound. The time to read a captured file would tell nothing.
+void observe_read_cost(const Host& host, numa::CostGuard& guard, const Policy& policy,
+                       const History& history, Observation& seen) {
+  if (!probe_due(history, policy, uptime())) {
+    seen.read_cost = predicted_cost(history, seen.zombies.kernel);
+    return;
+  }
+  const auto root = host.open("/");
+  if (!root) return note_missing(seen, root.error());
+  const auto reader = numa::Reader::open(*root);
+  // Without the file (a kernel without NUMA, v2 before Linux 5.10) no read can cost anything.
+  if (!reader) return note_missing(seen, reader.error());
+  if (!host.live()) {
+    seen.read_cost = guard.predict(seen.zombies.kernel);
+    return;
+  }
+  const numa::CostGuard::Time now = std::chrono::steady_clock::now().time_since_epoch();
+  const auto calibrated = numa::calibrate(host, guard, now);
+  if (!calibrated) note_missing(seen, calibrated.error());
+  if (!calibrated && calibrated.error().kind == errc::unsupported && seen.zombies.kernel > 1)
+    return;
+  seen.read_cost = guard.predict(seen.zombies.kernel);
+  if (*seen.read_cost > 10 * policy.read_cost_limit) return;
+  const auto cost = numa::least_cost(*reader, policy.read_cost_limit);
+  if (!cost) return note_missing(seen, cost.error());
+  guard.record(*cost, seen.zombies.kernel, now);
+  seen.read_cost = cost->wall;
+  seen.read_cost_measured = true;
+}
+
+Status observe_load(const Host& host, Observation& seen) {
+  const auto io = pressure::read(host, pressure::Resource::io);
+  if (io) seen.io_pressure = io->some.avg10;
+  if (!io) note_missing(seen, io.error());
+  const auto memory = pressure::read(host, pressure::Resource::memory);
+  if (memory && memory->full) seen.memory_pressure = memory->full->avg10;
+  if (!memory) note_missing(seen, memory.error());
+  const auto text = optional_file(host, "vmstat");
+  if (!text) return fail(text.error());
+  const std::uint64_t dirty = parse::value_of(*text, "nr_dirty").value_or(0);
+  const std::uint64_t writeback = parse::value_of(*text, "nr_writeback").value_or(0);
+  seen.dirty = (dirty + writeback) * host.page_size();
+  return {};
+}
+
+std::optional<LocalTime> local_time() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  if (::localtime_r(&now, &parts) == nullptr) return std::nullopt;
+  return LocalTime{static_cast<unsigned>((parts.tm_wday + 6) % 7),
+                   static_cast<unsigned>(parts.tm_hour * 60 + parts.tm_min)};
+}
+
+/// The root may lack what its children have: ask a cgroup that zombies hang below.
+bool can_reclaim(const Host& host, Observation& seen) {
+  if (host.find("memory")->version != Version::v2) return false;
+  const auto& all = seen.ancestors;
+  return std::any_of(all.begin(), all.end(), [&host, &seen](const auto& ancestor) {
+    const auto group = host.open(ancestor.path);
+    const auto file = group ? group->open_file("memory.reclaim", O_WRONLY) : fail(group.error());
+    if (!file && file.error().kind != errc::vanished) note_missing(seen, file.error());
+    return file.has_value();
+  });
+}
+
+}  // namespace
+
+seconds uptime() noexcept {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return seconds(now.tv_sec);
+}
+
+Result<std::uint64_t> page_cache(const Host& host) {
+  const auto vmstat = optional_file(host, "vmstat");
+  if (!vmstat) return fail(vmstat.error());
+  const std::uint64_t file = parse::value_of(*vmstat, "nr_file_pages").value_or(0);
+  const std::uint64_t shmem = parse::value_of(*vmstat, "nr_shmem").value_or(0);
+  return (file > shmem ? file - shmem : 0) * host.page_size();
+}
+
+Result<std::uint64_t> kernel_memory(const Host& host, std::uint64_t zombies) {
+  constexpr std::uint64_t each = std::uint64_t{12} << 10;
+  constexpr std::uint64_t each_cpu = std::uint64_t{2} << 10;
+  const auto cpus = detail::possible_cpus(host);
+  if (!cpus) return fail(cpus.error());
+  return zombies * (each + each_cpu * cpus->value_or(1));
+}
+
+Result<std::uint64_t> total_memory(const Host& host) {
+  const auto text = optional_file(host, "meminfo");
+  if (!text) return fail(text.error());
+  std::string_view rest = *text;
+  while (!rest.empty()) {
+    std::string_view row = parse::line(rest);
+    if (parse::field(row) == "MemTotal:") {
+      return parse::whole_number(parse::field(row)).value_or(0) << 10;
+    }
+  }
+  return 0;
+}
+
+Result<std::optional<std::uint64_t>> refaults(const Host& host) {
+  const auto vmstat = optional_file(host, "vmstat");
+  if (!vmstat) return fail(vmstat.error());
+  const auto of_files = parse::value_of(*vmstat, "workingset_refault_file");
+  return of_files ? of_files : parse::value_of(*vmstat, "workingset_refault");
+}
+
+Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Policy& policy,
+                            const History& history, Intent intent) {
+  Observation seen;
+  const auto count = zombies::count(host);
+  if (!count) return fail(count.error());
+  seen.zombies = *count;
+  seen.page_size = host.page_size();
+  const auto cache = page_cache(host);
+  if (!cache) return fail(cache.error());
+  seen.page_cache = *cache;
+  const auto held = kernel_memory(host, count->low);
+  if (!held) return fail(held.error());
+  seen.kernel_memory = *held;
+  const auto memory = total_memory(host);
+  if (!memory) return fail(memory.error());
+  seen.memory = *memory;
+  seen.local_time = local_time();
+  if (auto status = observe_load(host, seen); !status) return fail(status.error());
+  const detail::DiskLoad disks(host);
+  observe_read_cost(host, guard, policy, history, seen);
+  if (count->low != 0) {
+    auto where = zombies::attribute(host);
+    if (!where) return fail(where.error());
+    seen.residual = where->residual;
+    seen.slab = where->slab;
+    if (where->failure) seen.unread.push_back(std::move(*where->failure));
+    seen.ancestors = std::move(where->ancestors);
+  }
+  if (intent == Intent::act && count->low >= policy.zombies_high) {
+    seen.pages_reparented = detail::reparents_pages(host);
+  }
+  seen.can_reap = ::access(detail::reaper_path(host).c_str(), W_OK) == 0;
+  seen.can_reclaim = can_reclaim(host, seen);
+  const auto busiest = disks.busiest();
+  if (!busiest) return fail(busiest.error());
+  seen.disk_busy = *busiest;
+  return seen;
+}
+
+}  // namespace cgctl::mitigation

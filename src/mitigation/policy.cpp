@@ -1,0 +1,428 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cgctl/mitigation_policy.hpp"
+
+namespace cgctl::mitigation {
+namespace {
+
+using std::chrono::duration;
+using std::chrono::seconds;
+
+double in_ms(std::chrono::nanoseconds time) { return duration<double, std::milli>(time).count(); }
+
+std::string in_words(std::uint64_t bytes) {
+  if (bytes < std::uint64_t{1} << 20) return fmt::format("{} KiB", bytes >> 10);
+  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
+}
+
+std::uint64_t less(std::uint64_t from, std::uint64_t amount) {
+  return from > amount ? from - amount : 0;
+}
+
+/// Fewer pages than one for twenty zombies cannot be what holds them.
+bool could_hold(std::uint64_t bytes, const Observation& seen) {
+  return bytes / seen.page_size * 20 >= std::max<std::uint64_t>(seen.zombies.low, 1);
+}
+
+/// Zombies that come until the next action may, when cgroups go on dying as they do.
+double more_to_come(const History& history, const Policy& policy) {
+  return history.growth * duration<double>(policy.min_interval).count();
+}
+
+/// What a read will cost then.
+std::optional<std::chrono::nanoseconds> cost_to_come(const Observation& seen,
+                                                     const History& history, const Policy& policy) {
+  if (!seen.read_cost || history.growth <= 0 || seen.zombies.kernel == 0) return std::nullopt;
+  const double more = more_to_come(history, policy) / static_cast<double>(seen.zombies.kernel);
+  const double times = 1 + std::min(more, 1.0);  // as in predicted_cost()
+  return std::chrono::nanoseconds(
+      static_cast<std::int64_t>(static_cast<double>(seen.read_cost->count()) * times));
+}
+
+/// Whether a read would be noticeably cheaper without the zombies.
+bool to_blame(const Observation& seen, const Policy& policy) {
+  const std::uint64_t zombies = seen.zombies.low;
+  if (zombies > policy.zombies_low || zombies > seen.zombies.live) return true;
+  if (!seen.read_cost || zombies * 10 < seen.zombies.kernel) return false;
+  const double live =
+      static_cast<double>(seen.zombies.live) / static_cast<double>(seen.zombies.kernel);
+  return in_ms(*seen.read_cost) * live <= in_ms(policy.read_cost_limit);
+}
+
+/// Why to act at all; empty when there is no need.
+std::string need(const Observation& seen, const History& history, const Policy& policy) {
+  const std::uint64_t zombies = seen.zombies.low;
+  if (zombies == 0) return {};
+  if (policy.only) return fmt::format("{} asked for, {} zombies", to_string(*policy.only), zombies);
+  if (zombies >= policy.zombies_high) {
+    return fmt::format("{} zombies, the limit is {}", zombies, policy.zombies_high);
+  }
+  if (history.alarmed && zombies > policy.zombies_low) {
+    return fmt::format("{} zombies: it started at {}, and goes on until {} are left", zombies,
+                       policy.zombies_high, policy.zombies_low);
+  }
+  const double soon = static_cast<double>(zombies) + more_to_come(history, policy);
+  if (zombies > policy.zombies_low && soon >= static_cast<double>(policy.zombies_high)) {
+    return fmt::format("{} zombies, {:.0f} more an hour: {:.0f} in {} s, the limit is {}", zombies,
+                       history.growth * 3600, soon, policy.min_interval.count(),
+                       policy.zombies_high);
+  }
+  if (!to_blame(seen, policy)) return {};
+  if (seen.read_cost && *seen.read_cost > policy.read_cost_limit) {
+    return fmt::format(
+        "a read of the root's numa_stat {} {:.1f} ms, above the limit of {:.1f} ms, with {} "
+        "zombies",
+        seen.read_cost_measured ? "takes" : "may take", in_ms(*seen.read_cost),
+        in_ms(policy.read_cost_limit), zombies);
+  }
+  const auto later = cost_to_come(seen, history, policy);
+  if (later && *later > policy.read_cost_limit) {
+    return fmt::format(
+        "{} zombies, {:.0f} more an hour: a read of the root's numa_stat may take {:.1f} ms in {} "
+        "s, above the limit of {:.1f} ms",
+        zombies, history.growth * 3600, in_ms(*later), policy.min_interval.count(),
+        in_ms(policy.read_cost_limit));
+  }
+  return {};
+}
+
+seconds interval(const History& history, const Policy& policy) {
+  seconds wait = policy.min_interval;
+  if (wait == seconds(0)) return wait;
+  for (unsigned i = 0; i < history.ineffective && wait < policy.max_interval; ++i) wait *= 2;
+  return std::min(wait, std::max(policy.max_interval, policy.min_interval));
+}
+
+/// Dropping caches cannot help when what is left over is neither clean cache nor slab.
+bool nothing_freeable(const Observation& seen) {
+  return seen.residual && seen.slab == zombies::SlabPins::no &&
+         !could_hold(seen.residual->freeable(), seen);
+}
+
+std::string too_recent(const History& history, const Policy& policy, seconds now) {
+  if (history.last_action && now >= *history.last_action) {
+    const seconds since = now - *history.last_action;
+    const seconds wait = interval(history, policy);
+    if (since < wait) {
+      return fmt::format("the last action was {} s ago, the next may come after {} s{}",
+                         since.count(), wait.count(),
+                         history.ineffective == 0
+                             ? std::string()
+                             : fmt::format(", doubled for {} without effect", history.ineffective));
+    }
+  }
+  const std::size_t today = actions_accounted(history, now);
+  if (today >= policy.actions_a_day) {
+    return fmt::format("there were {} actions in the last 24 hours, of {} at most", today,
+                       policy.actions_a_day);
+  }
+  return {};
+}
+
+std::string out_of_hours(const Observation& seen, const Policy& policy) {
+  if (policy.windows.empty() || !seen.local_time) return {};
+  const bool inside =
+      std::any_of(policy.windows.begin(), policy.windows.end(),
+                  [&seen](const Window& window) { return window.contains(*seen.local_time); });
+  return inside ? std::string() : "outside the maintenance windows (windows = [...])";
+}
+
+/// What the machine is busy with.
+std::string too_busy(const Observation& seen, const Policy& policy) {
+  if (seen.io_pressure && *seen.io_pressure > policy.io_pressure_limit) {
+    return fmt::format(
+        "I/O pressure is {:.1f} % (some avg10), above {:.1f} %: refilling the cache would add to "
+        "it",
+        *seen.io_pressure, policy.io_pressure_limit);
+  }
+  if (seen.memory_pressure && *seen.memory_pressure > policy.memory_pressure_limit) {
+    return fmt::format(
+        "memory pressure is {:.1f} % (full avg10), above {:.1f} %: the cache that would go is in "
+        "use",
+        *seen.memory_pressure, policy.memory_pressure_limit);
+  }
+  if (seen.disk_busy && *seen.disk_busy > policy.disk_busy_limit) {
+    return fmt::format("a disk is busy {:.0f} % of the time, above {:.0f} %", *seen.disk_busy,
+                       policy.disk_busy_limit);
+  }
+  if (seen.dirty > policy.dirty_limit) {
+    return fmt::format("{} of dirty pages, above the limit of {}", in_words(seen.dirty),
+                       in_words(policy.dirty_limit));
+  }
+  return {};
+}
+
+/// True if the rung takes cache from everybody, not only from where the zombies hang.
+bool takes_from_everybody(Rung rung) {
+  return rung == Rung::drop_page_cache || rung == Rung::drop_slab || rung == Rung::drop_all;
+}
+
+bool drops_slab(Rung rung) { return rung == Rung::drop_slab || rung == Rung::drop_all; }
+
+bool has(const Observation& seen, const Policy& policy, Rung rung) {
+  if (rung == Rung::reap) return seen.can_reap;
+  if (rung == Rung::advise) return !policy.files.empty();
+  if (rung == Rung::reclaim) return seen.can_reclaim;
+  return true;
+}
+
+bool useless(const RungHistory& rung, const Policy& policy, seconds now) {
+  return rung.useless >= policy.useless_limit && rung.last && now >= *rung.last &&
+         now - *rung.last < policy.max_interval;
+}
+
+std::vector<Rung> ladder(const Observation& seen, const History& history, const Policy& policy,
+                         seconds now) {
+  if (policy.only) return {*policy.only};
+  std::vector<Rung> rungs;
+  bool after_page_cache = false;
+  for (const Rung rung : policy.ladder) {
+    if (rung == Rung::drop_page_cache) after_page_cache = true;
+    if (drops_slab(rung) && (!after_page_cache || seen.slab == zombies::SlabPins::no)) continue;
+    if (!has(seen, policy, rung)) continue;
+    if (policy.guards == Guards::obey && useless(history.of(rung), policy, now)) continue;
+    rungs.push_back(rung);
+  }
+  return rungs;
+}
+
+/// Why not to act now; empty when nothing speaks against it.
+std::string objection(const Observation& seen, const History& history, const Policy& policy,
+                      seconds now) {
+  for (std::string against :
+       {too_recent(history, policy, now), out_of_hours(seen, policy), too_busy(seen, policy)}) {
+    if (!against.empty()) return against;
+  }
+  if (nothing_freeable(seen)) {
+    std::string why = "nothing that could be freed holds them";
+    const std::string pins = explain_pins(seen);
+    return pins.empty() ? why : why + ": " + pins;
+  }
+  return {};
+}
+
+/// Zombies that came while the rungs were taken.
+std::uint64_t made(const std::vector<Action>& actions) {
+  std::uint64_t sum = 0;
+  for (const Action& action : actions) sum += action.made;
+  return sum;
+}
+
+Plan idle(std::string reason) { return {Decision::idle, std::move(reason), {}}; }
+Plan refused(const std::string& why, const std::string& against) {
+  return {Decision::refused, why + "; refused: " + against, {}};
+}
+
+/// "; they hold about 21.0 MiB, dropping caches gives up 405.0 MiB of page cache".
+std::string in_words(const Balance& balance) {
+  return fmt::format("they hold about {}, dropping caches gives up {} of page cache",
+                     in_words(balance.held), in_words(balance.given_up));
+}
+
+/// Why caches are not dropped although there are many zombies.
+std::string not_worth_it(const Observation& seen, const Balance& balance, const Policy& policy) {
+  return fmt::format(
+      "but they do little harm: a read of the root's numa_stat {} {:.3f} ms; {}, and they would "
+      "have to hold {:.0f} % of that (min_gain)",
+      seen.read_cost_measured ? "takes" : "takes at most",
+      seen.read_cost ? in_ms(*seen.read_cost) : 0, in_words(balance), policy.min_gain * 100);
+}
+
+}  // namespace
+
+Balance weigh(const Observation& seen, const Policy& policy) noexcept {
+  Balance balance;
+  balance.held = seen.kernel_memory + (seen.residual ? seen.residual->freeable() : 0);
+  balance.given_up = seen.page_cache;
+  const auto held = static_cast<double>(balance.held);
+  constexpr int cheap = 10;
+  if (!seen.read_cost || *seen.read_cost * cheap > policy.read_cost_limit) {
+    balance.worth = Worth::reads;
+  } else if (seen.zombies.kernel >= policy.memcgs_high) {
+    balance.worth = Worth::ids;
+  } else if (seen.memory != 0 &&
+             held * 100 > policy.dead_memory * static_cast<double>(seen.memory)) {
+    balance.worth = Worth::memory;
+  } else if (held >= policy.min_gain * static_cast<double>(balance.given_up)) {
+    balance.worth = Worth::gain;
+  }
+  return balance;
+}
+
+std::vector<Rung> default_ladder() {
+  return {Rung::reap, Rung::advise, Rung::reclaim, Rung::drop_page_cache, Rung::drop_slab};
+}
+
+std::string_view to_string(Rung rung) noexcept {
+  switch (rung) {
+    case Rung::reap:
+      return "memcg_reaper";
+    case Rung::advise:
+      return "fadvise";
+    case Rung::reclaim:
+      return "memory.reclaim";
+    case Rung::drop_page_cache:
+      return "drop_caches=1";
+    case Rung::drop_slab:
+      return "drop_caches=2";
+    case Rung::drop_all:
+      return "drop_caches=3";
+  }
+  return "unknown";
+}
+
+std::optional<Rung> rung_named(std::string_view name) noexcept {
+  for (std::size_t i = 0; i < rung_count; ++i) {
+    const auto rung = static_cast<Rung>(i);
+    if (to_string(rung) == name) return rung;
+  }
+  return std::nullopt;
+}
+
+bool Window::contains(LocalTime time) const noexcept {
+  const unsigned yesterday = (time.weekday + 6) % 7;
+  if (from < to) return days[time.weekday] && from <= time.minute && time.minute < to;
+  return (days[time.weekday] && from <= time.minute) || (days[yesterday] && time.minute < to);
+}
+
+std::string_view to_string(Decision decision) noexcept {
+  switch (decision) {
+    case Decision::idle:
+      return "idle";
+    case Decision::act:
+      return "act";
+    case Decision::refused:
+      return "refused";
+  }
+  return "unknown";
+}
+
+std::string_view to_string(End end) noexcept {
+  switch (end) {
+    case End::done:
+      return "done";
+    case End::timed_out:
+      return "timed_out";
+    case End::failed:
+      return "failed";
+    case End::cancelled:
+      return "cancelled";
+  }
+  return "unknown";
+}
+
+std::string_view to_string(Effect effect) noexcept {
+  switch (effect) {
+    case Effect::none:
+      return "none";
+    case Effect::effective:
+      return "effective";
+    case Effect::ineffective:
+      return "ineffective";
+  }
+  return "unknown";
+}
+
+Plan decide(const Observation& seen, const History& history, const Policy& policy, seconds now) {
+  const std::string why = need(seen, history, policy);
+  if (why.empty()) {
+    std::string reason =
+        fmt::format("{} zombies, fewer than {}", seen.zombies.low, policy.zombies_high);
+    if (seen.zombies.low == 0) reason = "no zombies";
+    if (seen.read_cost && *seen.read_cost > policy.read_cost_limit) {
+      reason +=
+          fmt::format("; a read of the root's numa_stat {} {:.1f} ms, but not because of zombies",
+                      seen.read_cost_measured ? "takes" : "may take", in_ms(*seen.read_cost));
+    }
+    return idle(std::move(reason));
+  }
+  if (seen.pages_reparented.value_or(false) && !policy.only) {
+    return idle(why +
+                "; but this kernel hands the pages of a removed cgroup to the one above: none of "
+                "them keeps a zombie, and what does (files not yet written back, for a while) "
+                "cannot be freed from here");
+  }
+  auto rungs = ladder(seen, history, policy, now);
+  const Balance balance = weigh(seen, policy);
+  if (balance.worth == Worth::nothing && policy.guards == Guards::obey && !policy.only) {
+    const bool asked = !rungs.empty();
+    rungs.erase(std::remove_if(rungs.begin(), rungs.end(), takes_from_everybody), rungs.end());
+    if (asked && rungs.empty()) return idle(why + ", " + not_worth_it(seen, balance, policy));
+  }
+  if (policy.guards == Guards::obey) {
+    const std::string against = objection(seen, history, policy, now);
+    if (!against.empty()) return refused(why, against);
+  }
+  if (rungs.empty()) {
+    return refused(why, "every configured rung is missing on this kernel or was useless lately");
+  }
+  const bool drops = std::any_of(rungs.begin(), rungs.end(), takes_from_everybody);
+  const bool weighed = drops && balance.given_up != 0 && balance.held != 0;
+  return {Decision::act, weighed ? why + "; " + in_words(balance) : why, std::move(rungs)};
+}
+
+std::uint64_t Action::freed() const noexcept {
+  return std::min(less(zombies_before + made, zombies_after), zombies_before);
+}
+
+std::uint64_t freed(const std::vector<Action>& actions) noexcept {
+  std::uint64_t sum = 0;
+  for (const Action& action : actions) sum += action.freed();
+  return sum;
+}
+
+bool climb_on(const Observation& before, const std::vector<Action>& done, Rung next,
+              const Policy& policy) {
+  if (policy.only) return true;
+  if (drops_slab(next)) {
+    if (before.slab == zombies::SlabPins::no) return false;
+    // Where it was not tried, it was useless lately.
+    const auto page_cache = std::find_if(done.begin(), done.end(), [](const Action& action) {
+      return action.rung == Rung::drop_page_cache;
+    });
+    if (page_cache != done.end() &&
+        (page_cache->end != End::done || share_freed(*page_cache) >= policy.min_effect)) {
+      return false;
+    }
+  }
+  if (done.empty()) return true;
+  // Where the cost of a read was the reason, they can be fewer than zombies_low from the start.
+  const std::uint64_t enough = std::min(policy.zombies_low, before.zombies.low / 2);
+  return less(done.back().zombies_after, made(done)) > enough;
+}
+
+std::string explain_pins(const Observation& seen) {
+  if (!seen.residual || seen.zombies.low == 0) return {};
+  const zombies::Residual& left = *seen.residual;
+  struct Pin {
+    std::uint64_t bytes;
+    const char* what;
+  };
+  std::vector<Pin> pins = {
+      {left.shmem,
+       "of files on tmpfs or shared memory keep them alive: remove the files or unmount the tmpfs"},
+      {less(left.mapped, left.shmem),
+       "of files mapped by running processes keep them alive: restart those processes (cgctl "
+       "cannot tell which)"},
+      {left.unevictable,
+       "locked in memory (mlock) keep them alive: stop or restart the processes that locked it"},
+      {less(left.anon, left.shmem),
+       "belong to processes that were moved to another cgroup since: restart them"},
+      {left.surely_freeable(), "of page cache keep them alive: dropping it frees them"},
+  };
+  std::stable_sort(pins.begin(), pins.end(),
+                   [](const Pin& a, const Pin& b) { return a.bytes > b.bytes; });
+  std::string text;
+  for (const Pin& pin : pins) {
+    if (!could_hold(pin.bytes, seen)) continue;
+    if (!text.empty()) text += "; ";
+    text += in_words(pin.bytes) + " " + pin.what;
+  }
+  return text;
+}
+
+}  // namespace cgctl::mitigation

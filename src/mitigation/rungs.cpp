@@ -1,0 +1,193 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "mitigation/rungs.hpp"
+
+#include <fcntl.h>
+#include <glob.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cgctl/filesystem.hpp"
+#include "cgctl/mitigation.hpp"
+#include "detail/isolated.hpp"
+#include "detail/page_lists.hpp"
+#include "mitigation/reclaim.hpp"
+
+namespace cgctl {
+namespace {
+
+using mitigation::Policy;
+using mitigation::Rung;
+using std::chrono::nanoseconds;
+
+int write_to(int control, const char* text) noexcept {
+  for (;;) {
+    const ssize_t done = sys::write(control, text, 1);
+    if (done != -EINTR) return done < 0 ? static_cast<int>(-done) : 0;
+  }
+}
+
+/// Opens the control file `path` below `root`, which must be of the file system `magic`.
+Result<UniqueFd> open_control(const char* what, const std::string& root, const char* path,
+                              std::int64_t magic) {
+  auto fd = fs::open_in_root(root, path, O_WRONLY);
+  if (!fd || sys::file_system(fd->get()) == magic) return fd;
+  const bool proc = magic == fs::proc_magic;
+  return fail(Error::make(
+      errc::outside, what, fs::join(root, path),
+      proc ? "not a file of procfs" : "not a file of sysfs",
+      std::string("nothing was written; check ") + (proc ? "Roots::proc" : "Roots::sys")));
+}
+
+// ---- drop_caches ----
+
+const char* level_of(Rung rung) {
+  if (rung == Rung::drop_page_cache) return "1";
+  if (rung == Rung::drop_slab) return "2";
+  return rung == Rung::drop_all ? "3" : nullptr;
+}
+
+constexpr const char* drop_caches_file = "sys/vm/drop_caches";
+
+Result<UniqueFd> open_drop_caches(const Host& host) {
+  auto fd = open_control("drop caches", host.roots().proc, drop_caches_file, fs::proc_magic);
+  if (fd || fd.error().kind == errc::outside) return fd;
+  Error error = fd.error();
+  if (error.os_errno == ENOENT)
+    error.hint = "the procfs given has no sysctls; name the host's as Roots::proc";
+  if (error.os_errno == EROFS || error.os_errno == EACCES || error.os_errno == EPERM) {
+    error.hint = "only root may write it, in a container only with /proc/sys writable (privileged)";
+  }
+  return fail(std::move(error));
+}
+
+/// The file systems to write back; none for all.
+Result<std::vector<UniqueFd>> open_mounts(const std::vector<std::string>& paths) {
+  std::vector<UniqueFd> mounts;
+  for (const std::string& path : paths) {
+    auto fd = fs::open_trusted(path, O_RDONLY | O_DIRECTORY);
+    if (!fd) return fail(fd.error());
+    mounts.push_back(std::move(*fd));
+  }
+  return mounts;
+}
+
+Result<nanoseconds> drop(const Host& host, Rung rung, const std::vector<std::string>& to_sync,
+                         detail::Isolation how) {
+  how.operation = "drop caches";
+  how.path = fs::join(host.roots().proc, drop_caches_file);
+  const char* const level = level_of(rung);
+  if (level == nullptr) {
+    return fail(Error::make(errc::invalid_argument, how.operation, how.path,
+                            std::string(to_string(rung)) + " is no level of drop_caches"));
+  }
+  const auto control = open_drop_caches(host);
+  if (!control) return fail(control.error());
+  // Dirty pages are not dropped: written back first.
+  const bool write_back = rung != Rung::drop_slab;
+  const auto mounts = open_mounts(write_back ? to_sync : std::vector<std::string>());
+  if (!mounts) return fail(mounts.error());
+  const auto work = [&]() noexcept {
+    if (write_back) {
+      if (mounts->empty()) ::sync();
+      for (const UniqueFd& mount : *mounts) ::syncfs(mount.get());
+      detail::drain_page_lists();
+    }
+    return write_to(control->get(), level);
+  };
+  return detail::run_isolated(work, how);
+}
+
+// ---- a vendor's reaper ----
+
+constexpr const char* reaper_file = "kernel/mm/memcg_reaper/reap";
+
+Result<nanoseconds> reap(const Host& host, detail::Isolation how) {
+  how.operation = "reap";
+  how.path = detail::reaper_path(host);
+  const auto control = open_control(how.operation, host.roots().sys, reaper_file, fs::sysfs_magic);
+  if (!control) return fail(control.error());
+  const auto work = [&control]() noexcept {
+    // One round promises nothing; a few are advised (memcg_zombie_reaper.rst).
+    constexpr int rounds = 4;
+    for (int round = 0; round < rounds; ++round) {
+      const int error = write_to(control->get(), "1");
+      if (error != 0) return round == 0 ? error : 0;
+    }
+    return 0;
+  };
+  return detail::run_isolated(work, how);
+}
+
+// ---- files whose cache may go ----
+
+std::vector<std::string> names_of(const std::vector<std::string>& patterns) {
+  std::vector<std::string> names;
+  for (const std::string& pattern : patterns) {
+    ::glob_t found{};
+    if (::glob(pattern.c_str(), GLOB_NOSORT, nullptr, &found) == 0) {
+      names.insert(names.end(), found.gl_pathv, found.gl_pathv + found.gl_pathc);
+    }
+    ::globfree(&found);
+  }
+  return names;
+}
+
+/// Of regular files alone: opening a FIFO or a device does things.
+bool give_up_cache(const std::string& name) noexcept {
+  const int fd =
+      sys::open_at(AT_FDCWD, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  if (fd < 0) return false;
+  const UniqueFd file(fd);
+  struct ::stat about {};
+  if (sys::stat(fd, about) != 0 || !S_ISREG(about.st_mode)) return false;
+  // Dirty pages stay otherwise.
+  ::fdatasync(fd);
+  return ::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0;
+}
+
+Result<nanoseconds> advise(const Policy& policy, detail::Isolation how) {
+  how.operation = "fadvise";
+  for (const std::string& pattern : policy.files)
+    how.path += (how.path.empty() ? "" : " ") + pattern;
+  const auto start = std::chrono::steady_clock::now();
+  const std::vector<std::string> names = names_of(policy.files);
+  how.deadline -= std::chrono::steady_clock::now() - start;
+  if (names.empty()) {
+    return fail(Error::make(errc::unsupported, how.operation, how.path, "no file has such a name"));
+  }
+  const auto work = [&names]() noexcept {
+    bool any = false;
+    for (const std::string& name : names) any = give_up_cache(name) || any;
+    detail::drain_page_lists();
+    return any ? 0 : ENOENT;
+  };
+  return detail::run_isolated(work, how);
+}
+
+}  // namespace
+
+std::string detail::reaper_path(const Host& host) {
+  return fs::join(host.roots().sys, reaper_file);
+}
+
+Result<nanoseconds> detail::take(const Host& host, Rung rung, const mitigation::Observation& seen,
+                                 const Policy& policy, int stop) {
+  const Isolation how{policy.deadline, stop, "", {}};
+  if (rung == Rung::reap) return reap(host, how);
+  if (rung == Rung::advise) return advise(policy, how);
+  if (rung == Rung::reclaim) return reclaim(host, seen.ancestors, policy.reclaim_chunk, how);
+  return drop(host, rung, policy.sync, how);
+}
+
+Result<nanoseconds> mitigation::drop_caches(const Host& host, Rung rung, nanoseconds deadline) {
+  return drop(host, rung, {}, {deadline, -1, "", {}});
+}
+
+}  // namespace cgctl

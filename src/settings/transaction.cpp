@@ -1,0 +1,298 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "settings/transaction.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "cgctl/detail/sys.hpp"
+#include "cgctl/filesystem.hpp"
+#include "settings/device_rules.hpp"
+#include "settings/inverse.hpp"
+#include "settings/known_files.hpp"
+
+namespace cgctl::detail {
+
+using settings::Setting;
+using settings::Written;
+
+struct ValueFiles::Write {
+  const File* file;
+  std::string text;
+};
+
+/// A setting with its file open.
+struct ValueFiles::Step {
+  const Setting* setting;
+  const File* file;
+  std::string before;
+  std::vector<Write> undo;  ///< in their order; none: its old value cannot be brought back
+};
+
+namespace {
+
+std::string without_newline(std::string text) {
+  if (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
+bool not_allowed(const Error& error) { return error.os_errno == EACCES || error.os_errno == EPERM; }
+
+}  // namespace
+
+ValueFiles::File* ValueFiles::known(std::string_view name) {
+  const auto found = std::find_if(files_.begin(), files_.end(),
+                                  [&](const File& file) { return file.name == name; });
+  return found == files_.end() ? nullptr : &*found;
+}
+
+Result<std::string> ValueFiles::read_text(const File& file) const {
+  std::array<char, 4096> text;
+  ssize_t got = -EINTR;
+  while (got == -EINTR) got = sys::pread(file.readable(), text.data(), text.size(), 0);
+  if (got < 0) {
+    return fail(fs::system_error("read", group_->shown(file.name), static_cast<int>(-got)));
+  }
+  // The kernel ends a piece where the next line would not fit into a page: what is less than half
+  // of one is all.
+  const auto size = static_cast<std::size_t>(got);
+  if (size < text.size() / 2) return std::string(text.data(), size);
+  return fs::read_all(file.readable(), group_->shown(file.name));
+}
+
+Status ValueFiles::write(const File& file, const std::string& value) const {
+  auto status = fs::write_once(file.writing.get(), value, {});
+  if (!status) status.error().path = group_->shown(file.name);
+  return status;
+}
+
+Status ValueFiles::read_first(File& file) const {
+  auto text = read_text(file);
+  if (text) {
+    file.text = std::move(*text);
+    return {};
+  }
+  // Root may open a file that the kernel has no read method for (kernfs says EINVAL): its mode says
+  // so.
+  struct ::stat found {};
+  const bool write_only = text.error().os_errno == EINVAL &&
+                          sys::stat(file.readable(), found) == 0 &&
+                          (found.st_mode & (S_IRUSR | S_IRGRP | S_IROTH)) == 0;
+  if (!write_only) return fail(text.error());
+  return {};
+}
+
+/// Opens for both where both are wanted and allowed, else for reading, else for writing.
+Result<ValueFiles::File*> ValueFiles::open(std::string_view name) {
+  if (File* const file = known(name)) return file;
+  File file{std::string(name), {}, {}, {}};
+  auto fd = group_->open_file(name, purpose_ == For::writing ? O_RDWR : O_RDONLY);
+  if (fd) {
+    (purpose_ == For::writing ? file.writing : file.reading) = std::move(*fd);
+  } else if (purpose_ == For::writing && not_allowed(fd.error())) {
+    fd = group_->open_file(name, O_RDONLY);
+    if (fd) file.reading = std::move(*fd);
+    if (!fd && not_allowed(fd.error())) {
+      fd = group_->open_file(name, O_WRONLY);
+      if (!fd) return fail(fd.error());
+      file.writing = std::move(*fd);
+      return &files_.emplace_back(std::move(file));
+    }
+  }
+  if (!fd) return fail(fd.error());
+  if (auto status = read_first(file); !status) return fail(status.error());
+  return &files_.emplace_back(std::move(file));
+}
+
+Status ValueFiles::open_for_writing(File& file) const {
+  if (file.writing) return {};
+  auto fd = group_->open_file(file.name, O_WRONLY);
+  if (!fd) return fail(fd.error());
+  file.writing = std::move(*fd);
+  return {};
+}
+
+Result<std::optional<std::string_view>> ValueFiles::read(std::string_view file) {
+  const auto opened = open(file);
+  if (!opened) {
+    if (opened.error().kind == errc::unsupported) return std::nullopt;
+    return fail(opened.error());
+  }
+  if (!(*opened)->text) {
+    return fail(
+        Error::make(errc::unsupported, "read", group_->shown(file), "it can only be written"));
+  }
+  return std::optional<std::string_view>(*(*opened)->text);
+}
+
+/// The share as it is, of whichever version the cgroup has.
+Status ValueFiles::add_share(Step& step) {
+  for (const std::string_view name : share_files) {
+    const auto file = open(name);
+    if (!file && file.error().kind == errc::unsupported) continue;
+    if (!file) return fail(file.error());
+    if (auto status = open_for_writing(**file); !status) return status;
+    if ((*file)->text) step.undo.push_back({*file, without_newline(*(*file)->text)});
+    return {};
+  }
+  return {};
+}
+
+Status ValueFiles::add_inverse(Step& step) {
+  if (!step.setting->restore.empty()) {
+    step.undo.push_back({step.file, step.setting->restore});
+    return {};
+  }
+  const Inverse inverse = inverse_of(step.file->name);
+  if (inverse == Inverse::rules) {
+    step.undo.push_back({step.file, {}});
+    return {};
+  }
+  if (!step.file->text) return {};
+  std::string text = step.before;
+  switch (inverse) {
+    case Inverse::none:
+      return {};
+    case Inverse::share_alone:
+      return add_share(step);
+    case Inverse::switches:
+      text = switched_back(step.before, step.setting->value);
+      break;
+    case Inverse::word:
+      text.resize(std::min(text.find(' '), text.size()));
+      break;
+    case Inverse::text:
+      text = restoring_text(step.file->name, step.before, step.setting->value);
+      break;
+    case Inverse::share_after:
+    case Inverse::rules:
+      break;
+  }
+  const bool takes_it_back =
+      text == "\n" || (!text.empty() && text.find('\n') == std::string::npos);
+  if (takes_it_back) step.undo.push_back({step.file, std::move(text)});
+  // An idle cgroup has no share that could be written.
+  if (inverse == Inverse::share_after && step.before == "0") return add_share(step);
+  return {};
+}
+
+Result<ValueFiles::Step> ValueFiles::prepare(const Setting& setting) {
+  if (setting.value.empty()) {
+    return fail(Error::make(errc::invalid_argument, "set", group_->shown(setting.file),
+                            "no value is given", "the kernel takes an empty write for none"));
+  }
+  const auto file = open(setting.file);
+  if (!file) return fail(file.error());
+  if (auto status = open_for_writing(**file); !status) return fail(status.error());
+  Step step{&setting, *file, {}, {}};
+  if ((*file)->text) step.before = without_newline(*(*file)->text);
+  if (auto status = add_inverse(step); !status) return fail(status.error());
+  return step;
+}
+
+bool ValueFiles::can_be_restored(const Setting& setting) {
+  const auto step = prepare(setting);
+  // What is wrong is for apply() to say.
+  return !step || !step->undo.empty();
+}
+
+/// Takes the first `count` steps back, the last one first. What could not be is said.
+std::string ValueFiles::undo(const std::vector<Step>& steps, std::size_t count) const {
+  std::string left;
+  while (count > 0) {
+    const Step& step = steps[--count];
+    for (const Write& one : step.undo) {
+      const auto status = inverse_of(one.file->name) == Inverse::rules
+                              ? restore_devices(group_->host(), devices_)
+                              : write(*one.file, one.text);
+      if (status) continue;
+      left += (left.empty() ? "" : "; ") + group_->shown(step.file->name) + " is left at ";
+      left += step.setting->value + " instead of " + step.before;
+      left += " (" + status.error().message() + ")";
+      break;
+    }
+  }
+  return left;
+}
+
+Result<std::vector<Written>> ValueFiles::apply(const std::vector<Setting>& settings,
+                                               const std::function<Status()>& then) {
+  std::vector<Step> steps;
+  steps.reserve(settings.size());
+  for (const Setting& setting : settings) {
+    auto step = prepare(setting);
+    if (!step) return fail(step.error());
+    steps.push_back(std::move(*step));
+  }
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const bool last = i + 1 == steps.size() && !then;
+    if (last || !steps[i].undo.empty()) continue;
+    return fail(Error::make(errc::invalid_argument, "set", group_->shown(steps[i].file->name),
+                            "its old value could not be brought back if a later one failed",
+                            "name it last, or alone"));
+  }
+  const bool rules = std::any_of(settings.begin(), settings.end(),
+                                 [](const Setting& one) { return is_device_rule(one.file); });
+  if (rules) {
+    auto lists = device_lists(*group_);
+    if (!lists) return fail(lists.error());
+    devices_ = std::move(*lists);
+  }
+
+  std::vector<Written> written;
+  written.reserve(steps.size());
+  const auto add_hint = [](Error& error, const std::string& hint) {
+    if (!hint.empty()) error.hint += (error.hint.empty() ? "" : "; ") + hint;
+  };
+  const auto taken_back = [&](Error error, std::size_t count) {
+    error.operation = "set";
+    const std::string left = undo(steps, count);
+    const bool others = left.empty() && count > 0;
+    add_hint(error, others ? "the other values are as before" : left);
+    return fail(std::move(error));
+  };
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const Step& step = steps[i];
+    if (auto status = write(*step.file, step.setting->value); !status) {
+      return taken_back(std::move(status.error()), i);
+    }
+    std::string kept = step.setting->value;
+    if (step.file->text) {
+      auto read = read_text(*step.file);
+      if (!read) return taken_back(std::move(read.error()), i + 1);
+      kept = without_newline(std::move(*read));
+    }
+    written.push_back({step.setting->file, step.before, step.setting->value, std::move(kept)});
+  }
+  if (!then) return written;
+  if (auto status = then(); !status) {
+    add_hint(status.error(), undo(steps, steps.size()));
+    return fail(std::move(status.error()));
+  }
+  return written;
+}
+
+tl::unexpected<Error> malformed(const Group& group, std::string_view file, std::string_view text) {
+  return fail(Error::make(errc::malformed, "parse", group.shown(file),
+                          "not what the kernel writes there: '" + std::string(text) + "'"));
+}
+
+std::string file_of(const Error& error) {
+  const std::size_t slash = error.path.rfind('/');
+  return slash == std::string::npos ? error.path : error.path.substr(slash + 1);
+}
+
+Error explained(Error error, Rule rule) {
+  if (rule.reason.empty()) return error;
+  error.reason = std::move(rule.reason);
+  if (!rule.hint.empty() && !error.hint.empty()) rule.hint += "; ";
+  error.hint = rule.hint + error.hint;
+  return error;
+}
+
+}  // namespace cgctl::detail

@@ -1,0 +1,372 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+
+#include "cgctl/detail/sys.hpp"
+#include "cgctl/filesystem.hpp"
+#include "cgctl/parse.hpp"
+#include "cgctl/zombies.hpp"
+#include "detail/possible_cpus.hpp"
+#include "detail/tree_walk.hpp"
+
+namespace cgctl::zombies {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using detail::Next;
+using detail::Step;
+
+/// Keys of v1's memory.stat that tell a cgroup's own pages, and the two that tell its subtree's.
+enum Key : std::size_t {
+  cache,
+  rss,
+  inactive_anon,
+  active_anon,
+  inactive_file,
+  active_file,
+  unevictable,
+  mapped_file,
+  shmem,
+  total_cache,
+  total_rss,
+  key_count
+};
+constexpr std::array<std::string_view, key_count> key_names = {
+    "cache",       "rss",         "inactive_anon", "active_anon", "inactive_file", "active_file",
+    "unevictable", "mapped_file", "shmem",         "total_cache", "total_rss"};
+using Stat = std::array<std::uint64_t, key_count>;
+
+Stat parse_stat(std::string_view text) noexcept {
+  Stat stat{};
+  while (!text.empty()) {
+    std::string_view rest = parse::line(text);
+    const std::string_view name = parse::field(rest);
+    const auto key = std::find(key_names.begin(), key_names.end(), name);
+    if (key == key_names.end()) continue;
+    rest.remove_prefix(std::min(rest.size(), std::size_t{1}));
+    parse::number(rest, stat[static_cast<std::size_t>(key - key_names.begin())]);
+  }
+  return stat;
+}
+
+std::uint64_t less(std::uint64_t from, std::uint64_t amount) noexcept {
+  return from > amount ? from - amount : 0;
+}
+
+/// One walk over the live cgroups, depth first.
+class Walk {
+ public:
+  Walk(const AttributionLimits& limits, Attribution& out) noexcept : limits_(limits), out_(out) {}
+
+ protected:
+  /// The text of one of a cgroup's files; errc::vanished when the cgroup is gone or lacks the file.
+  Result<std::string_view> read(const Step& cgroup, const char* file) {
+    const auto start = Clock::now();
+    name_.assign(cgroup.name).append(1, '/').append(file);
+    const auto fd = fs::open_beneath(cgroup.parent, name_, O_RDONLY, file);
+    if (!fd && fd.error().os_errno == ENOENT) return fail(fs::system_error("open", file, ENODEV));
+    if (!fd) return fail(fd.error());
+    auto text = fs::read_once(fd->get(), text_, file);
+    if (!text && text.error().kind == errc::vanished && is_there(cgroup)) {
+      return fail(Error::system("read", file, ENODEV));
+    }
+    const auto stop = Clock::now();
+    if (stop - start > limits_.slowest_read || stop - started_ > limits_.total)
+      out_.complete = false;
+    return text;
+  }
+
+  /// Whether a cgroup that is there kept its figures to itself; counts it.
+  bool unknown(const Result<std::string_view>& text) {
+    if (text || text.error().kind == errc::vanished) return false;
+    ++out_.skipped;
+    if (!out_.failure) out_.failure = text.error();
+    return true;
+  }
+
+  void skip() noexcept { ++out_.skipped; }
+  void add(Ancestor ancestor) { out_.ancestors.push_back(std::move(ancestor)); }
+  [[nodiscard]] bool complete() const noexcept { return out_.complete; }
+
+ private:
+  [[nodiscard]] bool is_there(const Step& cgroup) const {
+    struct ::stat found {};
+    return sys::stat_at(cgroup.parent, name_.c_str(), found) == 0;
+  }
+
+  AttributionLimits limits_;
+  Attribution& out_;
+  Clock::time_point started_ = Clock::now();
+  std::vector<char> text_;
+  std::string name_;
+};
+
+/// Looks at each cgroup after those below it.
+class WalkV1 : public Walk {
+ public:
+  using Walk::Walk;
+
+  void enter() {
+    levels_.back().is_parent = true;
+    levels_.emplace_back();
+  }
+  void leave(const Step& cgroup) {
+    const Level level = levels_.back();
+    levels_.pop_back();
+    const auto charged = look(cgroup, level);
+    if (levels_.empty()) return;
+    auto& below = levels_.back().below;
+    below = below && charged ? std::optional(*below + *charged) : std::nullopt;
+  }
+  [[nodiscard]] bool goes_inside() const noexcept { return complete(); }
+
+  [[nodiscard]] const Stat& own() const noexcept { return own_; }
+  [[nodiscard]] SlabPins slab() const noexcept { return slab_; }
+
+ private:
+  /// A cgroup on the way down.
+  struct Level {
+    std::optional<std::uint64_t> below = 0;  // charged to its children; nothing: unknown
+    bool is_parent = false;
+  };
+
+  /// Returns what the subtree is charged with (total_cache + total_rss), nothing when the kernel
+  /// does not tell.
+  std::optional<std::uint64_t> look(const Step& cgroup, const Level& level) {
+    // A read costs more the more there is below: after a slow one none of those above.
+    if (!complete()) {
+      skip();
+      return std::nullopt;
+    }
+    Stat stat{};
+    const auto text = read(cgroup, "memory.stat");
+    if (text) stat = parse_stat(*text);
+    const bool unreadable = unknown(text);
+    const bool hierarchical = !level.is_parent || has_hierarchy(cgroup);
+    for (std::size_t key = 0; key < total_cache; ++key) own_[key] += stat[key];
+    if (!level.is_parent) note_slab_accounting(cgroup);
+    if (unreadable) {
+      if (complete()) add({cgroup.path, std::nullopt, std::nullopt});
+      return std::nullopt;
+    }
+    const std::uint64_t total = stat[total_cache] + stat[total_rss];
+    if (!complete()) return total;
+    if (!hierarchical || !level.below) {
+      if (level.is_parent) add({cgroup.path, std::nullopt, std::nullopt});
+      return total;
+    }
+    const std::uint64_t left = less(total, stat[cache] + stat[rss] + *level.below);
+    if (left != 0) add({cgroup.path, std::nullopt, left});
+    return total;
+  }
+
+  /// Linux 5.9 moved slab accounting to objects that change owner, and emptied slabinfo; before, a
+  /// cgroup whose own tasks use kernel memory has lines there. Only cgroups without children are
+  /// asked (the usage is hierarchical, the lines are not), a few of them, since the old kernels
+  /// hold a global lock meanwhile.
+  void note_slab_accounting(const Step& cgroup) {
+    constexpr unsigned enough = 8;
+    constexpr unsigned most_unused = 256;
+    if (slab_ == SlabPins::yes || asked_ == enough || unused_ == most_unused) return;
+    const auto usage = read(cgroup, "memory.kmem.usage_in_bytes");
+    (void)unknown(usage);
+    if (!usage || parse::whole_number(*usage).value_or(0) == 0) {
+      ++unused_;
+      return;
+    }
+    const auto slabinfo = read(cgroup, "memory.kmem.slabinfo");
+    if (unknown(slabinfo) || !slabinfo) return;
+    ++asked_;
+    slab_ = slabinfo->empty() ? SlabPins::no : SlabPins::yes;
+  }
+
+  /// Linux 5.11 made every hierarchy hierarchical and the file reads 1; later kernels may drop it.
+  bool has_hierarchy(const Step& cgroup) {
+    const auto text = read(cgroup, "memory.use_hierarchy");
+    return text ? *text != "0\n" : !unknown(text);
+  }
+
+  std::vector<Level> levels_{Level{}};
+  Stat own_{};
+  SlabPins slab_ = SlabPins::unknown;
+  unsigned asked_ = 0;
+  unsigned unused_ = 0;  // cgroups asked that use no kernel memory
+};
+
+/// Looks at each cgroup before those below it, which are passed by where it has no zombies.
+class WalkV2 : public Walk {
+ public:
+  using Walk::Walk;
+
+  void enter(const Step& cgroup) {
+    levels_.emplace_back();
+    if (complete()) {
+      look(cgroup);
+    } else {
+      skip();
+      levels_.back().dying = 0;
+    }
+  }
+  void leave(const std::string& path) {
+    const Level level = levels_.back();
+    levels_.pop_back();
+    if (level.dying != 0) conclude(path, level);
+    if (levels_.empty()) return;
+    Level& above = levels_.back();
+    above.dying_below = above.dying_below && level.dying
+                            ? std::optional(*above.dying_below + *level.dying)
+                            : std::nullopt;
+    if (level.current_unknown) {
+      above.current_below.reset();
+    } else if (above.current_below) {
+      *above.current_below += level.current.value_or(0);
+    }
+  }
+  [[nodiscard]] bool goes_inside() const noexcept { return levels_.back().dying != 0; }
+
+ private:
+  /// A cgroup on the way down; nothing stands for unknown.
+  struct Level {
+    std::optional<std::uint64_t> dying;
+    std::optional<std::uint64_t> current;
+    std::optional<std::uint64_t> dying_below = 0;  // below its children
+    std::optional<std::uint64_t> current_below = 0;
+    bool current_unknown = false;  // there is a figure, and it could not be read
+  };
+
+  void look(const Step& cgroup) {
+    Level& level = levels_.back();
+    const auto stat = read(cgroup, "cgroup.stat");
+    if (stat) {
+      auto dying = parse::value_of(*stat, "nr_dying_subsys_memory");
+      if (!dying) dying = parse::value_of(*stat, "nr_dying_descendants");
+      level.dying = dying.value_or(0);
+    } else if (!unknown(stat)) {
+      level.dying = 0;
+    }
+    const auto text = read(cgroup, "memory.current");
+    if (text) level.current = parse::whole_number(*text);
+    level.current_unknown = unknown(text);
+  }
+
+  void conclude(const std::string& path, const Level& level) {
+    std::optional<std::uint64_t> direct;
+    if (level.dying && level.dying_below) direct = less(*level.dying, *level.dying_below);
+    if (!complete() || direct == 0) return;
+    std::optional<std::uint64_t> bytes;
+    if (level.current && level.current_below) bytes = less(*level.current, *level.current_below);
+    add({path, direct, bytes});
+  }
+
+  std::vector<Level> levels_;
+};
+
+/// Returns how far the sum of live cgroups' counters may be off, in bytes: before Linux 5.12 each
+/// CPU holds back up to 32 pages of a counter (MEMCG_CHARGE_BATCH, mm/memcontrol.c).
+Result<std::uint64_t> drift(const Host& host) {
+  constexpr std::uint64_t batch = 32;
+  constexpr std::uint64_t cpus_where_not_told = 2;
+  const auto cpus = cgctl::detail::possible_cpus(host);
+  if (!cpus) return fail(cpus.error());
+  return cpus->value_or(cpus_where_not_told) * batch * host.page_size();
+}
+
+std::uint64_t above(std::uint64_t noise, std::uint64_t bytes) noexcept {
+  return bytes > noise ? bytes : 0;
+}
+
+/// The counters of the whole machine less what live cgroups own.
+Result<Residual> residual(const Host& host, const Stat& own) {
+  const auto vmstat = fs::read_in_root(host.roots().proc, "vmstat");
+  if (!vmstat) return fail(vmstat.error());
+  const auto noise = drift(host);
+  if (!noise) return fail(noise.error());
+  const auto bytes = [&](std::string_view key) {
+    return parse::value_of(*vmstat, key).value_or(0) * host.page_size();
+  };
+  Residual left;
+  left.file = less(bytes("nr_inactive_file") + bytes("nr_active_file"),
+                   own[inactive_file] + own[active_file]);
+  left.anon = above(*noise, less(bytes("nr_inactive_anon") + bytes("nr_active_anon"),
+                                 own[inactive_anon] + own[active_anon]));
+  left.unevictable = less(bytes("nr_unevictable"), own[unevictable]);
+  left.mapped = less(bytes("nr_mapped"), own[mapped_file]);
+  left.shmem = less(bytes("nr_shmem"), own[shmem]);
+  return left;
+}
+
+Status attribute_v1(const Host& host, const Hierarchy& memory, const AttributionLimits& limits,
+                    Attribution& out) {
+  const std::string root = "/";
+  WalkV1 walk(limits, out);
+  const auto enter = [&](const Step&) -> Result<Next> {
+    walk.enter();
+    return walk.goes_inside() ? Next::inside : Next::past;
+  };
+  const auto leave = [&](const Step& step) {
+    walk.leave(step);
+    return Status{};
+  };
+  const int top = memory.directory.get();
+  if (auto status = detail::each_below(top, memory.mount_point, enter, leave); !status) {
+    return status;
+  }
+  walk.leave({top, ".", root});
+  if (out.complete && out.skipped == 0) {
+    const auto left = residual(host, walk.own());
+    if (left) {
+      out.residual = *left;
+    } else if (left.error().os_errno != ENOENT) {
+      out.failure = left.error();
+    }
+  }
+  out.slab = walk.slab();
+  return {};
+}
+
+Status attribute_v2(const Hierarchy& memory, const AttributionLimits& limits, Attribution& out) {
+  const std::string root = "/";
+  WalkV2 walk(limits, out);
+  const int top = memory.directory.get();
+  walk.enter({top, ".", root});
+  const auto enter = [&](const Step& step) -> Result<Next> {
+    walk.enter(step);
+    return walk.goes_inside() ? Next::inside : Next::past;
+  };
+  const auto leave = [&](const Step& step) {
+    walk.leave(step.path);
+    return Status{};
+  };
+  if (walk.goes_inside()) {
+    auto status = detail::each_below(top, memory.mount_point, enter, leave);
+    if (!status) return status;
+  }
+  walk.leave(root);
+  return {};
+}
+
+}  // namespace
+
+Result<Attribution> attribute(const Host& host, const AttributionLimits& limits) {
+  const auto counter = Counter::open(host);
+  if (!counter) return fail(counter.error());
+  const Hierarchy& memory = *host.find("memory");
+  Attribution out;
+  const auto status = memory.version == Version::v1 ? attribute_v1(host, memory, limits, out)
+                                                    : attribute_v2(memory, limits, out);
+  if (!status) return fail(status.error());
+  std::stable_sort(out.ancestors.begin(), out.ancestors.end(),
+                   [](const Ancestor& a, const Ancestor& b) {
+                     return std::pair(a.count.value_or(0), a.bytes.value_or(0)) >
+                            std::pair(b.count.value_or(0), b.bytes.value_or(0));
+                   });
+  return out;
+}
+
+}  // namespace cgctl::zombies

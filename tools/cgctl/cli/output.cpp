@@ -1,0 +1,215 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <set>
+
+#include "cli/command.hpp"
+#include "cli/escape.hpp"
+#include "cli/terminal.hpp"
+
+namespace cgctl::tool {
+namespace {
+
+/// The kernel's reason why standard output lost something first; 0 for none.
+int lost_because = 0;
+
+bool is_terminal(std::FILE* stream) {
+  static const bool output = ::isatty(STDOUT_FILENO) == 1;
+  return stream == stdout ? output : ::isatty(::fileno(stream)) == 1;
+}
+
+bool not_empty(const char* variable) {
+  const char* const value = std::getenv(variable);
+  return value != nullptr && *value != '\0';
+}
+
+/// The value in the first unit in which it has three digits at most before the point.
+template <std::size_t N>
+std::string scaled(double value, double step, const std::array<const char*, N>& units) {
+  std::size_t unit = 0;
+  for (; value >= 999.5 && unit + 1 < N; ++unit) value /= step;
+  return fmt::format("{:.{}g} {}", value, value < 999.5 ? 3 : 15, units[unit]);
+}
+
+Exit status_of(errc kind) {
+  switch (kind) {
+    case errc::over_budget:
+      return Exit::refused;
+    case errc::busy:
+      return Exit::locked;
+    case errc::invalid_argument:
+      return Exit::usage;
+    default:
+      return Exit::failed;
+  }
+}
+
+std::string padded(const std::string& cell, std::size_t width, Table::Align align) {
+  const std::string gap(width - std::min(width, cell.size()), ' ');
+  return align == Table::Align::right ? gap + cell : cell + gap;
+}
+
+/// True if `c` is a byte of a UTF-8 character behind its first.
+bool continues(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
+
+/// `path` in at most `width` bytes: its middle gives way to "...", its end is what tells it apart.
+std::string shortened(const std::string& path, std::size_t width) {
+  constexpr std::string_view gap = "...";
+  if (path.size() <= width) return path;
+  std::size_t head = (width - gap.size()) / 3;
+  std::size_t tail = path.size() - (width - gap.size() - head);
+  while (head > 0 && continues(path[head])) --head;
+  while (tail < path.size() && continues(path[tail])) ++tail;
+  return path.substr(0, head).append(gap).append(path, tail);
+}
+
+/// Makes the paths of the last column so short that a row fits the terminal, where there is one.
+void fit_terminal(const std::vector<std::size_t>& widths,
+                  std::vector<std::vector<std::string>>& rows) {
+  constexpr std::size_t least = 12;
+  constexpr std::size_t gap = 2;
+  const auto columns = terminal_columns();
+  if (!columns) return;
+  std::size_t before = 0;
+  for (std::size_t i = 0; i + 1 < widths.size(); ++i) before += widths[i] + gap;
+  const std::size_t left = std::max(*columns, before + least) - before;
+  for (auto& row : rows) {
+    if (row.back().substr(0, 1) == "/") row.back() = shortened(row.back(), left);
+  }
+}
+
+}  // namespace
+
+void print(const Globals& globals, std::string_view text) {
+  if (globals.quiet) return;
+  write(stdout, text);
+}
+
+void write(std::FILE* stream, std::string_view text) {
+  if (!is_terminal(stream)) {
+    (void)std::fwrite(text.data(), 1, text.size(), stream);
+    return;
+  }
+  const std::string safe = escaped_lines(text);
+  (void)std::fwrite(safe.data(), 1, safe.size(), stream);
+}
+
+void flush_output() {
+  errno = 0;
+  if (std::fflush(stdout) != 0 && lost_because == 0) lost_because = errno;
+}
+
+void reserve_standard_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(stream, F_GETFD) < 0) (void)::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  }
+}
+
+bool close_output() {
+  flush_output();
+  const bool lost = lost_because != 0 || std::ferror(stdout) != 0;
+  // A stream that was closed from the beginning and not written to has lost nothing.
+  if (!lost && (std::fclose(stdout) == 0 || errno == EBADF)) return true;
+  // Without an errno an earlier write has failed: its reason is lost.
+  int reason = lost_because;
+  if (reason == 0) reason = errno == 0 ? EIO : errno;
+  if (reason != EPIPE) report(Error::system("write", "standard output", reason));
+  return false;
+}
+
+Exit report(const Error& error) {
+  warn(message_of(error));
+  return status_of(error.kind);
+}
+
+void warn(std::string_view message) {
+  std::string line(message);
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
+  line = "cgctl: " + escaped(line) + "\n";
+  (void)std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+void warn_of(const std::vector<Error>& errors) {
+  std::set<std::string> messages;
+  for (const Error& error : errors) messages.insert(message_of(error));
+  for (const std::string& message : messages) warn(message);
+}
+
+bool use_color() {
+  static const bool use = [] {
+    const char* const terminal = std::getenv("TERM");
+    const bool dumb = terminal != nullptr && std::string_view(terminal) == "dumb";
+    return ::isatty(STDOUT_FILENO) == 1 && !not_empty("NO_COLOR") && !dumb;
+  }();
+  return use;
+}
+
+std::string paint(Color color, std::string_view text) {
+  if (!use_color()) return std::string(text);
+  const char* code = "1";
+  if (color == Color::red) code = "31";
+  if (color == Color::green) code = "32";
+  if (color == Color::yellow) code = "33";
+  return fmt::format("\x1b[{}m{}\x1b[0m", code, text);
+}
+
+std::string printable(std::string_view name) {
+  return is_terminal(stdout) ? escaped(name) : std::string(name);
+}
+
+std::string human_bytes(std::uint64_t bytes) {
+  constexpr std::array units = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  return scaled(static_cast<double>(bytes), 1024, units);
+}
+
+std::string human_time(std::chrono::nanoseconds time) {
+  // A difference below 0 is less than what can be measured.
+  if (time.count() <= 0) return "0 s";
+  constexpr std::array units = {"ns", "us", "ms", "s"};
+  const auto seconds = std::chrono::duration<double>(time).count();
+  if (seconds >= 2 * 3600) return fmt::format("{:.3g} h", seconds / 3600);
+  if (seconds >= 2 * 60) return fmt::format("{:.3g} min", seconds / 60);
+  return scaled(static_cast<double>(time.count()), 1000, units);
+}
+
+std::string in_words(const zombies::Count& count) {
+  if (!count.exact()) return fmt::format("{} to {} zombies", count.low, count.high);
+  return fmt::format("{} {}", count.low, count.low == 1 ? "zombie" : "zombies");
+}
+
+std::string Table::text() const {
+  std::vector<std::size_t> widths;
+  std::vector<std::string> headings;
+  for (const Column& column : columns_) {
+    headings.push_back(column.heading);
+    widths.push_back(column.heading.size());
+  }
+  for (const auto& row : rows_) {
+    for (std::size_t i = 0; i < widths.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  const auto line = [&](const std::vector<std::string>& cells) {
+    std::string text;
+    for (std::size_t i = 0; i < widths.size(); ++i) {
+      text += padded(cells[i], widths[i], columns_[i].align);
+      if (i + 1 < widths.size()) text += "  ";
+    }
+    text.erase(text.find_last_not_of(' ') + 1);
+    return text;
+  };
+  auto rows = rows_;
+  fit_terminal(widths, rows);
+  std::string text = paint(Color::bold, line(headings)) + "\n";
+  for (const auto& row : rows) text += line(row) + "\n";
+  return text;
+}
+
+}  // namespace cgctl::tool

@@ -1,0 +1,24 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cli/terminal.hpp"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "cgctl/parse.hpp"
+
+namespace cgctl::tool {
+
+std::optional<std::size_t> terminal_columns() {
+  if (::isatty(STDOUT_FILENO) != 1) return std::nullopt;
+  ::winsize size{};
+  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col != 0) return size.ws_col;
+  const char* const columns = std::getenv("COLUMNS");
+  const auto named = parse::whole_number(columns == nullptr ? "" : columns);
+  if (!named || *named == 0) return std::nullopt;
+  return static_cast<std::size_t>(*named);
+}
+
+}  // namespace cgctl::tool

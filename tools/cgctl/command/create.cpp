@@ -1,0 +1,77 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <memory>
+#include <optional>
+
+#include "cgctl/group.hpp"
+#include "cgctl/permissions.hpp"
+#include "cli/command.hpp"
+#include "cli/globals.hpp"
+#include "cli/json.hpp"
+#include "cli/label.hpp"
+
+namespace cgctl::tool::create_command {
+namespace {
+
+struct Options {
+  std::vector<std::string> paths;
+  Creation how;
+};
+
+/// USER[:GROUP]; without a group the user's own. Throws CLI::ValidationError.
+Owner owner_of(const std::string& text) {
+  const std::size_t colon = std::min(text.find(':'), text.size());
+  auto owner = permissions::find_user(text.substr(0, colon));
+  if (!owner) {
+    throw CLI::ValidationError("--owner '" + text + "': no such user in /etc/passwd");
+  }
+  if (colon == text.size()) return *owner;
+  const auto group = permissions::find_group(text.substr(colon + 1));
+  if (!group) throw CLI::ValidationError("--owner '" + text + "': no such group in /etc/group");
+  owner->group = *group;
+  return *owner;
+}
+
+Exit run_create(const Globals& globals, const Options& options) {
+  const auto host = host_to_change(globals);
+  if (!host) return report(host.error());
+  for (const std::string& path : options.paths) {
+    const auto group = Group::create(*host, path, options.how);
+    if (!group) return report(group.error());
+    if (globals.format == Format::text) continue;
+    Json one{{"path", group->path()}, {"hierarchies", Json::array()}};
+    for (const auto& place : group->places()) one["hierarchies"].push_back(label(*place.hierarchy));
+    print(globals, one);
+  }
+  return Exit::done;
+}
+
+}  // namespace
+
+void add(CLI::App& app, const Globals& globals, Run& run) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* const command = app.add_subcommand(
+      "create",
+      "make cgroups\n\n"
+      "Makes each PATH, and the cgroups above it that are missing, in every hierarchy that has a "
+      "wanted controller, whichever version it has; on v2 the controllers are enabled from the "
+      "root down. One that exists is left as it is. When something fails, what was made for that "
+      "PATH is undone.");
+  add_paths(*command, options->paths, "the cgroups");
+  add_controllers(*command, options->how.controllers);
+  command
+      ->add_option_function<std::string>(
+          "--owner", [options](const std::string& text) { options->how.owner = owner_of(text); },
+          "delegate it: this user may make cgroups below\nand move processes, not raise its limits")
+      ->type_name("USER[:GROUP]");
+  command->footer(
+      "Examples:\n"
+      "  cgctl create /batch/job-1\n"
+      "  cgctl create -c cpu,memory,pids --owner build:build /build");
+  command->callback([&globals, &run, options] {
+    run = [&globals, options] { return run_create(globals, *options); };
+  });
+}
+
+}  // namespace cgctl::tool::create_command

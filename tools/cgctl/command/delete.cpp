@@ -1,0 +1,79 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "cgctl/group.hpp"
+#include "cli/command.hpp"
+#include "cli/globals.hpp"
+#include "cli/json.hpp"
+
+namespace cgctl::tool::delete_command {
+namespace {
+
+struct Options {
+  std::vector<std::string> paths;
+  std::chrono::nanoseconds deadline = std::chrono::seconds(5);
+  Removal how;
+};
+
+Exit run_delete(const Globals& globals, const Options& options) {
+  const auto host = host_to_change(globals);
+  if (!host) return report(host.error());
+  Removal how = options.how;
+  how.deadline = std::chrono::ceil<std::chrono::milliseconds>(options.deadline);
+  Exit exit = Exit::done;
+  for (const std::string& path : options.paths) {
+    const auto group = host->open(path);
+    const auto removed = group ? group->remove(how) : fail(group.error());
+    if (!removed) {
+      exit = report(removed.error());
+      continue;
+    }
+    const bool emptied = how.pages == Removal::Pages::empty;
+    if (globals.format == Format::json) {
+      Json one{{"path", group->path()}, {"directories", removed->directories}};
+      one["bytes_left"] = emptied ? Json(removed->bytes_left) : Json(nullptr);
+      print(globals, one);
+    } else if (removed->bytes_left != 0) {
+      print(globals, fmt::format("{}: {} could not be freed and may pin a zombie\n",
+                                 printable(group->path()), human_bytes(removed->bytes_left)));
+    }
+  }
+  return exit;
+}
+
+}  // namespace
+
+void add(CLI::App& app, const Globals& globals, Run& run) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* const command = app.add_subcommand(
+      "delete",
+      "remove cgroups, without leaving zombies behind if wanted\n\n"
+      "Removes each PATH from every hierarchy that has it. Nothing is removed when there are "
+      "processes in it or cgroups below it, unless an option says what to do with them. A memory "
+      "cgroup that is removed while pages are charged to it lives on in the kernel as a zombie; "
+      "--empty-first has them freed before.");
+  add_paths(*command, options->paths, "the cgroups");
+  command->add_flag_callback(
+      "-r,--recursive", [options] { options->how.below = Removal::Below::remove; },
+      "the cgroups below too");
+  command->add_flag_callback(
+      "--kill", [options] { options->how.tasks = Removal::Tasks::kill; },
+      "end the processes in it and below with SIGKILL");
+  command->add_flag_callback(
+      "--empty-first", [options] { options->how.pages = Removal::Pages::empty; },
+      "write dirty pages back (sync) and reclaim what is\ncharged, so that no zombie stays");
+  add_time(*command, "--deadline", options->deadline,
+           "how long to wait while the kernel says busy\n(default 5s)");
+  command->footer(
+      "Examples:\n"
+      "  cgctl delete --empty-first /batch/job-1\n"
+      "  cgctl delete -r --kill /batch");
+  command->callback([&globals, &run, options] {
+    run = [&globals, options] { return run_delete(globals, *options); };
+  });
+}
+
+}  // namespace cgctl::tool::delete_command

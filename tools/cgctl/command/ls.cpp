@@ -1,0 +1,161 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+
+#include "cgctl/filesystem.hpp"
+#include "cgctl/group.hpp"
+#include "cgctl/parse.hpp"
+#include "cli/command.hpp"
+#include "cli/label.hpp"
+
+namespace cgctl::tool::ls_command {
+namespace {
+
+struct Options {
+  std::string path = "/";
+  bool recursive = false;
+  bool processes = false;
+};
+
+/// "/a" < "/a/b" < "/a-b": a cgroup comes right before what is below it.
+struct TreeOrder {
+  bool operator()(const std::string& a, const std::string& b) const {
+    const auto rank = [](char c) { return c == '/' ? 0U : static_cast<unsigned char>(c) + 1U; };
+    return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(),
+                                        [&](char x, char y) { return rank(x) < rank(y); });
+  }
+};
+
+using Processes = std::optional<std::set<std::uint64_t>>;
+
+struct Found {
+  std::vector<std::string> hierarchies;
+  std::set<std::uint64_t> processes;  ///< of all hierarchies together
+  bool processes_known = true;
+};
+
+/// Walks one hierarchy after the other. A cgroup that is removed meanwhile is left out.
+class Listing {
+ public:
+  Listing(const Options& options, std::map<std::string, Found, TreeOrder>& out)
+      : options_(options), out_(out) {}
+
+  Status add(const Group::Place& place, const std::string& path) {
+    std::vector<std::string> below;
+    auto status = list(place, fs::join(place.hierarchy->mount_point, path), below);
+    const int directory = place.directory.get();
+    for (const std::string& one : below) {
+      const auto gone = [&] { return !fs::open_beneath(directory, one, O_PATH, one); };
+      Processes processes = options_.processes ? processes_in(directory, one) : std::nullopt;
+      if (options_.processes && !processes && gone()) continue;
+      // In order: the first hierarchy's go to the end, without a comparison of long paths.
+      Found& found = out_.try_emplace(out_.end(), fs::join(path, one))->second;
+      found.hierarchies.push_back(label(*place.hierarchy));
+      if (processes) found.processes.merge(*processes);
+      if (options_.processes && !processes) found.processes_known = false;
+    }
+    return status;
+  }
+
+ private:
+  Status list(const Group::Place& place, const std::string& shown,
+              std::vector<std::string>& out) const {
+    if (options_.recursive) return add_paths_below(place.directory.get(), shown, out);
+    auto names = child_directories(place.directory.get(), shown);
+    if (!names) return fail(names.error());
+    out = std::move(*names);
+    return {};
+  }
+
+  /// Returns nothing where they cannot be read: EOPNOTSUPP for a threaded cgroup of v2, EACCES for
+  /// one of another user.
+  static Processes processes_in(int directory, const std::string& path) {
+    const auto text = fs::read_beneath(directory, fs::join(path, "cgroup.procs"), path);
+    if (!text) return std::nullopt;
+    std::set<std::uint64_t> found;
+    for (std::string_view rest = *text; !rest.empty();) {
+      if (const auto pid = parse::whole_number(parse::line(rest))) found.insert(*pid);
+    }
+    return found;
+  }
+
+  const Options& options_;
+  std::map<std::string, Found, TreeOrder>& out_;
+};
+
+std::string text_of(const std::map<std::string, Found, TreeOrder>& groups, const Options& options) {
+  if (!options.processes) {
+    std::string text;
+    for (const auto& [path, found] : groups) text += printable(path) + "\n";
+    return text;
+  }
+  Table table({{"PROCESSES", Table::Align::right}, {"HIERARCHIES"}, {"PATH"}});
+  for (const auto& [path, found] : groups) {
+    table.add({found.processes_known ? std::to_string(found.processes.size()) : "?",
+               fmt::format("{}", fmt::join(found.hierarchies, " ")), printable(path)});
+  }
+  return table.text();
+}
+
+nlohmann::ordered_json json_of(const std::string& path, const Found& found,
+                               const Options& options) {
+  nlohmann::ordered_json one{{"path", path}, {"hierarchies", found.hierarchies}};
+  if (options.processes && found.processes_known) {
+    one["processes"] = found.processes.size();
+  } else if (options.processes) {
+    one["processes"] = nullptr;
+  }
+  return one;
+}
+
+Exit run_ls(const Globals& globals, const Options& options) {
+  const auto host = globals.host();
+  if (!host) return report(host.error());
+  const auto group = host->open(options.path);
+  if (!group) return report(group.error());
+  std::map<std::string, Found, TreeOrder> groups;
+  Listing listing(options, groups);
+  Exit exit = Exit::done;
+  for (const Group::Place& place : group->places()) {
+    if (const auto status = listing.add(place, options.path); !status)
+      exit = report(status.error());
+  }
+  for (const Group::Unopened& one : group->unopened()) exit = report(one.error);
+  if (globals.format == Format::text) print(globals, text_of(groups, options));
+  if (globals.format == Format::json) {
+    for (const auto& [path, found] : groups) print(globals, json_of(path, found, options));
+  }
+  return exit;
+}
+
+}  // namespace
+
+void add(CLI::App& app, const Globals& globals, Run& run) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* const command = app.add_subcommand(
+      "ls",
+      "list cgroups\n\n"
+      "Lists the cgroups directly below PATH, one a line as a path; each once, although several "
+      "hierarchies may have it.");
+  add_path(*command, options->path, "the cgroup to look below (default /)");
+  command->add_flag("-R,--recursive", options->recursive, "the whole tree below PATH");
+  command->add_flag("-l,--long", options->processes,
+                    "also the number of processes, and the hierarchies that\nhave the cgroup");
+  command->footer(
+      "Examples:\n"
+      "  cgctl ls -R /kubepods\n"
+      "  cgctl --json ls -Rl | jq -r 'select(.processes == 0).path'   cgroups without processes");
+  command->callback([&globals, &run, options] {
+    run = [&globals, options] { return run_ls(globals, *options); };
+  });
+}
+
+}  // namespace cgctl::tool::ls_command

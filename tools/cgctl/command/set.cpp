@@ -1,0 +1,75 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <memory>
+
+#include "cgctl/group.hpp"
+#include "cgctl/settings.hpp"
+#include "cli/command.hpp"
+#include "cli/globals.hpp"
+#include "cli/limits.hpp"
+
+namespace cgctl::tool::set_command {
+namespace {
+
+struct Options {
+  std::string path;
+  std::vector<std::string> assignments;
+};
+
+/// FILE=VALUE; throws CLI::ValidationError.
+settings::Setting setting_of(const std::string& assignment) {
+  const std::size_t equals = assignment.find('=');
+  if (equals == 0 || equals == std::string::npos) {
+    throw CLI::ValidationError("'" + assignment +
+                               "': write FILE=VALUE, such as memory.limit_in_bytes=1G");
+  }
+  const std::string file = assignment.substr(0, equals);
+  if (file == "cgroup.procs" || file == "cgroup.threads" || file == "tasks") {
+    throw CLI::ValidationError("'" + assignment +
+                               "': no setting; to move processes use cgctl move");
+  }
+  if (equals + 1 == assignment.size()) {
+    throw CLI::ValidationError("'" + assignment + "': no value");
+  }
+  return {file, assignment.substr(equals + 1)};
+}
+
+Exit run_set(const Globals& globals, const std::string& path,
+             const std::vector<settings::Setting>& wanted) {
+  const auto host = host_to_change(globals);
+  if (!host) return report(host.error());
+  const auto group = host->open(path);
+  if (!group) return report(group.error());
+  const auto written = write_whole([&] { return settings::apply(*group, wanted); });
+  if (!written) return report(written.error());
+  print_written(globals, group->path(), *written);
+  return Exit::done;
+}
+
+}  // namespace
+
+void add(CLI::App& app, const Globals& globals, Run& run) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* const command = app.add_subcommand(
+      "set",
+      "write files of a cgroup by the kernel's names, all or none\n\n"
+      "Writes the values in the order given and reads each back. When one fails, those before it "
+      "get their old values back; SIGINT, SIGTERM and SIGHUP wait until all are written. Where the "
+      "kernel keeps another value than asked, because it "
+      "clamps or rounds, that is printed.");
+  add_path(*command, options->path, "the cgroup")->required();
+  command->add_option("FILE=VALUE", options->assignments, "such as cpu.shares=512")->required();
+  command->footer(
+      "Examples:\n"
+      "  cgctl set /batch cpu.cfs_period_us=100000 cpu.cfs_quota_us=50000\n"
+      "  cgctl set /batch memory.limit_in_bytes=1G");
+  command->callback([&globals, &run, options] {
+    std::vector<settings::Setting> wanted;
+    for (const std::string& assignment : options->assignments) {
+      wanted.push_back(setting_of(assignment));
+    }
+    run = [&globals, options, wanted] { return run_set(globals, options->path, wanted); };
+  });
+}
+
+}  // namespace cgctl::tool::set_command

@@ -1,0 +1,241 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/zombies.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <limits>
+#include <memory>
+#include <optional>
+
+#include "cgctl/mitigation.hpp"
+#include "cli/command.hpp"
+#include "cli/json.hpp"
+
+namespace cgctl::tool::zombies_command {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::nanoseconds;
+
+struct Options {
+  std::uint64_t top = 10;
+  std::optional<nanoseconds> time;
+};
+
+struct Findings {
+  zombies::Count count;
+  std::optional<zombies::Attribution>
+      where;                 ///< absent when there are none, or it was not asked for
+  std::size_t left_out = 0;  ///< ancestors beyond the top
+  std::string pins;
+  nanoseconds limit{};  ///< the most time to spend on `where`
+  nanoseconds spent{};  ///< the time spent on it
+};
+
+/// How long it may take to find out where zombies hang. That reads a file of each live cgroup,
+/// which the count does not: so it is a few times as long as the count, and longer the more there
+/// is to find.
+nanoseconds patience(const zombies::Count& count, nanoseconds counted_in) {
+  using namespace std::chrono_literals;
+  constexpr int times_the_count = 4;
+  constexpr std::uint64_t most = 10000;
+  const nanoseconds each = 100us;
+  const auto zombies = static_cast<std::int64_t>(std::min(count.high, most));
+  return std::clamp<nanoseconds>(times_the_count * counted_in + zombies * each, 50ms, 1s);
+}
+
+/// Adds where they hang.
+Status find_where(const Host& host, const Options& options, Findings& found) {
+  zombies::AttributionLimits limits;
+  limits.total = found.limit;
+  const auto start = Clock::now();
+  auto where = zombies::attribute(host, limits);
+  found.spent = Clock::now() - start;
+  if (!where) return fail(where.error());
+  if (where->failure) warn(message_of(*where->failure));
+  mitigation::Observation seen;
+  seen.zombies = found.count;
+  seen.residual = where->residual;
+  seen.page_size = host.page_size();
+  found.pins = mitigation::explain_pins(seen);
+  const auto shown =
+      static_cast<std::size_t>(std::min<std::uint64_t>(options.top, where->ancestors.size()));
+  found.left_out = where->ancestors.size() - shown;
+  where->ancestors.resize(shown);
+  found.where = std::move(*where);
+  return {};
+}
+
+std::string headline(const zombies::Count& count) {
+  std::string text = paint(Color::bold, in_words(count));
+  text += fmt::format(": removed memory cgroups that the kernel still holds (cgroup {})\n",
+                      to_string(count.hierarchy));
+  text += fmt::format("{} held by the kernel, {} live\n", count.kernel, count.live);
+  if (!count.exact()) text += "cgroups came and went during the count, hence the range\n";
+  if (!count.memory_only && count.high != 0) {
+    text += "of all controllers together: before Linux 6.12 cgroup v2 does not tell them apart\n";
+  }
+  return text;
+}
+
+std::string or_unknown(const std::optional<std::uint64_t>& value,
+                       std::string (*format)(std::uint64_t)) {
+  return value ? format(*value) : "unknown";
+}
+
+std::string digits(std::uint64_t number) { return std::to_string(number); }
+
+/// v2 tells how many hang below each, and an upper bound of their memory; v1 the memory only.
+std::string table_of(const std::vector<zombies::Ancestor>& ancestors, Version version) {
+  constexpr auto right = Table::Align::right;
+  const bool v2 = version == Version::v2;
+  Table table = v2 ? Table({{"ZOMBIES", right}, {"MEMORY UP TO", right}, {"BELOW"}})
+                   : Table({{"MEMORY", right}, {"BELOW"}});
+  for (const zombies::Ancestor& ancestor : ancestors) {
+    std::vector<std::string> cells;
+    if (v2) cells.push_back(or_unknown(ancestor.count, digits));
+    cells.push_back(or_unknown(ancestor.bytes, human_bytes));
+    cells.push_back(printable(ancestor.path));
+    table.add(std::move(cells));
+  }
+  return table.text();
+}
+
+/// What the table does not say.
+std::string remarks_on(const Findings& found) {
+  const zombies::Attribution& where = *found.where;
+  std::string text;
+  if (found.left_out != 0) {
+    text += fmt::format("and {} more: --top {}\n", found.left_out,
+                        found.left_out + where.ancestors.size());
+  }
+  if (!where.complete) {
+    const bool slow_read = found.spent < found.limit;
+    text += fmt::format("cut short {}: {} cgroups were not looked into{}\n",
+                        slow_read ? "by a slow read" : "after " + human_time(found.spent),
+                        where.skipped, slow_read ? "" : "; --time 10s looks longer");
+  } else if (where.skipped != 0) {
+    text += fmt::format("{} files could not be read\n", where.skipped);
+  } else if (where.ancestors.empty()) {
+    text +=
+        "no cgroup above them shows memory of theirs (before Linux 5.13, as long as it is "
+        "little)\n";
+  }
+  return text;
+}
+
+std::string line(const char* label, std::string_view text) {
+  return fmt::format("{:<16}{}\n", label, text);
+}
+
+std::vector<std::string_view> parts(std::string_view text, std::string_view separator) {
+  std::vector<std::string_view> all;
+  while (!text.empty()) {
+    const std::size_t end = text.find(separator);
+    all.push_back(text.substr(0, end));
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + separator.size());
+  }
+  return all;
+}
+
+/// Returns the text below the headline.
+std::string text_of(const Findings& found) {
+  const zombies::Attribution& where = *found.where;
+  std::string text = "\n";
+  if (!where.ancestors.empty()) text += table_of(where.ancestors, found.count.hierarchy);
+  text += remarks_on(found) + "\n";
+  if (where.slab == zombies::SlabPins::yes) {
+    text += line("why", "dentries and inodes, which this kernel charges to them, pin them too");
+  }
+  for (const std::string_view pin : parts(found.pins, "; ")) text += line("why", pin);
+  return text + line("what to do", "see cgctl mitigate --once --dry-run");
+}
+
+const char* name_of(zombies::SlabPins slab) {
+  switch (slab) {
+    case zombies::SlabPins::yes:
+      return "yes";
+    case zombies::SlabPins::no:
+      return "no";
+    case zombies::SlabPins::unknown:
+      break;
+  }
+  return "unknown";
+}
+
+Json json_of(const Findings& found) {
+  Json one = zombies_json(found.count, found.where, std::numeric_limits<std::size_t>::max());
+  if (!found.where) return one;
+  const zombies::Attribution& where = *found.where;
+  one["left_out"] = found.left_out;
+  one["complete"] = where.complete;
+  one["skipped"] = where.skipped;
+  one["slab_pins"] = name_of(where.slab);
+  one["residual_bytes"] = nullptr;
+  if (where.residual) {
+    one["residual_bytes"] = {{"file", where.residual->file},
+                             {"shmem", where.residual->shmem},
+                             {"mapped", where.residual->mapped},
+                             {"anon", where.residual->anon},
+                             {"unevictable", where.residual->unevictable},
+                             {"freeable", where.residual->freeable()}};
+  }
+  one["explanation"] = found.pins;
+  return one;
+}
+
+Exit run_zombies(const Globals& globals, const Options& options) {
+  const auto host = globals.host();
+  if (!host) return report(host.error());
+  const auto start = Clock::now();
+  const auto count = zombies::count(*host);
+  if (!count) return report(count.error());
+  Findings found;
+  found.count = *count;
+  found.limit = options.time.value_or(patience(*count, Clock::now() - start));
+  if (globals.format == Format::text) {
+    print(globals, headline(*count));
+    // Nobody waits for the number until it is known where they hang.
+    flush_output();
+  }
+  if (count->high != 0 && options.top != 0) {
+    if (const auto status = find_where(*host, options, found); !status) {
+      return report(status.error());
+    }
+  }
+  if (globals.format == Format::json) print(globals, json_of(found));
+  if (globals.format == Format::text && found.where) print(globals, text_of(found));
+  return Exit::done;
+}
+
+}  // namespace
+
+void add(CLI::App& app, const Globals& globals, Run& run) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* const command = app.add_subcommand(
+      "zombies",
+      "count the removed memory cgroups that the kernel still holds\n\n"
+      "A memory cgroup that is removed while pages are charged to it lives on in the kernel, "
+      "unseen, "
+      "until the last page is gone. Says how many there are, below which live cgroups they hang, "
+      "and what pins them. Counting costs next to nothing and comes first; where they hang is "
+      "found out only when there are any. That takes at most a few times as long as the count, "
+      "and 0.1 ms for each zombie, and ends as soon as one read is slow.");
+  add_number(*command, "--top", options->top,
+             "cgroups to name, those with the most first; 0 counts\nonly (default 10)");
+  add_time(*command, "--time", options->time,
+           "longest time to look for where they hang, such as\n10s (default: between 50ms and 1s)");
+  command->footer(
+      "Examples:\n"
+      "  cgctl zombies\n"
+      "  cgctl --json zombies --top 0 | jq .zombies");
+  command->callback([&globals, &run, options] {
+    run = [&globals, options] { return run_zombies(globals, *options); };
+  });
+}
+
+}  // namespace cgctl::tool::zombies_command

@@ -1,0 +1,364 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "doctor/doctor_report.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cli/command.hpp"
+#include "cli/json.hpp"
+#include "cli/terminal.hpp"
+
+namespace cgctl::tool::doctor_command {
+namespace {
+
+constexpr std::uint64_t fewest_to_judge = 64;
+constexpr std::size_t ancestors_named = 3;
+constexpr std::size_t pins_named = 3;
+
+/// The columns that a row fills: those of the terminal, within reason; 80 when there is none.
+std::size_t row_width() {
+  constexpr std::size_t usual = 80;
+  constexpr std::size_t narrowest = 50;
+  constexpr std::size_t widest = 100;
+  return std::clamp(terminal_columns().value_or(usual), narrowest, widest);
+}
+
+/// Broken at spaces so as to fit the width; a longer word keeps its middle to itself.
+std::string row(std::string_view label, std::string_view text) {
+  constexpr std::size_t label_width = 12;
+  const std::size_t width = row_width() - label_width;
+  const std::size_t half = width / 2 - 2;
+  std::string out;
+  std::string line;
+  const auto flush = [&] {
+    out += fmt::format("{:<12}{}\n", label, line);
+    label = "";
+    line.clear();
+  };
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(' '), text.size());
+    std::string word(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (word.size() > width) {
+      word = word.substr(0, half) + "..." + word.substr(word.size() - half);
+    }
+    if (!line.empty() && line.size() + 1 + word.size() > width) flush();
+    line += (line.empty() ? "" : " ") + word;
+  }
+  flush();
+  return out;
+}
+
+std::string host_row(const Machine& machine) {
+  std::string text = std::string(cgctl::to_string(machine.mode));
+  if (!machine.kernel.empty()) text += ", Linux " + machine.kernel;
+  if (machine.cpus) text += fmt::format(", {} CPU{}", *machine.cpus, *machine.cpus == 1 ? "" : "s");
+  if (!machine.nodes.empty()) {
+    text +=
+        fmt::format(", {} NUMA node{}", machine.nodes.size(), machine.nodes.size() == 1 ? "" : "s");
+  }
+  return row("host", text);
+}
+
+std::string memory_row(const Known<Memory>& memory) {
+  if (!memory) return row("memory", memory.error());
+  return row("memory", fmt::format("cgroup {} at {}{}", cgctl::to_string(memory->version),
+                                   memory->mount_point,
+                                   memory->whole ? "" : ", a part of the hierarchy only"));
+}
+
+std::string count_row(const zombies::Count& count) {
+  const std::string live = grouped(count.live);
+  if (count.high == 0) return row("zombies", "none; " + live + " live memory cgroups");
+  std::string number = grouped(count.low);
+  if (!count.exact()) number += " to " + grouped(count.high);
+  return row("zombies",
+             fmt::format("{} removed cgroup{} still held by the kernel (zombies), {} live "
+                         "ones",
+                         number, count.high == 1 ? "" : "s", live));
+}
+
+std::string where_row(const zombies::Ancestor& ancestor) {
+  const std::string below = "below " + printable(ancestor.path);
+  std::string text = ancestor.count ? grouped(*ancestor.count) + " zombies " + below : below;
+  if (ancestor.bytes) {
+    text += fmt::format(" ({}{})", ancestor.count ? "up to " : "", human_bytes(*ancestor.bytes));
+  } else if (!ancestor.count) {
+    text += " (how much is not known)";
+  }
+  return row("  where", text);
+}
+
+std::string zombie_rows(const Known<Zombies>& zombies) {
+  if (!zombies) return row("zombies", zombies.error());
+  std::string text = count_row(zombies->count);
+  if (zombies->where) {
+    const auto& ancestors = zombies->where->ancestors;
+    for (std::size_t i = 0; i < std::min(ancestors.size(), ancestors_named); ++i) {
+      text += where_row(ancestors[i]);
+    }
+  }
+  std::string_view pins = zombies->pins;
+  for (std::size_t i = 0; i < pins_named && !pins.empty(); ++i) {
+    const std::size_t end = std::min(pins.find("; "), pins.size());
+    text += row("  why", pins.substr(0, end));
+    pins.remove_prefix(std::min(end + 2, pins.size()));
+  }
+  return text;
+}
+
+/// True if reads are so short that nobody notices them.
+bool cheap(const ReadCost& cost, const mitigation::Policy& policy) {
+  constexpr int tenth = 10;
+  return cost.measured && cost.measured->median * tenth <= policy.read_cost_limit;
+}
+
+std::string read_row(const Known<ReadCost>& cost, const mitigation::Policy& policy) {
+  if (!cost) return row("numa_stat", "not measured: " + cost.error());
+  if (!cost->measured) {
+    return row("numa_stat",
+               fmt::format("not read: predicted to take {}{} with {} memory cgroups, the limit is "
+                           "{}; --measure reads once",
+                           cost->by_slope ? "" : "up to ", human_time(cost->predicted),
+                           grouped(cost->memcgs), human_time(cost->budget)));
+  }
+  const ReadCost::Measured& reads = *cost->measured;
+  std::string text =
+      fmt::format("reading the root's memory.numa_stat takes {}", human_time(reads.median));
+  if (cheap(*cost, policy)) return row("numa_stat", text + ": harmless");
+  if (reads.reads > 1) {
+    text += fmt::format(" ({} to {} in {} reads)", human_time(reads.min), human_time(reads.max),
+                        reads.reads);
+  }
+  text += fmt::format(", CPU time {}", human_time(reads.cpu));
+  if (cost->asked_for) {
+    text += fmt::format("; predicted up to {}, read once because of --measure",
+                        human_time(cost->predicted));
+  }
+  return row("numa_stat", text);
+}
+
+std::string neighbour_text(const Neighbour& neighbour, bool cheap_reads) {
+  const std::string with = human_time(neighbour.reading);
+  const std::string without = human_time(std::max(neighbour.idle, neighbour.spinning));
+  if (neighbour.scheduling == SentinelClass::ordinary) {
+    return "not measured: run as root to measure how long other work on the CPU waits";
+  }
+  if (cheap_reads) {
+    return fmt::format(
+        "such reads do not delay other work on their CPU (longest wait {} with, {} without: noise)",
+        with, without);
+  }
+  return fmt::format(
+      "other work on the CPU waits up to {} during a read; {} when idle, {} beside a spinning "
+      "program (CPU {})",
+      with, human_time(neighbour.idle), human_time(neighbour.spinning), neighbour.cpu);
+}
+
+std::string neighbour_rows(const Known<Neighbour>& neighbour, bool cheap_reads) {
+  return row("neighbour", neighbour ? neighbour_text(*neighbour, cheap_reads)
+                                    : "not measured: " + neighbour.error());
+}
+
+/// Returns what is known although nothing was measured.
+std::string unproven(const Diagnosis& found) {
+  const std::string& kernel = found.machine.kernel;
+  const bool v1 = found.memory && found.memory->version == Version::v1;
+  if (!v1 || kernel.empty()) return "not known: " + found.walk.reason;
+  std::string text = "not measured: " + found.walk.reason;
+  text += walks_by_release(kernel)
+              ? "; kernels before Linux 5.8, such as this one, walk unless their vendor fixed it"
+              : "; Linux 5.8 and later, such as this one, do not walk";
+  if (found.read_cost && !found.read_cost->measured) {
+    text += fmt::format(". A read is predicted to take up to {}",
+                        human_time(found.read_cost->predicted));
+  }
+  return text;
+}
+
+std::string walk_row(const Diagnosis& found) {
+  const Walk& walk = found.walk;
+  std::string text;
+  switch (walk.verdict) {
+    case Walk::Verdict::unknown:
+      return row("walk", unproven(found));
+    case Walk::Verdict::walks:
+      text = fmt::format(
+          "KERNEL BUG: each read visits all memory cgroups, dead ones too; fixed in Linux 5.8 "
+          "({:.1f} ns each",
+          walk.ns_per_memcg.value_or(0));
+      break;
+    case Walk::Verdict::does_not_walk:
+      text = fmt::format(
+          "kernel bug absent: a read costs the same however many cgroups there are (compared with "
+          "{}",
+          grouped(walk.memcgs));
+      break;
+  }
+  return row("walk", text + (walk.basis == Walk::Basis::probe ? ", by a probe)" : ")"));
+}
+
+std::string pressure_row(const Diagnosis& found) {
+  if (!found.io_pressure && !found.memory_pressure) {
+    return row("pressure",
+               "not kept here (PSI is off: boot with psi=1): mitigate's guards io_pressure and "
+               "memory_pressure see nothing");
+  }
+  return row("pressure",
+             fmt::format("last 10 s: waiting for I/O {:.1f} %, for memory {:.1f} % of the time",
+                         found.io_pressure.value_or(0), found.memory_pressure.value_or(0)));
+}
+
+std::string probe_row(const Probe& probe) {
+  return row(
+      "probe",
+      fmt::format(
+          "{} empty cgroups were created and removed again; they left {} zombies", probe.children,
+          probe.zombies_left ? std::to_string(*probe.zombies_left) : "an unknown number of"));
+}
+
+/// The finding, or {"unknown": reason}.
+template <class T, class Describe>
+Json known(const Known<T>& finding, Describe describe) {
+  if (!finding) return {{"unknown", finding.error()}};
+  return describe(*finding);
+}
+
+Json zombies_json(const Zombies& zombies) {
+  Json one = tool::zombies_json(zombies.count, zombies.where, ancestors_named);
+  one["explanation"] = zombies.pins;
+  return one;
+}
+
+Json read_cost_json(const ReadCost& cost) {
+  const auto ns = [&cost](nanoseconds ReadCost::Measured::*figure) {
+    return cost.measured ? Json(((*cost.measured).*figure).count()) : Json(nullptr);
+  };
+  return {{"source", cost.measured ? "measured" : "predicted"},
+          {"min_ns", ns(&ReadCost::Measured::min)},
+          {"median_ns", ns(&ReadCost::Measured::median)},
+          {"max_ns", ns(&ReadCost::Measured::max)},
+          {"cpu_ns", ns(&ReadCost::Measured::cpu)},
+          {"reads", cost.measured ? cost.measured->reads : 0},
+          {"predicted_ns", cost.predicted.count()},
+          {"budget_ns", cost.budget.count()},
+          {"memcgs", cost.memcgs},
+          {"leaf_ns", cost.leaf ? Json(cost.leaf->count()) : Json(nullptr)},
+          {"asked_for", cost.asked_for}};
+}
+
+Json neighbour_json(const Neighbour& neighbour) {
+  return {{"idle_ns", neighbour.idle.count()},
+          {"spinning_ns", neighbour.spinning.count()},
+          {"reading_ns", neighbour.reading.count()},
+          {"window_ns", neighbour.window.count()},
+          {"cpu", neighbour.cpu},
+          {"policy", to_string(neighbour.scheduling)}};
+}
+
+}  // namespace
+
+std::string_view to_string(Walk::Verdict verdict) noexcept {
+  switch (verdict) {
+    case Walk::Verdict::walks:
+      return "walks";
+    case Walk::Verdict::does_not_walk:
+      return "does_not_walk";
+    case Walk::Verdict::unknown:
+      break;
+  }
+  return "unknown";
+}
+
+std::string_view to_string(Walk::Basis basis) noexcept {
+  switch (basis) {
+    case Walk::Basis::root_and_leaf:
+      return "root_and_leaf";
+    case Walk::Basis::probe:
+      return "probe";
+    case Walk::Basis::none:
+      break;
+  }
+  return "none";
+}
+
+Walk judge(nanoseconds without, nanoseconds with, std::uint64_t memcgs, Walk::Basis basis) {
+  constexpr double walks_from = 0.03;
+  constexpr double does_not_up_to = 0.01;
+  Walk walk;
+  walk.memcgs = memcgs;
+  if (memcgs < fewest_to_judge) {
+    walk.reason = fmt::format(
+        "{} cgroups are too few to tell; cgctl doctor --probe creates 256 briefly and measures",
+        memcgs);
+    return walk;
+  }
+  walk.basis = basis;
+  const double each =
+      std::max(0.0, static_cast<double>((with - without).count())) / static_cast<double>(memcgs);
+  const double share = each / static_cast<double>(std::max<nanoseconds::rep>(without.count(), 1));
+  walk.ns_per_memcg = each;
+  if (share >= walks_from) {
+    walk.verdict = Walk::Verdict::walks;
+  } else if (share <= does_not_up_to) {
+    walk.verdict = Walk::Verdict::does_not_walk;
+  } else {
+    walk.reason = "the difference between the reads is too small to say";
+  }
+  return walk;
+}
+
+std::string text_of(const Diagnosis& found) {
+  const Verdict verdict = verdict_of(found);
+  const bool cheap_reads = found.read_cost && cheap(*found.read_cost, found.policy);
+  std::string text =
+      row("verdict", fmt::format("{}: {}", to_string(verdict.health), verdict.reason)) +
+      host_row(found.machine) + memory_row(found.memory) + zombie_rows(found.zombies) +
+      read_row(found.read_cost, found.policy) + neighbour_rows(found.neighbour, cheap_reads) +
+      walk_row(found);
+  if (found.probe) text += probe_row(*found.probe);
+  text += pressure_row(found);
+  const char* label = "what to do";
+  for (const std::string& sentence : advise(found)) {
+    text += row(label, sentence);
+    label = "";
+  }
+  return text;
+}
+
+nlohmann::ordered_json json_of(const Diagnosis& found) {
+  const Verdict verdict = verdict_of(found);
+  Json one{{"verdict", {{"state", to_string(verdict.health)}, {"reason", verdict.reason}}},
+           {"mode", cgctl::to_string(found.machine.mode)},
+           {"kernel", found.machine.kernel},
+           {"cpus", or_null(found.machine.cpus)},
+           {"nodes", found.machine.nodes}};
+  one["memory"] = known(found.memory, [](const Memory& memory) -> Json {
+    return {{"version", cgctl::to_string(memory.version)},
+            {"mount_point", memory.mount_point},
+            {"whole", memory.whole}};
+  });
+  one["zombies"] = known(found.zombies, zombies_json);
+  one["read_cost"] = known(found.read_cost, read_cost_json);
+  one["neighbour"] = known(found.neighbour, neighbour_json);
+  one["walk"] = {{"verdict", to_string(found.walk.verdict)},
+                 {"ns_per_cgroup", or_null(found.walk.ns_per_memcg)},
+                 {"basis", to_string(found.walk.basis)},
+                 {"memcgs", found.walk.memcgs},
+                 {"reason", found.walk.reason}};
+  if (found.probe) {
+    one["probe"] = {{"children", found.probe->children},
+                    {"zombies_left", or_null(found.probe->zombies_left)}};
+  }
+  one["kernel_memory_bytes"] = found.weights.kernel_memory;
+  one["page_cache_bytes"] = found.weights.page_cache;
+  one["memory_bytes"] = found.weights.memory;
+  one["io_pressure"] = or_null(found.io_pressure);
+  one["memory_pressure"] = or_null(found.memory_pressure);
+  one["advice"] = advise(found);
+  return one;
+}
+
+}  // namespace cgctl::tool::doctor_command

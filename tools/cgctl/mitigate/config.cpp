@@ -1,0 +1,497 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "mitigate/config.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/stat.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "../../../src/detail/fnv1a.hpp"
+#include "cgctl/filesystem.hpp"
+#include "cli/command.hpp"
+#include "cli/input.hpp"
+#include "cli/setting_options.hpp"
+#include "mitigate/config_values.hpp"
+
+namespace cgctl::tool {
+namespace {
+
+using mitigation::Policy;
+using mitigation::Rung;
+
+/// A key: how its value is read from TOML, and written. Why a value cannot be is thrown as
+/// CLI::ValidationError, as by the parsers of options.
+struct Key {
+  const char* table;
+  const char* name;
+  const char* comment;
+  std::function<void(const toml::node&, Configuration&)> read;
+  std::function<std::string(const Configuration&)> show;
+};
+
+std::string text_of(const toml::node& node) {
+  const auto text = node.value_exact<std::string>();
+  if (!text) throw CLI::ValidationError("not a string in quotes");
+  return *text;
+}
+
+std::vector<std::string> texts_of(const toml::node& node) {
+  const toml::array* const array = node.as_array();
+  if (array == nullptr) throw CLI::ValidationError("not an array of strings: [\"...\"]");
+  std::vector<std::string> texts;
+  for (const toml::node& element : *array) texts.push_back(text_of(element));
+  return texts;
+}
+
+std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (static_cast<unsigned char>(c) < 0x20) {
+      out += fmt::format("\\u{:04x}", c);
+    } else {
+      out += c;
+    }
+  }
+  return out += '"';
+}
+
+std::string quoted(const std::vector<std::string>& texts) {
+  std::vector<std::string> all;
+  std::transform(texts.begin(), texts.end(), std::back_inserter(all),
+                 [](const std::string& text) { return quoted(text); });
+  return fmt::format("[{}]", fmt::join(all, ", "));
+}
+
+// ---- kinds of keys; `member` gives the place in a Configuration ----
+
+template <class Member>
+Key time(const char* table, const char* name, const char* comment, std::chrono::nanoseconds least,
+         Member member) {
+  const auto read = [member, least](const toml::node& node, Configuration& out) {
+    auto& place = member(out);
+    using Duration = std::decay_t<decltype(place)>;
+    const auto value = parse_time(text_of(node));
+    if (value < least) {
+      throw CLI::ValidationError(fmt::format("less than {}", time_text(least)));
+    }
+    place = std::chrono::ceil<Duration>(value);
+  };
+  return {table, name, comment, read,
+          [member](const Configuration& from) { return quoted(time_text(member(from))); }};
+}
+
+template <class Member>
+Key number(const char* table, const char* name, const char* comment, double least, double most,
+           Member member) {
+  const auto read = [member, least, most](const toml::node& node, Configuration& out) {
+    auto& place = member(out);
+    using Number = std::decay_t<decltype(place)>;
+    if (std::is_integral_v<Number> && !node.is_integer()) {
+      throw CLI::ValidationError("not a whole number");
+    }
+    const auto value = node.value<double>();
+    if (!value || node.is_boolean()) throw CLI::ValidationError("not a number");
+    if (!(*value >= least && *value <= most)) {
+      throw CLI::ValidationError(fmt::format("not within {} and {}", least, most));
+    }
+    place = static_cast<Number>(*value);
+  };
+  return {table, name, comment, read,
+          [member](const Configuration& from) { return fmt::format("{}", member(from)); }};
+}
+
+template <class Member>
+Key size(const char* table, const char* name, const char* comment, std::uint64_t least,
+         Member member) {
+  return {table, name, comment,
+          [member, least](const toml::node& node, Configuration& out) {
+            const std::uint64_t value = parse_size(text_of(node));
+            if (value < least) {
+              throw CLI::ValidationError(fmt::format("less than {}", size_text(least)));
+            }
+            member(out) = value;
+          },
+          [member](const Configuration& from) { return quoted(size_text(member(from))); }};
+}
+
+/// A text, or several.
+template <class Member>
+Key text(const char* table, const char* name, const char* comment, Member member) {
+  return {table, name, comment,
+          [member](const toml::node& node, Configuration& out) {
+            auto& place = member(out);
+            if constexpr (std::is_same_v<std::decay_t<decltype(place)>, std::string>) {
+              place = text_of(node);
+            } else {
+              place = texts_of(node);
+            }
+          },
+          [member](const Configuration& from) { return quoted(member(from)); }};
+}
+
+/// Several of what `parse` makes of a text, and `show` a text of.
+template <class Member, class Parse, class Show>
+Key list(const char* table, const char* name, const char* comment, Member member, Parse parse,
+         Show show) {
+  return {table, name, comment,
+          [member, parse](const toml::node& node, Configuration& out) {
+            auto& place = member(out);
+            place.clear();
+            for (const std::string& one : texts_of(node)) place.push_back(parse(one));
+          },
+          [member, show](const Configuration& from) {
+            std::vector<std::string> texts;
+            for (const auto& one : member(from)) texts.emplace_back(show(one));
+            return quoted(texts);
+          }};
+}
+
+Rung parse_rung(const std::string& name) {
+  const auto rung = mitigation::rung_named(name);
+  if (!rung) throw CLI::ValidationError(fmt::format("'{}' is none of the rungs", name));
+  return *rung;
+}
+
+std::string parse_mount(const std::string& path) {
+  struct ::stat about {};
+  if (path.empty() || path.front() != '/' || ::stat(path.c_str(), &about) != 0 ||
+      !S_ISDIR(about.st_mode)) {
+    throw CLI::ValidationError(fmt::format("'{}' is not the absolute path of a directory", path));
+  }
+  return path;
+}
+
+/// Places in a Configuration.
+template <class T>
+auto in_policy(T Policy::*member) {
+  return [member](auto& from) -> auto& { return from.policy.*member; };
+}
+template <class T>
+auto in(T Configuration::*member) {
+  return [member](auto& from) -> auto& { return from.*member; };
+}
+
+const std::vector<Key>& keys() {
+  using namespace std::chrono_literals;
+  static const std::vector<Key> all = {
+      number("trigger", "zombies_high", "act from this many zombies on", 1, 1e12,
+             in_policy(&Policy::zombies_high)),
+      number(
+          "trigger", "zombies_low",
+          "once it acts, it goes on until so few zombies are left (default: half of zombies_high)",
+          0, 1e12, in_policy(&Policy::zombies_low)),
+      time(
+          "trigger", "read_cost_limit",
+          "act when a read of the root's memory.numa_stat takes longer, or soon will, and zombies\n"
+          "are to blame",
+          1us, in_policy(&Policy::read_cost_limit)),
+      number(
+          "trigger", "min_gain",
+          "with zombies_high reached and reads cheap (a tenth of read_cost_limit), caches are\n"
+          "dropped only if the zombies hold at least this share of the page cache that everybody\n"
+          "gives up, or one of the two below is reached; 0: always. Where zombies_high is given\n"
+          "and this is not, it is 0",
+          0, 1000, in_policy(&Policy::min_gain)),
+      number("trigger", "dead_memory",
+             "percent of the machine's memory that zombies may hold before caches are dropped\n"
+             "whatever min_gain says",
+             0, 100, in_policy(&Policy::dead_memory)),
+      number("trigger", "memcgs_high",
+             "memory cgroups, dead ones included, from which on caches are dropped whatever\n"
+             "min_gain says; the kernel has 65535 ids for them",
+             1, 1e12, in_policy(&Policy::memcgs_high)),
+      time("trigger", "probe_interval",
+           "the read of the root's memory.numa_stat is measured at most this often", 1s,
+           in_policy(&Policy::probe_interval)),
+      list(
+          "action", "ladder",
+          "the rungs: what may be done, tried in this order until enough zombies are gone. A rung\n"
+          "that the kernel lacks or that was useless lately is left out. memcg_reaper: Alibaba's\n"
+          "kernels; fadvise: gives up the cache of `files`; memory.reclaim: v2, Linux 5.19;\n"
+          "drop_caches=2 comes only after drop_caches=1 freed next to nothing",
+          in_policy(&Policy::ladder), parse_rung, [](Rung rung) { return to_string(rung); }),
+      text("action", "files",
+           "glob(7) patterns of files that are read no more, such as rotated logs",
+           in_policy(&Policy::files)),
+      list("action", "sync",
+           "mount points to write back before drop_caches=1; when empty, all file systems",
+           in_policy(&Policy::sync), parse_mount, [](const std::string& path) { return path; }),
+      time("action", "deadline", "each rung of the ladder may take so long", 1ms,
+           in_policy(&Policy::deadline)),
+      size("action", "reclaim_chunk", "bytes requested per write to memory.reclaim", 4096,
+           in_policy(&Policy::reclaim_chunk)),
+      number("action", "min_effect",
+             "an action is effective if at least this share of the zombies goes", 0.001, 1,
+             in_policy(&Policy::min_effect)),
+      number("action", "useless_limit",
+             "a rung that did not help this often in a row is skipped for guard.max_interval", 1,
+             1e6, in_policy(&Policy::useless_limit)),
+      time("action", "refaults_after",
+           "so long after an action it tells how much had to be read from disk again; 0s: never",
+           0s, in(&Configuration::refaults_after)),
+      time("guard", "min_interval", "shortest time between two actions", 0s,
+           in_policy(&Policy::min_interval)),
+      time("guard", "max_interval",
+           "upper limit of min_interval, which doubles after each action without effect", 0s,
+           in_policy(&Policy::max_interval)),
+      number("guard", "actions_a_day", "most actions in 24 hours", 0, 10000,
+             in_policy(&Policy::actions_a_day)),
+      number("guard", "io_pressure",
+             "acts only up to this I/O pressure: percent, \"some avg10\" of the kernel", 0, 100,
+             in_policy(&Policy::io_pressure_limit)),
+      number("guard", "memory_pressure",
+             "acts only up to this memory pressure: percent, \"full avg10\" of the kernel", 0, 100,
+             in_policy(&Policy::memory_pressure_limit)),
+      number("guard", "disk_busy",
+             "acts only while the busiest disk works at most this percentage of the time", 0, 100,
+             in_policy(&Policy::disk_busy_limit)),
+      size("guard", "dirty", "acts only while at most so many bytes wait to be written back", 0,
+           in_policy(&Policy::dirty_limit)),
+      list("guard", "windows",
+           "it acts only at these times, local time, such as \"Mon-Fri 02:00-05:00\", \"Sat,Sun "
+           "00:00-24:00\";\n"
+           "at any time when empty",
+           in_policy(&Policy::windows), parse_window, window_text),
+      time("daemon", "interval", "time between two looks of the daemon", 1s,
+           in(&Configuration::interval)),
+      time("daemon", "jitter",
+           "up to this much is added to daemon.interval at random, so that nodes do not act "
+           "together",
+           0s, in(&Configuration::jitter)),
+      text("daemon", "state_dir", "directory of the lock and the history, also of mitigate --once",
+           in(&Configuration::state_dir)),
+      text("daemon", "metrics_file",
+           "file of metrics for node_exporter's textfile collector, written after each look; none "
+           "when\n"
+           "empty",
+           in(&Configuration::metrics_file)),
+      text("daemon", "listen",
+           "unix:/PATH of a socket that answers HTTP with the metrics; none when empty",
+           in(&Configuration::listen)),
+  };
+  return all;
+}
+
+Error at(const std::string& path, const toml::source_position& where, std::string reason) {
+  return Error::make(errc::malformed, "configure",
+                     fmt::format("{}:{}:{}", path, where.line, where.column), std::move(reason),
+                     "`cgctl mitigate --print-config` prints a file with every key");
+}
+
+const Key* find(std::string_view table, std::string_view name) {
+  const auto found = std::find_if(keys().begin(), keys().end(), [&](const Key& key) {
+    return key.table == table && key.name == name;
+  });
+  return found == keys().end() ? nullptr : &*found;
+}
+
+bool is_table(std::string_view name) {
+  return std::any_of(keys().begin(), keys().end(),
+                     [name](const Key& key) { return key.table == name; });
+}
+
+/// A daemon reads its configuration again while it works: a pipe must not hold it up.
+constexpr InputLimits limits_of_input{std::size_t{1} << 20, std::chrono::seconds(2)};
+
+/// The parser calls itself for each part of a dotted key and each bracket. Returns why a text would
+/// take it too deep, or nothing.
+std::string too_deep(std::string_view text) {
+  constexpr std::int64_t most = 100;
+  std::int64_t open = 0;
+  std::int64_t dots = 0;
+  std::size_t line = 1;
+  for (const char c : text) {
+    if (c == '[' || c == '{') ++open;
+    if (c == ']' || c == '}') open = std::max(open - 1, std::int64_t{0});
+    if (c == '.') ++dots;
+    if (open > most) return fmt::format("line {}: more than {} open brackets", line, most);
+    if (dots > most) return fmt::format("line {}: more than {} dots", line, most);
+    if (c != '\n') continue;
+    dots = 0;
+    ++line;
+  }
+  return {};
+}
+
+struct Contradiction {
+  std::vector<const char*> keys;  ///< of which at least one must have been given
+  std::string reason;
+};
+
+bool slab_is_dropped_first(const std::vector<Rung>& ladder) {
+  const auto page_cache = std::find(ladder.begin(), ladder.end(), Rung::drop_page_cache);
+  return std::any_of(ladder.begin(), page_cache,
+                     [](Rung rung) { return rung == Rung::drop_slab || rung == Rung::drop_all; });
+}
+
+/// Rules between values, and for those that the command line can change too.
+std::optional<Contradiction> contradiction(const Configuration& all) {
+  const mitigation::Policy& policy = all.policy;
+  if (policy.zombies_low > policy.zombies_high) {
+    return Contradiction{{"zombies_low", "zombies_high"},
+                         fmt::format("zombies_low {} is above zombies_high {}", policy.zombies_low,
+                                     policy.zombies_high)};
+  }
+  if (policy.min_interval > policy.max_interval) {
+    return Contradiction{
+        {"min_interval", "max_interval"},
+        fmt::format("min_interval {} is longer than max_interval {}",
+                    time_text(policy.min_interval), time_text(policy.max_interval))};
+  }
+  if (policy.ladder.empty()) return Contradiction{{"ladder"}, "ladder: nothing may be done"};
+  if (slab_is_dropped_first(policy.ladder)) {
+    return Contradiction{{"ladder"}, "ladder: drop_caches=2 and 3 come after drop_caches=1 only"};
+  }
+  if (all.state_dir.empty()) return Contradiction{{"state_dir"}, "state_dir: no directory"};
+  if (!all.listen.empty() && !is_unix_address(all.listen)) {
+    return Contradiction{
+        {"listen"}, fmt::format("'{}' is not unix:/PATH, of at most 107 characters", all.listen)};
+  }
+  return std::nullopt;
+}
+
+/// `place` becomes what the command line says, if anything.
+template <class Place, class Value>
+void override(Place& place, const std::optional<Value>& value) {
+  if (!value) return;
+  if constexpr (std::is_same_v<Place, std::chrono::seconds>) {
+    place = std::chrono::ceil<std::chrono::seconds>(*value);
+  } else {
+    place = *value;
+  }
+}
+
+/// Where the first of the keys is that there is.
+toml::source_position place_of(const toml::table& file, const std::vector<const char*>& keys) {
+  for (const char* const key : keys) {
+    for (const auto& [table_name, node] : file) {
+      const auto* const value = node.as_table()->get(key);
+      if (value != nullptr) return value->source().begin;
+    }
+  }
+  return {1, 1};
+}
+
+Result<Configuration> configuration_of(const toml::table& file, const std::string& path) {
+  Configuration out;
+  bool has_high = false;
+  bool has_low = false;
+  bool has_gain = false;
+  for (const auto& [table_name, node] : file) {
+    const toml::table* const table = node.as_table();
+    if (table == nullptr || !is_table(table_name.str())) {
+      return fail(
+          at(path, table_name.source().begin, fmt::format("unknown key '{}'", table_name.str())));
+    }
+    for (const auto& [name, value] : *table) {
+      const Key* const key = find(table_name.str(), name.str());
+      if (key == nullptr) {
+        return fail(at(path, name.source().begin,
+                       fmt::format("unknown key '{}' in [{}]", name.str(), table_name.str())));
+      }
+      try {
+        key->read(value, out);
+      } catch (const CLI::ValidationError& error) {
+        return fail(at(path, value.source().begin, fmt::format("{}: {}", key->name, error.what())));
+      }
+      has_high = has_high || key->name == std::string_view("zombies_high");
+      has_low = has_low || key->name == std::string_view("zombies_low");
+      has_gain = has_gain || key->name == std::string_view("min_gain");
+    }
+  }
+  if (!has_low) out.policy.zombies_low = out.policy.zombies_high / 2;
+  if (has_high && !has_gain) out.policy.min_gain = 0;
+  if (const auto wrong = contradiction(out)) {
+    return fail(at(path, place_of(file, wrong->keys), wrong->reason));
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<Configuration> read_config(const std::string& path) {
+  const auto text = read_input(path, limits_of_input);
+  if (!text) return fail(text.error());
+  if (const auto reason = too_deep(*text); !reason.empty()) {
+    return fail(Error::make(errc::malformed, "configure", path, reason,
+                            "`cgctl mitigate --print-config` prints a file with every key"));
+  }
+  const toml::parse_result parsed = toml::parse(*text, path);
+  if (!parsed) {
+    return fail(at(path, parsed.error().source().begin, std::string(parsed.error().description())));
+  }
+  return configuration_of(parsed.table(), path);
+}
+
+Result<Configuration> find_config() {
+  struct ::stat about {};
+  if (::stat(default_config, &about) != 0) return Configuration{};
+  return read_config(default_config);
+}
+
+Result<Configuration> configure(const Overrides& overrides, Use use) {
+  auto found = overrides.file.empty() ? find_config() : read_config(overrides.file);
+  if (!found) return found;
+  found->hash = fmt::format("{:016x}", cgctl::detail::fnv1a(to_toml(*found)));
+  mitigation::Policy& policy = found->policy;
+  override(policy.zombies_high, overrides.high);
+  if (overrides.high) {
+    policy.zombies_low = *overrides.high / 2;
+    policy.min_gain = 0;
+  }
+  override(policy.zombies_low, overrides.low);
+  override(policy.read_cost_limit, overrides.read_cost_limit);
+  override(policy.min_interval, overrides.min_interval);
+  policy.max_interval = std::max(policy.max_interval, policy.min_interval);
+  override(policy.deadline, overrides.deadline);
+  override(found->interval, overrides.interval);
+  found->interval = std::max(found->interval, std::chrono::seconds(1));
+  if (use == Use::once) found->refaults_after = std::chrono::seconds(0);
+  override(found->refaults_after, overrides.refaults_after);
+  override(found->state_dir, overrides.state_dir);
+  override(found->metrics_file, overrides.metrics_file);
+  override(found->listen, overrides.listen);
+  if (overrides.level != 0) policy.only = rung_of(overrides.level);
+  if (overrides.force) policy.guards = mitigation::Guards::override_all;
+  if (const auto wrong = contradiction(*found)) {
+    return fail(Error::make(errc::invalid_argument, "configure",
+                            overrides.file.empty() ? "" : overrides.file, wrong->reason));
+  }
+  return found;
+}
+
+void check(const Overrides& overrides) {
+  if (overrides.high && overrides.low && *overrides.low > *overrides.high) {
+    throw CLI::ValidationError(
+        fmt::format("--low {}: above --high {}", *overrides.low, *overrides.high));
+  }
+  if (overrides.listen && !is_unix_address(*overrides.listen)) {
+    throw CLI::ValidationError(fmt::format("--listen '{}': not unix:/PATH", *overrides.listen));
+  }
+}
+
+std::string to_toml(const Configuration& configuration) {
+  std::string text = "# cgctl mitigate: when and how to free zombies. See cgctl(8).\n";
+  std::string_view table;
+  for (const Key& key : keys()) {
+    if (table != key.table) text += fmt::format("\n[{}]\n", key.table);
+    table = key.table;
+    std::string comment = key.comment;
+    for (std::size_t end = 0; (end = comment.find('\n', end)) != std::string::npos;) {
+      comment.replace(end, 1, "\n# ");
+      end += 3;
+    }
+    text += fmt::format("# {}\n{} = {}\n", comment, key.name, key.show(configuration));
+  }
+  return text;
+}
+
+}  // namespace cgctl::tool

@@ -1,0 +1,443 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "mitigate/daemon.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <optional>
+#include <random>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "cgctl/filesystem.hpp"
+#include "cli/json.hpp"
+#include "cli/timespec.hpp"
+#include "mitigate/metrics.hpp"
+#include "mitigate/metrics_server.hpp"
+#include "mitigate/mitigation_run.hpp"
+#include "mitigate/notify.hpp"
+
+namespace cgctl::tool {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+
+/// Becomes readable when something happens, until it is cleared.
+class Waitable {
+ public:
+  explicit Waitable(int fd) : fd_(fd), error_(fd < 0 ? errno : 0) {}
+  /// The errno of making it; 0 when there is one.
+  [[nodiscard]] int error() const noexcept { return error_; }
+  [[nodiscard]] int descriptor() const noexcept { return fd_.get(); }
+  void clear() const {
+    std::uint64_t count = 0;
+    (void)!::read(descriptor(), &count, sizeof count);
+  }
+
+ private:
+  UniqueFd fd_;
+  int error_;
+};
+
+/// Another thread makes it happen.
+class Event : public Waitable {
+ public:
+  Event() : Waitable(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+  void raise() const {
+    const std::uint64_t one = 1;
+    (void)!::write(descriptor(), &one, sizeof one);
+  }
+};
+
+/// Rings at a point in CLOCK_BOOTTIME, after a suspend at once when that has passed.
+class Alarm : public Waitable {
+ public:
+  Alarm() : Waitable(::timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)) {}
+  void set(nanoseconds at) const {
+    const itimerspec when{{0, 0}, to_timespec(at)};
+    ::timerfd_settime(descriptor(), TFD_TIMER_ABSTIME, &when, nullptr);
+  }
+};
+
+/// One look at a time, in a thread of its own.
+class Worker {
+ public:
+  explicit Worker(Mitigator mitigator) : mitigator_(std::move(mitigator)) {}
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+  ~Worker() {
+    stop_.raise();
+    if (thread_.joinable()) thread_.join();
+  }
+
+  [[nodiscard]] bool busy() const noexcept { return thread_.joinable(); }
+  [[nodiscard]] int done_descriptor() const noexcept { return done_.descriptor(); }
+  [[nodiscard]] nanoseconds started() const noexcept { return started_; }
+
+  /// The first errno of making what wakes it up; 0 when all is there.
+  [[nodiscard]] int error() const noexcept {
+    return stop_.error() != 0 ? stop_.error() : done_.error();
+  }
+  /// Fails where the limit of processes leaves no thread.
+  [[nodiscard]] Status start(const mitigation::Policy& policy, Urgency urgency) {
+    try {
+      thread_ = std::thread([this, policy, urgency] {
+        work(policy, urgency);
+        done_.raise();
+      });
+    } catch (const std::system_error& error) {
+      return fail(Error::system("start a thread", "", error.code().value(),
+                                "raise the limit of processes (pids.max, ulimit -u)"));
+    }
+    started_ = boottime();
+    return {};
+  }
+  /// Once done_descriptor() is readable.
+  Result<Report> finish() {
+    thread_.join();
+    done_.clear();
+    return std::move(*std::exchange(result_, std::nullopt));
+  }
+  /// Gives the work up; false when it does not end within the time.
+  [[nodiscard]] bool stop_within(milliseconds time) {
+    stop_.raise();
+    if (!busy()) return true;
+    pollfd done{done_.descriptor(), POLLIN, 0};
+    return ::poll(&done, 1, static_cast<int>(time.count())) == 1;
+  }
+
+  /// Only while it is not busy.
+  [[nodiscard]] Mitigator& mitigator() noexcept { return mitigator_; }
+
+ private:
+  void work(const mitigation::Policy& policy, Urgency urgency) {
+    try {
+      result_ = mitigator_.run(policy, urgency, stop_.descriptor());
+    } catch (const std::bad_alloc&) {
+      result_ = fail(Error::system("look", "", ENOMEM));
+    } catch (const std::exception& error) {
+      result_ = fail(Error::make(errc::invalid_argument, "look", "", error.what()));
+    }
+  }
+
+  Mitigator mitigator_;
+  Event stop_;
+  Event done_;
+  nanoseconds started_{};
+  std::optional<Result<Report>> result_;
+  std::thread thread_;
+};
+
+class Daemon {
+ public:
+  Daemon(const Globals& globals, Overrides overrides, Configuration configuration,
+         Mitigator mitigator, std::optional<MetricsServer> server, int signals)
+      : globals_(globals),
+        overrides_(std::move(overrides)),
+        configuration_(std::move(configuration)),
+        worker_(std::move(mitigator)),
+        server_(std::move(server)),
+        signals_(signals) {}
+
+  Exit run();
+
+ private:
+  [[nodiscard]] Status ready() const;
+  [[nodiscard]] Status turn();
+  enum Source { signalled, ticked, verifying, done, asked, sources };
+
+  void handle_signal();
+  void look(Urgency urgency);
+  void look_again();
+  void take_result();
+  void verify();
+  void log(const Report& report);
+  void log_change(const Report& report);
+  void reload();
+  [[nodiscard]] bool serve_at(const std::string& address);
+  void show_metrics(const Report& report);
+  [[nodiscard]] nanoseconds jitter();
+  [[nodiscard]] nanoseconds next_look();
+  [[nodiscard]] int poll_time() const;
+  void feed_watchdog();
+  Exit leave();
+
+  const Globals& globals_;
+  Overrides overrides_;
+  Configuration configuration_;
+  Worker worker_;
+  std::optional<MetricsServer> server_;
+  int signals_;
+  Alarm tick_;
+  Alarm verification_;
+  std::minstd_rand random_{std::random_device{}()};
+  std::optional<Report> to_verify_;  ///< its refaults are waited for
+  std::string metrics_ = "# the first look is not over yet\n";
+  std::string last_said_;
+  std::optional<std::chrono::microseconds> watchdog_ = watchdog_time();
+  nanoseconds last_look_ = boottime();
+  bool look_at_once_ = false;
+  bool leaving_ = false;
+};
+
+nanoseconds Daemon::jitter() {
+  const auto most = std::chrono::duration_cast<milliseconds>(configuration_.jitter).count();
+  std::uniform_int_distribution<std::int64_t> spread(0, most);
+  return milliseconds(spread(random_));
+}
+
+nanoseconds Daemon::next_look() { return boottime() + configuration_.interval + jitter(); }
+
+/// A rung that its deadline did not end left a child; as PID 1 there are those of others.
+void reap_children() {
+  while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+  }
+}
+
+void Daemon::look(Urgency urgency) {
+  tick_.set(next_look());
+  if (worker_.busy()) return;
+  reap_children();
+  if (auto status = worker_.start(configuration_.policy, urgency); !status) {
+    warn(message_of(status.error()));
+    notify("STATUS=" + message_of(status.error()));
+  }
+}
+
+/// SIGUSR1.
+void Daemon::look_again() {
+  look_at_once_ = worker_.busy();
+  if (!look_at_once_) look(Urgency::at_once);
+}
+
+void Daemon::log(const Report& report) {
+  print(globals_, json_of(report));
+  std::fflush(stdout);
+}
+
+/// What is not an action is said once, until it changes.
+void Daemon::log_change(const Report& report) {
+  const std::string said(mitigation::to_string(report.plan.decision));
+  if (said == last_said_) return;
+  last_said_ = said;
+  log(report);
+}
+
+void Daemon::show_metrics(const Report& report) {
+  metrics_ =
+      metrics_text(report.outcome ? report.outcome->after : report.before, report.plan,
+                   worker_.mitigator().history(), configuration_, std::chrono::system_clock::now());
+  if (configuration_.metrics_file.empty()) return;
+  if (auto status = fs::write_output(configuration_.metrics_file, metrics_); !status) {
+    warn(message_of(status.error()));
+  }
+}
+
+void Daemon::take_result() {
+  last_look_ = boottime();
+  auto report = worker_.finish();
+  if (!report) {
+    warn(message_of(report.error()));
+    notify("STATUS=" + message_of(report.error()));
+  } else {
+    notify(fmt::format("STATUS={}: {}", decision_of(*report), report->plan.reason));
+    warn_of(*report);
+    show_metrics(*report);
+    if (!report->outcome) {
+      log_change(*report);
+    } else {
+      last_said_.clear();
+      if (!report->outcome->status) warn(message_of(report->outcome->status.error()));
+      verify();
+      to_verify_ = std::move(*report);
+      const auto wait = configuration_.refaults_after;
+      if (wait.count() == 0 || leaving_) {
+        log(*std::exchange(to_verify_, std::nullopt));
+      } else {
+        verification_.set(boottime() + wait);
+      }
+    }
+  }
+  if (std::exchange(look_at_once_, false) && !leaving_) look_again();
+}
+
+/// The line of an action comes when it is known what had to be read again.
+void Daemon::verify() {
+  verification_.clear();
+  if (!to_verify_) return;
+  const auto report = std::exchange(to_verify_, std::nullopt);
+  Report whole = *report;
+  add_refaults(worker_.mitigator().host(), whole);
+  log(whole);
+}
+
+/// False: nobody can be answered there, and who asks where it listened still is.
+bool Daemon::serve_at(const std::string& address) {
+  if (address.empty()) {
+    server_.reset();
+    return true;
+  }
+  auto server = MetricsServer::listen(address);
+  if (!server) {
+    warn(message_of(server.error()));
+    return false;
+  }
+  server_.emplace(std::move(*server));
+  return true;
+}
+
+void Daemon::reload() {
+  notify("RELOADING=1");
+  auto fresh = configure(overrides_, Use::daemon);
+  if (!fresh) {
+    warn("kept the configuration it has: " + message_of(fresh.error()));
+  } else {
+    if (fresh->listen != configuration_.listen && !serve_at(fresh->listen)) {
+      fresh->listen = configuration_.listen;
+    }
+    if (fresh->state_dir != configuration_.state_dir) {
+      warn("state_dir changes with a restart only");
+    }
+    configuration_ = std::move(*fresh);
+    tick_.set(next_look());
+  }
+  notify("READY=1");
+}
+
+void Daemon::handle_signal() {
+  signalfd_siginfo info{};
+  if (::read(signals_, &info, sizeof info) != sizeof info) return;
+  switch (static_cast<int>(info.ssi_signo)) {
+    case SIGHUP:
+      reload();
+      break;
+    case SIGUSR1:
+      look_again();
+      break;
+    default:
+      leaving_ = true;
+  }
+}
+
+int Daemon::poll_time() const {
+  if (!watchdog_) return -1;
+  return static_cast<int>(std::chrono::duration_cast<milliseconds>(*watchdog_ / 2).count());
+}
+
+/// Not for a worker that hangs, each rung has its deadline; nor where no look has begun for long.
+void Daemon::feed_watchdog() {
+  const mitigation::Policy& policy = configuration_.policy;
+  const nanoseconds longest =
+      (policy.deadline + policy.settle_limit) * mitigation::rung_count + std::chrono::minutes(1);
+  const nanoseconds idle = configuration_.interval + configuration_.jitter;
+  const auto now = boottime();
+  const bool alive =
+      worker_.busy() ? now - worker_.started() < longest : now - last_look_ < idle + longest;
+  if (alive) notify("WATCHDOG=1");
+}
+
+Exit Daemon::leave() {
+  notify("STOPPING=1");
+  if (!worker_.stop_within(milliseconds(800))) {
+    // What is written down is whole at any moment; the lock goes with the process.
+    server_.reset();
+    std::fflush(nullptr);
+    ::_exit(0);
+  }
+  if (worker_.busy()) take_result();
+  if (to_verify_) log(*std::exchange(to_verify_, std::nullopt));
+  if (auto status = worker_.mitigator().save(); !status) {
+    return report(status.error());
+  }
+  return Exit::done;
+}
+
+/// A daemon that nothing could wake up does not start.
+Status Daemon::ready() const {
+  for (const int error : {worker_.error(), tick_.error(), verification_.error()}) {
+    if (error != 0) return fail(fs::system_error("start the daemon", "", error));
+  }
+  return {};
+}
+
+/// Waits for something to happen and does what it asks for.
+Status Daemon::turn() {
+  std::array<pollfd, sources> wait{};
+  wait[signalled] = {signals_, POLLIN, 0};
+  wait[ticked] = {tick_.descriptor(), POLLIN, 0};
+  wait[verifying] = {verification_.descriptor(), POLLIN, 0};
+  wait[done] = {worker_.done_descriptor(), POLLIN, 0};
+  wait[asked] = {server_ ? server_->descriptor() : -1, POLLIN, 0};
+  if (::poll(wait.data(), wait.size(), poll_time()) < 0 && errno != EINTR) {
+    return fail(Error::system("wait", "", errno));
+  }
+  if (wait[done].revents != 0) take_result();
+  if (wait[verifying].revents != 0) verify();
+  if (wait[ticked].revents != 0) {
+    tick_.clear();
+    look(Urgency::as_configured);
+  }
+  if (wait[asked].revents != 0 && server_) server_->serve(metrics_);
+  if (wait[signalled].revents != 0) handle_signal();
+  if (watchdog_) feed_watchdog();
+  return {};
+}
+
+Exit Daemon::run() {
+  if (auto status = ready(); !status) return report(status.error());
+  // Nodes that start as one are not to act as one.
+  tick_.set(boottime() + jitter());
+  notify("READY=1");
+  while (!leaving_) {
+    try {
+      if (auto status = turn(); !status) return report(status.error());
+    } catch (const std::bad_alloc&) {
+      std::fputs("cgctl: out of memory; the next look may find more\n", stderr);
+    }
+  }
+  return leave();
+}
+
+}  // namespace
+
+Exit run_daemon(const Globals& globals, const Host& host, const Overrides& overrides) {
+  auto configuration = configure(overrides, Use::daemon);
+  if (!configuration) return report(configuration.error());
+  auto mitigator = Mitigator::open(host, configuration->state_dir);
+  if (!mitigator) return report(mitigator.error());
+  std::optional<MetricsServer> server;
+  if (!configuration->listen.empty()) {
+    auto listening = MetricsServer::listen(configuration->listen);
+    if (!listening) return report(listening.error());
+    server.emplace(std::move(*listening));
+  }
+  // Before there is a second thread, which is to have them blocked too.
+  ::signal(SIGPIPE, SIG_IGN);
+  sigset_t set{};
+  sigemptyset(&set);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) sigaddset(&set, number);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  const UniqueFd signals(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals) return report(fs::system_error("start the daemon", "", errno));
+  Daemon daemon(globals, overrides, std::move(*configuration), std::move(*mitigator),
+                std::move(server), signals.get());
+  return daemon.run();
+}
+
+}  // namespace cgctl::tool

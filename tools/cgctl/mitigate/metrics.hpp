@@ -1,0 +1,18 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "cgctl/mitigation.hpp"
+#include "mitigate/config.hpp"
+
+namespace cgctl::tool {
+
+/// What one look found, in Prometheus' text format.
+std::string metrics_text(const mitigation::Observation& seen, const mitigation::Plan& plan,
+                         const mitigation::History& history, const Configuration& configuration,
+                         std::chrono::system_clock::time_point looked);
+
+}  // namespace cgctl::tool

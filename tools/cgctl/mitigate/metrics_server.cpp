@@ -1,0 +1,193 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "mitigate/metrics_server.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <string_view>
+#include <utility>
+
+#include "cgctl/filesystem.hpp"
+#include "cgctl/parse.hpp"
+#include "cli/timespec.hpp"
+#include "cli/unix_socket.hpp"
+
+namespace cgctl::tool {
+namespace {
+
+constexpr std::size_t most_clients = 16;
+constexpr std::chrono::seconds patience(1);
+
+const sockaddr* as_sockaddr(const UnixAddress& address) {
+  return reinterpret_cast<const sockaddr*>(&address.address);
+}
+
+UniqueFd stream_socket() {
+  return UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+Error in_use(const std::string& path) {
+  return Error::make(errc::busy, "listen", path, "somebody else listens there",
+                     "stop that one, or give this one another address");
+}
+
+/// Takes the lock of the one who listens at a path.
+Result<UniqueFd> take_lock(const std::string& path, const std::string& lock_path) {
+  UniqueFd lock(
+      ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
+  if (!lock) return fail(fs::system_error("listen", path, errno));
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) return fail(in_use(path));
+    return fail(fs::system_error("lock", lock_path, errno));
+  }
+  struct ::stat mine {};
+  struct ::stat named {};
+  const bool same = ::fstat(lock.get(), &mine) == 0 && ::lstat(lock_path.c_str(), &named) == 0 &&
+                    mine.st_ino == named.st_ino && mine.st_dev == named.st_dev;
+  // Another one ended in between and removed the file.
+  if (!same) return fail(in_use(path));
+  return lock;
+}
+
+/// Removes a socket that nobody listens on. Only a refused connection says so: a full queue
+/// (EAGAIN) is that of a busy server.
+Status make_room(const std::string& path, const UnixAddress& address) {
+  struct ::stat about {};
+  if (::lstat(path.c_str(), &about) != 0) return {};
+  if (!S_ISSOCK(about.st_mode)) {
+    return fail(Error::make(errc::invalid_argument, "listen", path, "exists and is no socket"));
+  }
+  const UniqueFd probe = stream_socket();
+  if (!probe) return fail(fs::system_error("listen", path, errno));
+  if (::connect(probe.get(), as_sockaddr(address), address.size) == 0 || errno == EAGAIN) {
+    return fail(in_use(path));
+  }
+  if (errno != ECONNREFUSED) return fail(fs::system_error("connect", path, errno));
+  ::unlink(path.c_str());
+  return {};
+}
+
+UniqueFd any_descriptor() { return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+
+/// Sends the answer to what was asked.
+void answer(int client, std::string_view asked, const std::string& text) {
+  const bool get = parse::starts_with(asked, "GET ");
+  const std::string answer = fmt::format(
+      "HTTP/1.1 {}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
+      "Content-Length: {}\r\nConnection: close\r\n\r\n{}",
+      get ? "200 OK" : "405 Method Not Allowed", get ? text.size() : 0, get ? text : "");
+  (void)::send(client, answer.data(), answer.size(), MSG_NOSIGNAL);
+}
+
+/// Answers if the client has asked. True once nothing more is to be done for it.
+bool attend(int client, const std::string& text) {
+  std::array<char, 2048> request{};
+  const ssize_t got = ::recv(client, request.data(), request.size(), 0);
+  if (got < 0) return errno != EAGAIN && errno != EINTR;
+  if (got > 0) answer(client, {request.data(), static_cast<std::size_t>(got)}, text);
+  return true;
+}
+
+}  // namespace
+
+MetricsServer::OwnFile::~OwnFile() {
+  if (!path_.empty()) ::unlink(path_.c_str());
+}
+
+Result<MetricsServer> MetricsServer::listen(const std::string& address) {
+  const std::string path = address.substr(std::string_view("unix:").size());
+  const auto name = unix_address(path);
+  if (!name) {
+    return fail(Error::make(errc::invalid_argument, "listen", path,
+                            "too long for the path of a socket (107 characters)"));
+  }
+  const std::string lock_path = path + ".lock";
+  auto lock = take_lock(path, lock_path);
+  if (!lock) return fail(lock.error());
+  OwnFile lock_file(lock_path);
+  if (auto status = make_room(path, *name); !status) return fail(status.error());
+  UniqueFd socket = stream_socket();
+  if (!socket || ::bind(socket.get(), as_sockaddr(*name), name->size) != 0) {
+    return fail(fs::system_error("listen", path, errno));
+  }
+  MetricsServer server(std::move(*lock), std::move(lock_file), OwnFile(path), std::move(socket));
+  if (::chmod(path.c_str(), 0660) != 0 || ::listen(server.socket_.get(), SOMAXCONN) != 0 ||
+      !server.prepare()) {
+    return fail(fs::system_error("listen", path, errno));
+  }
+  return server;
+}
+
+bool MetricsServer::prepare() {
+  reserve_ = any_descriptor();
+  events_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
+  timer_ = UniqueFd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  clients_.reserve(most_clients + 1);
+  return reserve_ && events_ && timer_ && watch(socket_.get()) && watch(timer_.get());
+}
+
+bool MetricsServer::watch(int fd) const noexcept {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  return ::epoll_ctl(events_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/// Turns away one client whom no descriptor is left for: it would stay in the queue, and the
+/// socket readable, for ever. Where even that fails, the queue is left alone for a second.
+void MetricsServer::refuse_one() {
+  reserve_.reset();
+  const UniqueFd refused(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (refused) return;
+  paused_ = ::epoll_ctl(events_.get(), EPOLL_CTL_DEL, socket_.get(), nullptr) == 0;
+}
+
+void MetricsServer::accept_all() {
+  for (std::size_t i = 0; i < most_clients; ++i) {
+    UniqueFd client(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (client) {
+      if (watch(client.get())) clients_.push_back({std::move(client), Clock::now() + patience});
+      if (clients_.size() > most_clients) clients_.erase(clients_.begin());
+    } else if (errno == EMFILE || errno == ENFILE) {
+      // The oldest client has had its time; without one, the newest is turned away.
+      if (clients_.empty()) return refuse_one();
+      clients_.erase(clients_.begin());
+    } else if (errno != EINTR && errno != ECONNABORTED) {
+      return;
+    }
+  }
+}
+
+/// Rings when the oldest client has had its time, or the pause is over.
+void MetricsServer::set_timer() const noexcept {
+  itimerspec when{};
+  if (paused_ || !clients_.empty()) {
+    const auto next = clients_.empty() ? Clock::now() + patience : clients_.front().until;
+    when.it_value = to_timespec(next.time_since_epoch());
+  }
+  ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &when, nullptr);
+}
+
+void MetricsServer::serve(const std::string& text) {
+  if (paused_) paused_ = !watch(socket_.get());
+  accept_all();
+  const auto now = Clock::now();
+  clients_.erase(std::remove_if(clients_.begin(), clients_.end(),
+                                [&](const Client& client) {
+                                  return attend(client.socket.get(), text) || client.until <= now;
+                                }),
+                 clients_.end());
+  if (!reserve_) reserve_ = any_descriptor();
+  set_timer();
+}
+
+}  // namespace cgctl::tool

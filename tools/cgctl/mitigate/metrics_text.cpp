@@ -1,0 +1,154 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "build_info.hpp"
+#include "cli/command.hpp"
+#include "mitigate/metrics.hpp"
+
+namespace cgctl::tool {
+namespace {
+
+using mitigation::Decision;
+using mitigation::History;
+using mitigation::Observation;
+using mitigation::Rung;
+using mitigation::RungHistory;
+
+/// Of the cgroups that zombies hang below; a series each.
+constexpr std::size_t most_ancestors = 20;
+
+/// The value of a label: in UTF-8, with backslash, quote and newline escaped
+/// (exposition_formats.md). Other bytes of a cgroup's name are escaped as on a terminal.
+std::string label(std::string_view value) {
+  std::string out;
+  for (const char c : escaped(value)) {
+    if (c == '\\' || c == '"') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+class Text {
+ public:
+  void head(const char* name, const char* type, const char* help) {
+    name_ = name;
+    text_ += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
+  }
+  template <class Value>
+  void value(Value value) {
+    text_ += fmt::format("{} {}\n", name_, value);
+  }
+  /// `labels`: name="value",...
+  template <class Value>
+  void value(const std::string& labels, Value value) {
+    text_ += fmt::format("{}{{{}}} {}\n", name_, labels, value);
+  }
+  template <class Value>
+  void gauge(const char* name, const char* help, Value value) {
+    head(name, "gauge", help);
+    this->value(value);
+  }
+  std::string take() { return std::move(text_); }
+
+ private:
+  const char* name_ = "";
+  std::string text_;
+};
+
+double in_seconds(std::chrono::nanoseconds time) {
+  return std::chrono::duration<double>(time).count();
+}
+
+void add_ancestors(Text& text, const Observation& seen) {
+  const auto end = seen.ancestors.begin() +
+                   static_cast<std::ptrdiff_t>(std::min(seen.ancestors.size(), most_ancestors));
+  const auto each = [&](auto member, const char* name, const char* help) {
+    const bool any = std::any_of(seen.ancestors.begin(), end, [&](const auto& ancestor) {
+      return (ancestor.*member).has_value();
+    });
+    if (!any) return;
+    text.head(name, "gauge", help);
+    for (auto ancestor = seen.ancestors.begin(); ancestor != end; ++ancestor) {
+      const auto& value = (*ancestor).*member;
+      if (value) text.value(fmt::format("cgroup=\"{}\"", label(ancestor->path)), *value);
+    }
+  };
+  each(&zombies::Ancestor::bytes, "cgctl_zombie_memory_bytes",
+       "Memory charged to zombies directly below a cgroup, an upper bound on v2.");
+  each(&zombies::Ancestor::count, "cgctl_zombie_memory_cgroups_below",
+       "Zombies directly below a cgroup (v2).");
+}
+
+void add_rungs(Text& text, const History& history) {
+  text.head("cgctl_mitigation_actions_total", "counter",
+            "Times a rung of the ladder was taken, by what came of it.");
+  for (std::size_t i = 0; i < mitigation::rung_count; ++i) {
+    const RungHistory& rung = history.rungs[i];
+    const auto add = [&](const char* result, std::uint64_t count) {
+      text.value(fmt::format("rung=\"{}\",result=\"{}\"", to_string(static_cast<Rung>(i)), result),
+                 count);
+    };
+    add("effective", rung.effective);
+    add("ineffective", rung.ineffective);
+    add("failed", rung.failed);
+  }
+}
+
+}  // namespace
+
+std::string metrics_text(const Observation& seen, const mitigation::Plan& plan,
+                         const History& history, const Configuration& configuration,
+                         std::chrono::system_clock::time_point looked) {
+  Text text;
+  text.gauge("cgctl_zombie_memory_cgroups",
+             "Memory cgroups that were removed and that the kernel still holds.", seen.zombies.low);
+  text.gauge("cgctl_live_memory_cgroups", "Memory cgroups with a directory.", seen.zombies.live);
+  text.gauge("cgctl_zombie_memory_cgroups_growth",
+             "New zombies a second, smoothed over ten minutes.", history.growth);
+  add_ancestors(text, seen);
+  if (seen.read_cost) {
+    text.gauge("cgctl_numa_stat_read_seconds",
+               "What a read of the root's memory.numa_stat takes, measured or predicted.",
+               in_seconds(*seen.read_cost));
+    text.gauge("cgctl_numa_stat_read_measured", "1: measured in this look, 0: predicted.",
+               seen.read_cost_measured ? 1 : 0);
+  }
+  add_rungs(text, history);
+  text.head("cgctl_mitigation_decision", "gauge", "What the last look came to.");
+  for (const Decision one : {Decision::idle, Decision::act, Decision::refused}) {
+    text.value(fmt::format("decision=\"{}\"", mitigation::to_string(one)),
+               plan.decision == one ? 1 : 0);
+  }
+  text.gauge("cgctl_mitigation_useless_in_a_row",
+             "Actions in a row without effect; each doubles the interval.", history.ineffective);
+  text.gauge("cgctl_mitigation_actions_last_day", "Actions of the last 24 hours.",
+             mitigation::actions_accounted(history, mitigation::uptime()));
+  const auto now = std::chrono::duration<double>(looked.time_since_epoch()).count();
+  text.gauge("cgctl_last_run_timestamp_seconds", "When the machine was last looked at.",
+             fmt::format("{:.0f}", now));
+  double last_look = 0;
+  if (history.sample.at) {
+    const auto ago = mitigation::uptime() - *history.sample.at;
+    last_look = now - static_cast<double>(ago.count());
+  }
+  text.gauge(
+      "cgctl_mitigation_last_look_timestamp_seconds",
+      "When cgctl mitigate last looked, as far as it has written that down; 0: not since boot.",
+      fmt::format("{:.0f}", last_look));
+  if (history.last_action) {
+    const auto ago = mitigation::uptime() - *history.last_action;
+    text.gauge("cgctl_mitigation_last_action_timestamp_seconds", "When the last action ended.",
+               fmt::format("{:.0f}", now - static_cast<double>(ago.count())));
+  }
+  text.head("cgctl_configuration_info", "gauge", "1; the hash tells configurations apart.");
+  text.value(fmt::format("hash=\"{}\"", configuration.hash), 1);
+  text.head("cgctl_build_info", "gauge", "1; which cgctl this is.");
+  text.value(fmt::format("version=\"{}\"", build::version), 1);
+  return text.take();
+}
+
+}  // namespace cgctl::tool

@@ -1,0 +1,215 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "cli/command.hpp"
+#include "cli/json.hpp"
+#include "mitigate/mitigation_run.hpp"
+
+namespace cgctl::tool {
+namespace {
+
+using mitigation::Action;
+using mitigation::Decision;
+using mitigation::Effect;
+using mitigation::Observation;
+using mitigation::Plan;
+
+/// Less `amount`, or nothing.
+std::uint64_t less(std::uint64_t from, std::uint64_t amount) {
+  return from - std::min(from, amount);
+}
+
+// ---- text ----
+
+std::string line(std::string_view label, std::string_view text) {
+  return fmt::format("{:<16}{}\n", label, text);
+}
+
+std::string line_of(const char* when, const Observation& seen) {
+  const zombies::Count& count = seen.zombies;
+  std::string text = fmt::format("{}, {} live", in_words(count), count.live);
+  if (seen.read_cost) {
+    text += fmt::format("; a read of numa_stat {} {}",
+                        seen.read_cost_measured ? "takes" : "may take up to",
+                        human_time(*seen.read_cost));
+  }
+  if (seen.residual)
+    text += fmt::format("; {} could be freed", human_bytes(seen.residual->freeable()));
+  return line(when, text + fmt::format("; page cache {}", human_bytes(seen.page_cache)));
+}
+
+/// Names the guards that see nothing where the kernel keeps no pressure figures; else empty.
+std::string line_of_blind_guards(const Observation& seen) {
+  if (seen.io_pressure || seen.memory_pressure) return {};
+  return line("note", blind_guards);
+}
+
+std::string line_of(const Action& action) {
+  std::string text = fmt::format("{} -> {} zombies, ", action.zombies_before, action.zombies_after);
+  if (action.made != 0) text += fmt::format("some {} of them new, ", action.made);
+  switch (action.end) {
+    case mitigation::End::done:
+      text += "took " + human_time(action.duration);
+      break;
+    case mitigation::End::timed_out:
+      text += "killed after " + human_time(action.duration);
+      break;
+    case mitigation::End::failed:
+      text += "failed";
+      break;
+    case mitigation::End::cancelled:
+      text += "given up";
+      break;
+  }
+  if (!action.status) text += ": " + message_of(action.status.error());
+  return line(mitigation::to_string(action.rung), text);
+}
+
+std::string line_of_rehearsal(const Plan& plan) {
+  std::string ladder;
+  for (const mitigation::Rung rung : plan.ladder) {
+    ladder.append(ladder.empty() ? "" : ", then if need be ").append(mitigation::to_string(rung));
+  }
+  return line("would do", ladder) + line("dry-run", "nothing was changed");
+}
+
+/// "1991 of 2003 zombies freed", and why not more.
+std::string gain_of(const Report& report) {
+  const auto& actions = report.outcome->actions;
+  std::string text = fmt::format("{} of {} zombies freed", mitigation::freed(actions),
+                                 actions.front().zombies_before);
+  const bool useless = report.outcome->effect == Effect::ineffective;
+  const std::string why = report.outcome->status ? report.outcome->explanation
+                                                 : message_of(report.outcome->status.error());
+  if (useless) text += ": " + (why.empty() ? "what pins them could not be found out" : why);
+  return text;
+}
+
+std::string line_of_verdict(const Report& report) {
+  const Effect effect = report.outcome->effect;
+  const Color color = effect == Effect::effective ? Color::green : Color::red;
+  return paint(color, fmt::format("{:<16}", mitigation::to_string(effect))) + gain_of(report) +
+         "\n";
+}
+
+// ---- JSON ----
+
+Json json_of(const Observation& seen) {
+  Json one{{"zombies", seen.zombies.zombies()}, {"low", seen.zombies.low},
+           {"high", seen.zombies.high},         {"exact", seen.zombies.exact()},
+           {"kernel", seen.zombies.kernel},     {"live", seen.zombies.live}};
+  one["read_cost_us"] = nullptr;
+  if (seen.read_cost) one["read_cost_us"] = static_cast<double>(seen.read_cost->count()) / 1e3;
+  one["read_cost_measured"] = seen.read_cost_measured;
+  one["freeable_bytes"] = nullptr;
+  if (seen.residual) one["freeable_bytes"] = seen.residual->freeable();
+  one["page_cache_bytes"] = seen.page_cache;
+  one["kernel_memory_bytes"] = seen.kernel_memory;
+  one["io_pressure"] = or_null(seen.io_pressure);
+  one["memory_pressure"] = or_null(seen.memory_pressure);
+  one["disk_busy"] = or_null(seen.disk_busy);
+  one["dirty_bytes"] = seen.dirty;
+  one["pages_reparented"] = or_null(seen.pages_reparented);
+  return one;
+}
+
+Json json_of(const Action& action) {
+  Json one{{"rung", mitigation::to_string(action.rung)},
+           {"end", mitigation::to_string(action.end)},
+           {"seconds", std::chrono::duration<double>(action.duration).count()},
+           {"zombies_before", action.zombies_before},
+           {"zombies_after", action.zombies_after},
+           {"zombies_new", action.made}};
+  if (!action.status) one["error"] = message_of(action.status.error());
+  return one;
+}
+
+/// What an action did.
+void add_outcome(Json& one, const Report& report) {
+  const Observation& before = report.before;
+  const Observation& after = report.outcome->after;
+  for (const Action& action : report.outcome->actions) one["actions"].push_back(json_of(action));
+  one["after"] = json_of(after);
+  one["result"] = mitigation::to_string(report.outcome->effect);
+  if (!report.outcome->explanation.empty()) one["explanation"] = report.outcome->explanation;
+  if (!report.outcome->status) one["error"] = message_of(report.outcome->status.error());
+  one["zombies_freed"] = mitigation::freed(report.outcome->actions);
+  one["read_cost_saved_us"] = nullptr;
+  if (before.read_cost_measured && after.read_cost_measured) {
+    const auto saved = *before.read_cost - *after.read_cost;
+    one["read_cost_saved_us"] = static_cast<double>(saved.count()) / 1e3;
+  }
+  one["page_cache_given_up_bytes"] = less(before.page_cache, after.page_cache);
+  one["seconds"] = std::chrono::duration<double>(report.duration).count();
+  one["refault_bytes"] = nullptr;
+  one["refault_seconds"] = nullptr;
+  if (report.refaults) {
+    one["refault_bytes"] = report.refaults->bytes;
+    one["refault_seconds"] = report.refaults->within.count();
+  }
+}
+
+}  // namespace
+
+void warn_of(const Report& report) {
+  for (const std::string& warning : report.warnings) warn(warning);
+  warn_of((report.outcome ? report.outcome->after : report.before).unread);
+}
+
+void add_refaults(const Host& host, Report& report) {
+  const auto refaults = mitigation::refaults_since(host, report);
+  if (!refaults) return warn(message_of(refaults.error()));
+  report.refaults = *refaults;
+}
+
+std::string_view decision_of(const Report& report) {
+  const bool rehearsed = report.plan.decision == Decision::act && !report.outcome;
+  return rehearsed ? "dry-run" : mitigation::to_string(report.plan.decision);
+}
+
+std::string complaint_of(const Report& report) {
+  return report.outcome ? "ineffective: " + gain_of(report) : report.plan.reason;
+}
+
+std::string text_of(const Report& report) {
+  if (report.plan.decision != Decision::act) {
+    return line_of("now", report.before) + line(decision_of(report), report.plan.reason) +
+           line_of_blind_guards(report.before);
+  }
+  std::string text = line_of(report.outcome ? "before" : "now", report.before) +
+                     line("why", report.plan.reason) + line_of_blind_guards(report.before);
+  if (!report.outcome) return text + line_of_rehearsal(report.plan);
+  for (const Action& action : report.outcome->actions) text += line_of(action);
+  if (report.refaults) {
+    text += line("read again", fmt::format("{} within {} s", human_bytes(report.refaults->bytes),
+                                           report.refaults->within.count()));
+  }
+  return text + line_of("after", report.outcome->after) + line_of_verdict(report);
+}
+
+nlohmann::ordered_json json_of(const Report& report) {
+  Json one{{"schema", 1},
+           {"time", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
+                                fmt::gmtime(std::chrono::system_clock::to_time_t(report.looked)))},
+           {"decision", decision_of(report)},
+           {"reason", report.plan.reason},
+           {"before", json_of(report.before)},
+           {"actions", Json::array()},
+           {"after", nullptr},
+           {"result", mitigation::to_string(Effect::none)}};
+  if (report.outcome) {
+    add_outcome(one, report);
+  } else if (report.plan.decision == Decision::act) {
+    one["plan"] = Json::array();
+    for (const mitigation::Rung rung : report.plan.ladder)
+      one["plan"].push_back(mitigation::to_string(rung));
+  }
+  return one;
+}
+
+}  // namespace cgctl::tool

@@ -1,0 +1,377 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <functional>
+#include <memory>
+#include <thread>
+
+#include "cgctl/filesystem.hpp"
+#include "cgctl/group.hpp"
+#include "cgctl/memory_events.hpp"
+#include "cgctl/parse.hpp"
+#include "cgctl/process.hpp"
+#include "cli/command.hpp"
+#include "cli/figures.hpp"
+#include "cli/globals.hpp"
+#include "cli/json.hpp"
+#include "cli/limits.hpp"
+#include "run/supervisor.hpp"
+
+namespace cgctl::tool::run_command {
+namespace {
+
+using Clock = Supervisor::Clock;
+
+struct Options {
+  std::string path;  ///< empty: a throw-away cgroup
+  std::string below = "/";
+  std::vector<std::string> controllers;
+  cpu::Change cpu;
+  memory::Change memory;
+  std::chrono::nanoseconds grace = std::chrono::seconds(10);
+  bool init = false;
+  bool report = false;
+  std::vector<std::string> command;
+};
+
+/// The cgroup of one run.
+struct Place {
+  Group group;
+  std::vector<Made> made;  ///< by this run
+  bool fresh;              ///< all of the cgroup was
+  bool throw_away;
+};
+
+/// Of a name that nobody else has: the number of the process, and the time since boot.
+std::string throw_away_path(const std::string& below) {
+  timespec time{};
+  ::clock_gettime(CLOCK_BOOTTIME, &time);
+  return fs::join(below,
+                  fmt::format("cgctl-run-{}-{}{:09}", ::getpid(), time.tv_sec, time.tv_nsec));
+}
+
+Result<Place> find_place(const Host& host, const Options& options) {
+  const bool throw_away = options.path.empty();
+  if (throw_away && options.below != "/") {
+    if (const auto below = host.open(options.below); !below) return fail(below.error());
+  }
+  const std::string path = throw_away ? throw_away_path(options.below) : options.path;
+  auto there = host.open(path);
+  if (there) {
+    if (auto status = there->require_all(); !status) return fail(status.error());
+  }
+  if (there && options.controllers.empty()) return Place{std::move(*there), {}, false, false};
+  if (!there && there.error().kind != errc::vanished) return fail(there.error());
+  std::vector<Made> made;
+  auto group = Group::create(host, path, {options.controllers, std::nullopt}, made);
+  if (!group) return fail(group.error());
+  return Place{std::move(*group), std::move(made), !there, throw_away};
+}
+
+/// Sets the limits and then calls `start`: if that fails, all are as they were.
+Status with_limits(const Group& group, const Options& options,
+                   const std::function<Status()>& start) {
+  std::vector<settings::Setting> all;
+  if (!options.cpu.empty()) {
+    auto settings = cpu::Controller{group}.plan(options.cpu);
+    if (!settings) return fail(settings.error());
+    all = std::move(*settings);
+  }
+  if (!options.memory.empty()) {
+    auto settings = memory::Controller{group}.plan(options.memory);
+    if (!settings) return fail(settings.error());
+    for (auto& setting : *settings) all.push_back(std::move(setting));
+  }
+  auto written = settings::apply(group, all, start);
+  if (written) {
+    const std::string note = period_note(options.cpu, *written);
+    if (!note.empty()) warn(note);
+    return {};
+  }
+  return fail(std::move(written.error()));
+}
+
+/// What a group has used; absent where it does not tell.
+struct Usage {
+  cpu::Stat cpu;
+  std::optional<std::uint64_t> peak;
+  std::optional<std::uint64_t> oom_kills;
+};
+
+std::optional<std::uint64_t> oom_kills_of(const Group& group) {
+  if (!group.place("memory")) return std::nullopt;
+  const auto events = value_or_warning(memory::events(group));
+  return events ? events->oom_kill : std::nullopt;
+}
+
+Usage usage_of(const Group& group, bool whole) {
+  Usage usage;
+  usage.oom_kills = oom_kills_of(group);
+  if (!whole) return usage;
+  usage.cpu = value_or_warning(cpu::stat(group)).value_or(cpu::Stat{});
+  if (const auto state = value_or_warning(memory::Controller{group}.state())) {
+    usage.peak = state->peak;
+  }
+  return usage;
+}
+
+template <class Number>
+std::optional<Number> since(const std::optional<Number>& before,
+                            const std::optional<Number>& after) {
+  if (!before || !after || *after < *before) return std::nullopt;
+  return *after - *before;
+}
+
+std::optional<std::int64_t> count(const std::optional<std::chrono::nanoseconds>& time) {
+  if (!time) return std::nullopt;
+  return time->count();
+}
+
+std::string time_text(const std::optional<std::chrono::nanoseconds>& time) {
+  return time ? human_time(*time) : "unknown";
+}
+
+/// How a command that was started has ended.
+struct Ended {
+  int status;
+  Clock::duration elapsed;
+  Usage before;
+  Usage after;
+};
+
+/// Behind what the command has written, on standard error: its output stays its own.
+void print_report(const Globals& globals, const Group& group, const Ended& ended) {
+  const auto& [status, elapsed, before, after] = ended;
+  const auto used = since(before.cpu.usage, after.cpu.usage);
+  const auto user = since(before.cpu.user, after.cpu.user);
+  const auto system = since(before.cpu.system, after.cpu.system);
+  const auto periods = since(before.cpu.nr_periods, after.cpu.nr_periods);
+  const auto throttled = since(before.cpu.nr_throttled, after.cpu.nr_throttled);
+  const auto waited = since(before.cpu.throttled, after.cpu.throttled);
+  const auto kills = since(before.oom_kills, after.oom_kills);
+  std::string text;
+  if (globals.format == Format::json) {
+    const Json json{{"path", group.path()},
+                    {"seconds", std::chrono::duration<double>(elapsed).count()},
+                    {"usage_ns", or_null(count(used))},
+                    {"user_ns", or_null(count(user))},
+                    {"system_ns", or_null(count(system))},
+                    {"memory_peak_bytes", or_null(after.peak)},
+                    {"nr_periods", or_null(periods)},
+                    {"nr_throttled", or_null(throttled)},
+                    {"throttled_ns", or_null(count(waited))},
+                    {"oom_kills", or_null(kills)},
+                    {"status", status}};
+    text = json_line(json);
+  } else {
+    text =
+        fmt::format("{} in {}: status {}\n", printable(group.path()), human_time(elapsed), status);
+    text += fmt::format("  CPU time    {} (user {}, system {})\n", time_text(used), time_text(user),
+                        time_text(system));
+    text += fmt::format("  memory      {}\n", after.peak ? "peak " + human_bytes(*after.peak)
+                                                         : std::string("peak unknown"));
+    if (throttled && periods) {
+      text += fmt::format("  throttled   {} of {} periods, {}\n", *throttled, *periods,
+                          time_text(waited));
+    }
+    if (kills) text += fmt::format("  OOM kills   {}\n", *kills);
+  }
+  write(stderr, text);
+}
+
+/// Says on standard error that the kernel killed processes because the memory was used up.
+void warn_of_oom(const Group& group, const Ended& ended) {
+  const auto kills = since(ended.before.oom_kills, ended.after.oom_kills);
+  if (kills.value_or(0) == 0) return;
+  const bool command = *kills == 1 && ended.status == 128 + SIGKILL;
+  const std::string what =
+      command ? "the command" : fmt::format("{} {}", *kills, *kills == 1 ? "process" : "processes");
+  std::string hint = "the limit of a cgroup above it is reached";
+  const auto state = memory::Controller{group}.state();
+  if (state && state->max && state->max->bytes) {
+    constexpr std::uint64_t fewest_to_begin = 1U << 20U;
+    hint = fmt::format(
+        "its limit is {}{}: raise it with --max", human_bytes(*state->max->bytes),
+        *state->max->bytes < fewest_to_begin ? ", in which hardly a program can begin" : "");
+  }
+  warn(fmt::format("run {}: out of memory, the kernel killed {} ({})", group.path(), what, hint));
+}
+
+/// Adds the children of this process: with --init, orphans that were left to it.
+Status add_own_children(const Host& host, std::vector<pid_t>& out) {
+  const std::string file = fmt::format("self/task/{}/children", ::getpid());
+  const auto text = fs::read_in_root(host.roots().proc, file);
+  // Some kernels are built without that file.
+  if (!text && text.error().os_errno == ENOENT) return {};
+  if (!text) return fail(text.error());
+  std::string_view rest = *text;
+  for (std::string_view field = parse::field(rest); !field.empty(); field = parse::field(rest)) {
+    if (const auto number = parse::whole_number(field)) {
+      out.push_back(static_cast<pid_t>(*number));
+    }
+  }
+  return {};
+}
+
+/// Kills all in a throw-away cgroup, thawed first: a frozen process does not end.
+void kill_throw_away(const Place& place) {
+  constexpr std::chrono::milliseconds at_most(100);
+  if (place.throw_away) (void)place.group.kill(at_most);
+}
+
+/// Ends what the command has left behind: all in a throw-away cgroup; elsewhere, with --init, its
+/// orphans.
+void end_others(Supervisor& supervisor, const Place& place, bool init) {
+  const auto list = [&]() -> Result<std::vector<pid_t>> {
+    std::vector<pid_t> left;
+    if (place.throw_away) {
+      auto inside = place.group.processes_below();
+      if (!inside) return inside;
+      left = std::move(*inside);
+    }
+    if (!init) return left;
+    if (auto status = add_own_children(place.group.host(), left); !status) {
+      return fail(status.error());
+    }
+    return left;
+  };
+  const auto kill = [&] {
+    kill_throw_away(place);
+    const auto all = list();
+    if (!all) return;
+    for (const pid_t process : *all) ::kill(process, SIGKILL);
+  };
+  if (!place.throw_away && !init) return;
+  if (const auto ended = supervisor.end({list, kill}); !ended) warn(message_of(ended.error()));
+}
+
+/// Calls `step` until it succeeds, a few times: what a clean-up leaves stays for good.
+Status with_retries(const std::function<Status()>& step) {
+  constexpr int attempts = 5;
+  constexpr std::chrono::milliseconds pause(10);
+  for (int i = 1;; ++i) {
+    auto done = step();
+    if (done || i == attempts || done.error().kind == errc::timed_out) return done;
+    std::this_thread::sleep_for(pause);
+  }
+}
+
+/// Removes the cgroup of a run without a zombie of the memory controller, as far as the kernel can.
+void remove(const Place& place) {
+  Removal how{Removal::Below::refuse, Removal::Tasks::refuse, Removal::Pages::empty};
+  if (place.throw_away) {
+    how.below = Removal::Below::remove;
+    how.tasks = Removal::Tasks::kill;
+  }
+  const auto removed = with_retries([&]() -> Status {
+    // Opened anew: an attempt before may have removed a part.
+    const auto group = place.group.host().open(place.group.path());
+    if (!group && group.error().kind == errc::vanished) return {};
+    if (!group) return fail(group.error());
+    const auto done = group->remove(how);
+    return done ? Status{} : fail(done.error());
+  });
+  if (!removed) warn(message_of(removed.error()));
+}
+
+/// As a shell has it where the command was not started.
+Exit report_failure(const Supervisor& supervisor, const Error& error) {
+  const Exit exit = report(error);
+  if (error.kind == errc::cancelled) {
+    return static_cast<Exit>(128 + supervisor.stopped_by().value_or(SIGTERM));
+  }
+  if (std::string_view(error.operation) != "execute" || error.kind != errc::system) return exit;
+  return static_cast<Exit>(error.os_errno == ENOENT ? 127 : 126);
+}
+
+/// Starts the command with the limits in place, waits for it, and ends what it leaves behind.
+Result<Ended> run_in(const Place& place, const Options& options, Supervisor& supervisor) {
+  if (options.init && ::getpid() != 1 && ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) {
+    return fail(Error::system("run", "subreaper", errno));
+  }
+  Ended ended{};
+  Clock::time_point began;
+  process::Child child;
+  const auto started = with_limits(place.group, options, [&]() -> Status {
+    ended.before = usage_of(place.group, options.report);
+    began = Clock::now();
+    auto found =
+        process::start(place.group, {options.command, &supervisor.mask(), supervisor.stop()});
+    if (!found) return fail(std::move(found.error()));
+    child = std::move(*found);
+    return {};
+  });
+  if (!started) return fail(started.error());
+  ended.status = supervisor.wait_for(child.pid, [&] {
+    kill_throw_away(place);  // end_others() tries again
+  });
+  ended.elapsed = Clock::now() - began;
+  end_others(supervisor, place, options.init);
+  ended.after = usage_of(place.group, options.report);
+  warn_of_oom(place.group, ended);
+  return ended;
+}
+
+Exit run_run(const Globals& globals, const Options& options) {
+  auto supervisor = Supervisor::make(options.grace);
+  if (!supervisor) return report(supervisor.error());
+  const auto host = host_to_change(globals);
+  if (!host) return report(host.error());
+  const auto place = find_place(*host, options);
+  if (!place) return report(place.error());
+  const auto ended = run_in(*place, options, *supervisor);
+  if (place->throw_away || (!ended && place->fresh)) remove(*place);
+  if (!ended) {
+    const auto undone = with_retries([&] { return unmake(place->made); });
+    if (!undone) warn(message_of(undone.error()));
+    return report_failure(*supervisor, ended.error());
+  }
+  if (options.report) print_report(globals, place->group, *ended);
+  return static_cast<Exit>(ended->status);
+}
+
+}  // namespace
+
+void add(CLI::App& app, const Globals& globals, Run& run) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* const command = app.add_subcommand(
+      "run",
+      "run a command inside a cgroup, with limits\n\n"
+      "The command is in the cgroup before its first instruction. PATH is made if it is missing, "
+      "and stays; without PATH the cgroup is a throw-away one, which is removed at the end with "
+      "all processes in it, its pages freed first so that no zombie is left. The exit status is "
+      "the command's, 128 + n when signal n ended it, 127 when it is not found, 126 when it cannot "
+      "be executed; then everything is as it was before. All signals are passed on to it but those "
+      "of job control, which stop and continue it, and those of a process's own faults (SEGV, BUS, "
+      "FPE, ILL, TRAP, SYS, ABRT).");
+  add_path(*command, options->path, "the cgroup (default: a throw-away one)");
+  add_path_option(*command, "--below", options->below, "where to make a throw-away cgroup");
+  add_controllers(*command, options->controllers);
+  command->add_flag("--init", options->init,
+                    "adopt and reap orphans, end them with the command:\nfor PID 1 of a container");
+  add_time(*command, "--grace", options->grace,
+           "from SIGTERM to SIGKILL, for the command and for\nwhat it leaves behind (default 10s)");
+  command->add_flag("--report", options->report, "at the end, what was used, on standard error");
+  add_cpu_options(*command, options->cpu);
+  add_memory_options(*command, options->memory);
+  command->footer(
+      "Examples:\n"
+      "  cgctl run --cpus 0.5 --max 512M -- make\n"
+      "  cgctl run --report /batch/job-1 -- ./job\n"
+      "  cgctl run --init --below /jobs -- sh -c 'server & client'");
+  command->callback([&globals, &run, options] {
+    if (globals.command.empty()) {
+      throw CLI::ValidationError(
+          "COMMAND is required: write it behind --, such as cgctl run --cpus 0.5 -- make");
+    }
+    options->command = globals.command;
+    run = [&globals, options] { return run_run(globals, *options); };
+  });
+}
+
+}  // namespace cgctl::tool::run_command
