@@ -20,8 +20,8 @@
 namespace cgctl::bench {
 namespace {
 
-/// Removes a cgroup below `parent` with all below it. A cgroup whose last task has just died is
-/// busy for a moment.
+/// Removes a cgroup of `parent` and all cgroups below it. Retries: a cgroup stays busy for a moment
+/// after its last task has ended.
 // NOLINTNEXTLINE(misc-no-recursion): as deep as the cgroups are.
 Status remove_group(int parent, const std::string& name) {
   const auto group = fs::open_beneath(parent, name, O_RDONLY | O_DIRECTORY, name);
@@ -64,7 +64,7 @@ Status in_child(const char* what, bool (*work)(int, int, std::uint64_t), int gro
   return {};
 }
 
-/// Fills 16 MiB from inside the cgroup: they stay charged there.
+/// Writes 16 MiB from inside the cgroup, which is charged for them.
 bool fill(int group, int pages, std::uint64_t /*count*/) {
   const std::vector<char> block(std::size_t{1} << 20, 'x');
   bool done = enter(group);
@@ -74,7 +74,7 @@ bool fill(int group, int pages, std::uint64_t /*count*/) {
   return done;
 }
 
-/// Removed cgroups, each of which has paid for one page of `pages`.
+/// Creates and removes cgroups, each charged for one page of `pages`.
 bool leave_zombies(int top, int pages, std::uint64_t count) {
   const std::array<char, 4096> page{'x'};
   const auto home = make_group(top, "home" + std::to_string(::getpid()));
@@ -246,7 +246,8 @@ Result<const Tree*> Arena::tree(Shape shape, std::uint64_t size) {
   Tree tree{size, fs::join(fs::join(memory_->mount_point, arena_name), name), std::move(*top)};
   std::array<char, 80> id{};
   for (std::uint64_t made = 1; made < size;) {
-    // One branch: its cgroups are siblings inside the first (pods) or each inside the last.
+    // One branch: the second and later cgroups are siblings inside the first (pods), or each is
+    // inside the one before (chains).
     const std::uint64_t wanted = shape == Shape::flat ? 1 : shape == Shape::pods ? 3 : 33;
     const std::uint64_t branch = std::min(wanted, size - made);
     std::snprintf(id.data(), id.size(), "pod%08lx-5e2c-4d1b-9a0f-6b7c8d9e0f10",

@@ -13,13 +13,13 @@
 
 #include "cgctl/cgctl.hpp"
 
-/// Real cgroups to measure on, below one of their own that is removed whatever becomes of the
-/// process.
+/// Creates real cgroups to measure on, below a cgroup of its own that is removed however the
+/// process ends.
 namespace cgctl::bench {
 
 inline constexpr const char* arena_name = "cgctl-bench";
 
-/// Live cgroups of the memory hierarchy, the topmost included.
+/// A tree of live cgroups in the memory hierarchy; `size` includes the topmost one.
 struct Tree {
   std::uint64_t size;
   std::string path;
@@ -27,38 +27,38 @@ struct Tree {
 };
 
 enum class Shape {
-  flat,    ///< all leaves
-  pods,    ///< kubepods: pods of two containers each
-  chains,  ///< each inside the one before, 33 deep
+  flat,    ///< one parent, all others are leaves
+  pods,    ///< kubepods, with two containers in each pod
+  chains,  ///< each cgroup inside the one before, 33 deep
 };
 
 std::string to_string(Shape shape);
 
 /// The cgroup cgctl-bench in the hierarchies of cpu, cpuacct and memory. A guardian process waits
-/// for the end of this one, whatever ends it, and removes the cgroup with all below it; until it
-/// has, no other run can begin (flock on the directory).
+/// until this process has ended, however it ends, and then removes the cgroup with all below it.
+/// Until then no other run can begin (flock on the directory).
 class Arena {
  public:
-  /// The one of this process, made at the first call.
+  /// Returns the arena of this process; the first call creates it.
   static Arena& instance();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
   ~Arena();
 
-  /// Why there is nothing to measure on, or empty.
+  /// Returns the reason why nothing can be measured here, or an empty text.
   [[nodiscard]] const std::string& problem() const noexcept { return problem_; }
   [[nodiscard]] const Host& host() const noexcept { return *host_; }
   [[nodiscard]] const Hierarchy& memory() const noexcept { return *memory_; }
 
-  /// A cgroup without children that holds 16 MiB of memory.
+  /// Returns a cgroup without children that holds 16 MiB of memory.
   Result<Group> charged_group();
-  /// The path of a cgroup with `size` cgroups below it, in all hierarchies.
+  /// Returns the path of a cgroup with `size` cgroups below it, in all hierarchies.
   Result<std::string> groups(std::uint64_t size);
-  /// One more cgroup below `path` in all hierarchies, or one less.
+  /// Creates or removes one cgroup below `path` in all hierarchies.
   [[nodiscard]] Status add(const std::string& path) const;
   [[nodiscard]] Status remove(const std::string& path) const;
   Result<const Tree*> tree(Shape shape, std::uint64_t size);
-  /// Has so many removed cgroups that a page still pins.
+  /// Creates zombies, each kept alive by a page, until there are `size` of them.
   Status zombies(std::uint64_t size);
 
  private:
@@ -70,11 +70,11 @@ class Arena {
   std::string problem_;
   std::optional<Host> host_;
   const Hierarchy* memory_ = nullptr;
-  std::vector<const Hierarchy*> hierarchies_;  // memory's first
-  std::vector<UniqueFd> tops_;                 // cgctl-bench in each
-  UniqueFd life_;                              // its end is the guardian's sign
+  std::vector<const Hierarchy*> hierarchies_;  // memory's is the first
+  std::vector<UniqueFd> tops_;                 // the directory cgctl-bench in each hierarchy
+  UniqueFd life_;  // a pipe; its end tells the guardian that this process has ended
   pid_t guardian_ = -1;
-  UniqueFd pages_;  // what is charged, in memory
+  UniqueFd pages_;  // the file in memory whose pages are charged
   std::uint64_t zombies_ = 0;
   std::optional<Group> charged_;
   std::map<std::uint64_t, std::string> groups_;

@@ -13,7 +13,7 @@ namespace {
 
 using Command = std::vector<std::string>;
 
-/// On the host as it is: no crowd is made first.
+/// Measures a command on the host as it is; no cgroups are created first.
 void command(benchmark::State& state, const Command& words) {
   with_arena(state, [&](const Arena&) {
     if (!run(words)) return skip(state, words[0] + " failed, or is not installed");
@@ -29,14 +29,14 @@ Command one_value(const char* program) {
   return {program, "get", "/cgctl-bench", file};
 }
 
-/// `find | wc`, as someone at a shell counts.
+/// Counts with `find | wc`, as a person at a shell does.
 Command find_and_count() {
   const Arena& arena = Arena::instance();
   const std::string top = arena.problem().empty() ? arena.memory().mount_point : "/";
   return {"sh", "-c", "find '" + top + "' -type d | wc -l"};
 }
 
-/// Compiles a source that includes those headers and does nothing; the size of the object is kept.
+/// Compiles an empty program that includes these headers; also records the size of the object.
 void header(benchmark::State& state, const std::string& name, const std::string& includes) {
   const auto folder = std::filesystem::temp_directory_path() / ("cgctl-bench-" + name);
   std::filesystem::create_directories(folder);

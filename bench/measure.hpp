@@ -18,7 +18,8 @@ inline void skip(benchmark::State& state, const std::string& reason) {
   state.SkipWithError(reason.c_str());
 }
 
-/// Lets the process keep so many descriptors besides some others; how many it can.
+/// Raises the descriptor limit by `wanted` more than other uses need; returns how many of `wanted`
+/// it got.
 inline std::size_t allow_descriptors(std::uint64_t wanted) {
   constexpr rlim_t others = 1000;
   const rlim_t needed = wanted + others;
@@ -33,7 +34,7 @@ inline std::size_t allow_descriptors(std::uint64_t wanted) {
   return std::min(limit.rlim_cur, needed) - others;
 }
 
-/// Measures `once`, which returns false when what it measures failed.
+/// Measures `once`, which returns false if the call under test failed.
 template <class Once>
 void measure(benchmark::State& state, Once once) {
   for (auto _ : state) {
@@ -41,7 +42,7 @@ void measure(benchmark::State& state, Once once) {
   }
 }
 
-/// Calls `body(arena)`, or skips.
+/// Calls `body(arena)`, or skips the benchmark.
 template <class Body>
 void with_arena(benchmark::State& state, Body body) {
   Arena& arena = Arena::instance();
@@ -49,7 +50,7 @@ void with_arena(benchmark::State& state, Body body) {
   body(arena);
 }
 
-/// The value, or nothing and the benchmark is skipped.
+/// Returns the value; without one, skips the benchmark and returns null.
 template <class T>
 T* value_or_skip(benchmark::State& state, Result<T>& result) {
   if (result) return &*result;
@@ -57,7 +58,7 @@ T* value_or_skip(benchmark::State& state, Result<T>& result) {
   return nullptr;
 }
 
-/// Calls `body(group)` with a cgroup that holds memory, or skips.
+/// Calls `body(group)` with a cgroup that holds memory, or skips the benchmark.
 template <class Body>
 void with_group(benchmark::State& state, Body body) {
   with_arena(state, [&](Arena& arena) {
@@ -67,11 +68,11 @@ void with_group(benchmark::State& state, Body body) {
 }
 
 enum class Clock {
-  real,    ///< since a contender may be another process
-  inside,  ///< the contender takes its own time
+  real,    ///< wall time, since a contender may be another process
+  inside,  ///< the contender measures its own time
 };
 
-/// SUBJECT/CONTENDER; ours is cgctl.
+/// Adds the benchmark `name`, which is SUBJECT/CONTENDER; cgctl's contender is "cgctl".
 template <class Function>
 benchmark::internal::Benchmark* add(const std::string& name, Function function,
                                     Clock clock = Clock::real) {

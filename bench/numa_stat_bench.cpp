@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t text_size = 4096;
 
-/// The bare system call on a kept descriptor.
+/// Makes the bare system call on a descriptor that is kept open.
 void raw_pread(benchmark::State& state, const char* name) {
   with_group(state, [&](const Group& group) {
     const auto file = group.open_file(name, O_RDONLY);
@@ -58,7 +58,7 @@ void open_read_close(benchmark::State& state) {
   });
 }
 
-/// The total and the nodes' values of each line.
+/// Reads the total and the nodes' values of each line.
 bool read_into_map(const std::string& path,
                    std::map<std::string, std::vector<std::uint64_t>>& out) {
   std::ifstream file(path);
@@ -85,7 +85,7 @@ void ifstream_map(benchmark::State& state) {
   });
 }
 
-/// Calls `body(arena)` with so many cgroups and as many zombies.
+/// Calls `body(arena)` with `size` cgroups and `size` zombies.
 template <class Body>
 void with_crowd(benchmark::State& state, std::uint64_t size, Body body) {
   with_arena(state, [&](Arena& arena) {
@@ -130,7 +130,7 @@ void root_by_file(benchmark::State& state, std::uint64_t size) {
   });
 }
 
-/// The files that RootReader reads, and nothing done with them.
+/// Reads the files that RootReader reads, and nothing else.
 void root_raw_preads(benchmark::State& state, std::uint64_t size) {
   with_crowd(state, size, [](const Arena&) {});
   if (state.error_occurred()) return;
@@ -155,7 +155,8 @@ void root_raw_preads(benchmark::State& state, std::uint64_t size) {
   });
 }
 
-/// A memory.numa_stat: on v1 pages of one to seven digits, on v2 as many in bytes.
+/// Returns a text like memory.numa_stat: on v1 in pages, with one to seven digits; on v2 the same
+/// numbers in bytes.
 std::string synthetic(Version version, std::int64_t nodes) {
   const bool v1 = version == Version::v1;
   std::vector<std::string> names;

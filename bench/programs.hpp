@@ -12,7 +12,7 @@
 
 namespace cgctl::bench {
 
-/// Runs a command to its end, its output thrown away; whether it succeeded.
+/// Runs a command to its end and discards its output. True if it succeeded.
 inline bool run(const std::vector<std::string>& command) {
   std::vector<char*> words;
   for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));

@@ -19,12 +19,13 @@
 namespace cgctl::bench {
 namespace {
 
-/// How many descriptors may be kept: four for each cgroup, or as many as the process may have.
+/// Returns how many descriptors may be kept: four for each cgroup, or as many as the process may
+/// have.
 std::size_t budget(std::uint64_t groups) { return allow_descriptors(4 * groups); }
 
 std::size_t allocated_bytes() { return ::mallinfo2().uordblks + ::mallinfo2().hblkhd; }
 
-/// Calls `body(arena, path)` with so many cgroups below `path`, itself included.
+/// Calls `body(arena, path)` with a `path` that has `size` cgroups at and below it.
 template <class Body>
 void with_groups(benchmark::State& state, std::uint64_t size, Body body) {
   with_arena(state, [&](Arena& arena) {
@@ -47,7 +48,7 @@ void with_sampler(benchmark::State& state, std::uint64_t size,
   });
 }
 
-/// Those of a part that have all figures.
+/// Counts the cgroups of a part that have all figures.
 std::size_t count(Sampler& sampler, Sampler::Scratch& scratch, std::size_t part,
                   std::size_t parts) {
   std::size_t seen = 0;
@@ -68,7 +69,7 @@ void one_thread(benchmark::State& state, std::uint64_t size,
   });
 }
 
-/// A thread that does its part of each round.
+/// Helper thread that takes the second half of each round.
 class Helper {
  public:
   explicit Helper(Sampler& sampler) : thread_([this, &sampler] { run(sampler); }) {}
@@ -82,7 +83,7 @@ class Helper {
     working_ = true;
     changed_.notify_all();
   }
-  /// How many it has seen.
+  /// Waits for the end of the round; returns the number of cgroups that the thread has seen.
   std::size_t wait() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return !working_; });
@@ -125,8 +126,8 @@ void two_threads(benchmark::State& state, std::uint64_t size,
   });
 }
 
-/// A round in which ten cgroups have come and ten have gone, with the refresh() that sees it. The
-/// time to make and remove them is not counted.
+/// Measures rounds in which ten cgroups are created or removed, with the refresh() that notices.
+/// The time to create and remove them does not count.
 void churn(benchmark::State& state, std::uint64_t size) {
   with_sampler(state, size, {}, [&](Arena& arena, const std::string& path, Sampler& sampler) {
     const auto each = [&](auto work) {
@@ -158,7 +159,7 @@ int open(int directory, const std::string& path) {
   return ::openat(directory, path.c_str(), O_RDONLY | O_CLOEXEC);
 }
 
-/// The reads alone. What does not fit in the budget is opened and closed besides.
+/// Makes the reads alone. Files beyond the budget are opened and closed each time.
 void raw_preads(benchmark::State& state, std::uint64_t size) {
   with_groups(state, size, [&](Arena& arena, const std::string& path) {
     struct File {
@@ -201,7 +202,7 @@ void raw_preads(benchmark::State& state, std::uint64_t size) {
   });
 }
 
-/// What a plain C++ agent does.
+/// Reads as a plain C++ agent does.
 void ifstreams(benchmark::State& state, std::uint64_t size) {
   with_groups(state, size, [&](Arena& arena, const std::string& path) {
     const auto top = arena.host().open(path);

@@ -18,7 +18,8 @@ namespace {
 
 using std::chrono::microseconds;
 
-/// Two settings between which both figures change, one up and one down.
+/// Two settings. From one to the other both figures change, so that the order of the two writes
+/// matters.
 struct Setting {
   std::int64_t quota;
   std::int64_t period;
@@ -52,9 +53,9 @@ bool write_value(int fd, const std::string& text) {
   return ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
 }
 
-/// The system calls that a right change needs: each file opened, read, written, read back, closed;
-/// the cgroups below looked for, whose limits bind; and the burst, which the quota must not fall
-/// below.
+/// Makes the system calls that a correct change needs: opens, reads, writes, reads back and closes
+/// each file; looks for child cgroups, whose limits bind; reads the burst, which the quota must not
+/// fall below.
 void raw_calls(benchmark::State& state) {
   with_group(state, [&](const Group& group) {
     const auto place = group.place("cpu");
@@ -104,7 +105,7 @@ void libcgroup_modify(benchmark::State& state) {
   });
 }
 
-/// Which of the two a command is to set is in its arguments.
+/// Runs `command`, whose arguments contain the setting, with each setting in turn.
 void by_command(benchmark::State& state,
                 std::vector<std::string> (*command)(const Group&, Setting)) {
   with_group(state, [&](const Group& group) {
@@ -136,7 +137,7 @@ std::vector<std::string> echo_command(const Group& group, Setting to) {
               std::to_string(to.period) + " >" + group.shown("cpu.cfs_period_us")};
 }
 
-/// A process that waits for the end of the object.
+/// A process that waits until the object is destroyed.
 class Waiting {
  public:
   Waiting() {

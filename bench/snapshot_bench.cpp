@@ -19,7 +19,7 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-/// The files of a full snapshot: those that runc reads.
+/// The files of a full snapshot, the same that runc reads.
 Names memory_files(Version version) {
   if (version == Version::v2) {
     return {"memory.current",  "memory.peak",      "memory.max",  "memory.swap.current",
@@ -118,7 +118,7 @@ void cpu_snapshot(benchmark::State& state) {
   });
 }
 
-/// The lines of memory.stat, or of the files of cpu and cpuacct that end in "stat".
+/// Reads the lines of memory.stat, or of those files of cpu and cpuacct whose names end in "stat".
 void libcgroup(benchmark::State& state, std::vector<std::string> controllers) {
   with_group(state, [&](const Group& group) {
     if (const int status = ::cgroup_init(); status != 0) {
@@ -142,7 +142,7 @@ void libcgroup(benchmark::State& state, std::vector<std::string> controllers) {
   });
 }
 
-/// runc's library, loaded only here: a Go library brings threads with it.
+/// Loads a function of runc's library, only in this scene: a Go library starts threads.
 template <class Function>
 Function runc(benchmark::State& state, const char* name) {
   void* const library = ::dlopen(CGCTL_RUNC_YARDSTICK, RTLD_NOW);
@@ -151,7 +151,7 @@ Function runc(benchmark::State& state, const char* name) {
   return reinterpret_cast<Function>(function);
 }
 
-/// `once` gives the nanoseconds of one call, or -1.
+/// Measures with the time that `once` returns: nanoseconds of one call, or -1 for a failure.
 template <class Once>
 void measure_runc(benchmark::State& state, Once once) {
   for (auto _ : state) {

@@ -20,7 +20,7 @@
 namespace cgctl::bench {
 namespace {
 
-/// Calls `body(tree)` with so many live cgroups, or skips.
+/// Calls `body(tree)` with `size` live cgroups, or skips the benchmark.
 template <class Body>
 void with_tree(benchmark::State& state, Shape shape, std::uint64_t size, Body body) {
   with_arena(state, [&](Arena& arena) {
@@ -36,7 +36,7 @@ void walk(benchmark::State& state, const Tree& tree) {
   });
 }
 
-/// As someone counts who has counted before, and keeps so many directories open.
+/// Measures a later count by a counter that keeps at most `descriptors` directories open.
 void recount(benchmark::State& state, const Tree& tree, std::size_t descriptors) {
   zombies::DirectoryCounter counter(descriptors);
   const auto count = [&] {
@@ -47,7 +47,7 @@ void recount(benchmark::State& state, const Tree& tree, std::size_t descriptors)
   measure(state, count);
 }
 
-/// `find DIR -type d | wc -l`, as someone at a shell counts.
+/// Counts with `find DIR -type d | wc -l`, as a person at a shell does.
 std::uint64_t count_by_find() {
   std::FILE* const pipe = ::popen("find \"$CGCTL_BENCH_TOP\" -type d | wc -l", "re");
   if (pipe == nullptr) return 0;
@@ -70,20 +70,21 @@ void std_filesystem(benchmark::State& state, const Tree& tree) {
   });
 }
 
-/// The calls that a walk makes, in its order, with all that it has to find out known beforehand.
+/// Records the system calls of a walk, so that they can be repeated without the work of finding out
+/// which calls to make.
 class Calls {
  public:
   struct Call {
     enum Kind { open, list, stat, close };
     Kind kind;
-    std::size_t name;  // in names_
+    std::size_t name;  // offset in names_
   };
 
   explicit Calls(const Tree& tree) : buffer_(detail::make_entries()) {
     record(tree.directory.get(), ".");
   }
 
-  /// Makes them again; the number of directories, or 0 when one failed.
+  /// Repeats the calls. Returns the number of directories, or 0 if a call failed.
   [[nodiscard]] std::uint64_t replay(int top) {
     std::uint64_t count = 1;
     std::vector<UniqueFd> opened;
@@ -105,7 +106,7 @@ class Calls {
     return count;
   }
 
-  /// The directories that have others inside, kept open, and what is in each.
+  /// A directory that has children, kept open, with their names.
   struct Parent {
     UniqueFd directory;
     std::vector<std::string> names;
@@ -167,10 +168,10 @@ class Calls {
 
   std::unique_ptr<detail::Entries> buffer_;
   std::vector<Call> calls_;
-  std::string names_;  // each with a NUL at its end
+  std::string names_;  // each ends with a NUL
 };
 
-/// One fstatat(2) a directory.
+/// Makes one fstatat(2) for each directory.
 void one_stat_each(benchmark::State& state, const Tree& tree) {
   const std::vector<Calls::Parent> known = Calls::parents(tree);
   measure(state, [&] {
@@ -185,7 +186,8 @@ void one_stat_each(benchmark::State& state, const Tree& tree) {
   });
 }
 
-/// One fstatat(2) a directory, and those that have directories inside opened, listed and closed.
+/// Repeats all calls of a walk: one fstatat(2) for each directory; opens, lists and closes those
+/// that have children.
 void same_calls(benchmark::State& state, const Tree& tree) {
   Calls known(tree);
   measure(state, [&] { return known.replay(tree.directory.get()) == tree.size; });
@@ -205,7 +207,7 @@ void add_contenders(const std::string& what,
   for (const Shape shape : {Shape::flat, Shape::pods, Shape::chains}) {
     for (const std::uint64_t size : {100U, 1'000U, 10'000U, 50'000U}) {
       for (const auto& [name, contender] : contenders) {
-        // They keep each inner directory open.
+        // These contenders keep each directory that has children open.
         const bool keeps = contender == one_stat_each || contender == recount_all_kept;
         if (keeps && shape == Shape::chains && size > 10'000) continue;
         add(what + "_" + to_string(shape) + "_" + std::to_string(size) + "/" + name,

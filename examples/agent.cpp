@@ -61,7 +61,7 @@ Status mitigate(const cgctl::Host& host, const char* state_dir) {
   return mitigator->save();
 }
 
-/// Does `work` each second, and says why when it fails.
+/// Calls `work` once a second, and prints its error if it fails.
 template <class Work>
 std::thread each_second(int rounds, Work work) {
   return std::thread([rounds, work] {

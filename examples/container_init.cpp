@@ -3,9 +3,9 @@
 //
 // A container's PID 1: container_init COMMAND [ARG]...
 //
-// Runs the command in a new cgroup /container-N below this process's root, with half a CPU and
-// 256 MiB, passes signals on to it, reaps every orphan, and ends with the command's status; the
-// kernel ends what is left in the PID namespace. Try it with
+// Creates a cgroup /container-N below this process's root, limited to half a CPU and 256 MiB, and
+// runs the command in it. Passes signals on, reaps every orphan, and exits as the command did; the
+// kernel kills the processes left in the PID namespace. Try it with
 //   unshare --pid --fork --mount-proc container_init sh -c 'sleep 60 & sleep 1'
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -20,7 +20,8 @@
 
 namespace {
 
-/// Of a name that no other container has: each of them is process 1 where it looks.
+/// Returns a path that no other container has. The process id would not do: every container's first
+/// process is process 1.
 std::string unique_path() {
   std::random_device random;
   const std::uint64_t number = std::uint64_t{random()} << 32 | random();
@@ -52,7 +53,8 @@ cgctl::Result<cgctl::Group> make_group() {
   return group;
 }
 
-/// Waits for signals: SIGCHLD means that somebody has ended, all others are the command's.
+/// Waits for signals. SIGCHLD means that a child has ended; all others are passed on to the
+/// command.
 int supervise(pid_t command, const sigset_t& signals) {
   for (;;) {
     siginfo_t info{};
@@ -78,7 +80,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: container_init COMMAND [ARG]...\n");
     return 2;
   }
-  // Orphans come to PID 1 by themselves, to another process only so.
+  // PID 1 adopts orphans anyway; any other process must be a subreaper.
   ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   sigset_t signals;
   ::sigemptyset(&signals);

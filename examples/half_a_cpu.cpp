@@ -1,11 +1,11 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
 //
-// Half a CPU for a process that is running already: half_a_cpu PID
+// Limits a running process to half a CPU: half_a_cpu PID
 //
-// Makes the cgroup /half-a-cpu on whichever version the host has the cpu controller, limits it, and
-// moves the process in. `cgctl cpu /half-a-cpu` shows what it does; `cgctl delete --kill
-// /half-a-cpu` ends it.
+// Creates the cgroup /half-a-cpu on the version that has the cpu controller, limits it, and moves
+// the process in. `cgctl cpu /half-a-cpu` shows the effect; `cgctl delete --kill /half-a-cpu` kills
+// the process and removes the cgroup.
 #include <cgctl/cgctl.hpp>
 #include <cstdio>
 #include <cstdlib>

@@ -1,10 +1,11 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
 //
-// The heart of a node agent: sampler PATH [SECONDS]
+// The core of a node agent: sampler PATH [SECONDS]
 //
-// Samples the cgroup PATH and all below it each second and prints the CPUs and the memory that each
-// uses. A sample is a few pread(2) a cgroup and allocates nothing; cgroups come and go meanwhile.
+// Samples the cgroup PATH and all cgroups below it once a second, and prints the CPUs and the
+// memory that each uses. A sample takes a few pread(2) for each cgroup and allocates nothing.
+// Cgroups may be created and removed meanwhile.
 #include <cgctl/cgctl.hpp>
 #include <chrono>
 #include <cstdio>

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
 
-// Makes real zombies in a subtree of its own, measures, mitigates through the library, measures
-// again, cleans up. Exit status: 0 the mitigation was effective, 4 it was not, 1 something failed,
-// 2 usage.
+// Creates real zombies below a cgroup of its own, measures, mitigates through the library, measures
+// again, and cleans up. Exit status: 0 the mitigation was effective, 4 it was not, 1 something
+// failed, 2 usage.
 
 #include <signal.h>
 #include <unistd.h>
@@ -68,7 +68,8 @@ mitigation::Outcome mitigate(const Host& host, numa::CostGuard& guard,
   return outcome;
 }
 
-/// Removed cgroups go only after an RCU grace period: waits until the number stands still.
+/// Waits until the number of zombies no longer changes: the kernel frees removed cgroups only after
+/// an RCU grace period.
 std::uint64_t settled(const Host& host) {
   std::uint64_t last = need(zombies::count(host)).low;
   for (int unchanged = 0, polls = 0; unchanged < 10 && polls < 200; ++polls) {
@@ -87,8 +88,8 @@ int run(const Options& options) {
   policy.zombies_high = 1;
   policy.guards = mitigation::Guards::override_all;
 
-  // What others left behind and can be freed goes first, so that the figures below are of the
-  // laboratory's own zombies.
+  // First frees the zombies of others that can be freed, so that the figures below are about the
+  // laboratory's own.
   policy.zombies_low = 0;
   const auto found = need(mitigation::observe(host, guard, policy));
   if (found.zombies.low != 0) (void)mitigate(host, guard, found, policy);
@@ -137,7 +138,7 @@ int run(const Options& options) {
   return outcome.effect == Effect::effective ? 0 : 4;
 }
 
-/// SIGINT, SIGTERM, SIGHUP and SIGQUIT wait until everything is cleaned up; a run takes seconds.
+/// Blocks SIGINT, SIGTERM, SIGHUP and SIGQUIT until everything is cleaned up; a run takes seconds.
 void hold_signals() {
   sigset_t held;
   sigemptyset(&held);

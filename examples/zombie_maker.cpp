@@ -39,7 +39,7 @@ Status make_directory(const std::string& path) {
   return {};
 }
 
-/// rmdir of a cgroup says EBUSY for a moment after its last task is gone.
+/// Removes a cgroup. Retries: rmdir fails with EBUSY for a moment after the last task has ended.
 Status remove_group(const std::string& path) {
   for (int attempt = 0;; ++attempt) {
     if (::rmdir(path.c_str()) == 0 || errno == ENOENT) return {};
@@ -48,17 +48,18 @@ Status remove_group(const std::string& path) {
   }
 }
 
-/// The calling process moves itself ("0") into the cgroup.
+/// Moves the calling process ("0") into the cgroup. Returns an errno, 0 for success.
 int enter(const std::string& group) {
   const UniqueFd procs(::open((group + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
   if (!procs || ::write(procs.get(), "0", 1) != 1) return errno;
   return 0;
 }
 
-/// Charges one page to the current cgroup, in the way `pin` says; what must stay held stays mapped.
+/// Charges one page to the current cgroup in the way that `pin` names, and leaves mappings in place
+/// to hold it. Returns an errno.
 int charge(Pin pin, const std::string& file) {
   if (pin == Pin::mlock) {
-    // Not by mlock(2), which does nothing in a program built with a sanitizer.
+    // mlock(2) does nothing in a program built with a sanitizer.
     void* const memory = ::mmap(nullptr, page, PROT_READ | PROT_WRITE,
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0);
     if (memory == MAP_FAILED) return errno;
@@ -75,7 +76,7 @@ int charge(Pin pin, const std::string& file) {
   return memory == MAP_FAILED ? errno : 0;
 }
 
-/// On v2 a cgroup hands the memory controller down only when told to.
+/// Gives the cgroup's children the memory controller. On v2 this does not happen by itself.
 Status enable_memory(const Hierarchy& memory, const std::string& group) {
   if (memory.version == Version::v1) return {};
   return put(group + "/cgroup.subtree_control", "+memory");

@@ -10,29 +10,29 @@
 #include "cgctl/error.hpp"
 #include "cgctl/host.hpp"
 
-/// Makes zombies: memory cgroups that are removed while a page still refers to them. For
-/// laboratories and tests.
+/// Creates zombies for laboratories and tests: memory cgroups that are removed while a page is
+/// still charged to them.
 namespace cgctl::lab {
 
-/// What keeps the zombies.
+/// The kind of page that keeps the zombies alive.
 enum class Pin {
   page_cache,   ///< a clean file on disk: drop_caches frees it
   tmpfs,        ///< a file on tmpfs: only its removal frees it
-  mapped_file,  ///< a file on disk that a running process maps: drop_caches passes it by
-  mlock,        ///< memory a running process has locked
+  mapped_file,  ///< a file on disk that a running process maps: drop_caches does not free it
+  mlock,        ///< memory that a running process has locked
 };
 
 std::string_view to_string(Pin pin) noexcept;
-/// What would free zombies of this kind, for a person.
+/// Returns the remedy for zombies of this kind, as a text for people.
 std::string_view cure(Pin pin) noexcept;
 
-/// A subtree of memory cgroups with its files and the process that holds pages; all removed by
-/// release() or the end of the object.
+/// Owns a subtree of memory cgroups, its files, and the processes that hold pages. release() or the
+/// destructor removes all of it.
 class ZombieMaker {
  public:
-  /// Makes the cgroup "/NAME" with room for the makers in it, on the memory controller's hierarchy,
-  /// and the folder `files`/NAME for what they write. `files` must lie on tmpfs for Pin::tmpfs and
-  /// on a disk for page_cache and mapped_file.
+  /// Creates the cgroup "/NAME" in the memory controller's hierarchy, with a child cgroup for the
+  /// processes that create zombies, and the folder `files`/NAME for their files. `files` must be on
+  /// tmpfs for Pin::tmpfs, and on a disk for page_cache and mapped_file.
   static Result<ZombieMaker> open(const Host& host, Pin pin, const std::string& name,
                                   const std::string& files);
 
@@ -40,17 +40,17 @@ class ZombieMaker {
   ZombieMaker& operator=(ZombieMaker&&) = delete;
   ~ZombieMaker();
 
-  /// Makes `count` of them; a child process enters each fresh cgroup, writes or locks one page, and
-  /// moves on.
+  /// Creates `count` zombies. A child process enters each new cgroup, writes or locks one page, and
+  /// leaves it.
   Status make(std::uint64_t count);
 
-  /// Takes away what pins them: ends the process, removes the files.
+  /// Removes what keeps the zombies alive: ends the processes, deletes the files.
   Status cure();
 
-  /// cure(), and removes the cgroup and the folder. Done by the destructor when not before.
+  /// Calls cure(), and removes the cgroup and the folder. The destructor does this if nobody has.
   Status release();
 
-  /// The cgroup below which they hang.
+  /// Returns the cgroup below which the zombies hang.
   [[nodiscard]] const std::string& group() const noexcept { return group_; }
 
  private:

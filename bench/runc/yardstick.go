@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
 
-// What runc's own library takes for the figures of one cgroup of v1, as a C library: nanoseconds of
-// one call, or -1.
+// A C library that measures runc's own library: each function reads the figures of one v1 cgroup
+// and returns the nanoseconds that the call took, or -1.
 package main
 
 import "C"
