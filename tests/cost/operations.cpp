@@ -3,7 +3,7 @@
 
 // usage: cgctl_cost OPERATION TIMES
 //
-// Does one thing so many times, on a captured machine, for a tool that counts instructions.
+// Repeats one operation on a captured machine, for a tool that counts instructions.
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -21,7 +21,7 @@ namespace {
 
 using namespace cgctl;
 
-/// What is done so many times; whether it went well.
+/// An operation to repeat. True if it succeeded.
 using Operation = std::function<bool()>;
 
 struct Machine {
@@ -75,7 +75,7 @@ Operation plan_a_bandwidth() {
   };
 }
 
-/// 200 directories, half of them inside others, and one above.
+/// A tree of 201 directories: the top, 100 pods, and a container in each pod.
 class Pods {
  public:
   Pods() {

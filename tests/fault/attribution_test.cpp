@@ -22,8 +22,8 @@ using namespace std::chrono_literals;
 using fault::Call;
 using fault::Faults;
 
-/// Below kubepods of the captured machine hang zombies with some pages of cache; pod-a holds some
-/// pages of its own.
+/// The captured machine has zombies below kubepods, charged with some pages of cache. pod-a is live
+/// and has some pages of its own.
 class AttributionFaults : public ::testing::Test {
  protected:
   static constexpr const char* parent = "/cgctl-capture/kubepods";
@@ -65,7 +65,8 @@ class AttributionFaults : public ::testing::Test {
   const std::uint64_t of_zombies = charged("") - of_pod_a - charged("pod-b");
 
  private:
-  /// total_cache and total_rss of a cgroup below kubepods, which has no pages of its own.
+  /// Returns total_cache and total_rss of a cgroup at or below kubepods. kubepods itself has no
+  /// pages of its own.
   [[nodiscard]] std::uint64_t charged(const char* below) const {
     const std::string text =
         test::file_text(machine_.cgroup("memory/cgctl-capture/kubepods") / below / "memory.stat");
@@ -200,7 +201,8 @@ TEST_F(AttributionFaults, OneSlowReadEndsIt) {
   EXPECT_FALSE(out.residual);
 }
 
-/// The same groups on v2: 50 dying below kubepods as captured, and two more below its parent.
+/// The same cgroups on v2. Changes the counts: 50 cgroups are dying below kubepods, and two more
+/// below its parent.
 class AttributionFaultsOnV2 : public AttributionFaults {
  protected:
   AttributionFaultsOnV2() : AttributionFaults("linux-6.1-hybrid-numa2/2-zombies") {}

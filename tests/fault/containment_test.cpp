@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
 
-// What must not be reached through a path, by each way of opening one: openat2(2), and the walk
-// that stands in for it where the kernel does not have it (ENOSYS) or a seccomp filter refuses it
+// Checks what a path must not reach. Each test opens in every way there is: by openat2(2), and by
+// the walk that replaces it where the kernel lacks openat2 (ENOSYS) or a seccomp filter refuses it
 // (EPERM).
 
 #include <gtest/gtest.h>
@@ -25,7 +25,7 @@ using namespace cgctl;
 using fault::Call;
 using fault::Faults;
 
-/// 0 for a working openat2, else the errno it answers with.
+/// The parameter is 0 for a working openat2, else the errno with which it fails.
 class Containment : public ::testing::TestWithParam<int> {
  protected:
   void SetUp() override {
@@ -130,7 +130,7 @@ TEST_P(Containment, AnotherFileSystemMountedInsideIsRefused) {
   EXPECT_EQ(test::in_private_mounts([&]() -> std::string {
               const std::string where = tree_ / "root/a/b";
               if (::mount("tmpfs", where.c_str(), "tmpfs", 0, nullptr) != 0) return "mount failed";
-              open_root();  // a descriptor sees the mounts of the namespace it was opened in
+              open_root();  // a descriptor sees the mounts of the namespace in which it was opened
               test::put_file(where + "/file", "of the tmpfs\n");
               for (const char* path : {"a/b", "a/b/file"}) {
                 const auto fd = open(path);

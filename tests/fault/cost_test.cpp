@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
 
-// What each operation asks of the kernel, in system calls: exact, whatever the machine's mood.
+// Counts the system calls of each operation. The counts are exact on any machine.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -141,7 +141,7 @@ TEST(CostOfTheWalk, IsOneStatForEachDirectoryAndNothingForALeafBesides) {
   EXPECT_LE(all_calls(faults), leaves + 5);
 }
 
-/// Cgroups with two others inside each.
+/// A tree of 50 cgroups with two children each.
 class CostOfPods : public ::testing::Test {
  protected:
   static constexpr std::size_t pods = 50;
@@ -210,7 +210,8 @@ TEST_F(CostOfPods, IsThatOfALeafForOneThatWasEmptied) {
 TEST_F(CostOfPods, IsOneListMoreForEachDirectoryThatChanged) {
   zombies::DirectoryCounter counter(pods);
   count(counter);
-  // As many as before: what is gone shows only when it is looked for.
+  // The number of cgroups stays the same, so that the removed one is noticed only by looking for
+  // it.
   std::filesystem::remove_all(tree_.path() / "pod7");
   make("another");
   const Faults faults;

@@ -27,7 +27,7 @@ using fault::Call;
 using fault::Faults;
 using ::testing::HasSubstr;
 
-/// A captured v2 host whose files pass for a cgroup file system.
+/// A captured v2 host whose plain files pretend to be on a cgroup file system.
 class CpuOnV2 : public ::testing::Test {
  protected:
   CpuOnV2() { faults_.on(Call::file_system).returns(fs::cgroup_v2_magic).always(); }
@@ -78,7 +78,8 @@ TEST_F(CpuOnV2, ABadFifthValueLeavesTheFourBeforeItAsTheyWere) {
   settings.push_back({"memory.low", "x"});
   ASSERT_EQ(settings.size(), 5U);
   faults_.on(Call::write, "memory.low").fails(EINVAL);
-  // A file of the kernel's takes the whole of each write for its text.
+  // Empties the file before each write: the kernel replaces the whole text of such a file, a plain
+  // file keeps the rest.
   std::string before;
   for (const auto& setting : settings) {
     before += text(setting.file);
@@ -92,7 +93,7 @@ TEST_F(CpuOnV2, ABadFifthValueLeavesTheFourBeforeItAsTheyWere) {
   std::string after;
   for (const auto& setting : settings) {
     after += text(setting.file);
-    // What a plain file has before the place where the second write went.
+    // Removes the NUL bytes that a plain file has before the offset of the second write.
     after.erase(std::remove(after.begin(), after.end(), '\0'), after.end());
     if (after.back() != '\n') after += '\n';
   }

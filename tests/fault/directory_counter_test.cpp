@@ -22,7 +22,7 @@ using test::fails;
 using test::must;
 using zombies::DirectoryCounter;
 
-/// Two directories with two leaves each.
+/// A tree of two directories with two leaves each.
 class CountedAgain : public ::testing::TestWithParam<std::size_t> {
  protected:
   static constexpr std::uint64_t all = 7;
@@ -109,10 +109,11 @@ TEST_P(CountedAgain, LeavesOutWhatIsNoDirectoryInTheOnesPlace) {
   }
 }
 
-/// Removed before the count, and made again during it under the same name, while another stands
-/// for it: as many as before, and all names known.
+/// The cgroup b is removed before the count and created again under its name during the count,
+/// while x takes its place. The number stays the same, and all names are known.
 TEST_P(CountedAgain, TellsOneMadeAgainFromTheOneItKnew) {
-  const UniqueFd old = must(fs::open_trusted(tree_ / "b", O_PATH));  // its inode is not used again
+  const UniqueFd old = must(fs::open_trusted(
+      tree_ / "b", O_PATH));  // holding it keeps its inode number from being used again
   remove("b");
   for (const char* leaf : {"x/1", "x/2", "x/3"}) make(leaf);
   {

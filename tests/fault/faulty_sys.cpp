@@ -59,7 +59,7 @@ T result(T value) noexcept {
 
 }  // namespace
 
-/// Finds the rule for a call and applies what is common to all kinds of calls.
+/// Finds the rule for a call and does what all kinds of calls have in common.
 struct Engine {
   const Rule* rule = nullptr;
 
@@ -80,7 +80,7 @@ struct Engine {
     if (rule != nullptr && rule->kind_ == Rule::Kind::hook) rule->hook_();
   }
 
-  /// What to return instead of making the call.
+  /// Returns the result that replaces the call; nullopt if the call is to be made.
   [[nodiscard]] std::optional<std::int64_t> answer() const {
     if (rule == nullptr) return std::nullopt;
     if (rule->kind_ == Rule::Kind::error) return -rule->value_;

@@ -8,14 +8,14 @@
 #include <string>
 #include <string_view>
 
-/// The tests' own definition of cgctl/detail/sys.hpp, linked in place of src/sys.cpp: it makes the
-/// real system calls, save where a test says otherwise.
+/// The tests' own version of cgctl/detail/sys.hpp, linked instead of src/sys.cpp. It makes the real
+/// system calls, except where a test says otherwise.
 namespace cgctl::fault {
 
 enum class Call {
   open_at,
   open_beneath,
-  close,  ///< counted, never faulty
+  close,  ///< only counted; no rule can make it fail
   pread,
   write,
   getdents64,
@@ -28,27 +28,28 @@ enum class Call {
   file_system
 };
 
-/// What happens to calls of one kind on one file. The first rule that fits a call decides.
+/// Says what happens to calls of one kind on one file. The first rule that matches a call decides.
 class Rule {
  public:
-  /// The call is not made and fails with this errno.
+  /// Makes the call fail with this errno; the kernel is not called.
   Rule& fails(int os_errno);
-  /// The call is not made and returns this value.
+  /// Makes the call return this value; the kernel is not called.
   Rule& returns(std::int64_t value);
-  /// pread delivers `text` instead of the file's.
+  /// Makes pread return `text` instead of the file's.
   Rule& gives(std::string text);
-  /// pread and write are made with at most `size` bytes.
+  /// Limits pread and write to `size` bytes a call.
   Rule& at_most(std::size_t size);
-  /// The call is made after `hook` has run: the world changes just before it.
+  /// Runs `hook` and then makes the call: the world changes just before it.
   Rule& after(std::function<void()> hook);
 
-  /// Lets the first `count` calls that fit go by.
+  /// Leaves the first `count` calls that match alone.
   Rule& skip(unsigned count);
   /// Applies to `count` calls instead of one.
   Rule& times(unsigned count);
-  /// Applies to all calls; such a rule may stay unused.
+  /// Applies to all calls. Such a rule may stay unused.
   Rule& always();
-  /// Is met in a child process, out of sight of this one: it may stay unused as well.
+  /// Expects the call in a child process, where this process cannot see it: the rule may stay
+  /// unused.
   Rule& in_child();
 
  private:
@@ -67,8 +68,8 @@ class Rule {
   bool may_stay_unused_ = false;
 };
 
-/// Puts rules into force until its end. A rule that no call met is a failure of the test: what it
-/// was to test did not happen.
+/// Keeps rules in force for its lifetime. A rule that no call matched fails the test, because the
+/// fault that it was to test did not happen.
 class Faults {
  public:
   Faults();
@@ -76,11 +77,11 @@ class Faults {
   Faults(const Faults&) = delete;
   Faults& operator=(const Faults&) = delete;
 
-  /// Calls of this kind on a file whose path ends in `suffix` (whole components; all files when
-  /// empty).
+  /// Adds a rule for calls of this kind on a file whose path ends in `suffix` (whole components;
+  /// empty: all files).
   Rule& on(Call call, std::string_view suffix = {});
 
-  /// How many such calls there were since the beginning of this object, faulty ones included.
+  /// Returns the number of such calls since this object was created, those that failed included.
   [[nodiscard]] std::size_t calls(Call call, std::string_view suffix = {}) const;
 };
 

@@ -19,7 +19,7 @@ using namespace cgctl;
 using fault::Call;
 using fault::Faults;
 
-/// A file that a test can make look like the kernel's.
+/// A file that a test can make look like one of the kernel's.
 class Filesystem : public ::testing::Test {
  protected:
   UniqueFd open(int flags) {
@@ -108,7 +108,7 @@ TEST_F(Filesystem, AReadThatSaysNoSuchDeviceMeansTheCgroupVanished) {
 }
 
 TEST_F(Filesystem, AnInterruptedOpenIsHandedToTheCaller) {
-  // No open of a cgroup, proc or sysfs file waits for anything a signal could interrupt.
+  // Opening a cgroup, proc or sysfs file never waits, so that no signal can interrupt it.
   test::put_file(path_, "value\n");
   Faults faults;
   faults.on(Call::open_at, "file").fails(EINTR);

@@ -88,7 +88,7 @@ TEST_F(GroupFaults, AReadThatIsNotAllowedHasItsHint) {
   EXPECT_NE(text.error().hint.find("root"), std::string::npos);
 }
 
-/// A cgroup whose directory in one of two hierarchies could not be opened.
+/// A cgroup whose directory could be opened in only one of two hierarchies.
 class HalfOpened : public GroupFaults {
  protected:
   [[nodiscard]] Group half() const {

@@ -28,7 +28,7 @@ class HostFaults : public ::testing::Test {
   test::CapturedMachine machine_{"linux-6.1-hybrid-numa2/2-zombies"};
 };
 
-/// A mount point that cannot be looked at, by one call each.
+/// A call on a mount point that fails, and its errno.
 struct Fault {
   Call call;
   const char* file;

@@ -22,7 +22,7 @@ using fault::Call;
 using fault::Faults;
 using ::testing::HasSubstr;
 
-/// A v2 host of plain files that pass for a cgroup file system.
+/// A v2 host of plain files that pretend to be on a cgroup file system.
 class LifecycleFaults : public ::testing::Test {
  protected:
   LifecycleFaults() {
@@ -39,7 +39,7 @@ class LifecycleFaults : public ::testing::Test {
   [[nodiscard]] Result<Group> create() const {
     return Group::create(host(), "/a", {{"cpu", "memory"}, Owner{1, 1}});
   }
-  /// A live cgroup, with the files given to it.
+  /// Creates a live cgroup with its files.
   [[nodiscard]] Group group() const {
     test::put_file(machine_.cgroup("a/cgroup.procs"), "");
     test::put_file(machine_.cgroup("a/cpu.weight"), "100\n");
@@ -55,7 +55,7 @@ class LifecycleFaults : public ::testing::Test {
   Faults faults_;
 };
 
-/// What the kernel would make of the cgroup above:
+/// The kernel would turn the parent into a threaded cgroup:
 /// https://docs.kernel.org/admin-guide/cgroup-v2.html, "Threads".
 TEST_F(LifecycleFaults, NothingIsWrittenBelowACgroupWithProcessesOfItsOwn) {
   test::put_file(machine_.cgroup("a/cgroup.type"), "domain\n");
@@ -84,7 +84,7 @@ TEST_F(LifecycleFaults, ACgroupThatIsThreadedAlreadyOrHasTheControllerIsNoObstac
 
 struct Refusal {
   int os_errno;
-  unsigned controller;  ///< the number of the one that is refused
+  unsigned controller;  ///< index of the controller that is refused
   const char* says;
 };
 void PrintTo(const Refusal& refusal, std::ostream* out) { *out << refusal.says; }

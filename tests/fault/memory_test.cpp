@@ -27,7 +27,7 @@ using fault::Call;
 using fault::Faults;
 using ::testing::HasSubstr;
 
-/// A captured v2 host whose files pass for a cgroup file system.
+/// A captured v2 host whose plain files pretend to be on a cgroup file system.
 class MemoryOnV2 : public ::testing::Test {
  protected:
   MemoryOnV2() { faults_.on(Call::file_system).returns(fs::cgroup_v2_magic).always(); }
@@ -129,7 +129,8 @@ TEST_F(MemoryOnV2, ReadFailuresAreToldApart) {
   ASSERT_TRUE(ok(reader.read(stat))) << "and it goes on";
 }
 
-/// What v1 refuses beyond the plan: between reading the state and writing, others write too.
+/// v1 can refuse a change that was planned correctly, because others write between the read and the
+/// write.
 TEST(MemoryOnV1, ARefusalIsExplainedByTheRule) {
   const test::CapturedMachine machine("linux-6.1-v1-numa2/2-zombies");
   Faults faults;

@@ -28,7 +28,7 @@ using mitigation::History;
 using mitigation::Rung;
 using mitigation::Store;
 
-/// A captured machine with a plain file where procfs has drop_caches.
+/// A captured machine with a plain file in the place of procfs's drop_caches.
 class DropCaches : public ::testing::Test {
  protected:
   void SetUp() override { test::put_file(control_, ""); }
@@ -97,7 +97,9 @@ TEST_F(DropCaches, SaysWhoMayWriteWhenTheOpenIsRefused) {
   for (const int reason : {EACCES, EPERM, EROFS}) {
     Faults faults;
     faults.on(Call::open_beneath, name).fails(reason);
-    faults.on(Call::open_at, name).fails(reason).always();  // after EPERM it is walked
+    faults.on(Call::open_at, name)
+        .fails(reason)
+        .always();  // after EPERM the path is opened component by component
     const auto took = drop(Rung::drop_slab);
     ASSERT_FALSE(took);
     EXPECT_EQ(took.error().os_errno, reason);
@@ -114,7 +116,7 @@ TEST_F(DropCaches, NamesTheProcRootWhenThereIsNoSuchFile) {
   EXPECT_NE(took.error().hint.find("Roots::proc"), std::string::npos);
 }
 
-/// Drops the page cache for the zombies that the captured machine has.
+/// Drops the page cache to free the captured machine's zombies.
 class Acting : public DropCaches {
  protected:
   [[nodiscard]] Result<mitigation::Outcome> act() {
@@ -170,7 +172,7 @@ TEST_F(Acting, ThatFailsAltogetherIsIneffectiveAndSaysWhy) {
   EXPECT_EQ(outcome->effect, mitigation::Effect::ineffective);
 }
 
-/// The same with the file of a vendor's reaper.
+/// A captured machine with a plain file in the place of a vendor's reaper.
 class Reaper : public DropCaches {
  protected:
   void SetUp() override { test::put_file(reap_, ""); }

@@ -26,7 +26,7 @@ class FaultySampler : public ::testing::Test {
   [[nodiscard]] Sampler sampler(std::size_t descriptors) const {
     return must(Sampler::open(host_, "/", {descriptors}));
   }
-  /// Which cgroups had a figure of memory.stat.
+  /// Samples all cgroups. Returns for each if it had figures of memory.stat.
   static std::map<std::string, bool> take(Sampler& sampler, std::size_t& unread) {
     std::map<std::string, bool> seen;
     unread = sampler.sample(

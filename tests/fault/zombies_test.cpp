@@ -20,7 +20,7 @@ using namespace cgctl;
 using fault::Call;
 using fault::Faults;
 
-/// The captured machine holds 1,504 memory cgroups: the root, kubepods, pod-a, pod-b, and 1,500
+/// A captured machine with 1,504 memory cgroups: the root, kubepods, pod-a, pod-b and 1,500
 /// zombies.
 class Count : public ::testing::Test {
  protected:
@@ -30,7 +30,7 @@ class Count : public ::testing::Test {
     ASSERT_TRUE(counter) << counter.error().message();
     counter_ = std::make_unique<zombies::Counter>(std::move(*counter));
   }
-  /// The text of /proc/cgroups with another number of memory cgroups.
+  /// Returns the text of /proc/cgroups with `number` memory cgroups.
   [[nodiscard]] std::string kernel_says(unsigned number) const {
     std::string text = test::file_text(machine_.path("proc/cgroups"));
     const std::size_t at = text.find("1504");
@@ -206,7 +206,7 @@ TEST_F(Count, RefusesATextWithoutAMemoryRow) {
   EXPECT_NE(count.error().path.find("cgroups"), std::string::npos);
 }
 
-/// A machine that has its memory controller on v2 and others on v1.
+/// A machine with the memory controller on v2 and other controllers on v1.
 class CountOnV2 : public ::testing::Test {
  protected:
   test::CapturedMachine machine_{"linux-6.1-hybrid-numa2/2-zombies"};

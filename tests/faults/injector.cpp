@@ -2,16 +2,15 @@
 // SPDX-License-Identifier: MIT
 //
 // Stands between the command and the C library: the linker sends each call named in CMakeLists.txt
-// to a __wrap_ function here, which makes the call or fails it. These variables of the environment
-// direct it:
-//   CGCTL_FAULT=STRAND:NUMBER:ERRNO  fails call NUMBER of a strand with ERRNO; without it no call
-//                                    fails and all of them are recorded
-//   CGCTL_FAULT_LOG=DESCRIPTOR       takes a line "STRAND NUMBER CALL WHERE" for the call that
-//                                    failed, or for each recorded one
-//   CGCTL_WALK=NANOSECONDS           a read of memory.numa_stat keeps the CPU so long for each
-//   cgroup
-//                                    at and below its own, as Linux before 5.8 does
-// A strand is a process or a thread: 0 is the main one, 1 the first that the command makes.
+// to a __wrap_ function here, which makes the call or lets it fail. Environment variables control
+// it:
+//   CGCTL_FAULT=STRAND:NUMBER:ERRNO  fails call NUMBER of a strand with ERRNO; if unset, no call
+//                                    fails and all calls are recorded
+//   CGCTL_FAULT_LOG=DESCRIPTOR       gets a line "STRAND NUMBER CALL WHERE" for the call that
+//                                    failed, or for each recorded call
+//   CGCTL_WALK=NANOSECONDS           a read of memory.numa_stat takes this much CPU time for each
+//                                    cgroup at and below its own, as before Linux 5.8
+// A strand is a process or a thread: 0 is the main one, 1 the first that the command creates.
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -47,7 +46,7 @@ extern "C" ssize_t __real_write(int, const void*, size_t);
 
 namespace {
 
-/// The number of strands so far, in memory that processes share.
+/// The number of strands so far, in memory that the processes share.
 std::atomic<unsigned>* strands = nullptr;
 std::atomic<int> log_descriptor{-1};
 bool recording = false;
@@ -98,7 +97,7 @@ void tell(const char* call, int fd, const char* path) {
   }
 }
 
-/// True if this call is the one to fail; then errno is set.
+/// True if this call is the one to fail. In that case sets errno.
 bool struck(const char* call, int fd, const char* path = nullptr) {
   if (strands == nullptr) return false;
   if (!strand.known) {
@@ -144,14 +143,16 @@ void walk_if_told(int fd) {
   }
 }
 
-/// Called where a process may be about to be doubled; the result is the strand of the new one.
+/// Returns the number of the strand that this call is about to create. Call it before fork and
+/// clone.
 unsigned next_strand() { return strands == nullptr ? 0 : ++*strands; }
 
 void become(unsigned id) { strand = {true, id, 0}; }
 
 }  // namespace
 
-// NAME(PARAMETERS) that fails with -1: WRAP(result, name, fd, path, (parameters), (arguments)).
+// Wraps a function that returns -1 on failure: WRAP(result, name, fd, path, (parameters),
+// (arguments)).
 #define WRAP(result, name, fd, path, parameters, arguments)      \
   result __real_##name parameters;                               \
   result __wrap_##name parameters;                               \
@@ -159,7 +160,7 @@ void become(unsigned id) { strand = {true, id, 0}; }
     if (struck(#name, fd, path)) return static_cast<result>(-1); \
     return __real_##name arguments;                              \
   }
-// The same for functions that fail with a null pointer.
+// Wraps a function that returns a null pointer on failure.
 #define WRAP_POINTER(result, name, fd, path, parameters, arguments) \
   result __real_##name parameters;                                  \
   result __wrap_##name parameters;                                  \
@@ -168,7 +169,8 @@ void become(unsigned id) { strand = {true, id, 0}; }
     return __real_##name arguments;                                 \
   }
 
-/// A directory's cgroup may be gone, the directory is opened all the same: no ENODEV.
+/// Returns the call's name with the kind of open, for the table of errors. ENODEV is not for
+/// directories: one whose cgroup is gone can still be opened.
 static const char* name_of_open(const char* name, const char* creating, const char* directory,
                                 std::uint64_t flags) {
   if ((flags & O_CREAT) != 0) return creating;
@@ -205,7 +207,7 @@ pid_t __wrap_fork() {
   return child;
 }
 
-/// The name of a system call that the command makes by its number; null for others.
+/// Returns the name of a system call that the command makes by number; null for others.
 static const char* name_of(long number, long how) {
   switch (number) {
     case SYS_openat2:
@@ -250,7 +252,8 @@ int __wrap_pthread_create(pthread_t* out, const pthread_attr_t* how, void* (*wor
   return __real_pthread_create(out, how, work, argument);
 }
 
-/// What is buffered is written all the same, as where the kernel took it and failed afterwards.
+/// Writes the buffered data even if it reports a failure, like a kernel that accepted the data and
+/// failed later.
 int __real_fclose(FILE*);
 int __wrap_fclose(FILE* file);
 int __wrap_fclose(FILE* file) {
@@ -262,7 +265,7 @@ int __wrap_fclose(FILE* file) {
   return EOF;
 }
 
-// Only a call that waits is interrupted.
+// Names WNOHANG apart: only a call that waits can be interrupted.
 pid_t __real_waitpid(pid_t, int*, int);
 pid_t __wrap_waitpid(pid_t process, int* status, int how);
 pid_t __wrap_waitpid(pid_t process, int* status, int how) {
@@ -278,7 +281,7 @@ ssize_t __wrap_pread(int fd, void* out, size_t size, off_t offset) {
   return __real_pread(fd, out, size, offset);
 }
 
-// glob() tells its failures by numbers of its own.
+// glob() has its own error numbers.
 int __real_glob(const char*, int, int (*)(const char*, int), glob_t*);
 int __wrap_glob(const char* pattern, int flags, int (*on_error)(const char*, int), glob_t* out);
 int __wrap_glob(const char* pattern, int flags, int (*on_error)(const char*, int), glob_t* out) {

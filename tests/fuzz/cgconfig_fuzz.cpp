@@ -16,7 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(cgroup.path.front() == '/');
     require((cgroup.path + "/").find("/../") == std::string::npos);
   }
-  // What was written reads as the same.
+  // The text that is written parses to the same configuration.
   const auto written = cgconfig::format(parsed->tree);
   if (!written) return 0;
   const auto again = cgconfig::parse(*written, "again");

@@ -4,7 +4,7 @@
 
 #include <cstdlib>
 
-/// What must hold for every input; else the fuzzer keeps the input as a find.
+/// Stops the fuzzer, which keeps the input, unless the condition holds.
 inline void require(bool holds) {
   if (!holds) std::abort();
 }

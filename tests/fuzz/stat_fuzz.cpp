@@ -10,7 +10,8 @@
 
 using namespace cgctl;
 
-/// One object for all inputs: what it has learnt of one text must not show in the next.
+/// All inputs use one object: what it has learnt from one text must not change the result of the
+/// next.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static memory::Stat kept;
   const std::string_view text(reinterpret_cast<const char*>(data), size);

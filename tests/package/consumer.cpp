@@ -7,7 +7,7 @@
 
 namespace {
 
-/// What an agent's author writes first; compiled, not run: it writes.
+/// Example of an agent's first lines. It is compiled but not run, because it writes.
 [[maybe_unused]] void an_agent(const cgctl::Host& host) {
   const auto group = host.open("/kubepods/pod-a");
   if (!group) return;
@@ -22,7 +22,7 @@ namespace {
   if (reader && !reader->read(out)) std::printf("no numa_stat\n");
 }
 
-// A controller does not own its group: one of a temporary would dangle.
+// A controller does not own its cgroup: with a temporary group it would dangle.
 static_assert(!std::is_constructible_v<cgctl::cpu::Controller, cgctl::Group>);
 static_assert(!std::is_constructible_v<cgctl::memory::Controller, cgctl::Group>);
 

@@ -65,7 +65,7 @@ class ChurningNode {
   std::uint64_t most_ = 0;
 };
 
-/// Does as carry_out() does.
+/// Simulates carry_out().
 std::vector<Action> act(ChurningNode& node, const mitigation::Plan& plan, const Observation& before,
                         const Policy& policy) {
   const Counted first{{}, node.zombies()};

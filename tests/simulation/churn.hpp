@@ -7,14 +7,15 @@
 
 #include "cgctl/mitigation_policy.hpp"
 
-/// A node on which cgroups are removed many times a second, by tenths of a second, and whose kernel
-/// lets go of a freed cgroup late: /proc/cgroups falls after an RCU grace period and a work item.
+/// Simulates, in steps of a tenth of a second, a node on which cgroups are removed many times a
+/// second. The kernel counts a freed cgroup for some time: /proc/cgroups falls only after an RCU
+/// grace period and a work item.
 namespace cgctl::simulation {
 
 struct Churn {
-  double removals = 0;            ///< a second; each leaves a zombie
-  std::chrono::seconds delay{3};  ///< until what was freed is no longer counted
-  bool freeable = true;           ///< by dropping the page cache; false: by nothing
+  double removals = 0;            ///< per second; each leaves a zombie
+  std::chrono::seconds delay{3};  ///< from freeing a zombie until it is no longer counted
+  bool freeable = true;  ///< true: dropping the page cache frees the zombies; false: nothing does
 };
 
 struct ChurnResult {
@@ -24,7 +25,7 @@ struct ChurnResult {
   std::uint64_t most_zombies = 0;
 };
 
-/// An hour under `policy`, with a look every five seconds.
+/// Simulates an hour under `policy`, which checks every five seconds.
 ChurnResult run_churn(const Churn& churn, const mitigation::Policy& policy);
 
 }  // namespace cgctl::simulation

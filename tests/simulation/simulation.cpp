@@ -25,11 +25,11 @@ using std::chrono::seconds;
 
 constexpr unsigned minutes_a_day = 24 * 60;
 constexpr double full_cache = 20;         // GiB
-constexpr double refill = 2.0 / 60;       // GiB a minute
-constexpr double bytes_a_zombie = 16384;  // held by one
+constexpr double refill = 2.0 / 60;       // GiB per minute
+constexpr double bytes_a_zombie = 16384;  // memory that one zombie holds
 constexpr double gibibyte = 1024.0 * 1024 * 1024;
 
-/// One node.
+/// The state of one simulated node.
 class Node {
  public:
   explicit Node(const Model& model) : model_(model) {}
@@ -37,7 +37,8 @@ class Node {
   void pass_minute(minutes now) {
     const Births births = model_.births(now);
     const double stays = 1 - model_.decay;
-    // On a kernel that hands pages on, none of them keeps a zombie for longer than a writeback.
+    // On a kernel that hands pages to the parent, page cache keeps a zombie only until it is
+    // written back.
     const double kept = model_.pages_reparented ? 0.5 : 1;
     cache_ = (cache_ + births.cache) * stays * kept;
     slab_ = (slab_ + births.slab) * stays;
@@ -60,7 +61,7 @@ class Node {
 
   void take(Rung rung) {
     if (rung == Rung::reclaim) {
-      // A few times what they hold is asked for, of live cgroups too.
+      // Reclaim asks for several times the zombies' memory, and takes some from live cgroups.
       given_up_ += std::min(4 * cache_ * bytes_a_zombie / gibibyte, page_cache_);
       cache_ = 0;
       return;
@@ -107,7 +108,7 @@ class Node {
   unsigned busy_ = 0;
 };
 
-/// Keeps the figures of a strategy on a node.
+/// Collects the figures of a strategy on a node.
 class Ledger {
  public:
   void note_minute(const Node& node) {

@@ -11,7 +11,7 @@
 
 namespace cgctl::test {
 
-/// A captured machine copied into a directory of the test's own, so that it may be changed.
+/// A captured machine, copied into a temporary directory so that a test can change it.
 class CapturedMachine {
  public:
   /// `capture` is a folder of tests/captures, such as "linux-5.4-v1-numa2/2-zombies".

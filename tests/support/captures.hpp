@@ -16,25 +16,25 @@
 
 namespace cgctl::test {
 
-/// The captured trees, to be read only; CapturedMachine makes a copy that may be changed. On
-/// another machine than the one that built the tests, CGCTL_CAPTURES in the environment says where
-/// they are.
+/// Returns the directory of the captured trees, which are read-only; CapturedMachine makes a copy
+/// that may be changed. CGCTL_CAPTURES in the environment replaces the directory, for machines that
+/// did not build the tests.
 inline std::filesystem::path captures() {
   const char* const elsewhere = std::getenv("CGCTL_CAPTURES");
   return elsewhere != nullptr ? elsewhere : CGCTL_CAPTURES;
 }
 
-/// The roots of a tree that holds every file at its real path.
+/// Returns the roots of a tree that holds every file at its real path.
 inline Roots roots_of(const std::filesystem::path& tree) {
   return {tree / "sys/fs/cgroup", tree / "proc", tree / "sys"};
 }
 
-/// The machine of a captured tree, such as "linux-5.4-v1-numa2/2-zombies".
+/// Returns the host of a captured tree, such as "linux-5.4-v1-numa2/2-zombies".
 inline Host captured(std::string_view tree) {
   return must(Host::detect(roots_of(captures() / tree)));
 }
 
-/// The text of a captured file.
+/// Returns the text of a captured file.
 inline std::string captured_text(std::string_view file) {
   std::string text = file_text(captures() / file);
   EXPECT_FALSE(text.empty()) << file;

@@ -7,17 +7,18 @@
 
 namespace cgctl::test {
 
-/// Runs `work` in a child process, for what would change the test's own process: credentials,
-/// mounts, namespaces. `work` returns what was wrong, or nothing. The result is that text, or how
-/// the child died.
+/// Runs `work` in a child process, for work that changes its process: credentials, mounts,
+/// namespaces. `work` returns its complaint, or an empty text. Returns that text, or how the child
+/// died.
 std::string in_child(const std::function<std::string()>& work);
 
-/// Runs `work` as in_child() does, with mounts of its own: nobody else sees them, and they end with
-/// the child. Works only where cannot_mount() returns nothing.
+/// Runs `work` as in_child() does, with private mounts, which nobody else sees and which end with
+/// the child. Works only if cannot_mount() is empty.
 std::string in_private_mounts(const std::function<std::string()>& work);
 
-/// Returns why in_private_mounts() cannot work here, or nothing: only root mounts, and in a plain
-/// chroot the root directory is no mount point that could be made private.
+/// Returns the reason why in_private_mounts() cannot work here, or an empty text. Only root can
+/// mount, and in a plain chroot the root directory is not a mount point, so that it cannot be made
+/// private.
 std::string cannot_mount();
 
 }  // namespace cgctl::test

@@ -20,8 +20,8 @@
 
 namespace cgctl::test {
 
-/// Directories nested deeper than a process may have descriptors and than a path may be long, each
-/// named `name`, with another one, "z", beside each. Removed at the end.
+/// A chain of nested directories, deeper than a process may have descriptors and with paths longer
+/// than the kernel accepts. Each is named `name` and has a sibling "z". All are removed at the end.
 class DeepChain {
  public:
   DeepChain(const std::string& parent, std::size_t depth, std::string name = "d")
@@ -56,9 +56,9 @@ class DeepChain {
     }
   }
 
-  /// The number of directories.
+  /// Returns the number of directories.
   [[nodiscard]] std::size_t size() const noexcept { return 2 * depth_; }
-  /// The path of the one `depth` levels down, from the directory they are all in: "/d/d/d".
+  /// Returns the path of the directory `depth` levels down, relative to the parent: "/d/d/d".
   [[nodiscard]] std::string path(std::size_t depth) const {
     std::string path;
     while (depth-- > 0) path.append("/").append(name_);
@@ -69,7 +69,7 @@ class DeepChain {
   static UniqueFd open(int directory, const char* name) {
     return UniqueFd(::openat(directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   }
-  /// A cgroup is busy for a moment after its last process has ended.
+  /// Removes a directory. Retries: a cgroup is busy for a moment after its last process has ended.
   static void remove(int directory, const char* name) {
     int attempts = 500;
     while (::unlinkat(directory, name, AT_REMOVEDIR) != 0 && errno != ENOENT && --attempts > 0) {
@@ -83,7 +83,7 @@ class DeepChain {
   std::size_t depth_;
 };
 
-/// Limits the descriptors of the process until the end of the object.
+/// Limits the process's descriptors for the lifetime of the object.
 class FewDescriptors {
  public:
   explicit FewDescriptors(rlim_t most) {

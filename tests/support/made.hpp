@@ -12,7 +12,7 @@
 
 namespace cgctl::test {
 
-/// A line of mountinfo: the part `root` of a v1 hierarchy.
+/// Returns a line of mountinfo for a v1 hierarchy; `root` is the part that is mounted.
 inline std::string v1_mount(std::string_view mount_point, std::string_view options,
                             std::string_view root = "/") {
   return "30 25 0:30 " + std::string(root) + " " + std::string(mount_point) +
@@ -24,18 +24,18 @@ inline std::string v2_mount(std::string_view mount_point, std::string_view root 
          " rw,nosuid shared:10 - cgroup2 cgroup2 rw,nsdelegate\n";
 }
 
-/// A machine of real files and directories that a test makes up.
+/// A machine that a test makes up, of real files and directories.
 class MadeMachine {
  public:
   explicit MadeMachine(std::string_view mountinfo) { put("proc/self/mountinfo", mountinfo); }
 
   void put(std::string_view file, std::string_view text) const { put_file(path(file), text); }
-  /// The root directory of a v1 hierarchy, with what tells that it is one.
+  /// Creates the root directory of a v1 hierarchy, with a file by which it is recognized.
   void put_v1(std::string_view below) const {
     put_file(cgroup(below) / "cgroup.procs", "");
     put_file(cgroup(below) / "cgroup.sane_behavior", "0\n");
   }
-  /// The root directory of the v2 hierarchy.
+  /// Creates the root directory of the v2 hierarchy.
   void put_v2(std::string_view below, std::string_view controllers) const {
     put_file(cgroup(below) / "cgroup.procs", "");
     put_file(cgroup(below) / "cgroup.controllers", std::string(controllers) + "\n");

@@ -14,13 +14,13 @@
 
 namespace cgctl::test {
 
-/// Directories below one, made and removed at random, by mkdir(2) and rmdir(2) alone; names come
-/// again. Knows how many there are.
+/// Creates and removes directories below `top` at random, with mkdir(2) and rmdir(2) only, and
+/// knows their number. Names are used again.
 class RandomTree {
  public:
   RandomTree(std::filesystem::path top, unsigned seed) : top_(std::move(top)), random_(seed) {}
 
-  /// The first one included.
+  /// Returns the number of directories, `top` included.
   [[nodiscard]] std::size_t size() const noexcept { return 1 + made_.size(); }
 
   void change() {
@@ -50,7 +50,7 @@ class RandomTree {
     made_.push_back(path);
   }
 
-  /// With all below it.
+  /// Removes a directory and all directories below it.
   void remove(const std::filesystem::path& first) {
     std::vector<std::filesystem::path> doomed;
     for (const auto& path : made_) {

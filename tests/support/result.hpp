@@ -12,7 +12,7 @@
 
 namespace cgctl::test {
 
-/// EXPECT_TRUE(ok(result)): says the error when there is one.
+/// For EXPECT_TRUE(ok(result)): a failure prints the error.
 template <class T>
 ::testing::AssertionResult ok(const tl::expected<T, Error>& result) {
   if (result) return ::testing::AssertionSuccess();
@@ -20,7 +20,7 @@ template <class T>
          << result.error().message() << " [" << to_string(result.error().kind) << "]";
 }
 
-/// EXPECT_TRUE(fails(result, errc::vanished))
+/// For EXPECT_TRUE(fails(result, errc::vanished)).
 template <class T>
 ::testing::AssertionResult fails(const tl::expected<T, Error>& result, errc kind) {
   if (result) return ::testing::AssertionFailure() << "succeeded instead of " << to_string(kind);
@@ -29,7 +29,7 @@ template <class T>
                                        << to_string(kind) << ": " << result.error().message();
 }
 
-/// The value, where a test cannot go on without it.
+/// Returns the value; throws if there is none, because the test cannot go on.
 template <class T>
 T must(Result<T> result) {
   if (!result) throw std::runtime_error(result.error().message());

@@ -11,7 +11,7 @@
 namespace cgctl::test {
 
 /// Ends a test that cannot run here: `return skip("no swap");`. With CGCTL_REQUIRE_ALL=1 in the
-/// environment, as where every test is expected to run, it is a failure instead.
+/// environment, set where every test must run, the test fails instead.
 inline void skip(const std::string& reason) {
   const char* const all = std::getenv("CGCTL_REQUIRE_ALL");
   if (all != nullptr && std::string(all) == "1") {

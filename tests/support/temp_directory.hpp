@@ -13,7 +13,7 @@
 
 namespace cgctl::test {
 
-/// A fresh directory, removed with all that is in it.
+/// A new directory, removed with its content at the end.
 class TempDirectory {
  public:
   explicit TempDirectory(
@@ -40,7 +40,7 @@ class TempDirectory {
   std::filesystem::path path_;
 };
 
-/// Writes a file; makes the directories on the way to it.
+/// Writes a file, and creates the directories above it.
 inline void put_file(const std::filesystem::path& path, std::string_view text) {
   std::filesystem::create_directories(path.parent_path());
   std::ofstream file(path, std::ios::binary);
@@ -48,7 +48,7 @@ inline void put_file(const std::filesystem::path& path, std::string_view text) {
   if (!file) ADD_FAILURE() << "cannot write " << path;
 }
 
-/// The text of a file, or "" when there is none.
+/// Returns the text of a file; empty if there is no such file.
 inline std::string file_text(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};

@@ -10,11 +10,11 @@ namespace cgctl::faults {
 namespace {
 
 struct Possible {
-  std::string_view calls;  ///< each with a space before and behind it
+  std::string_view calls;  ///< the names of the calls, each between spaces
   std::vector<int> errors;
 };
 
-/// As the manual pages and cgroup file systems have it.
+/// The errors that each call may give, by the manual pages and the cgroup file systems.
 const std::vector<Possible>& table() {
   static const std::vector<Possible> rows = {
       {" open openat openat2 fopen opendir ", {EINTR, EIO, ENOMEM, EMFILE, EACCES, ENODEV}},

@@ -7,7 +7,7 @@
 
 namespace cgctl::faults {
 
-/// Returns the errors that a call may give, of those that the suite tries.
+/// Returns the errors that the suite tries on a call.
 [[nodiscard]] std::vector<int> errors_of(const std::string& call);
 
 [[nodiscard]] std::string name_of(int error);

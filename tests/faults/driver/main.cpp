@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 //
 // Runs each command once for each of its system calls and each error that the call may give, and
-// compares with a run without a fault: see tests/faults/injector.cpp for how a call fails.
+// compares the result with a run without a fault. tests/faults/injector.cpp makes the calls fail.
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -39,23 +39,23 @@ struct Options {
   unsigned every = 1;
   unsigned from = 0;
   unsigned jobs = std::max(1U, std::thread::hardware_concurrency());
-  std::vector<std::string> names;  ///< beginnings of the scenarios' names; empty: all
+  std::vector<std::string> names;  ///< beginnings of scenario names; empty: all scenarios
   bool list = false;
 };
 
-/// What the workers share.
+/// State shared by the workers.
 struct Shared {
   std::atomic<unsigned> next{0};
   std::atomic<unsigned> passed{0};
   std::atomic<unsigned> failed{0};
-  std::atomic<unsigned> missed{0};  ///< faults whose call was another that time
+  std::atomic<unsigned> missed{0};  ///< faults that hit another call than in the recording
   std::atomic<bool> broken{false};
 };
 
 std::atomic<bool> interrupted{false};
 void interrupt(int /*signal*/) { interrupted = true; }
 
-/// In one write, so that lines of workers do not mix.
+/// Prints with one write(2), so that lines of different workers do not mix.
 void say(const std::string& text) { (void)!::write(STDOUT_FILENO, text.data(), text.size()); }
 
 bool may_give(const std::string& call, int error) {
@@ -63,14 +63,15 @@ bool may_give(const std::string& call, int error) {
   return std::find(errors.begin(), errors.end(), error) != errors.end();
 }
 
-/// The faults of one scenario, or a part of them.
+/// Tries the faults of one scenario, or a part of them.
 class Trial {
  public:
   Trial(const Options& options, const Scenario& scenario, World& world, const Runner& runner,
         Shared& shared)
       : options_(options), scenario_(scenario), world_(world), runner_(runner), shared_(shared) {}
 
-  /// Every `parts`th call from `part` on; `seed` chooses among the faults of a sample.
+  /// Tries the faults of every `parts`th call from `part` on. If only a sample of the faults is
+  /// tried, `seed` chooses it.
   void run(unsigned part, unsigned parts, unsigned seed) {
     constexpr int runs = 3;
     for (int i = 0; i < runs; ++i) learn();
@@ -123,7 +124,8 @@ class Trial {
   void strike(const Call& call, int error) {
     const std::string fault = std::to_string(call.strand) + ":" + std::to_string(call.number) +
                               ":" + std::to_string(error);
-    // What differs may be the host: then it differs without a fault as well, or not again.
+    // A difference may come from the host. It counts only if it appears twice, and not in another
+    // run without a fault.
     std::string wrong;
     Outcome outcome;
     for (int attempt = 0; attempt < 2; ++attempt) {

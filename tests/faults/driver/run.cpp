@@ -55,7 +55,7 @@ std::vector<Call> calls_of(const std::string& log) {
   return calls;
 }
 
-/// This process' children but one.
+/// Returns this process's children, except `known`.
 std::vector<pid_t> children_but(pid_t known) {
   std::ifstream in("/proc/self/task/" + std::to_string(::getpid()) + "/children");
   std::vector<pid_t> found;
@@ -72,8 +72,9 @@ std::string described(pid_t process) {
   return std::to_string(process) + " (" + name + ")";
 }
 
-/// Ends what the command has left behind and says what that was. Orphans come to this process,
-/// which is a subreaper; one that is about to end gets a moment.
+/// Kills the processes that the command has left behind and returns their descriptions. This
+/// process is a subreaper, so orphans become its children; a child that is about to end gets 200
+/// ms.
 std::vector<std::string> end_what_is_left(pid_t known) {
   std::vector<std::string> left;
   constexpr int attempts = 100;

@@ -10,7 +10,7 @@
 
 namespace cgctl::faults {
 
-/// One call of the command: of which strand (process or thread), and the how manieth there.
+/// One call of the command: its strand (process or thread) and its number within the strand.
 struct Call {
   unsigned strand = 0;
   unsigned number = 0;
@@ -18,16 +18,16 @@ struct Call {
   std::string where;
 };
 
-/// How one run ended.
+/// The result of one run.
 struct Outcome {
-  int status = 0;  ///< 128 + n where signal n ended it
+  int status = 0;  ///< exit status; 128 + n if signal n ended the command
   bool signalled = false;
   bool hung = false;
   std::string out;
   std::string err;
   std::vector<std::string> left;   ///< processes still alive
-  std::vector<std::string> state;  ///< of the world, see World::state()
-  std::vector<Call> calls;         ///< all, or the one that failed
+  std::vector<std::string> state;  ///< the state of the world, see World::state()
+  std::vector<Call> calls;         ///< all calls of a recording, or the one that failed
 };
 
 /// Runs the command with faults.
@@ -35,8 +35,8 @@ class Runner {
  public:
   Runner(std::string command, std::chrono::milliseconds patience);
 
-  /// `called` is the command's name for itself, empty for its path. `fault` is STRAND:NUMBER:ERRNO,
-  /// or empty for a recording. The state is left for the caller.
+  /// Runs the command. `called` is argv[0]; empty: its path. `fault` is STRAND:NUMBER:ERRNO; empty:
+  /// records all calls. The caller sets Outcome::state.
   [[nodiscard]] Outcome run(const std::string& called, const std::vector<std::string>& arguments,
                             const std::string& directory, const std::string& fault,
                             const World& world) const;

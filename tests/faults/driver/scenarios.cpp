@@ -12,7 +12,7 @@ using Arguments = std::vector<std::string>;
 constexpr std::initializer_list<const char*> trees = {
     "linux-6.18-hybrid/2-zombies", "linux-5.4-v1-numa2/2-zombies", "linux-6.12-v2-numa2/2-zombies"};
 
-/// What is read of each captured tree.
+/// Adds commands that read the captured trees.
 void add_reads(std::vector<Scenario>& out) {
   const std::initializer_list<std::pair<const char*, Arguments>> commands = {
       {"info", {"info"}},
@@ -100,7 +100,7 @@ void add_writes(std::vector<Scenario>& out) {
                  {"metrics", "--state-dir", "@T/state", "-o", "@T/cgctl.prom"}});
 }
 
-/// Under the names of libcgroup's tools.
+/// Adds commands that are called by the names of libcgroup's tools.
 void add_drop_ins(std::vector<Scenario>& out) {
   const std::initializer_list<std::pair<const char*, Arguments>> commands = {
       {"cgget", {"-r", "cpu.shares", "-r", "memory.limit_in_bytes", "@S/a"}},

@@ -11,17 +11,18 @@ namespace cgctl::faults {
 /// One invocation of the command, in which each system call fails in turn.
 struct Scenario {
   std::string name;
-  /// A captured tree that the command reads; empty: this host's cgroups, below a group of the
-  /// suite's own.
+  /// The captured tree that the command reads. Empty: this host's cgroups, below the suite's own
+  /// cgroup.
   std::string tree;
-  /// `@G` is the suite's own group (`@S` without its slash), `@T` an empty directory, `@P` a
-  /// process in `@G/a/b`.
+  /// In these, `@G` stands for the suite's own cgroup (`@S` without its slash), `@T` for an empty
+  /// directory, and `@P` for a process in `@G/a/b`.
   std::vector<std::string> arguments;
-  /// Files in `@T`, by name and content.
+  /// Files to create in `@T`: name and content.
   std::vector<std::pair<std::string, std::string>> files = {};
-  /// True for a command that may stop half-way when it fails: what it has removed stays removed.
+  /// True for a command that may stop half-way when it fails; cgroups that it has removed stay
+  /// removed.
   bool may_stop_half_way = false;
-  /// The name that the command is called by, such as cgget; empty: its own.
+  /// The name by which the command is called, such as cgget; empty: its own.
   std::string called = {};
 };
 

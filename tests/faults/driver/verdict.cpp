@@ -14,7 +14,7 @@
 namespace cgctl::faults {
 namespace {
 
-/// Letters, digits with their points and signs, white space, or one other character.
+/// Kinds of characters: letters, digits with their points and signs, white space, others.
 enum class Kind { letter, digit, space, other };
 
 Kind kind_of(char c) {
@@ -30,14 +30,14 @@ std::vector<std::string> words_of(const std::string& line) {
   for (const char c : line) {
     const Kind kind = kind_of(c);
     if (words.empty() || kind != last || kind == Kind::other) words.emplace_back();
-    // The width of a gap follows from the numbers about it.
+    // Any gap counts as one space: its width depends on the numbers around it.
     if (kind != Kind::space || words.back().empty()) words.back() += kind == Kind::space ? ' ' : c;
     last = kind;
   }
   return words;
 }
 
-/// True if a line says that something is not known, or gives the reason.
+/// True if a line says that something is unknown, or gives the reason of the error.
 bool admits(const std::string& line, int error) {
   if (line.find(std::strerror(error)) != std::string::npos) return true;
   constexpr std::array<std::string_view, 12> words = {
@@ -51,7 +51,7 @@ bool contains(const std::string& text, std::string_view word) {
   return text.find(word) != std::string::npos;
 }
 
-/// True if the errors say that not all is as it was.
+/// True if the errors say that something is not as it was before.
 bool admits_remains(const std::string& err) {
   constexpr std::array<std::string_view, 5> words = {"left", "remain", "could not be", "undo",
                                                      "still "};
@@ -73,7 +73,7 @@ std::string difference(const Expected& expected, const std::vector<std::string>&
   return quoted("- ", expected.missing(lines)) + quoted("+ ", expected.unexpected(lines));
 }
 
-/// Crashes, hangs and processes left behind: never in order.
+/// Returns a complaint about crashes, hangs and processes left behind, which are always wrong.
 std::string outrage(const Outcome& outcome) {
   if (outcome.hung) return "does not end\n";
   if (contains(outcome.err, "Sanitizer:") || contains(outcome.err, "runtime error:")) {

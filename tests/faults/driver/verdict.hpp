@@ -9,29 +9,30 @@
 
 namespace cgctl::faults {
 
-/// A text as several runs without a fault gave it: words that differed among them may differ again.
+/// The text that several runs without a fault printed. Words that differed between the runs may
+/// differ again.
 class Expected {
  public:
   void add(const std::vector<std::string>& lines);
   [[nodiscard]] bool matches(const std::vector<std::string>& lines) const;
-  /// Returns the lines that no line expected matches.
+  /// Returns the lines of a text that match no expected line.
   [[nodiscard]] std::vector<std::string> unexpected(const std::vector<std::string>& lines) const;
-  /// Returns the lines expected that no line matches.
+  /// Returns the expected lines that no line of a text matches.
   [[nodiscard]] std::vector<std::string> missing(const std::vector<std::string>& lines) const;
 
  private:
   struct Line {
-    std::string text;                ///< as it came first
-    std::vector<std::string> words;  ///< a volatile one is empty
-    bool any = false;                ///< the number of words differed: any line matches
+    std::string text;                ///< the line of the first run
+    std::vector<std::string> words;  ///< a word that differed between runs is empty
+    bool any = false;                ///< true if the number of words differed: any line matches
     [[nodiscard]] bool matches(const std::vector<std::string>& other) const;
   };
   std::vector<Line> lines_;
   bool begun_ = false;
-  bool any_ = false;  ///< the number of lines differed: any text matches
+  bool any_ = false;  ///< true if the number of lines differed: any text matches
 };
 
-/// What runs without a fault did.
+/// The results of the runs without a fault.
 struct Baseline {
   int status = 0;
   std::vector<std::string> before;  ///< state at the start
@@ -41,8 +42,8 @@ struct Baseline {
   std::vector<Call> calls;
 };
 
-/// Returns what is wrong with a run in which a call failed with `error`, in a few lines; empty if
-/// nothing is.
+/// Returns a description, in a few lines, of the mistakes of a run in which a call failed with
+/// `error`; empty if there are none.
 [[nodiscard]] std::string complaint(const Baseline& baseline, const Outcome& outcome, int error,
                                     bool may_stop_half_way);
 

@@ -52,7 +52,7 @@ std::vector<std::string> lines_of(const std::string& text) {
   return lines;
 }
 
-/// The directories below `top` and itself, those below first.
+/// Returns `top` and all directories below it, children before their parents.
 std::vector<files::path> directories(const files::path& top) {
   std::error_code error;
   std::vector<files::path> found;
@@ -111,7 +111,8 @@ World::World(std::string name) : name_(std::move(name)) {
   if (has_cgroups()) write_rules();
 }
 
-/// Where mounts cannot be made `classify` runs without rules.
+/// Writes /etc/cgrules.conf in private mounts. Where mounts cannot be made, `classify` runs without
+/// rules.
 void World::write_rules() const {
   if (::unshare(CLONE_NEWNS) != 0) return;
   constexpr const char* options = "lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work";
@@ -128,7 +129,7 @@ World::~World() {
     clear_cgroups();
     files::remove_all(directory_);
   } catch (const std::exception&) {
-    // The next World says so.
+    // The next World reports it.
   }
 }
 

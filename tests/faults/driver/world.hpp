@@ -10,25 +10,25 @@
 
 namespace cgctl::faults {
 
-/// This host's cgroups below a group of the suite's own, and a directory: what a command finds, and
-/// what it leaves.
+/// The surroundings of a command under test: this host's cgroups below the suite's own cgroup, and
+/// a directory.
 class World {
  public:
-  /// `name` is the group's in each hierarchy. /etc/cgrules.conf, in a mount namespace of this
-  /// process' own, puts every process into `name`/c.
+  /// `name` is the suite's own cgroup in each hierarchy. /etc/cgrules.conf, in this process's own
+  /// mount namespace, puts every process into `name`/c.
   explicit World(std::string name);
   ~World();
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 
-  /// True if cgroups can be made here.
+  /// True if cgroups can be created on this host.
   [[nodiscard]] bool has_cgroups() const { return !mounts_.empty(); }
 
-  /// Makes the groups a, a/b and c with some limits, a process in a/b, and the directory with
-  /// `files`; whatever was there goes.
+  /// Replaces everything by new cgroups a, a/b and c with some limits, a process in a/b, and a
+  /// directory with `files`.
   void build(bool cgroups, const std::vector<std::pair<std::string, std::string>>& files);
 
-  /// Lists groups, their settings and processes, and the files: a line each, sorted.
+  /// Lists the cgroups with their settings and processes, and the files: one per line, sorted.
   [[nodiscard]] std::vector<std::string> state(bool cgroups) const;
 
   /// Returns `text` with @G, @S, @T and @P replaced.
@@ -40,7 +40,7 @@ class World {
  private:
   struct Mount {
     std::string point;
-    std::vector<std::string> settings;  ///< files that a group has here
+    std::vector<std::string> settings;  ///< files that a cgroup has in this hierarchy
   };
   void write_rules() const;
   void find_mounts();
