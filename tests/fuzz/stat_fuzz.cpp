@@ -10,7 +10,7 @@
 
 using namespace cgctl;
 
-/// All inputs use one object: what it has learnt from one text must not change the result of the
+/// All inputs use one object: the texts it has seen before must not change the result of the
 /// next.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static memory::Stat kept;

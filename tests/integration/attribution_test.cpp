@@ -34,8 +34,9 @@ class RealAttribution : public test::RealCgroups {
  protected:
   static constexpr std::uint64_t number = 1000;
 
-  /// Before Linux 5.13 a cgroup's figures reach those above in steps of 32 pages a CPU, and the
-  /// rest of a removed one's when it is freed (memcg_flush_percpu_vmstats()).
+  /// True if a few pages of a cgroup show in its ancestors. Before Linux 5.13 they appear in steps
+  /// of 32 pages per CPU, and the rest of a removed cgroup's only when it is freed
+  /// (memcg_flush_percpu_vmstats()).
   [[nodiscard]] bool few_pages_show() const { return v2() || test::kernel_is_at_least(5, 13); }
 
   [[nodiscard]] zombies::Attribution attribute() const {
@@ -43,7 +44,8 @@ class RealAttribution : public test::RealCgroups {
     EXPECT_TRUE(where) << where.error().message();
     return where ? std::move(*where) : zombies::Attribution();
   }
-  /// What is wrong with the attribution of `number` zombies to the group `below`.
+  /// Returns a complaint if `number` zombies are not attributed to the cgroup `below`, else an
+  /// empty text.
   [[nodiscard]] std::string complaint(const zombies::Attribution& where,
                                       std::string_view below) const {
     const zombies::Ancestor* const found = find(where, path(below));
@@ -60,7 +62,7 @@ class RealAttribution : public test::RealCgroups {
 
 constexpr std::size_t cache_size = std::size_t{16} << 20;
 
-/// A live cgroup's own page cache, several times what the zombies have.
+/// Gives a live cgroup its own page cache, several times that of the zombies.
 int fill_cache(const std::string& file) {
   const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return errno;
@@ -83,7 +85,7 @@ TEST_F(RealAttribution, NamesTheGroupThatZombiesHangBelowBeforeAllThatHaveLess) 
   const auto made = maker->make(number);
   ASSERT_TRUE(made) << made.error().message();
 
-  // The kernel folds the per-CPU parts of a cgroup's figures into the whole every two seconds.
+  // The kernel adds the per-CPU parts of a cgroup's figures to its total every two seconds.
   zombies::Attribution where;
   std::string wrong;
   EXPECT_TRUE(test::eventually([&] {
@@ -183,8 +185,8 @@ TEST_F(RealAttribution, TakesNoLiveCgroupsPagesForZombies) {
                             const test::Tenant tenant(directory("live"),
                                                       [&] { return fill_cache(*files / "cache"); });
                             std::uint64_t after = 0;
-                            // Until the kernel has folded the live cgroup's figures, its pages seem
-                            // to be nobody's.
+                            // Until the kernel has added up the live cgroup's figures, its pages
+                            // seem to belong to no cgroup.
                             const bool right = test::eventually([&] {
                               after = residual_file();
                               return after < before + cache_size / 2;
@@ -205,7 +207,7 @@ TEST_F(RealAttribution,
   const auto files = folder(lab::Pin::page_cache);
   if (!files) return test::skip("no folder on a disk");
   make("slab");
-  // Dentries and inodes, charged to the group on kernels that charge them to anybody.
+  // Creates dentries and inodes; kernels that charge them at all charge this cgroup.
   const test::Tenant tenant(directory("slab"), [&] {
     for (int i = 0; i < 500; ++i) {
       const int fd = ::open((*files / ("file" + std::to_string(i))).c_str(),

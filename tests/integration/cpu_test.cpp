@@ -36,7 +36,7 @@ using ::testing::HasSubstr;
 
 using Clock = std::chrono::steady_clock;
 
-/// A process that uses all the CPU time it gets, on one CPU where that is named.
+/// A process that uses all the CPU time it gets, on one CPU if that is given.
 class Burner {
  public:
   explicit Burner(const Group& group, std::optional<std::size_t> on_cpu = {}) : process_(::fork()) {
@@ -62,7 +62,7 @@ class Burner {
   pid_t process_;
 };
 
-/// A process of a real-time policy that sleeps.
+/// A sleeping process with a real-time policy.
 class RealTimeTask {
  public:
   RealTimeTask() : process_(::fork()) {
@@ -105,14 +105,14 @@ class RealCpu : public test::RealCgroups {
   [[nodiscard]] Group made(std::string_view below) const {
     Creation how;
     how.controllers = {"cpu"};
-    // v2 accounts by itself.
+    // v2 counts CPU time without cpuacct.
     if (host().find("cpuacct") != nullptr) how.controllers.emplace_back("cpuacct");
     return must(Group::create(host(), path(below), how));
   }
   static Change bandwidth(microseconds quota, microseconds period) {
     return change_to({quota, period, std::nullopt});
   }
-  /// Quota, period and burst as the files have them, in us.
+  /// Returns quota, period and burst, in us, as the files show them.
   static std::string files(const Group& group) {
     const State state = must(Controller{group}.state());
     return (state.bandwidth->quota ? std::to_string(state.bandwidth->quota->count()) : "max") +
@@ -124,7 +124,7 @@ class RealCpu : public test::RealCgroups {
     return written ? "was written" : written.error().message();
   }
 
-  /// CPUs used by each group meanwhile.
+  /// Returns the CPUs that each group uses during `time`.
   static std::vector<Rates> measure(const std::vector<const Group*>& groups, Clock::duration time) {
     struct One {
       StatReader reader;
@@ -152,7 +152,7 @@ class RealCpu : public test::RealCgroups {
   bool v1_ = true;
 };
 
-// ---- what limits do ----
+// ---- effect of limits ----
 
 TEST_F(RealCpu, AQuotaOfHalfThePeriodIsHalfACpu) {
   const Group group = made("half");
@@ -178,7 +178,7 @@ TEST_F(RealCpu, AQuotaOfTwoPeriodsIsTwoCpus) {
   ASSERT_TRUE(ok(Controller{group}.set(bandwidth(200ms, 100ms))));
   const Burner first(group);
   const Burner second(group);
-  // Whoever else is on the machine takes a part of the two.
+  // Other programs on the machine use a part of the two CPUs.
   const auto complaint = test::persist(5, [&]() -> std::string {
     const Rates rates = measure({&group}, 3s).front();
     return *rates.cpus > 1.7 && *rates.cpus < 2.06 ? "" : std::to_string(*rates.cpus) + " CPUs";
@@ -212,7 +212,7 @@ TEST_F(RealCpu, AloneEvenTheSmallerShareGetsAllOfTheCpu) {
   EXPECT_EQ(complaint, "");
 }
 
-// ---- the ends of the ranges ----
+// ---- ends of the ranges ----
 
 TEST_F(RealCpu, QuotaAndPeriodTakeTheirWholeRange) {
   const Group group = made("range");
@@ -321,7 +321,7 @@ TEST_F(RealCpu, OnV2AQuotaAndAPeriodAloneKeepTheOther) {
   EXPECT_EQ(files(group), "20000/100000/0");
 }
 
-// ---- the order of writes ----
+// ---- order of writes ----
 
 TEST_F(RealCpu, UnderACappedParentThePeriodCanShrinkAndGrow) {
   const Group parent = made("parent");
@@ -471,7 +471,7 @@ class RealTimeBudget : public RealCpu {
     change.rt_runtime = runtime;
     return change;
   }
-  /// What the test's own cgroup may have of the root's budget, which is shared with others.
+  /// A part of the root's budget that is small enough to leave something for others.
   static constexpr microseconds some{20ms};
 };
 
@@ -573,7 +573,7 @@ TEST_F(RealCpu, UsageIsUserAndSystemTimeAndThatOfEachCpu) {
   Stat stat;
   {
     const Burner burner(group);
-    // v1 samples the parts by the tick, of which some can be late.
+    // v1 samples user and system time at each tick; some samples come late.
     EXPECT_TRUE(test::eventually([&] {
       stat = must(cpu::stat(group));
       const double parts = static_cast<double>((*stat.user + *stat.system).count()) /

@@ -24,8 +24,8 @@ using test::DeepChain;
 using test::FewDescriptors;
 using test::must;
 
-/// A chain of cgroups deeper than the process may have descriptors, as anybody can make it to whom
-/// a cgroup is delegated.
+/// A chain of cgroups deeper than the process may have descriptors. Any user to whom a cgroup is
+/// delegated can create one.
 class DeepCgroups : public test::RealCgroups {
  protected:
   static constexpr std::size_t depth = 1100;
@@ -90,7 +90,7 @@ TEST_F(DeepCgroups, AreKilledAndRemoved) {
   EXPECT_EQ(removed->directories, chain_->size() + 1);
 }
 
-/// Longer than a path may be for the kernel.
+/// Cgroups whose paths are longer than the kernel accepts.
 class LongPaths : public test::RealCgroups {
  protected:
   [[nodiscard]] std::string long_path() const {

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
 
-// What a container or a user without privilege can do in the part of the hierarchy that is theirs.
+// Checks what a container, or a user without privileges, can do in the delegated part of the
+// hierarchy.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -30,8 +31,8 @@ namespace delegation_test {
 using namespace cgctl;
 using test::must;
 
-/// Makes `path`, limits it to half a CPU and 64 MiB, runs a command in it that finds itself there,
-/// and removes it. What went wrong, or nothing.
+/// Creates `path`, limits it to half a CPU and 64 MiB, runs a command in it that checks its own
+/// cgroup, and removes it. Returns the first error, or an empty text.
 std::string use(const Host& host, const std::string& path) {
   Creation how;
   how.controllers = {"cpu", "memory"};
@@ -55,8 +56,8 @@ std::string use(const Host& host, const std::string& path) {
 
 class RealDelegation : public test::RealCgroups {
  protected:
-  /// A cgroup given to `owner`, with one below it that a process can be in: on v2 a cgroup that
-  /// hands controllers down has no processes of its own.
+  /// Creates a cgroup that belongs to `owner`, with a child cgroup "own" for processes: on v2 a
+  /// cgroup that gives controllers to its children has no processes of its own.
   void delegate(std::string_view below, const Owner& owner) const {
     Creation how;
     how.controllers = {"cpu", "memory"};
@@ -69,7 +70,7 @@ class RealDelegation : public test::RealCgroups {
       ASSERT_EQ(::chown((own + "/cgroup.procs").c_str(), owner.user, owner.group), 0);
     }
   }
-  /// Moves the calling process there.
+  /// Moves the calling process into the child cgroup. Returns the error, or an empty text.
   [[nodiscard]] std::string enter(std::string_view below) const {
     for (const char* const controller : {"cpu", "memory"}) {
       const std::string own = host().find(controller)->mount_point + path(below) + "/own";
@@ -104,7 +105,8 @@ TEST_F(RealDelegation, InACgroupNamespaceAllWorksButTheCountOfZombies) {
   EXPECT_EQ(test::in_private_mounts([&]() -> std::string {
               std::string wrong = enter("box");
               if (!wrong.empty()) return wrong;
-              // Its root is to be the box, in which controllers are handed down.
+              // The namespace's root is to be the box itself, which gives controllers to its
+              // children.
               for (const char* const controller : {"cpu", "memory"}) {
                 test::enter(host().find(controller)->mount_point + path("box"));
               }

@@ -143,7 +143,8 @@ TEST_F(RealGroup, IsRefusedWhereAnotherFileSystemIsMountedOverIt) {
                 return "mount failed";
               test::put_file(directory("a/covered/memory.stat"), "cache 1\n");
               test::put_file(directory("a/covered/inner/memory.stat"), "cache 1\n");
-              // Descriptors see the mounts of the namespace they were opened in.
+              // The host is detected again, since descriptors see the mounts of the namespace in
+              // which they were opened.
               const auto here = Host::detect();
               if (!here) return here.error().message();
               for (const char* below : {"a/covered", "a/covered/inner"}) {

@@ -21,7 +21,7 @@ namespace host_test {
 
 using namespace cgctl;
 
-/// The cgroup mounts of this process, read with other means than the library's.
+/// A cgroup mount of this process, read without the library.
 struct Mount {
   std::string type;
   std::string point;
@@ -82,7 +82,7 @@ TEST_F(ThisHost, HasEveryHierarchyThatIsMountedAndNoOther) {
   for (const Mount& mount : cgroup_mounts()) mounted.insert(mount.point);
   for (const std::string& point : known) EXPECT_TRUE(mounted.count(point)) << point;
   EXPECT_EQ(known.size(), host_->hierarchies().size());
-  // A hierarchy may be mounted twice; each kind must be known once.
+  // A hierarchy may be mounted twice; the host must know it once.
   std::set<std::vector<std::string>> kinds;
   for (const Mount& mount : cgroup_mounts()) {
     kinds.insert(mount.type == "cgroup2" ? std::vector<std::string>{"v2"} : mount.options);

@@ -26,7 +26,7 @@ using namespace cgctl;
 using namespace std::chrono_literals;
 using detail::run_isolated;
 
-/// A process id that a child process tells its parent.
+/// Passes a process id from a child process to its parent.
 class SharedPid {
  public:
   SharedPid()
@@ -149,7 +149,7 @@ TEST(RunIsolated, TheWorkDoesNotOutliveAKilledCaller) {
   while (*pid == 0) std::this_thread::sleep_for(1ms);
   ASSERT_EQ(::kill(caller, SIGKILL), 0);
   ASSERT_EQ(::waitpid(caller, nullptr, 0), caller);
-  // Whoever reaps orphans here may take a moment.
+  // The process that reaps orphans may need a moment.
   const auto give_up = std::chrono::steady_clock::now() + 10s;
   const auto gone = [&] {
     const auto state = fs::read_trusted("/proc/" + std::to_string(*pid) + "/stat");

@@ -142,7 +142,7 @@ TEST_F(RealLibcgroup, IsAskedForRulesFromSeveralThreads) {
         const auto asked =
             libcgroup::classify(host(), {::getpid(), nobody}, libcgroup::Purpose::ask);
         ASSERT_EQ(asked.size(), 2U);
-        // Whether this host has rules is not known here.
+        // The host may have rules or not; both results are right.
         if (!asked.front()) {
           EXPECT_NE(asked.front().error().os_errno, ESRCH);
         }

@@ -81,7 +81,7 @@ TEST_F(RealLifecycle, AControllerThatTheHostLacksMakesNothing) {
 }
 
 TEST_F(RealLifecycle, WhatCannotBeMadeWholeIsUndone) {
-  // The name is refused in the last of the three directories.
+  // The kernel refuses the name of the last of the three directories.
   const std::string bad = "a/b/" + std::string("bad\nname");
   const auto group = Group::create(host(), path(bad));
   ASSERT_FALSE(group) << "kernfs refuses a newline";
@@ -174,7 +174,7 @@ class Child {
     ::waitpid(pid_, nullptr, 0);
   }
   [[nodiscard]] pid_t pid() const { return pid_; }
-  /// The signal that ended it.
+  /// Returns the signal that killed the child, or 0.
   int ended_by() {
     int status = 0;
     return ::waitpid(pid_, &status, 0) == pid_ && WIFSIGNALED(status) ? WTERMSIG(status) : 0;
@@ -228,7 +228,8 @@ TEST_F(RealLifecycle, AProcessThatOneHierarchyRefusesStaysWhereItWasInAll) {
 
 TEST_F(RealLifecycle, KillEndsEveryProcessInItAndBelow) {
   const Group group = made("a");
-  // On v2 a cgroup with processes hands no controller down.
+  // On v2 a cgroup with processes cannot give controllers to its children, so the child cgroup is
+  // created without any.
   if (v2()) ::mkdir(directory("a/b").c_str(), 0755);
   const Group below = v2() ? test::must(host().open(path("a/b"))) : made("a/b");
   Child one;
@@ -259,11 +260,13 @@ TEST_F(RealLifecycle, KillNeverEndsItsCaller) {
   EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
-/// Rounds of make, write a small file, leave, remove.
+/// In each round creates a cgroup, writes a small file from inside, leaves the cgroup, and removes
+/// it. Returns the bytes left.
 std::uint64_t zombies_after(const Host& host, const std::string& path, const std::string& files,
                             unsigned rounds, Removal::Pages pages) {
   std::uint64_t left = 0;
-  static unsigned number = 0;  // no file twice: its page would stay with its first cgroup
+  static unsigned number =
+      0;  // each round writes a new file: a page stays charged to its first cgroup
   for (unsigned round = 0; round < rounds; ++round) {
     auto group = Group::create(host, path, {{"memory"}, {}});
     if (!group) throw std::runtime_error(group.error().message());
@@ -307,7 +310,7 @@ TEST_F(RealLifecycle, RemovedEmptyAGroupLeavesNoZombie) {
   EXPECT_GE(settled(), before + rounds / 2) << "as it is, this leaves zombies";
 }
 
-/// docs/tour.md cites the figures.
+/// docs/tour.md quotes the figures.
 TEST_F(RealLifecycle, OfThreeHundredRoundsAtMostTwoInAHundredLeaveAZombieWhenEmptiedFirst) {
   if (!has_memory()) return test::skip("no memory controller");
   const auto files = folder(lab::Pin::page_cache);

@@ -36,7 +36,7 @@ using ::testing::HasSubstr;
 
 constexpr std::uint64_t MiB = 1 << 20;
 
-/// Memory that nothing but the end of its process gives back.
+/// Locks memory, which only the end of its process frees.
 int use(std::uint64_t bytes) {
   void* const memory =
       ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -45,7 +45,7 @@ int use(std::uint64_t bytes) {
   return ::mlock(memory, bytes) == 0 ? 0 : errno;
 }
 
-/// Page cache of 8 MiB, written back.
+/// Fills 8 MiB of page cache and writes them back.
 int fill(const std::string& file) {
   const std::string text(64 << 10, 'x');
   const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -80,7 +80,7 @@ class RealMemory : public test::RealCgroups {
   }
 };
 
-/// With no swap to go to.
+/// Returns a change that limits memory to `bytes` and leaves no swap to move to.
 Change at_most(const Group& group, std::uint64_t bytes) {
   Change change;
   change.max = Limit{bytes};
@@ -90,7 +90,7 @@ Change at_most(const Group& group, std::uint64_t bytes) {
   return change;
 }
 
-/// Whether a process that needs 64 MiB in the cgroup at `directory` is killed.
+/// True if a process that needs 64 MiB is killed in the cgroup at `directory`.
 bool is_killed(const std::string& directory) {
   const pid_t child = ::fork();
   if (child == 0) ::_exit(test::enter(directory) == 0 ? use(64 * MiB) : 1);
@@ -255,7 +255,7 @@ TEST_F(RealMemory, TheFiguresAreThoseOfTheProcessesInIt) {
   if (state.peak) {
     EXPECT_GE(*state.peak, 8 * MiB);
   }
-  // The kernel counts in batches and gathers them every two seconds.
+  // The kernel counts in batches and adds them up every two seconds.
   EXPECT_TRUE(test::eventually([&group] {
     const Stat stat = must(memory::stat(group));
     return stat[stat[Key::rss] ? Key::rss : Key::anon].value() >= 6 * MiB;

@@ -30,7 +30,7 @@ using namespace cgctl::mitigation;
 
 class RealMitigation : public test::RealCgroups {
  protected:
-  /// Acts on any zombie, whatever speaks against it.
+  /// Returns a policy that acts on any zombie and overrides all guards.
   static Policy act_until(std::uint64_t left) {
     Policy policy;
     policy.zombies_high = 1;
@@ -47,13 +47,13 @@ class RealMitigation : public test::RealCgroups {
     EXPECT_TRUE(plan.decision == Decision::act || before.zombies.low == 0) << plan.reason;
     return carry_out(host(), guard_, plan, policy, before);
   }
-  /// Frees what others left behind and can be freed. Returns how many stay.
+  /// Frees the zombies of others that can be freed. Returns the number left.
   std::uint64_t clear_the_host() {
     const Policy policy = act_until(0);
     std::uint64_t left = settled();
     unsigned useless = 0;
     for (int action = 0; action < 8 && left != 0 && useless < 2; ++action) {
-      // What is dirty now could be freed by the test's own action later.
+      // Writes back now, so that the test's own action does not free these files' zombies later.
       ::sync();
       const auto before = look(policy);
       EXPECT_TRUE(before) << before.error().message();
@@ -66,11 +66,12 @@ class RealMitigation : public test::RealCgroups {
     }
     return settled();
   }
-  /// On v2 the inode of a file that was dirty pins too: before Linux 5.14 until it is evicted,
-  /// since then until the kernel comes by (cleanup_offline_cgwbs_workfn() in mm/backing-dev.c).
-  /// Where the page cache was half of it, slab is left to the next actions; each passes by the
-  /// inodes and names that were used since the last, as `advise` uses them (inode_lru_isolate() in
-  /// fs/inode.c, dentry_lru_isolate() in fs/dcache.c).
+  /// Waits until `limit` zombies are left; on v2 also drops slab up to three times. There the inode
+  /// of a file that was written to keeps its cgroup alive, before Linux 5.14 until it is evicted,
+  /// since then until cleanup_offline_cgwbs_workfn() (mm/backing-dev.c) runs. An action whose page
+  /// cache rung freed half of the zombies does not drop slab, and each drop skips the inodes and
+  /// dentries that were used since the previous drop, for instance by `advise` (inode_lru_isolate()
+  /// in fs/inode.c, dentry_lru_isolate() in fs/dcache.c).
   std::uint64_t falls_with_slab(std::uint64_t limit, Policy policy) {
     policy.only = Rung::drop_slab;
     std::uint64_t left = falls_to(limit);
@@ -171,7 +172,7 @@ TEST_F(RealMitigation, DropsCachesAndLeavesAtMostFiveOfAHundredPageCacheZombies)
   }
 }
 
-/// Makes zombies all the time, so many a second.
+/// Makes `rate` zombies a second, for its lifetime.
 class Churning {
  public:
   Churning(lab::ZombieMaker& maker, unsigned rate)
@@ -338,7 +339,7 @@ TEST_P(RealPins, DropsCachesWithoutEffectAndNamesWhatPinsTheZombies) {
   }
   const auto outcome = act(*before, policy);
   ASSERT_TRUE(outcome) << outcome.error().message();
-  // Reclaim frees mapped pages of files that it finds unused when it comes by again.
+  // Reclaim can free mapped file pages, if it finds them unused the second time.
   if (GetParam().pin != lab::Pin::mapped_file || !before->can_reclaim) {
     EXPECT_EQ(outcome->effect, Effect::ineffective);
     EXPECT_GE(outcome->after.zombies.low + number / 10, number);
@@ -349,7 +350,7 @@ TEST_P(RealPins, DropsCachesWithoutEffectAndNamesWhatPinsTheZombies) {
         << outcome->explanation;
   }
 
-  // What is named really was it: with it gone, so are they.
+  // Checks that the named cause was the real one: without it the zombies go.
   const auto cured = maker->cure();
   ASSERT_TRUE(cured) << cured.error().message();
   (void)clear_the_host();
@@ -374,7 +375,7 @@ TEST_F(RealMitigation, DropsCachesAtTheLevelAskedForAndThatOnly) {
   const auto slab = [] {
     return parse::value_of(test::file_text("/proc/vmstat"), "drop_slab").value_or(0);
   };
-  // Others may drop caches at the same moment.
+  // Other programs may drop caches at the same moment.
   EXPECT_EQ(test::persist(5,
                           [&]() -> std::string {
                             const auto pagecache_before = pagecache();

@@ -25,7 +25,7 @@ class RealMitigator : public ::testing::Test {
     if (::geteuid() != 0) return test::skip("needs root");
   }
 
-  /// Never acts.
+  /// Returns a policy that never acts.
   [[nodiscard]] static Policy patient() {
     Policy policy;
     policy.zombies_high = policy.memcgs_high = 1'000'000'000;

@@ -27,7 +27,7 @@ namespace numa_stat_test {
 
 using namespace cgctl;
 
-/// name -> ("total" or node id) -> value, read with other means than the library's.
+/// Maps a line's name and "total" or a node's id to a value. Filled without the library's parser.
 using Table = std::map<std::string, std::map<std::string, std::uint64_t>>;
 
 Table table_of(const std::string& text) {
@@ -80,7 +80,8 @@ class RealNumaStat : public test::RealCgroups {
   numa::NumaStat out_;
 };
 
-/// Has 1,024 pages of its own that stay. Some of them may wait for the LRU lists in a CPU's batch.
+/// Allocates 1,024 pages that stay. Some may still be in a CPU's batch and not on the LRU lists.
+/// Returns an errno.
 int hold_memory() {
   const std::size_t size = std::size_t{1024} * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   void* const memory =
@@ -115,7 +116,8 @@ TEST_F(RealNumaStat, GivesWhatTheFileSaysWhenNothingMoves) {
   EXPECT_EQ(out_.skipped_lines(), 0);
 }
 
-/// The read calls of this process so far (proc_pid_io(5)). Looking counts as one, afterwards.
+/// Returns the number of read calls of this process so far (proc_pid_io(5)). The read of that file
+/// counts as well, but only afterwards.
 std::uint64_t read_calls(int io) {
   std::array<char, 512> text{};
   const ssize_t got = ::pread(io, text.data(), text.size() - 1, 0);
@@ -174,7 +176,8 @@ TEST_F(RealNumaStat, OfTheRootByItsNodesEqualsTheFilesHierarchicalLines) {
   ASSERT_TRUE(file) << file.error().message();
   const auto nodes = numa::RootReader::open(host(), hierarchy().version);
   ASSERT_TRUE(nodes) << nodes.error().message();
-  // Both kinds of counters are kept per CPU and folded now and then; on v2 they are in bytes.
+  // Both kinds of counters are kept per CPU and added up from time to time, so that they differ; on
+  // v2 they are in bytes.
   const std::uint64_t unit = v2() ? host().page_size() : 1;
   const auto cpus = static_cast<std::uint64_t>(::sysconf(_SC_NPROCESSORS_CONF));
   const std::uint64_t drift = (500 + 500 * cpus) * unit;

@@ -49,7 +49,7 @@ class RealProcess : public test::RealCgroups {
     EXPECT_EQ(::waitpid(child.pid, &status, 0), child.pid);
     return status;
   }
-  /// What `script` prints, run by a shell inside `group`.
+  /// Returns the output of `script`, run by a shell inside `group`.
   [[nodiscard]] std::string output(const Group& group, const std::string& script) const {
     const std::string file = files_ / "output";
     const auto child =
@@ -230,7 +230,8 @@ TEST_F(RealProcess, ManyThreadsStartAtTheSameTime) {
   EXPECT_EQ(right, 100U);
 }
 
-/// A start into a cgroup that lets nothing run, given up after a while; the error.
+/// Starts a process in a cgroup where nothing can run, and cancels the start after 200 ms. Returns
+/// the error.
 Error given_up(const Group& group) {
   const UniqueFd stop(::eventfd(0, EFD_CLOEXEC));
   std::thread giving_up([&stop] {

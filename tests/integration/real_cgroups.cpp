@@ -34,7 +34,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// rmdir of a cgroup says EBUSY for a moment after its last task is gone.
+/// Removes a cgroup. Retries: rmdir fails with EBUSY for a moment after the last task has ended.
 int remove_group(const std::string& directory) {
   for (int attempt = 0; attempt < 500; ++attempt) {
     if (::rmdir(directory.c_str()) == 0 || errno == ENOENT) return 0;

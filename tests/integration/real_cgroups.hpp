@@ -21,8 +21,9 @@
 
 namespace cgctl::test {
 
-/// Tests on this host's cgroups. Each has a cgroup of its own, /cgctl-test-PID, removed at its end
-/// with all that is below, from every hierarchy; skipped where none can be made.
+/// A test on this host's cgroups. Each test has its own cgroup /cgctl-test-PID in every hierarchy,
+/// which is removed at the end with all cgroups below it. The test skips where cgroups cannot be
+/// created.
 class RealCgroups : public ::testing::Test {
  protected:
   enum class Needs { memory, cpu_at_least };
@@ -32,32 +33,33 @@ class RealCgroups : public ::testing::Test {
   void TearDown() override;
 
   [[nodiscard]] const Host& host() const { return *host_; }
-  /// That of the memory controller; of cpu where that is enough and there is no other.
+  /// Returns the memory controller's hierarchy; or cpu's, if the test needs no more and memory has
+  /// none.
   [[nodiscard]] const Hierarchy& hierarchy() const { return *host_->find(controller_); }
   [[nodiscard]] bool v2() const { return hierarchy().version == Version::v2; }
   [[nodiscard]] bool has_memory() const { return controller_ == memory_controller; }
 
-  /// The cgroup path of the test's own group, or of one below it.
+  /// Returns the cgroup path of the test's own cgroup, or of a cgroup below it.
   [[nodiscard]] std::string path(std::string_view below = {}) const;
-  /// Where that is in the file system.
+  /// Returns the directory of the test's own cgroup, or of a cgroup below it.
   [[nodiscard]] std::string directory(std::string_view below = {}) const;
   void make(std::string_view below) const;
   void remove(std::string_view below) const;
 
-  /// A fresh folder on a disk, or on tmpfs; nothing where there is no such file system.
+  /// Returns a new folder on a disk or on tmpfs; null if there is no such file system.
   [[nodiscard]] std::unique_ptr<TempDirectory> folder(lab::Pin pin) const;
-  /// Makes and removes `number` files in a folder on a disk. Who first reads a block of ext4's
-  /// inode table is charged for it, and the journal keeps it: one in 16 new files of a fresh file
-  /// system.
+  /// Creates and deletes `number` files in a folder on a disk, so that the blocks of ext4's inode
+  /// table are in memory. The cgroup that first reads such a block is charged for it, and the
+  /// journal keeps the block: with a fresh file system one new file in 16 reads one.
   static void read_inode_tables(const TempDirectory& files, unsigned number);
-  /// Makes zombies below `below`, which it makes first. Their files are in `files`, which must
+  /// Creates the cgroup `below` and makes zombies in it. Their files are in `files`, which must
   /// outlive them.
   [[nodiscard]] Result<lab::ZombieMaker> zombies(lab::Pin pin, const TempDirectory& files,
                                                  std::string_view below = "zombies") const;
 
-  /// The number of zombies when it has fallen to the limit, or after a while.
+  /// Waits until the number of zombies has fallen to `limit`, but not for ever. Returns the number.
   [[nodiscard]] std::uint64_t falls_to(std::uint64_t limit) const;
-  /// How many zombies there are once the number stands still.
+  /// Waits until the number of zombies no longer changes. Returns it.
   [[nodiscard]] std::uint64_t settled() const;
 
  private:
@@ -70,11 +72,11 @@ class RealCgroups : public ::testing::Test {
   bool handed_down_ = false;
 };
 
-/// A process that lives in a cgroup until the end of the object.
+/// A process that lives in a cgroup for the lifetime of the object.
 class Tenant {
  public:
-  /// In the directory `group`; it does `work` (0 is success) before the constructor returns, and
-  /// then waits.
+  /// Starts a process in the directory `group`. It does `work` (which returns 0 or an errno) before
+  /// the constructor returns, and then waits.
   Tenant(const std::string& group, const std::function<int()>& work);
   Tenant(const Tenant&) = delete;
   Tenant& operator=(const Tenant&) = delete;
@@ -84,34 +86,34 @@ class Tenant {
   pid_t process_ = -1;
 };
 
-/// Whether anybody writes a file of the kernel (inotify(7), IN_MODIFY), from the constructor on.
+/// Notices writes to one of the kernel's files (inotify(7), IN_MODIFY).
 class Writes {
  public:
   explicit Writes(const std::string& file);
-  /// Since it was asked last.
+  /// True if anybody has written since the last call, or since the constructor.
   [[nodiscard]] bool seen() const;
 
  private:
   UniqueFd notices_;
 };
 
-/// Whether this is Linux `version`.`patch` or a later one.
+/// True if this is Linux `version`.`patch` or later.
 bool kernel_is_at_least(unsigned version, unsigned patch);
 
-/// Moves the calling process into the cgroup at `directory`; an errno.
+/// Moves the calling process into the cgroup at `directory`. Returns an errno, 0 for success.
 int enter(const std::string& directory);
 
-/// For figures of the whole machine, which others move as well: does `work` until it has no
-/// complaint, at most `times`. Returns the last complaint.
+/// Repeats `work` until it returns no complaint, at most `times` times. For figures of the whole
+/// machine, which other programs change too. Returns the last complaint.
 std::string persist(unsigned times, const std::function<std::string()>& work);
 
-/// Polls for a while until `reached`; what it said last.
+/// Polls until `reached` returns true, for a limited time. Returns the last result.
 bool eventually(const std::function<bool()>& reached);
 
-/// How often anybody has dropped caches on this machine.
+/// Returns the number of times that caches were dropped on this machine.
 std::uint64_t cache_drops();
 
-/// The numbers of this machine's block devices, "254:0".
+/// Returns the numbers of this machine's block devices, such as "254:0".
 std::vector<std::string> block_devices();
 
 }  // namespace cgctl::test

@@ -32,7 +32,7 @@ using namespace cgctl;
 using namespace std::chrono_literals;
 using test::must;
 
-/// What is kept of a sample.
+/// The figures of a sample that the tests compare.
 struct Seen {
   std::optional<std::chrono::nanoseconds> usage;
   std::optional<double> cpus;
@@ -40,7 +40,7 @@ struct Seen {
   std::optional<std::uint64_t> anonymous;
 };
 
-/// CPU time apart, of which they need only both have some.
+/// True if two samples have the same figures. CPU time may differ, if both have it.
 bool alike(const std::map<std::string, Seen>& a, const std::map<std::string, Seen>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
     return x.first == y.first && x.second.memory == y.second.memory &&
@@ -53,7 +53,7 @@ std::optional<std::uint64_t> anonymous(const memory::Stat& stat) {
   return stat[memory::Key::anon] ? stat[memory::Key::anon] : stat[memory::Key::rss];
 }
 
-/// What the files of a cgroup say of its memory.
+/// Memory figures of a cgroup, read from its files.
 struct Figures {
   memory::State state;
   std::optional<std::uint64_t> anonymous;
@@ -63,9 +63,8 @@ Figures figures(const Group& group) {
   return {must(memory::Controller{group}.state()), anonymous(must(memory::stat(group)))};
 }
 
-/// The figures of a cgroup that were the same before and after `look`, which is done again until
-/// they are: the kernel gathers what it counted on each CPU later, the statistics every two
-/// seconds.
+/// Repeats `look` until the figures of a cgroup are the same before and after it, and returns them.
+/// The kernel counts on each CPU and adds up later, `memory.stat` every two seconds.
 Figures still(const Group& group, const std::function<void()>& look) {
   Figures after;
   const auto moving = test::persist(100, [&]() -> std::string {
@@ -169,7 +168,7 @@ TEST_F(RealSampler, FollowsCgroupsThatComeAndGo) {
   EXPECT_TRUE(seen.at(path("comes")).memory);
   EXPECT_TRUE(seen.at(path("goes")).memory);
 
-  // Removed and made again between two refreshes.
+  // Here the cgroup is removed and created again between two refreshes.
   ASSERT_TRUE(again.remove());
   const auto third = create("goes");
   (void)take(sampler);
@@ -187,7 +186,7 @@ TEST_F(RealSampler, SamplesMoreCgroupsThanItHasDescriptors) {
   EXPECT_EQ(none.descriptors(), 0U);
   EXPECT_EQ(take(all).size(), 21U);
   for (Sampler* sampler : {&few, &none}) {
-    // The kernel gives back later what cgroups made and removed before were charged for.
+    // The kernel uncharges removed cgroups late, so the figures can differ for a while.
     bool same = false;
     for (int attempt = 0; attempt < 100 && !same; ++attempt) {
       same = alike(take(all), take(*sampler));
@@ -195,7 +194,7 @@ TEST_F(RealSampler, SamplesMoreCgroupsThanItHasDescriptors) {
     }
     EXPECT_TRUE(same) << sampler->descriptors() << " descriptors";
   }
-  // What others give back is taken.
+  // The sampler uses descriptors that removed cgroups have freed.
   for (int i = 0; i < 19; ++i) ASSERT_TRUE(groups.at(static_cast<std::size_t>(i)).remove());
   ASSERT_TRUE(few.refresh());
   EXPECT_EQ(few.size(), 2U);
@@ -203,7 +202,7 @@ TEST_F(RealSampler, SamplesMoreCgroupsThanItHasDescriptors) {
   EXPECT_EQ(take(few).size(), 2U);
 }
 
-/// Leaves this process so many descriptors that it can still open.
+/// Leaves this process only `left` descriptors that it can still open.
 class FewDescriptors {
  public:
   explicit FewDescriptors(std::size_t left) {

@@ -11,7 +11,7 @@
 
 namespace skip_test {
 
-/// Sets CGCTL_REQUIRE_ALL until its end.
+/// Sets CGCTL_REQUIRE_ALL for its lifetime.
 class RequireAll {
  public:
   explicit RequireAll(const char* value) {

@@ -34,7 +34,7 @@ class RealStore : public ::testing::Test {
   }
   [[nodiscard]] Result<Store> open() const { return Store::open(*host_, directory_); }
 
-  /// Whole, with a time that has not come.
+  /// Returns a valid history whose last action lies in the future.
   [[nodiscard]] static std::string of_the_future() {
     std::string boot_id = test::file_text("/proc/sys/kernel/random/boot_id");
     boot_id.pop_back();
@@ -210,8 +210,8 @@ TEST_F(RealStore, PeeksPastAFileThatItDoesNotUnderstandAndLeavesIt) {
 TEST_F(RealStore, KeepsTheOldHistoryWholeWhenTheDiskIsFull) {
   if (const auto why = test::cannot_mount(); !why.empty()) return test::skip(why);
   EXPECT_EQ(test::in_private_mounts([&]() -> std::string {
-              // One page for the directory's files, taken by the history, and the rest by the
-              // filler.
+              // The file system has a page for the directory's files, which the history uses; the
+              // filler uses the rest.
               if (::mkdir(directory_.c_str(), 0755) != 0) return "mkdir failed";
               if (::mount("tmpfs", directory_.c_str(), "tmpfs", 0, "size=16k,mode=755") != 0)
                 return "mount failed";

@@ -38,7 +38,8 @@ class RealTree : public test::RealCgroups {
   }
   [[nodiscard]] bool cpu_v2() const { return host().find("cpu")->version == Version::v2; }
 
-  /// A cgroup below the test's own, "" itself, in cgconfig.conf's words.
+  /// Returns a group section of cgconfig.conf for a cgroup below the test's own; "" is the test's
+  /// own.
   [[nodiscard]] std::string group(const std::string& below, const std::string& sections) const {
     return "group \"" + path(below).substr(1) + "\" { " + sections + " }\n";
   }
@@ -59,8 +60,8 @@ class RealTree : public test::RealCgroups {
   [[nodiscard]] std::string snapshot() const {
     return must(cgconfig::format(must(tree::snapshot(host(), path()))));
   }
-  /// Of each directory below the test's own cgroup and each file that can be written, what it says
-  /// and whose it is; counters that move by themselves apart.
+  /// Returns owner and content of each writable file, and owner and mode of each directory, below
+  /// the test's own cgroup. Leaves out counters that change by themselves.
   [[nodiscard]] std::map<std::string, std::string> everything() const {
     std::map<std::string, std::string> found;
     for (const Hierarchy& hierarchy : host().hierarchies()) {
@@ -203,7 +204,7 @@ TEST_F(RealTree, OfManyCgroupsIsMadeAndRead) {
   EXPECT_TRUE(must(apply(text)).changes_nothing());
 }
 
-/// Rules of the v1 devices controller.
+/// Tests of the v1 devices controller's rules.
 class RealDevices : public RealTree {
  protected:
   void SetUp() override {
@@ -278,7 +279,7 @@ TEST_F(RealTree, SaysWhatTheKernelHasMadeOfAValue) {
   for (const tree::Step& step : same.steps) EXPECT_EQ(step.kept, "");
 }
 
-/// Becomes readable when something in `directory` is removed.
+/// Returns a descriptor that becomes readable when something in `directory` is removed.
 UniqueFd removal_watch(const std::string& directory) {
   UniqueFd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   EXPECT_GE(::inotify_add_watch(watch.get(), directory.c_str(), IN_DELETE), 0);

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
 
-// The rules of v2 (Documentation/admin-guide/cgroup-v2.rst), on the hierarchy of the memory
-// controller.
+// Checks the rules of v2 (Documentation/admin-guide/cgroup-v2.rst), in the memory controller's
+// hierarchy.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -120,7 +120,7 @@ TEST_F(RealV2, AControllerThatTheOneAboveLacksIsSaidSo) {
   make("a");
   std::ofstream(directory("cgroup.subtree_control")) << "-memory";
   make("a/b");
-  // Through the directory alone: from the root on, create() would enable it.
+  // make() calls mkdir(2). create() would enable the controller from the root on.
   const auto controllers = test::file_text(directory("a/cgroup.controllers"));
   EXPECT_EQ(controllers.find("memory"), std::string::npos);
   EXPECT_EQ(refusal("a/b/c"), "was made") << "enabled all the way down";
@@ -141,7 +141,7 @@ TEST_F(RealV2, RemovedCgroupsAreCountedBelowEachAndOfMemoryAloneWhereTheKernelTe
     const std::string stat = test::file_text(directory(below) + "/cgroup.stat");
     return parse::value_of(stat, "nr_dying_descendants").value_or(0);
   };
-  // From 7.1 on their pages go to the cgroup above; a dirty inode keeps some for a while.
+  // From Linux 7.1 on the parent gets their pages, and a dirty inode keeps some alive for a while.
   if (!test::kernel_is_at_least(7, 1)) {
     EXPECT_EQ(dying("a"), number);
   }
@@ -159,7 +159,7 @@ TEST_F(RealV2, RemovedCgroupsAreCountedBelowEachAndOfMemoryAloneWhereTheKernelTe
   EXPECT_EQ(attributed("a"), dying("a"));
   EXPECT_EQ(attributed("b"), 0U);
 
-  // Others come and go between the two.
+  // Cgroups of other programs may come and go between the two reads.
   EXPECT_EQ(test::persist(5,
                           [&]() -> std::string {
                             const auto count = zombies::count(host());

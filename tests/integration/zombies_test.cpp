@@ -27,7 +27,7 @@ namespace zombies_test {
 
 using namespace cgctl;
 
-/// Zombies that other programs on this machine may add or lose during a test.
+/// Number of zombies that other programs on this machine may add or remove during a test.
 constexpr std::uint64_t others = 20;
 
 bool near(std::uint64_t value, std::uint64_t expected) {
@@ -98,7 +98,7 @@ TEST_F(RealZombies, AreLiveAndDeadTogetherWhatTheKernelHolds) {
   }
 }
 
-/// Makes and removes cgroups as fast as it can, in a thread, until its end. It pins none of them.
+/// A thread that creates and removes empty cgroups as fast as it can.
 class Churn {
  public:
   explicit Churn(std::string directory)
@@ -110,7 +110,7 @@ class Churn {
     stopping_ = true;
     if (thread_.joinable()) thread_.join();
   }
-  /// How many it has begun to make.
+  /// Returns the number of cgroups that it has tried to create.
   [[nodiscard]] std::uint64_t made() const { return made_; }
   [[nodiscard]] int error() const { return error_; }
 
@@ -149,8 +149,8 @@ TEST_F(RealZombies, AreBracketedWhileCgroupsComeAndGo) {
   for (int i = 0; i < 100; ++i) {
     const auto count = counter->count(3);
     ASSERT_TRUE(count) << count.error().message();
-    // Each cgroup of the churn is a zombie for a moment after its removal; no more can be dead than
-    // were made.
+    // Each cgroup of the churn is a zombie for a moment after its removal. There can be no more of
+    // these than were created.
     const std::uint64_t transient = churn.made();
     EXPECT_LE(count->low, count->high);
     EXPECT_LE(count->low, quiet + transient + others);

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
 
-// What a node agent calls for each sample allocates nothing: operator new counts here.
+// Checks that a node agent's calls for each sample allocate nothing: this file's operator new
+// counts.
 
 #include <gtest/gtest.h>
 #include <linux/filter.h>
@@ -45,8 +46,8 @@ void* allocate_or_throw(std::size_t size) {
 
 }  // namespace
 
-// All forms but the aligned ones, so that none is left to a sanitizer's, which would find memory of
-// another kind.
+// Defines all forms except the aligned ones. A form left to a sanitizer would see memory that its
+// own operator new did not allocate.
 void* operator new(std::size_t size) { return allocate_or_throw(size); }
 void* operator new[](std::size_t size) { return allocate_or_throw(size); }
 void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return allocate(size); }
@@ -63,7 +64,7 @@ namespace allocation_test {
 using namespace cgctl;
 using test::must;
 
-/// How many allocations `work` makes.
+/// Returns the number of allocations that `work` makes.
 template <class Work>
 std::uint64_t allocations_of(Work work) {
   const std::uint64_t before = allocations;
@@ -181,8 +182,8 @@ TEST(Allocations, AreNoneInASteadySampler) {
   }
 }
 
-/// Makes openat2(2) fail with ENOSYS in this process, as before Linux 5.6. False where the kernel
-/// has no filters of system calls.
+/// Makes openat2(2) fail with ENOSYS in this process, as before Linux 5.6. Returns false if the
+/// kernel has no filters of system calls.
 bool lose_openat2() {
   std::array<sock_filter, 4> code = {{
       {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},

@@ -22,7 +22,7 @@ Result<cgconfig::Configuration> parse(std::string_view text) {
   return cgconfig::parse(text, "cgconfig.conf");
 }
 
-/// Of a text that is refused.
+/// Returns the error of a text that must be refused.
 std::string reason(std::string_view text) {
   const auto parsed = parse(text);
   return parsed ? "it was taken" : parsed.error().message();

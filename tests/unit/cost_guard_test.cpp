@@ -75,7 +75,7 @@ TEST(CostGuardPrediction, OfALeafBoundsEveryGroup) {
 TEST(CostGuardPrediction, IsTheLeastOfWhatEachMeasurementBounds) {
   CostGuard guard;
   guard.record(took(10us), 1, 0s);
-  guard.record(took(100us), 1000, 0s);  // this kernel hardly walks
+  guard.record(took(100us), 1000, 0s);  // with this kernel the cost hardly depends on the number
   EXPECT_EQ(guard.predict(1), 10us);
   EXPECT_EQ(guard.predict(5), 50us);
   EXPECT_EQ(guard.predict(10), 100us);
@@ -153,8 +153,8 @@ TEST(CostGuardPrediction, DoesNotOverflow) {
   EXPECT_FALSE(guard.admit(greatest, nanoseconds::max()));
 }
 
-/// A guard that saw one read of 10,000 memory cgroups take 30 ms at the time 0: three budgets, and
-/// by the rest it keeps, a probe every 300 s.
+/// A guard that has seen one read of 10,000 memory cgroups, at time 0, take 30 ms: three times the
+/// budget. With its `probe_rest` it allows a probe every 300 s.
 class CostGuardProbe : public ::testing::Test {
  protected:
   static CostGuard::Config config() {

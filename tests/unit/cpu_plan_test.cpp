@@ -22,7 +22,7 @@ using cgctl::test::ok;
 using settings::Setting;
 using ::testing::HasSubstr;
 
-/// "FILE=VALUE FILE=VALUE", or the error.
+/// Returns the plan as "FILE=VALUE FILE=VALUE", or the error.
 std::string planned(const State& now, const Change& wanted) {
   const auto settings = plan(now, wanted);
   if (!settings) return settings.error().message();
@@ -288,7 +288,8 @@ TEST(CpuPlan, RealTimeBudgetsAreWrittenSoThatLittleIsInBetween) {
   EXPECT_EQ(order(100ms, 2s, 0), "cpu.rt_runtime_us=100000 cpu.rt_period_us=2000000");
 }
 
-/// The rules of the kernel (tg_rt_schedulable()), for one cgroup between two others.
+/// True if the kernel's rules (tg_rt_schedulable()) allow the budget of a cgroup whose parent has
+/// the share `above` and whose children have `below`.
 bool allowed(const RealTime& budget, double above, double below) {
   const double share =
       static_cast<double>(budget.runtime.count()) / static_cast<double>(budget.period.count());
@@ -367,8 +368,8 @@ TEST(CpuPlan, NothingWantedIsNothingWritten) {
   EXPECT_EQ(planned(v1(50ms), {}), "");
 }
 
-/// The rules of the kernel for cpu.cfs_* (tg_set_cfs_bandwidth(), tg_cfs_schedulable_down()), for
-/// one cgroup with one above and one below.
+/// The kernel's rules for cpu.cfs_* (tg_set_cfs_bandwidth(), tg_cfs_schedulable_down()), for one
+/// cgroup with a parent and a child.
 class KernelRules {
  public:
   using Cap = std::optional<double>;
@@ -407,8 +408,7 @@ std::string text_of(const Bandwidth& now, const std::string& file) {
   return std::to_string(file == "cpu.cfs_period_us" ? now.period.count() : now.burst->count());
 }
 
-/// Both ways through every transition that is allowed at its two ends: forth, and back from each
-/// step of it.
+/// Tries every transition between two allowed states, and the way back from each of its steps.
 TEST(CpuPlan, EveryAllowedTransitionIsAllowedAtEachOfItsSteps) {
   std::vector<Bandwidth> states;
   for (const auto& limit :

@@ -20,7 +20,7 @@ struct Row {
   std::array<std::uint64_t, 4> weights;  // in the order of `all`
 };
 
-// The last two columns are what runc computes, before and since 2025.
+// The last two columns are runc's results before 2025 and since.
 constexpr std::array<Row, 12> rows = {{
     {0, {1, 1, 0, 0}},
     {1, {1, 1, 1, 1}},

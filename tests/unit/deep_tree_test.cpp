@@ -33,7 +33,8 @@ UniqueFd opened(const std::filesystem::path& path) {
   return must(fs::open_trusted(path, O_PATH | O_DIRECTORY));
 }
 
-/// Thousands of directories are made soonest in memory.
+/// Returns a directory in memory if there is one: creating thousands of directories is fastest
+/// there.
 std::filesystem::path in_memory() {
   const std::filesystem::path shm = "/dev/shm";
   return std::filesystem::is_directory(shm) ? shm : std::filesystem::temp_directory_path();
@@ -79,7 +80,7 @@ TEST(EachBelow, EndsWhereItIsTold) {
 
 class DeepTree : public ::testing::Test {
  protected:
-  static constexpr std::size_t depth = 2100;  // which makes paths of 4,200 bytes
+  static constexpr std::size_t depth = 2100;  // the paths have 4,200 bytes
 
   test::TempDirectory tree_{in_memory()};
   DeepChain chain_{tree_.path(), depth};
@@ -133,7 +134,7 @@ TEST_F(DeepTree, IsOpenedByPathsBeyondTheKernelsLongest) {
   EXPECT_TRUE(test::fails(link, errc::outside));
 }
 
-/// When a directory was moved, ".." is no way back.
+/// After a directory was moved, its ".." leads elsewhere.
 TEST_F(DeepTree, IsNotTakenForAnother) {
   const std::string from = tree_ / chain_.path(500).substr(1);
   const std::string to = tree_ / "moved";
@@ -165,7 +166,7 @@ TEST_P(DeepTreeCounted, AgainAndAgain) {
 
 INSTANTIATE_TEST_SUITE_P(WithDescriptorsKept, DeepTreeCounted, ::testing::Values(0U, 3U, 1000U));
 
-/// A recursion, also one of destructors, would overflow the stack.
+/// A recursion, such as one of destructors, would overflow the stack here.
 TEST(DeeperTree, IsCountedAndForgotten) {
   const test::TempDirectory tree(in_memory());
   const DeepChain chain(tree.path(), 20000);

@@ -21,7 +21,7 @@ using namespace cgctl;
 using test::must;
 using zombies::DirectoryCounter;
 
-/// On a tree in a directory of the test's own.
+/// Counts in a temporary directory.
 class Counted : public ::testing::TestWithParam<std::size_t> {
  protected:
   [[nodiscard]] std::uint64_t count(DirectoryCounter& counter) const {

@@ -95,7 +95,7 @@ TEST(Parent, IsTheCgroupAbove) {
   EXPECT_EQ(fs::parent("/"), "/");
 }
 
-/// root/a/b/file below a directory; beside it what nobody may reach.
+/// A directory "root" with the file a/b/file, and beside it a file that must not be reached.
 class OpenBeneath : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -155,7 +155,7 @@ TEST_F(OpenBeneath, RefusesWhatIsMountedInside) {
   EXPECT_EQ(test::in_private_mounts([&]() -> std::string {
               const std::string where = tree_ / "root/a/b";
               if (::mount("tmpfs", where.c_str(), "tmpfs", 0, nullptr) != 0) return "mount failed";
-              open_root();  // a descriptor sees the mounts of the namespace it was opened in
+              open_root();  // a descriptor sees the mounts of the namespace in which it was opened
               test::put_file(where + "/file", "of the tmpfs\n");
               for (const char* path : {"a/b", "a/b/file"}) {
                 const auto fd = open(path);
@@ -285,7 +285,7 @@ TEST(OpenTrusted, SaysWhatToDoWhenDescriptorsRunOut) {
             "");
 }
 
-/// A text that no two places of have the same 16 bytes.
+/// Returns a text in which no 16 bytes occur twice.
 std::string numbered_lines(std::size_t size) {
   std::string text;
   for (unsigned line = 0; text.size() < size; ++line) text += std::to_string(line) + "\n";

@@ -58,8 +58,8 @@ TEST(Group, OfTheRootIsReachedByEveryNameOfIt) {
   }
 }
 
-/// memory on v1, cpu and cpuacct together on v1, io on v2. "/a" is everywhere, "/a/only" below
-/// memory, "/cpu-only" below cpu.
+/// A machine with memory on v1, cpu and cpuacct together on v1, and io on v2. "/a" is in all
+/// hierarchies, "/a/only" in memory's, "/cpu-only" in cpu's.
 class MadeGroups : public ::testing::Test {
  protected:
   void SetUp() override {

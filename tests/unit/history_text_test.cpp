@@ -113,7 +113,7 @@ TEST(HistoryText, OfAnotherBootKeepsItsDistanceByTheWallClock) {
   const Moment later{"next-boot", 50s, now.since_1970 + 3600s};
   const auto back = history_from_text(to_text(full(), now), later);
   ASSERT_TRUE(back);
-  // Written at 1000 s of uptime, 3600 s ago; now it is 50 s after the boot.
+  // It was written at 1000 s of uptime, 3600 s ago; now the uptime is 50 s.
   EXPECT_EQ(back->last_action, 900s - 1000s - 3600s + 50s);
   EXPECT_EQ(back->actions.back(), 880s - 1000s - 3600s + 50s);
   EXPECT_EQ(back->ineffective, 0);

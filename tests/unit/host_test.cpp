@@ -356,7 +356,7 @@ TEST(PageSize, IsTheOneOfTheMachineCaptured) {
   EXPECT_EQ(test::captured("linux-6.18-hybrid/2-zombies").page_size(), 4096U);
 }
 
-/// A machine without cgroup files to speak of, whose meminfo and vmstat the test gives.
+/// Returns the page size of a made-up machine with this meminfo and vmstat.
 std::uint64_t page_size_of(std::string_view meminfo, std::string_view vmstat) {
   const MadeMachine machine(v2_mount("/sys/fs/cgroup"));
   machine.put_v2("", "memory");
@@ -368,7 +368,7 @@ std::uint64_t page_size_of(std::string_view meminfo, std::string_view vmstat) {
 const std::uint64_t own_page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 
 TEST(PageSize, Of64KiBIsSeenFromItsCounters) {
-  // Between the two reads some memory was freed and some shared memory was made.
+  // Between the reads of the two files some memory was freed, and some shared memory was allocated.
   EXPECT_EQ(page_size_of("MemTotal:       16777216 kB\n"
                          "MemFree:         6400000 kB\n"
                          "Active(file):    1280000 kB\n"
@@ -392,7 +392,7 @@ TEST(PageSize, Of16KiBIsSeenFromOneCounterWhenThereIsNoOther) {
 }
 
 TEST(PageSize, IsNotMisledByOneCounterThatIsFarOff) {
-  // A balloon counts in MemFree alone.
+  // A balloon's memory counts in MemFree, but not in nr_free_pages.
   EXPECT_EQ(page_size_of("MemFree: 9000000 kB\nAnonPages: 40000 kB\nMapped: 4000 kB\n",
                          "nr_free_pages 10000\nnr_anon_pages 10000\nnr_mapped 1000\n"),
             4096U);
@@ -428,7 +428,7 @@ TEST(Require, NamesTheOptionOfTheCommandLineThatSwitchesAControllerOff) {
   const MadeMachine machine(v1_mount("/sys/fs/cgroup/cpu", "cpu"));
   machine.put_v1("cpu");
   machine.put("proc/cmdline", "quiet cgroup_disable=io,memory root=/dev/sda\n");
-  // Some kernels keep the row of a controller that is switched off, others leave it out.
+  // Some kernels keep the row of a disabled controller, others leave it out.
   for (const char* rows : {"cpu\t1\t1\t1\nmemory\t0\t1\t0\n", "cpu\t1\t1\t1\n"}) {
     machine.put("proc/cgroups", rows);
     const auto memory = must(machine.host()).require("memory");
@@ -511,7 +511,7 @@ TEST(ParseMountinfo, PassesOverAnyNumberOfOptionalFields) {
 }
 
 TEST(ParseMountinfo, ReadsAMountWhoseSourceIsEmpty) {
-  // mount("", "/m", "cgroup", 0, "memory") leaves nothing between two spaces.
+  // mount("", "/m", "cgroup", 0, "memory") leaves an empty field: two spaces in a row.
   const auto rows = parse_mountinfo("35 31 0:32 / /m rw,relatime - cgroup  rw,memory\n");
   ASSERT_THAT(rows, SizeIs(1));
   EXPECT_THAT(rows[0].options, ElementsAre("rw", "memory"));

@@ -161,7 +161,7 @@ struct Tree {
 
 class CapturedMemoryStat : public ::testing::TestWithParam<Tree> {};
 
-/// Against a plain reading of the same text.
+/// Compares with a simple parser's result for the same text.
 TEST_P(CapturedMemoryStat, EveryLineIsKnownAndHasItsValue) {
   namespace files = std::filesystem;
   const Host host = test::captured(GetParam().tree);

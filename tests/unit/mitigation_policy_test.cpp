@@ -19,7 +19,7 @@ using cgctl::zombies::SlabPins;
 constexpr std::uint64_t mebibyte = 1 << 20;
 constexpr std::chrono::seconds now = 100h;
 
-/// A machine with this many zombies and nothing else to tell.
+/// Returns an observation with `number` zombies and nothing else.
 Observation with_zombies(std::uint64_t number) {
   Observation seen;
   seen.zombies.low = number;
@@ -29,7 +29,7 @@ Observation with_zombies(std::uint64_t number) {
   return seen;
 }
 
-/// One on which nothing but what `left` says holds 1,000 zombies.
+/// Returns an observation of 1,000 zombies that only the pages in `left` keep alive.
 Observation held_by(const Residual& left) {
   Observation seen = with_zombies(1000);
   seen.slab = SlabPins::no;
@@ -209,9 +209,10 @@ TEST(Decide, ActsWherePressureIsNotKept) {
   EXPECT_EQ(decide_first(with_zombies(1000)).decision, Decision::act);
 }
 
-// ---- what is gained against what is given up ----
+// ---- gain and price ----
 
-/// A kernel that does not walk: zombies that hold 26 MiB, on 4 GiB of memory with 405 MiB of cache.
+/// Returns an observation on a fixed kernel: zombies hold 26 MiB, on a machine with 4 GiB of memory
+/// and 405 MiB of page cache.
 Observation many_and_cheap() {
   Observation seen = with_zombies(1304);
   seen.read_cost = 2us;
@@ -461,7 +462,7 @@ TEST(Ladder, BeginsWithReclaimWhereTheKernelHasIt) {
             (std::vector<Rung>{Rung::reclaim, Rung::drop_page_cache, Rung::drop_slab}));
 }
 
-// ---- the alarm, growth, budgets and windows ----
+// ---- alarm, growth, budgets and windows ----
 
 TEST(Decide, GoesOnUntilTheLowMarkOnceItWasAboveTheHighOne) {
   History history;
@@ -497,7 +498,7 @@ TEST(Decide, ActsBeforeTheReadPassesItsLimit) {
   seen.read_cost = 9ms;
   History history;
   EXPECT_EQ(decide(seen, history, {}, now).decision, Decision::idle);
-  history.growth = 0.2;  // 120 more in ten minutes, on 650: 10.7 ms
+  history.growth = 0.2;  // 120 more zombies in ten minutes, with 650 memory cgroups now: 10.7 ms
   const Plan plan = decide(seen, history, {}, now);
   EXPECT_EQ(plan.decision, Decision::act);
   EXPECT_TRUE(has(plan.reason, "720 more an hour")) << plan.reason;
@@ -555,7 +556,7 @@ TEST(Decide, IsIdleOnAKernelThatDoesNotWalkHoweverManyMayCome) {
 
 TEST(Decide, ActsBeforeThereAreTooMany) {
   History history;
-  history.growth = 1;  // 600 more in ten minutes
+  history.growth = 1;  // 600 more zombies in ten minutes
   const Plan plan = decide(with_zombies(900), history, {}, now);
   EXPECT_EQ(plan.decision, Decision::act);
   EXPECT_EQ(plan.reason, "900 zombies, 3600 more an hour: 1500 in 600 s, the limit is 1000");
@@ -628,7 +629,7 @@ TEST(Decide, ActsWithinAWindowOnly) {
   EXPECT_EQ(at(5, 23 * 60), Decision::refused);
 }
 
-// ---- the ladder ----
+// ---- ladder ----
 
 TEST(Ladder, HasWhatTheMachineHas) {
   Observation seen = with_zombies(1000);
@@ -726,7 +727,7 @@ TEST(Ladder, HasSlabOnlyBehindThePageCache) {
             std::vector<Rung>{Rung::drop_page_cache});
 }
 
-// ---- what is remembered of an action ----
+// ---- history of actions ----
 
 TEST(End, CountsByRungAndResult) {
   const Policy policy;

@@ -70,7 +70,7 @@ TEST(MitigationOverMonths, ReclaimsWithoutDroppingCachesWhereTheKernelCan) {
 
 TEST(MitigationOverMonths, StopsActingWhereItDoesNotHelp) {
   const Result result = run("tmpfs pins");
-  // Each doubling once, then once a day.
+  // One useless action at each doubling of the interval, then one a day.
   EXPECT_LE(result.useless, months + 10);
   EXPECT_GE(result.longest_pause, 24h);
   EXPECT_LE(result.longest_pause, 24h + 10min) << "it goes on trying once a day";
@@ -110,7 +110,7 @@ TEST(MitigationOverMonths, RecoversFromBurstsWithinTheDay) {
 }
 
 TEST(MitigationOverMonths, HelpsAgainOnceSomethingCanBeFreed) {
-  // Nothing frees them for a month, then they are page cache like any other.
+  // For a month nothing frees the zombies; those that come later are kept by page cache.
   Model changing = model("tmpfs pins");
   changing.decay = 0.01;
   changing.births = [](simulation::minutes now) {

@@ -52,7 +52,7 @@ std::uint64_t on(const NumaStat& out, std::string_view name, std::uint32_t node)
   return *value;
 }
 
-/// Of a text of v1 with these lines last; the four that every kernel has, of two nodes, first.
+/// Returns a v1 text with the four lines that every kernel has, for two nodes, followed by `more`.
 std::string v1_text(std::string_view more = "") {
   return "total=6 N0=4 N1=2\nfile=1 N0=1 N1=0\nanon=5 N0=3 N1=2\nunevictable=0 N0=0 N1=0\n" +
          std::string(more);
@@ -133,7 +133,7 @@ TEST(NumaStat, HasNodeIdsOfAnyNumberOfDigits) {
 
 TEST(NumaStat, HasNodeIdsInAnyOrderWhateverStandsBehindThem) {
   NumaStat out;
-  // A '=' stands where it would if each id had as many digits as the one before.
+  // Here a '=' is where it would be if each id had as many digits as the one before.
   ASSERT_TRUE(ok(numa::parse("anon N4294967295=4 N429493=2\nfile=N4294967295=4 N1=2 N333=1 \n",
                              Version::v2, out)));
   ASSERT_TRUE(ok(numa::parse("anon N1234567=1 N1=2 N12=3\n", Version::v2, out)));
@@ -357,7 +357,7 @@ TEST(NumaReader, ReadsBothVersionsIntoTheSameResult) {
   EXPECT_EQ(on(out, "file", 0), 307200U);
 }
 
-/// A machine with one memory cgroup whose numa_stat the test gives.
+/// A machine with one memory cgroup, whose numa_stat the test writes.
 class MadeNumaStat : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -581,7 +581,7 @@ TEST(RootNumaReader, HasTheNodesThatHaveMemory) {
   EXPECT_THAT(nodes(out[0]), ElementsAre(0, 2, 3));
 }
 
-/// A machine with the node files that the test gives.
+/// A machine whose node files the test writes.
 class MadeNodes : public ::testing::Test {
  protected:
   void SetUp() override { machine_.put_v2("", "memory"); }

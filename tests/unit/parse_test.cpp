@@ -129,7 +129,7 @@ TEST(ParseValueOf, ReadsALastLineWithoutANewline) {
 
 using Ranges = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
 
-/// The ranges seen, and whether the text was a list.
+/// Returns the ranges found, and true if the text is a list.
 std::pair<Ranges, bool> ranges_of(std::string_view text) {
   Ranges seen;
   const bool list = parse::ranges(
@@ -161,7 +161,7 @@ TEST(ParseRanges, RefusesWhatIsNoList) {
   }
 }
 
-/// `text`, and behind it bytes that must not matter.
+/// Returns `text` followed by bytes that must not change the result.
 std::string padded(const std::string& text) {
   return text + std::string(cgctl::parse::padding, '7');
 }

@@ -27,7 +27,8 @@ struct Settled {
   std::chrono::milliseconds after{};
 };
 
-/// Follows `zombies` (of the milliseconds since the rung) until that is over.
+/// Follows the number of zombies, a function of the seconds since the rung, until the settling is
+/// over.
 Settled follow(double rate, const std::function<double(double)>& zombies) {
   const auto number = [&](std::chrono::milliseconds at) {
     return static_cast<std::uint64_t>(zombies(std::chrono::duration<double>(at).count()));
@@ -136,7 +137,7 @@ TEST(MitigationUnderChurn, IsEffectiveAndKeepsZombiesBounded) {
       EXPECT_GE(result.actions, 3U) << rate;
       EXPECT_EQ(result.effective, result.actions) << rate << " after " << delay.count() << " s";
       EXPECT_EQ(result.slab_drops, 0U) << rate << " after " << delay.count() << " s";
-      // Until the next look, the settling and min_interval are over.
+      // At most 60 s of churn: the time until the next check, the settling, and min_interval.
       const double most = 1000 + rate * 60;
       EXPECT_LE(static_cast<double>(result.most_zombies), most) << rate;
     }

@@ -39,7 +39,7 @@ Result<tree::Plan> plan(const char* machine, const std::string& text) {
   return tree::plan(test::captured(machine), read(text));
 }
 
-/// "file before -> after" of what is to be changed.
+/// Returns the planned changes as "FILE BEFORE -> AFTER".
 std::vector<std::string> changes(const tree::Plan& plan) {
   std::vector<std::string> found;
   for (const Step& step : plan.steps) {

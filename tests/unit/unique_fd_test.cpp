@@ -53,7 +53,8 @@ TEST(UniqueFd, IsMovedAndNotCopied) {
   UniqueFd first = open_something();
   const int number = first.get();
   const UniqueFd second = std::move(first);
-  EXPECT_FALSE(first);  // NOLINT(bugprone-use-after-move): what is left is specified
+  EXPECT_FALSE(
+      first);  // NOLINT(bugprone-use-after-move): a moved-from descriptor is specified to be empty
   EXPECT_EQ(second.get(), number);
   EXPECT_TRUE(is_open(number));
 }

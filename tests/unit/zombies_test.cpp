@@ -72,7 +72,8 @@ INSTANTIATE_TEST_SUITE_P(EveryKernel, ZombiesOf,
                                            Noted{"linux-6.12-v2-numa2/3-after-reclaim", 14, 4, 10},
                                            Noted{"linux-7.2-v2-numa2/1-fresh", 4, 4, 0},
                                            Noted{"linux-7.2-v2-numa2/2-zombies", 73, 4, 69},
-                                           // Nine live cgroups were left out of these trees.
+                                           // These two trees leave out nine live cgroups, which
+                                           // count as zombies.
                                            Noted{"linux-6.18-hybrid/1-fresh", 16, 5, 11},
                                            Noted{"linux-6.18-hybrid/2-zombies", 66, 5, 61}),
                          test::ByTree());
@@ -100,7 +101,7 @@ TEST(Zombies, AreNoneWhereTheKernelHoldsFewerThanThereAreDirectories) {
   EXPECT_EQ(count.high, 0U);
 }
 
-/// memory on v1 with nothing below, and what more the test gives.
+/// A machine with an empty memory hierarchy on v1, and more files that the test writes.
 class MadeZombies : public ::testing::Test {
  protected:
   void SetUp() override { machine_.put_v1("memory"); }
@@ -206,7 +207,7 @@ TEST_F(MadeZombiesOnV2, AreUnsupportedBeforeLinux414) {
   EXPECT_THAT(counted.error().hint, HasSubstr("4.14"));
 }
 
-/// Counts on a tree in a directory of the test's own.
+/// Counts the directories in a temporary directory.
 class Directories : public ::testing::Test {
  protected:
   [[nodiscard]] std::uint64_t count() const {
@@ -273,7 +274,7 @@ TEST_F(Directories, OfAFileAreAnError) {
   EXPECT_TRUE(fails(zombies::count_directories(fd.get(), "file"), errc::system));
 }
 
-/// What `attribute` says about one cgroup, if it says anything.
+/// Returns the result of `attribute` for one cgroup; null if there is none.
 const zombies::Ancestor* find(const zombies::Attribution& found, std::string_view path) {
   const auto match = std::find_if(found.ancestors.begin(), found.ancestors.end(),
                                   [&](const auto& ancestor) { return ancestor.path == path; });
@@ -337,7 +338,8 @@ TEST(Attribution, OfNoZombiesNamesNobodyOnV2) {
               IsEmpty());
 }
 
-/// memory on v1 with hierarchy, where the test gives each cgroup's memory.stat.
+/// A machine with memory on v1 and use_hierarchy 1, where the test writes each cgroup's
+/// memory.stat.
 class MadeAttribution : public ::testing::Test {
  protected:
   void SetUp() override {
