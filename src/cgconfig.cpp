@@ -13,7 +13,7 @@
 #include "cgctl/filesystem.hpp"
 #include "detail/octal.hpp"
 #include "settings/device_rules.hpp"
-#include "settings/known_files.hpp"
+#include "settings/values.hpp"
 
 namespace cgctl::cgconfig {
 namespace {
@@ -238,7 +238,7 @@ class Parser {
       const Token value = take();
       if (auto status = expect(';'); !status) return status;
       Setting setting{std::string(file.text), std::string(value.text)};
-      if (!cgctl::detail::has_line_per_key(setting.file) &&
+      if (!cgctl::detail::kernel_file(setting.file).is_keyed() &&
           !named_.insert({cgroup.path, setting.file}).second) {
         return refuse(file, setting.file + " of " + cgroup.path + " is set twice");
       }
@@ -389,7 +389,8 @@ Result<std::string> text_of(std::string_view text) {
 Result<std::vector<Setting>> joined(const std::vector<Setting>& settings) {
   std::vector<Setting> all;
   for (const Setting& setting : settings) {
-    const bool keyed = cgctl::detail::has_line_per_key(setting.file);
+    const auto file = cgctl::detail::kernel_file(setting.file);
+    const bool keyed = file.is_keyed();
     if (!keyed && setting.value.find('\n') != std::string::npos) {
       return not_to_be_written(setting.value, "cgconfig.conf has one line for a value");
     }
@@ -398,7 +399,7 @@ Result<std::vector<Setting>> joined(const std::vector<Setting>& settings) {
     });
     if (same == all.end()) {
       all.push_back(setting);
-    } else if (&*same != &all.back() && cgctl::detail::is_device_rule(setting.file)) {
+    } else if (&*same != &all.back() && file.is_device_rule()) {
       return not_to_be_written(setting.file, "cgconfig.conf cannot hold rules in this order");
     } else {
       same->value += "\n" + setting.value;

@@ -20,6 +20,7 @@
 #include "cgctl/parse.hpp"
 #include "detail/directory_entries.hpp"
 #include "group/detail.hpp"
+#include "group/kernel_files.hpp"
 
 namespace cgctl::permissions {
 namespace {
@@ -40,7 +41,8 @@ std::optional<std::uint64_t> id_of(const std::string& text) {
 }
 
 bool takes_tasks(const std::string& file) {
-  return file == "tasks" || file == "cgroup.procs" || file == "cgroup.threads";
+  using cgctl::detail::KernelFile;
+  return cgctl::detail::kernel_file(file).role == KernelFile::Role::tasks;
 }
 
 /// A file as it is, and as it is to be.

@@ -13,8 +13,8 @@
 #include "detail/directory.hpp"
 #include "detail/directory_entries.hpp"
 #include "detail/tree_walk.hpp"
-#include "group/counterpart.hpp"
 #include "group/detail.hpp"
+#include "group/kernel_files.hpp"
 
 namespace cgctl {
 namespace {

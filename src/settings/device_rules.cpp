@@ -128,10 +128,6 @@ Status add_lists(const Group& group, std::vector<DeviceList>& out) {
 
 }  // namespace
 
-bool is_device_rule(std::string_view file) noexcept {
-  return file == allow_file || file == deny_file;
-}
-
 bool rules_change_nothing(std::string_view list, const std::vector<Setting>& rules) {
   const Devices before = devices_of(list);
   Devices after = before;

@@ -15,9 +15,6 @@
 /// says "a *:* rwm" (devcgroup_seq_show() in security/device_cgroup.c).
 namespace cgctl::detail {
 
-/// devices.allow and devices.deny.
-bool is_device_rule(std::string_view file) noexcept;
-
 /// Whether devices.list reads the same after the rules as before; false where that cannot be told.
 bool rules_change_nothing(std::string_view list, const std::vector<settings::Setting>& rules);
 

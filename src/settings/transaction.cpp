@@ -12,14 +12,15 @@
 
 #include "cgctl/detail/sys.hpp"
 #include "cgctl/filesystem.hpp"
+#include "group/kernel_files.hpp"
 #include "settings/device_rules.hpp"
-#include "settings/inverse.hpp"
-#include "settings/known_files.hpp"
+#include "settings/values.hpp"
 
 namespace cgctl::detail {
 
 using settings::Setting;
 using settings::Written;
+using Undo = KernelFile::Undo;
 
 struct ValueFiles::Write {
   const File* file;
@@ -132,7 +133,7 @@ Result<std::optional<std::string_view>> ValueFiles::read(std::string_view file) 
 
 /// The share as it is, of whichever version the cgroup has.
 Status ValueFiles::add_share(Step& step) {
-  for (const std::string_view name : share_files) {
+  for (const std::string_view name : {"cpu.shares", "cpu.weight"}) {
     const auto file = open(name);
     if (!file && file.error().kind == errc::unsupported) continue;
     if (!file) return fail(file.error());
@@ -143,41 +144,41 @@ Status ValueFiles::add_share(Step& step) {
   return {};
 }
 
-Status ValueFiles::add_inverse(Step& step) {
+Status ValueFiles::add_undo(Step& step) {
   if (!step.setting->restore.empty()) {
     step.undo.push_back({step.file, step.setting->restore});
     return {};
   }
-  const Inverse inverse = inverse_of(step.file->name);
-  if (inverse == Inverse::rules) {
+  const KernelFile file = kernel_file(step.file->name);
+  if (file.is_device_rule()) {
     step.undo.push_back({step.file, {}});
     return {};
   }
   if (!step.file->text) return {};
   std::string text = step.before;
-  switch (inverse) {
-    case Inverse::none:
+  switch (file.undo) {
+    case Undo::none:
       return {};
-    case Inverse::share_alone:
+    case Undo::share:
       return add_share(step);
-    case Inverse::switches:
+    case Undo::switches:
       text = switched_back(step.before, step.setting->value);
       break;
-    case Inverse::word:
+    case Undo::word:
       text.resize(std::min(text.find(' '), text.size()));
       break;
-    case Inverse::text:
-      text = restoring_text(step.file->name, step.before, step.setting->value);
+    case Undo::rewrite:
+      text = restoring_text(file, step.before, step.setting->value);
       break;
-    case Inverse::share_after:
-    case Inverse::rules:
+    case Undo::share_too:
+    case Undo::rules:
       break;
   }
   const bool takes_it_back =
       text == "\n" || (!text.empty() && text.find('\n') == std::string::npos);
   if (takes_it_back) step.undo.push_back({step.file, std::move(text)});
   // An idle cgroup has no share that could be written.
-  if (inverse == Inverse::share_after && step.before == "0") return add_share(step);
+  if (file.undo == Undo::share_too && step.before == "0") return add_share(step);
   return {};
 }
 
@@ -191,7 +192,7 @@ Result<ValueFiles::Step> ValueFiles::prepare(const Setting& setting) {
   if (auto status = open_for_writing(**file); !status) return fail(status.error());
   Step step{&setting, *file, {}, {}};
   if ((*file)->text) step.before = without_newline(*(*file)->text);
-  if (auto status = add_inverse(step); !status) return fail(status.error());
+  if (auto status = add_undo(step); !status) return fail(status.error());
   return step;
 }
 
@@ -207,7 +208,7 @@ std::string ValueFiles::undo(const std::vector<Step>& steps, std::size_t count) 
   while (count > 0) {
     const Step& step = steps[--count];
     for (const Write& one : step.undo) {
-      const auto status = inverse_of(one.file->name) == Inverse::rules
+      const auto status = kernel_file(one.file->name).is_device_rule()
                               ? restore_devices(group_->host(), devices_)
                               : write(*one.file, one.text);
       if (status) continue;
@@ -236,8 +237,9 @@ Result<std::vector<Written>> ValueFiles::apply(const std::vector<Setting>& setti
                             "its old value could not be brought back if a later one failed",
                             "name it last, or alone"));
   }
-  const bool rules = std::any_of(settings.begin(), settings.end(),
-                                 [](const Setting& one) { return is_device_rule(one.file); });
+  const bool rules = std::any_of(settings.begin(), settings.end(), [](const Setting& one) {
+    return kernel_file(one.file).is_device_rule();
+  });
   if (rules) {
     auto lists = device_lists(*group_);
     if (!lists) return fail(lists.error());

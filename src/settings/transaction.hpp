@@ -53,7 +53,7 @@ class ValueFiles {
   [[nodiscard]] Result<std::string> read_text(const File& file) const;
   [[nodiscard]] Status write(const File& file, const std::string& value) const;
   Result<Step> prepare(const settings::Setting& setting);
-  Status add_inverse(Step& step);
+  Status add_undo(Step& step);
   Status add_share(Step& step);
   [[nodiscard]] std::string undo(const std::vector<Step>& steps, std::size_t count) const;
 

@@ -11,7 +11,7 @@
 #include "cgctl/tree.hpp"
 #include "group/detail.hpp"
 #include "settings/device_rules.hpp"
-#include "settings/known_files.hpp"
+#include "settings/values.hpp"
 #include "tree/plan.hpp"
 #include "tree/prune.hpp"
 
@@ -77,7 +77,7 @@ Error explained(Error error, const Setting& setting) {
     error.reason = "a cgroup below has more than '" + setting.value + "'";
     error.hint = "lower that one with it";
   }
-  if (cgctl::detail::has_line_per_key(setting.file) && error.os_errno == ENODEV) {
+  if (cgctl::detail::kernel_file(setting.file).is_keyed() && error.os_errno == ENODEV) {
     error.kind = errc::system;
     error.reason = "'" + setting.value + "' names a device or resource that this host lacks";
     error.hint = "block devices are listed with their numbers in /proc/partitions";
@@ -193,7 +193,8 @@ class Transaction {
     if (!written) return fail(explained(std::move(written.error()), setting));
     note_kept(group, *written);
     const std::string& before = written->front().before;
-    std::string old = cgctl::detail::restoring_text(setting.file, before, setting.value);
+    const auto file = cgctl::detail::kernel_file(setting.file);
+    std::string old = cgctl::detail::restoring_text(file, before, setting.value);
     // What reads as several lines may not take them back.
     const bool doubtful = old.empty();
     if (doubtful) old = before;
@@ -223,7 +224,7 @@ class Transaction {
 
   void note_kept(const Group& group, const std::vector<settings::Written>& written) {
     for (const settings::Written& one : written) {
-      if (cgctl::detail::is_as_asked(one.file, one.asked, one.kept)) {
+      if (settings::is_as_asked(one)) {
         kept_.erase({group.path(), one.file});
       } else {
         kept_[{group.path(), one.file}] = one.kept;

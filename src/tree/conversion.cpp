@@ -9,12 +9,13 @@
 #include <utility>
 
 #include "cgctl/parse.hpp"
-#include "settings/known_files.hpp"
+#include "settings/values.hpp"
 
 namespace cgctl::detail {
 namespace {
 
 using settings::Setting;
+using InTree = KernelFile::InTree;
 
 tl::unexpected<Error> refuse(errc kind, std::string reason, std::string hint) {
   return fail(Error::make(kind, "plan", {}, std::move(reason), std::move(hint)));
@@ -106,24 +107,11 @@ Status take_number(const Setting& setting, std::int64_t number, cpu::Change& out
   return {};
 }
 
-/// False: not one of those that a change says.
-Result<bool> take(const Setting& setting, cpu::Change& out) {
-  constexpr std::array<std::string_view, 10> numbers = {
-      "cpu.shares",        "cpu.weight",       "cpu.weight.nice", "cpu.cfs_quota_us",
-      "cpu.cfs_period_us", "cpu.cfs_burst_us", "cpu.max.burst",   "cpu.rt_runtime_us",
-      "cpu.rt_period_us",  "cpu.idle"};
-  Status status;
-  if (setting.file == "cpu.max") {
-    status = take_cpu_max(setting, out);
-  } else if (std::find(numbers.begin(), numbers.end(), setting.file) != numbers.end()) {
-    const auto number = whole(setting.value);
-    if (!number) return no_value(setting, "a whole number");
-    status = take_number(setting, *number, out);
-  } else {
-    return false;
-  }
-  if (!status) return fail(status.error());
-  return true;
+Status take(const Setting& setting, cpu::Change& out) {
+  if (setting.file == "cpu.max") return take_cpu_max(setting, out);
+  const auto number = whole(setting.value);
+  if (!number) return no_value(setting, "a whole number");
+  return take_number(setting, *number, out);
 }
 
 // ---- memory ----
@@ -144,22 +132,19 @@ constexpr std::array limit_files = {
     LimitFile{"memory.swap.max", &memory::Change::swap_max},
     LimitFile{"memory.swap.high", &memory::Change::swap_high}};
 
-/// False: not one of those that a change says.
-Result<bool> take(const Setting& setting, memory::Change& out) {
+Status take(const Setting& setting, memory::Change& out) {
   const auto* const limit =
       std::find_if(limit_files.begin(), limit_files.end(),
                    [&](const LimitFile& one) { return one.file == setting.file; });
   if (limit != limit_files.end()) {
     const auto size = size_of(setting.value, 1);
     if (!size) return no_value(setting, "a number of bytes such as 1073741824 or 1G, or no limit");
-    if (auto status = say(out.*(limit->member), memory::Limit{size->bytes}, setting); !status) {
-      return fail(status.error());
-    }
-    return true;
+    return say(out.*(limit->member), memory::Limit{size->bytes}, setting);
   }
   // cgsnapshot(1) writes all lines that memory.oom_control reads as.
   const bool as_read = parse::starts_with(setting.value, "oom_kill_disable");
-  const auto number = whole(as_read ? written_form(setting.file, setting.value) : setting.value);
+  const auto number =
+      whole(as_read ? written_form(kernel_file(setting.file), setting.value) : setting.value);
   const bool is_switch = number && (*number == 0 || *number == 1);
   const bool on = is_switch && *number == 1;
   if (setting.file == "memory.swappiness") {
@@ -171,10 +156,8 @@ Result<bool> take(const Setting& setting, memory::Change& out) {
   } else if (setting.file == "memory.oom.group") {
     if (!is_switch) return no_value(setting, "0 or 1");
     out.oom_group = on;
-  } else {
-    return false;
   }
-  return true;
+  return {};
 }
 
 // ---- what has another name, or another form ----
@@ -262,30 +245,15 @@ Counterparts io_weight(const Setting& setting) {
   return {{"io.weight", "default " + std::to_string(1 + (*weight - 10) * 9999 / 990)}};
 }
 
-/// What a change says in both versions' words.
-bool is_in_both(std::string_view file) {
-  constexpr std::array<std::string_view, 11> files = {
-      "cpu.shares",       "cpu.weight",
-      "cpu.cfs_quota_us", "cpu.cfs_period_us",
-      "cpu.cfs_burst_us", "cpu.max",
-      "cpu.max.burst",    "memory.limit_in_bytes",
-      "memory.max",       "memory.memsw.limit_in_bytes",
-      "memory.swap.max"};
-  return std::find(files.begin(), files.end(), file) != files.end();
+Status take(const Setting& setting, Wanted& out) {
+  return parse::starts_with(setting.file, "cpu.") ? take(setting, out.cpu)
+                                                  : take(setting, out.memory);
 }
 
-/// Whether a change says it.
-Result<bool> take(const Setting& setting, Wanted& out) {
-  auto taken = take(setting, out.cpu);
-  if (taken && !*taken) taken = take(setting, out.memory);
-  return taken;
-}
-
-Status take_foreign(const Setting& setting, Version version, Wanted& out) {
-  if (is_in_both(setting.file)) {
+Status take_foreign(const Setting& setting, const KernelFile& file, Version version, Wanted& out) {
+  if (file.in_tree == InTree::converted) {
     out.converted.push_back(in_words(setting));
-    const auto taken = take(setting, out);
-    return taken ? Status{} : fail(taken.error());
+    return take(setting, out);
   }
   const std::string name(to_string(version));
   const Counterparts others =
@@ -299,14 +267,12 @@ Status take_foreign(const Setting& setting, Version version, Wanted& out) {
     out.notes.push_back(std::move(note));
     return {};
   }
-  if (is_default(setting.file, setting.value)) {
+  if (is_default(file, setting.value)) {
     out.notes.push_back(in_words(setting) + ": left out, cgroup " + name + " does so anyway");
     return {};
   }
   // The planner of that controller knows what to use instead.
-  const auto taken = take(setting, out);
-  if (!taken) return fail(taken.error());
-  if (*taken) return {};
+  if (file.in_tree == InTree::planned) return take(setting, out);
   return refuse(errc::unsupported, "cgroup " + name + " has no counterpart of " + in_words(setting),
                 "leave it out, or use a host with the other version of its controller");
 }
@@ -316,13 +282,16 @@ Status take_foreign(const Setting& setting, Version version, Wanted& out) {
 Result<Wanted> wanted_of(const std::vector<Setting>& settings, Version version) {
   Wanted out;
   for (const Setting& setting : settings) {
-    if (!is_of(setting.file, version)) {
-      if (auto status = take_foreign(setting, version, out); !status) return fail(status.error());
-      continue;
+    const KernelFile file = kernel_file(setting.file);
+    Status status;
+    if (file.is_setting() && !file.is_of(version)) {
+      status = take_foreign(setting, file, version, out);
+    } else if (file.in_tree == InTree::given) {
+      out.files.push_back(setting);
+    } else {
+      status = take(setting, out);
     }
-    const auto taken = take(setting, out);
-    if (!taken) return fail(taken.error());
-    if (!*taken) out.files.push_back(setting);
+    if (!status) return fail(status.error());
   }
   return out;
 }

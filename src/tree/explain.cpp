@@ -7,8 +7,8 @@
 #include "cgctl/memory.hpp"
 #include "cgctl/parse.hpp"
 #include "cgctl/settings.hpp"
-#include "settings/known_files.hpp"
 #include "settings/transaction.hpp"
+#include "settings/values.hpp"
 #include "tree/conversion.hpp"
 
 namespace cgctl::settings {

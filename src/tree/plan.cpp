@@ -18,22 +18,17 @@
 #include "detail/octal.hpp"
 #include "group/detail.hpp"
 #include "settings/device_rules.hpp"
-#include "settings/known_files.hpp"
+#include "settings/values.hpp"
 #include "tree/conversion.hpp"
 #include "tree/prune.hpp"
 
 namespace cgctl::tree {
 namespace {
 
+using cgctl::detail::KernelFile;
 using cgctl::detail::Wanted;
 using detail::Work;
 using settings::Setting;
-
-bool is_no_setting(const std::string& file) {
-  return file == "tasks" || file == "cgroup.procs" || file == "cgroup.threads" ||
-         file == "cgroup.subtree_control" || file == "cgroup.kill" ||
-         file == "cgroup.event_control";
-}
 
 /// True if an error of Group::place() says that the host, or the hierarchy, does not have it.
 bool is_nowhere(const Error& error) {
@@ -191,7 +186,7 @@ class Planner {
     if (auto status = add_memory(**version, *wanted); !status) return status;
     std::vector<Setting> rules;
     for (const Setting& setting : wanted->files) {
-      if (cgctl::detail::is_device_rule(setting.file)) {
+      if (cgctl::detail::kernel_file(setting.file).is_device_rule()) {
         rules.push_back(setting);
       } else if (auto status = add_file(setting); !status) {
         return status;
@@ -213,12 +208,13 @@ class Planner {
     std::vector<Setting> settings;
     std::set<std::string> once;
     for (const Setting& setting : cgctl::detail::one_line_each(section.settings)) {
-      if (auto status = check(section, setting); !status) return fail(status.error());
-      if (cgctl::detail::is_reading(setting.file)) {
+      const KernelFile file = cgctl::detail::kernel_file(setting.file);
+      if (auto status = check(section, setting, file); !status) return fail(status.error());
+      if (file.is_reading()) {
         work_.plan.notes.push_back(path_ + ": " + setting.file + ": left out, it is no setting");
         continue;
       }
-      if (!cgctl::detail::has_line_per_key(setting.file) && !once.insert(setting.file).second) {
+      if (!file.is_keyed() && !once.insert(setting.file).second) {
         return fail(Error::make(errc::invalid_argument, "plan", fs::join(path_, setting.file),
                                 "it is set twice", "give one value"));
       }
@@ -241,8 +237,9 @@ class Planner {
     return std::optional<Version>();
   }
 
-  [[nodiscard]] Status check(const Section& section, const Setting& setting) const {
-    if (is_no_setting(setting.file)) {
+  [[nodiscard]] Status check(const Section& section, const Setting& setting,
+                             const KernelFile& file) const {
+    if (file.is_kept_out_of_trees()) {
       return fail(Error::make(errc::invalid_argument, "plan", fs::join(path_, setting.file),
                               "no setting", "move processes with Group::attach()"));
     }
@@ -287,12 +284,13 @@ class Planner {
   /// Adds a step for each file that the writes end with; whether any differs from what is there.
   Result<bool> add_steps(const std::vector<Setting>& writes) {
     bool differs = false;
-    for (const auto& [file, value] : final_values(writes)) {
-      const auto text = current(file);
+    for (const auto& [name, value] : final_values(writes)) {
+      const auto text = current(name);
       if (!text) return fail(text.error());
+      const KernelFile file = cgctl::detail::kernel_file(name);
       const std::string before = *text ? cgctl::detail::written_form(file, **text) : std::string();
       const bool same = *text && cgctl::detail::same_value(file, before, value, host_.page_size());
-      add_step(file, before, value, same);
+      add_step(name, before, value, same);
       differs = differs || !same;
     }
     return differs;
@@ -358,13 +356,13 @@ class Planner {
       work_.jobs.push_back({path_, {}, setting});
       return {};
     }
-    const bool keyed = cgctl::detail::has_line_per_key(setting.file);
-    const std::string before =
-        keyed ? cgctl::detail::current_line(setting.file, **text, setting.value)
-              : cgctl::detail::written_form(setting.file, **text);
+    const KernelFile file = cgctl::detail::kernel_file(setting.file);
+    const std::string before = file.is_keyed()
+                                   ? cgctl::detail::current_line(file, **text, setting.value)
+                                   : cgctl::detail::written_form(file, **text);
     const bool same =
-        keyed ? cgctl::detail::same_line(before, setting.value)
-              : cgctl::detail::same_value(setting.file, before, setting.value, host_.page_size());
+        file.is_keyed() ? cgctl::detail::same_line(before, setting.value)
+                        : cgctl::detail::same_value(file, before, setting.value, host_.page_size());
     add_step(setting.file, before, setting.value, same);
     if (!same) work_.jobs.push_back({path_, {}, setting});
     return {};

@@ -16,7 +16,7 @@
 #include "cgctl/tree.hpp"
 #include "detail/directory_entries.hpp"
 #include "detail/tree_walk.hpp"
-#include "settings/known_files.hpp"
+#include "settings/values.hpp"
 
 namespace cgctl::tree {
 namespace {
@@ -142,7 +142,7 @@ class Reader {
   }
 
   static Result<bool> check(int directory, const std::string& name, const std::string& shown) {
-    if (!cgctl::detail::is_setting(name)) return false;
+    if (!cgctl::detail::kernel_file(name).is_setting()) return false;
     struct ::stat found {};
     const int status = sys::stat_at(directory, name.c_str(), found);
     if (status < 0) return fail(fs::system_error("stat", fs::join(shown, name), -status));
@@ -150,20 +150,21 @@ class Reader {
     return S_ISREG(found.st_mode) && (found.st_mode & both) == both;
   }
 
-  Status add_settings(int directory, int above, const std::string& shown, const std::string& file,
+  Status add_settings(int directory, int above, const std::string& shown, const std::string& name,
                       Section& section) const {
-    const auto text = fs::read_beneath(directory, file, fs::join(shown, file));
+    const auto text = fs::read_beneath(directory, name, fs::join(shown, name));
     // The kernel may know the file and not have the feature: cpu.rt_runtime_us, memory.kmem.
     if (!text && text.error().os_errno == EOPNOTSUPP) return {};
     if (!text) return fail(text.error());
-    if (cgctl::detail::has_line_per_key(file)) {
+    const cgctl::detail::KernelFile file = cgctl::detail::kernel_file(name);
+    if (file.is_keyed()) {
       // The kernel lists the device that was named last first: sorted, the same says the same.
       std::set<std::string_view> lines;
       std::string_view rest = *text;
       while (!rest.empty()) lines.insert(parse::line(rest));
       for (const std::string_view line : lines) {
         if (!cgctl::detail::is_default(file, line)) {
-          section.settings.push_back({file, std::string(line)});
+          section.settings.push_back({name, std::string(line)});
         }
       }
       return {};
@@ -174,15 +175,16 @@ class Reader {
       if (!as_new) return fail(as_new.error());
       if (*as_new) return {};
     }
-    section.settings.push_back({file, value});
+    section.settings.push_back({name, value});
     return {};
   }
 
   /// Whether a new cgroup would have it, be it made before or after the one above got its settings.
-  Result<bool> is_as_new(int above, const std::string& file, const std::string& value) const {
-    if (!cgctl::detail::is_inherited(file)) return cgctl::detail::is_default(file, value);
+  Result<bool> is_as_new(int above, const cgctl::detail::KernelFile& file,
+                         const std::string& value) const {
+    if (!file.is_inherited()) return cgctl::detail::is_default(file, value);
     for (const int from : {above, hierarchy_.directory.get()}) {
-      const auto text = fs::read_beneath(from, file, file);
+      const auto text = fs::read_beneath(from, file.name, file.name);
       if (!text && !is_gone(text.error())) return fail(text.error());
       const bool same = text ? cgctl::detail::written_form(file, *text) == value
                              : cgctl::detail::is_default(file, value);

@@ -17,6 +17,7 @@
 #include <cstdlib>
 #include <new>
 #include <string>
+#include <string_view>
 
 #include "../support/captures.hpp"
 #include "../support/child.hpp"
@@ -28,6 +29,7 @@
 #include "cgctl/memory_stat.hpp"
 #include "cgctl/numa_stat.hpp"
 #include "cgctl/sampler.hpp"
+#include "group/kernel_files.hpp"
 
 namespace {
 
@@ -131,6 +133,14 @@ TEST(Allocations, AreNoneWhenOneResultServesManyReaders) {
   round();
   EXPECT_EQ(allocations_of(round), 0U);
   EXPECT_TRUE(read);
+}
+
+TEST(Allocations, AreNoneWhenAKernelFileIsLookedUp) {
+  for (const char* const name : {"cpu.shares", "hugetlb.2MB.rsvd.max", "memory.vendor_limit"}) {
+    std::string_view found;
+    EXPECT_EQ(allocations_of([&]() { found = detail::kernel_file(name).name; }), 0U);
+    EXPECT_EQ(found, name);
+  }
 }
 
 TEST(Allocations, AreNoneInSteadyReadersOfCpuAndMemoryFigures) {

@@ -8,39 +8,22 @@
 #include <string_view>
 #include <vector>
 
-#include "cgctl/host.hpp"
 #include "cgctl/settings.hpp"
+#include "group/kernel_files.hpp"
 
-/// What is known about the files of controllers, by their names.
+/// The meaning of what a kernel file reads as, and of what is written to it.
 namespace cgctl::detail {
 
-/// Whether what a readable and writable file says is a setting: not a counter that can be reset, a
-/// trigger, an alias, or a state.
-bool is_setting(std::string_view file) noexcept;
-
-/// Whether the file is there to be read, or to be written for what that does at once, although a
-/// list of all that can be written names it: counters, states, memory.force_empty.
-bool is_reading(std::string_view file) noexcept;
-
-/// Whether that version has the file, as far as is known.
-bool is_of(std::string_view file, Version version) noexcept;
-
-/// Whether the file has a line for each device or resource, and takes one line at a time.
-bool has_line_per_key(std::string_view file) noexcept;
-
-/// Whether a new cgroup takes the value of the one above.
-bool is_inherited(std::string_view file) noexcept;
-
-/// Whether `value` (a line without its newline) is what a new cgroup has in it. Of files that are
-/// not known, such as a vendor's, "0", "max" and nothing at all are.
-bool is_default(std::string_view file, std::string_view value);
+/// True if `value` (a line without its newline) is what a new cgroup has in the file. An unknown
+/// file has "0", "max" or nothing at all.
+bool is_default(const KernelFile& file, std::string_view value);
 
 /// The value that is written for a file to read as `text`: its own text but for memory.oom_control.
-std::string written_form(std::string_view file, std::string_view text);
+std::string written_form(const KernelFile& file, std::string_view text);
 
 /// What is written to a file for it to read as `text` again after `written`; empty where that is
 /// not known: of a file of several lines that is none with a line per key.
-std::string restoring_text(std::string_view file, std::string_view text, std::string_view written);
+std::string restoring_text(const KernelFile& file, std::string_view text, std::string_view written);
 
 /// A value of several lines for a file that takes one line at a time, as one setting for each;
 /// others as they are.
@@ -48,16 +31,20 @@ std::vector<settings::Setting> one_line_each(const std::vector<settings::Setting
 
 /// Whether what a file reads as, `kept`, is `asked` in other words; other than for same_value()
 /// nothing is clamped or rounded.
-bool is_as_asked(std::string_view file, std::string_view asked, std::string_view kept);
+bool is_as_asked(const KernelFile& file, std::string_view asked, std::string_view kept);
 
 /// Whether the kernel reads both as the same: "1G" and "1073741824", "-1" and what v1 says for no
 /// limit, "0,1" and "0-1", shares that it clamps.
-bool same_value(std::string_view file, std::string_view a, std::string_view b,
+bool same_value(const KernelFile& file, std::string_view a, std::string_view b,
                 std::uint64_t page_size);
 
 /// Of a file with a line per key that reads as `text`, the line that has the key of `wanted`; what
 /// brings the same back, where there is none.
-std::string current_line(std::string_view file, std::string_view text, std::string_view wanted);
+std::string current_line(const KernelFile& file, std::string_view text, std::string_view wanted);
+
+/// Returns what undoes a write of `written` ("+cpu -memory") to a cgroup.subtree_control that read
+/// `before`.
+std::string switched_back(std::string_view before, std::string_view written);
 
 /// Whether writing `wanted` would change nothing in `current`, a line with the same key.
 bool same_line(std::string_view current, std::string_view wanted);
