@@ -1,20 +1,21 @@
 # SPDX-FileCopyrightText: The cgctl authors
 # SPDX-License-Identifier: MIT
-# For the cmd of a case: source "${BASH_SOURCE%/*}/../../helpers.bash"
+# Helpers for the cmd of a case, which begins with: source "${BASH_SOURCE%/*}/../../helpers.bash"
 # shellcheck shell=bash disable=SC2034  # the sourcing scripts use the variables
 set -o pipefail
 
-# at TREE ARGUMENT...: cgctl on a captured tree, $CAPTURES/TREE or an absolute path.
+# at TREE ARGUMENT...: runs cgctl on a captured tree: $CAPTURES/TREE, or an absolute path.
 at() {
   local tree=$1
   shift
   case $tree in /*) ;; *) tree=$CAPTURES/$tree ;; esac
-  # From a cold cache a read may be slow enough to be given up.
+  # Reads all files first: with a cold cache a read may be so slow that cgctl stops measuring.
   find "$tree" -type f -exec cat {} + >/dev/null
   (cd "$tree" && "$CGCTL" --cgroup-root sys/fs/cgroup --proc-root proc --sys-root sys "$@")
 }
 
-# show ARGUMENT...: cgctl, errors in their place, and its status.
+# show ARGUMENT...: runs cgctl; prints the command line, output and errors together, and the exit
+# status.
 show() {
   local status=0
   echo "\$ cgctl $*"
@@ -22,7 +23,7 @@ show() {
   echo "= $status"
 }
 
-# show_at TREE ARGUMENT...: the same on a captured tree.
+# show_at TREE ARGUMENT...: does the same on a captured tree.
 show_at() {
   local status=0
   echo "\$ cgctl ${*:2}"
@@ -30,7 +31,7 @@ show_at() {
   echo "= $status"
 }
 
-# Names of things in place of what is measured.
+# Replaces measured values by names.
 steady() {
   sed -E 's/(numa_stat takes|take up to|took|killed after) [0-9.]+ [num]?s/\1 TIME/
     s/"(read_cost|predicted)_us":[0-9.]+/"\1_us":N/
@@ -38,7 +39,8 @@ steady() {
     s/"time":"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z"/"time":"NOW"/'
 }
 
-# copy_of TREE NAME: a captured tree of one's own to change, in the case's directory.
+# copy_of TREE NAME: copies a captured tree into the case's directory, so that the case can change
+# it.
 copy_of() {
   cp -r "$CAPTURES/$1" "$2"
   chmod -R u+w "$2"
@@ -51,14 +53,15 @@ skip() {
 
 needs_root() { [ "$(id -u)" = 0 ] || skip "needs root"; }
 
-# In a plain chroot the root directory is no mount point that could be made private.
+# In a plain chroot the root directory is not a mount point, and cannot be made private.
 needs_mounts() {
   needs_root
   unshare --mount true 2>unshare.said || skip "mounts cannot be made private here: $(cat unshare.said)"
   rm unshare.said
 }
 
-# Zombies are made below this cgroup, and their files in these directories; all of it goes at the end.
+# Zombies are created below the cgroup $lab, and their files in the directories of $files; clean_up
+# removes both.
 memory=/sys/fs/cgroup/memory
 lab=$memory/cgctl-cli-$$
 
@@ -75,9 +78,9 @@ clean_up() {
   [ ! -d "$lab" ] || rmdir "$lab"
 }
 
-# prepare_zombies COUNT DIRECTORY: cgroups that become zombies when remove_cgroups removes them, each
-# pinned by the 16 pages of a file in a new directory below DIRECTORY: with less, what the kernel's
-# counters drift by would hide them.
+# prepare_zombies COUNT DIRECTORY: creates cgroups that become zombies when remove_cgroups removes
+# them. Each is kept alive by a file of 16 pages in a new directory below DIRECTORY; fewer pages
+# would be lost in the drift of the kernel's counters.
 prepare_zombies() {
   local i directory
   directory=$(mktemp -d -p "$2" cgctl-cli-XXXXXX)
@@ -98,8 +101,8 @@ make_zombies() { # COUNT DIRECTORY
   remove_cgroups
 }
 
-# start_daemon INTERVAL [TRIGGER]: cgctl mitigate --daemon, after its first look; its lines go to
-# `lines`.
+# start_daemon INTERVAL [TRIGGER]: starts cgctl mitigate --daemon and waits for its first decision.
+# Its output goes to `lines`.
 start_daemon() {
   cat >daemon.toml <<END
 [trigger]
@@ -122,7 +125,7 @@ END
   said decision 10
 }
 
-# said PATTERN SECONDS: waits until the daemon has.
+# said PATTERN SECONDS: waits until the daemon has printed a line that matches PATTERN.
 said() {
   local i
   for ((i = 0; i < $2 * 10; i++)); do
