@@ -55,7 +55,7 @@ class AttributionFaults : public ::testing::Test {
   }
   static void expect_unknown(const zombies::Attribution& out, std::string_view path) {
     const zombies::Ancestor* const ancestor = find(out, path);
-    ASSERT_NE(ancestor, nullptr) << path << " is not said to be unknown";
+    ASSERT_NE(ancestor, nullptr) << path << " is not marked as unknown";
     EXPECT_FALSE(ancestor->bytes) << path << " has " << ancestor->bytes.value_or(0);
   }
 
@@ -97,7 +97,7 @@ TEST_P(AttributionOfAnUnreadableCgroup, DoesNotTakeItsMemoryForZombies) {
   EXPECT_TRUE(out.complete);
   EXPECT_EQ(out.skipped, 1);
   EXPECT_FALSE(out.residual) << "pod-a's pages would count as those of zombies";
-  EXPECT_EQ(find(out, "/cgctl-capture"), nullptr) << "what lies further up is known as before";
+  EXPECT_EQ(find(out, "/cgctl-capture"), nullptr) << "further up the bytes are known as before";
 }
 
 INSTANTIATE_TEST_SUITE_P(AtOpenOrRead, AttributionOfAnUnreadableCgroup,
@@ -185,10 +185,10 @@ TEST_F(AttributionFaults, WithoutTimeAllButTheFirstAreSkippedAndCounted) {
   Faults faults;
   const auto out = attribute({0ns, 1h});
   EXPECT_FALSE(out.complete);
-  EXPECT_EQ(out.skipped, 4) << "pod-b, and the three above";
+  EXPECT_EQ(out.skipped, 4) << "pod-b and its three ancestors";
   EXPECT_EQ(faults.calls(Call::open_beneath, "memory.stat"), 1)
-      << "none of those above, whose read costs more";
-  EXPECT_TRUE(out.ancestors.empty()) << "what lacks the skipped ones' share would be wrong";
+      << "no ancestor: reading one costs more";
+  EXPECT_TRUE(out.ancestors.empty()) << "a sum without the skipped cgroups would be wrong";
   EXPECT_FALSE(out.residual);
 }
 
@@ -197,7 +197,7 @@ TEST_F(AttributionFaults, OneSlowReadEndsIt) {
   faults.on(Call::pread, "pod-a/memory.stat").after([] { std::this_thread::sleep_for(600ms); });
   const auto out = attribute({1h, 500ms});
   EXPECT_FALSE(out.complete);
-  EXPECT_EQ(out.skipped, 4) << "pod-b, which comes after pod-a, and the three above";
+  EXPECT_EQ(out.skipped, 4) << "pod-b, which comes after pod-a, and its three ancestors";
   EXPECT_FALSE(out.residual);
 }
 

@@ -104,7 +104,7 @@ TEST_P(Cost, ASamplerWithoutDescriptorsOpensReadsAndClosesEachFile) {
   EXPECT_EQ(faults.calls(Call::open_beneath), files);
   EXPECT_EQ(faults.calls(Call::pread), files);
   EXPECT_EQ(faults.calls(Call::close), files);
-  EXPECT_EQ(faults.calls(Call::stat), seen) << "is it the cgroup it was";
+  EXPECT_EQ(faults.calls(Call::stat), seen) << "checks that it is the same cgroup";
   EXPECT_EQ(all_calls(faults), 3 * files + seen);
 }
 
@@ -113,10 +113,10 @@ TEST_P(Cost, ASettingOpensEachFileOnce) {
   faults.on(Call::file_system).returns(v2() ? fs::cgroup_v2_magic : fs::cgroup_v1_magic).always();
   ASSERT_TRUE(ok(cpu::Controller{group_}.set(cpu::Bandwidth{20ms, 50ms, std::nullopt})));
   const std::size_t files = v2() ? 1 : 2;
-  EXPECT_EQ(faults.calls(Call::open_beneath), files + 1) << "and the burst";
+  EXPECT_EQ(faults.calls(Call::open_beneath), files + 1) << "the burst as well";
   EXPECT_EQ(faults.calls(Call::pread), 2 * files + 1);
   EXPECT_EQ(faults.calls(Call::write), files);
-  EXPECT_EQ(faults.calls(Call::stat), 1) << "are there cgroups below";
+  EXPECT_EQ(faults.calls(Call::stat), 1) << "looks for child cgroups";
   EXPECT_EQ(faults.calls(Call::file_system), files);
   EXPECT_EQ(faults.calls(Call::close), faults.calls(Call::open_beneath));
   EXPECT_EQ(all_calls(faults), 6 * files + 4);
@@ -218,7 +218,7 @@ TEST_F(CostOfPods, IsOneListMoreForEachDirectoryThatChanged) {
   count(counter);
   EXPECT_EQ(faults.calls(Call::getdents64), 4) << "two lists, each to its end";
   EXPECT_EQ(faults.calls(Call::stat_at), 3 * (pods - 1) + 1 + pods + 2)
-      << "those that stay, the one gone, all of the list, and the new one's";
+      << "the cgroups that stay, the removed one, the new list, and the new cgroup's children";
   EXPECT_LE(faults.calls(Call::open_at), 3);
 }
 

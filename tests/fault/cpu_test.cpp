@@ -99,7 +99,7 @@ TEST_F(CpuOnV2, ABadFifthValueLeavesTheFourBeforeItAsTheyWere) {
   }
   EXPECT_EQ(after, before);
   EXPECT_THAT(written.error().message(), HasSubstr("the other values are as before"));
-  EXPECT_EQ(faults_.calls(Call::write), 9U) << "four forth, one refused, four back";
+  EXPECT_EQ(faults_.calls(Call::write), 9U) << "four written, one refused, four restored";
 }
 
 struct Refusal {

@@ -157,12 +157,13 @@ TEST_P(CountedWithoutDescriptors, GivesUpWhatItKeepsForGood) {
     Faults faults;
     faults.on(Call::open_at, "c").fails(GetParam() % 2 == 0 ? EMFILE : ENFILE);
     EXPECT_EQ(must(count()), all + 2);
-    EXPECT_EQ(faults.calls(Call::close, "a"), 2) << "what was kept, and what was opened to list";
+    EXPECT_EQ(faults.calls(Call::close, "a"), 2)
+        << "the kept directories, and those opened for listing";
   }
   const Faults faults;
   EXPECT_EQ(must(count()), all + 2);
   EXPECT_EQ(faults.calls(Call::open_at), 3);
-  EXPECT_EQ(faults.calls(Call::close), 3) << "none is kept";
+  EXPECT_EQ(faults.calls(Call::close), 3) << "no directory is kept open";
 }
 
 INSTANTIATE_TEST_SUITE_P(WithDescriptorsKept, CountedWithoutDescriptors,

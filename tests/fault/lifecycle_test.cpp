@@ -102,7 +102,7 @@ TEST_P(EnablingFaults, AreExplainedByTheRuleAndUndone) {
   EXPECT_FALSE(exists());
   const std::size_t writes = GetParam().controller + 1;
   EXPECT_EQ(faults_.calls(Call::write, "cgroup.subtree_control"), writes + GetParam().controller)
-      << "what was enabled before is disabled";
+      << "the controllers enabled before are disabled again";
 }
 
 INSTANTIATE_TEST_SUITE_P(

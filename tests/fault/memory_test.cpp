@@ -126,7 +126,7 @@ TEST_F(MemoryOnV2, ReadFailuresAreToldApart) {
   const auto malformed = reader.read(stat);
   EXPECT_TRUE(fails(malformed, errc::malformed));
   EXPECT_THAT(malformed.error().message(), HasSubstr("pod-a/memory.stat"));
-  ASSERT_TRUE(ok(reader.read(stat))) << "and it goes on";
+  ASSERT_TRUE(ok(reader.read(stat))) << "the reader goes on";
 }
 
 /// v1 can refuse a change that was planned correctly, because others write between the read and the

@@ -308,7 +308,8 @@ TEST_F(StoreFaults, WithoutABootIdThereIsNoStore) {
   const auto store = Store::open(*host_, directory_);
   ASSERT_FALSE(store);
   EXPECT_NE(store.error().path.find("boot_id"), std::string::npos);
-  EXPECT_FALSE(std::filesystem::exists(directory_)) << "nothing is made before the boot is known";
+  EXPECT_FALSE(std::filesystem::exists(directory_))
+      << "no file is created before the boot id is known";
 }
 
 }  // namespace mitigation_test

@@ -83,12 +83,12 @@ TEST_F(NumaStat, AShortReadIsTruncatedWhereverItEnds) {
     faults.on(Call::pread, file).at_most(size);
     const auto status = root.read(out_);
     if (size == old_kernels_end) {
-      EXPECT_TRUE(status) << "what a kernel before 3.16 has is whole";
+      EXPECT_TRUE(status) << "the text of a kernel before 3.16 is complete";
       continue;
     }
     ASSERT_FALSE(status) << "after " << size << " bytes";
     EXPECT_EQ(status.error().kind, errc::truncated) << status.error().message();
-    EXPECT_TRUE(out_.empty()) << "half a result may not be mistaken for one";
+    EXPECT_TRUE(out_.empty()) << "an incomplete result must not look complete";
   }
 }
 
@@ -145,7 +145,7 @@ TEST_F(NumaStat, TheRootReaderSaysThatANodeWentOffline) {
   EXPECT_NE(status.error().message().find("node went offline"), std::string::npos)
       << status.error().message();
   EXPECT_TRUE(out_.empty());
-  EXPECT_TRUE(nodes->read(out_)) << "the next read, with the node back, is as good as any";
+  EXPECT_TRUE(nodes->read(out_)) << "with the node back, the next read is complete";
 }
 
 TEST_F(NumaStat, TheRootReaderRepeatsAnInterruptedRead) {

@@ -110,7 +110,7 @@ TEST_F(FaultySampler, SaysThatItCannotWalkWhenItHasNothingToGiveUp) {
     EXPECT_NE(status.error().hint, "");
   }
   EXPECT_EQ(sampler.descriptors(), 0U);
-  EXPECT_EQ(take(sampler, unread_).size(), all) << "those that it knew are sampled as before";
+  EXPECT_EQ(take(sampler, unread_).size(), all) << "known cgroups are sampled as before";
 }
 
 TEST_F(FaultySampler, GivesEachThreadAsManyCgroupsWhoseFilesAreKept) {

@@ -113,8 +113,8 @@ TEST_F(Count, NeverGoesBelowZeroWhenTheKernelHoldsFewerThanThereAreDirectories) 
   ASSERT_TRUE(count) << count.error().message();
   EXPECT_EQ(count->low, 0);
   EXPECT_EQ(count->high, 0);
-  EXPECT_FALSE(count->exact()) << "the two never agreed";
-  EXPECT_EQ(faults.calls(Call::pread, source), 4) << "such a race is tried again";
+  EXPECT_FALSE(count->exact()) << "the two counts never agreed";
+  EXPECT_EQ(faults.calls(Call::pread, source), 4) << "after such a race it counts again";
 }
 
 TEST_F(Count, NeverGoesBelowZeroAtTheLowerEndAlone) {
@@ -155,7 +155,7 @@ TEST_P(CountWhenADirectoryVanishesUnderTheList, GoesOnWithWhatIsLeft) {
   faults.on(Call::getdents64, "memory/kubepods").fails(GetParam());
   const auto live = zombies::count_directories(host_->find("memory")->directory.get(), "memory");
   ASSERT_TRUE(live) << live.error().message();
-  EXPECT_EQ(*live, 2) << "the root, and kubepods, which was there when it was opened";
+  EXPECT_EQ(*live, 2) << "the root, and kubepods, which existed when the counter was opened";
 }
 
 INSTANTIATE_TEST_SUITE_P(ForEachErrno, CountWhenADirectoryVanishesUnderTheList,

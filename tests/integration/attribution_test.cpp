@@ -74,7 +74,8 @@ int fill_cache(const std::string& file) {
 }
 
 TEST_F(RealAttribution, NamesTheGroupThatZombiesHangBelowBeforeAllThatHaveLess) {
-  if (!few_pages_show()) return test::skip("few pages do not show above before Linux 5.13");
+  if (!few_pages_show())
+    return test::skip("before Linux 5.13 a few pages do not show in ancestors");
   const auto files = folder(lab::Pin::page_cache);
   if (!files) return test::skip("no folder on a disk");
   make("live");
@@ -111,7 +112,8 @@ TEST_F(RealAttribution, NamesTheGroupThatZombiesHangBelowBeforeAllThatHaveLess) 
 }
 
 TEST_F(RealAttribution, KnowsGroupsByTheirNamesAsTheyAre) {
-  if (!few_pages_show()) return test::skip("few pages do not show above before Linux 5.13");
+  if (!few_pages_show())
+    return test::skip("before Linux 5.13 a few pages do not show in ancestors");
   const auto files = folder(lab::Pin::page_cache);
   if (!files) return test::skip("no folder on a disk");
   auto maker = zombies(lab::Pin::page_cache, *files, "two  spaces, \"quotes\" and a \\");
@@ -199,7 +201,8 @@ TEST_F(RealAttribution, TakesNoLiveCgroupsPagesForZombies) {
   const auto live = host().open(path("live"));
   ASSERT_TRUE(live);
   const auto cache = parse::value_of(live->read("memory.stat").value_or(""), "cache");
-  EXPECT_GE(cache.value_or(0), cache_size / 2) << "there must be something to take for zombies";
+  EXPECT_GE(cache.value_or(0), cache_size / 2)
+      << "there must be pages that could be mistaken for zombies'";
 }
 
 TEST_F(RealAttribution,

@@ -242,7 +242,7 @@ TEST_F(RealCpu, SharesAreClampedOnV1AndRefusedOnV2) {
   const Controller controller{group};
   for (const std::uint64_t value : {0U, 10001U}) {
     const auto written = controller.set_weight(Weight{value});
-    ASSERT_FALSE(written) << "nor on v1, which would clamp the shares it becomes";
+    ASSERT_FALSE(written) << "on v1 either, which would clamp the shares";
     EXPECT_THAT(written.error().message(), HasSubstr("1 to 10000"));
   }
   if (!v1()) {
@@ -306,10 +306,10 @@ TEST_F(RealCpu, OnV2TheWeightHasANiceValue) {
 
 TEST_F(RealCpu, OnV2AQuotaAndAPeriodAloneKeepTheOther) {
   if (v1()) {
-    GTEST_SKIP() << "two files on v1";
+    GTEST_SKIP() << "needs v2: on v1 these are two files";
   }
   const Group group = made("parts");
-  EXPECT_FALSE(group.write("cpu.max", "-1")) << "the kernel's trap";
+  EXPECT_FALSE(group.write("cpu.max", "-1")) << "the kernel refuses this";
   ASSERT_TRUE(ok(Controller{group}.set(bandwidth(50ms, 200ms))));
   Change quota;
   quota.quota = Quota{20ms};
@@ -329,12 +329,13 @@ TEST_F(RealCpu, UnderACappedParentThePeriodCanShrinkAndGrow) {
   const Group child = made("parent/child");
   ASSERT_TRUE(ok(Controller{child}.set(bandwidth(50ms, 100ms))));
   if (v1()) {
-    EXPECT_FALSE(child.write("cpu.cfs_period_us", "50000")) << "the kernel's trap";
+    EXPECT_FALSE(child.write("cpu.cfs_period_us", "50000")) << "the kernel refuses this";
   }
   ASSERT_TRUE(ok(Controller{child}.set(bandwidth(25ms, 50ms))));
   EXPECT_EQ(files(child), "25000/50000/0");
   if (v1()) {
-    EXPECT_FALSE(child.write("cpu.cfs_quota_us", "50000")) << "and the other way";
+    EXPECT_FALSE(child.write("cpu.cfs_quota_us", "50000"))
+        << "the kernel refuses the other direction";
   }
   ASSERT_TRUE(ok(Controller{child}.set(bandwidth(100ms, 200ms))));
   EXPECT_EQ(files(child), "100000/200000/0");
@@ -355,7 +356,7 @@ TEST_F(RealCpu, AParentAtTheLimitOfItsChildAndOfItsParentChangesItsPeriodToo) {
 
 TEST_F(RealCpu, OnV1NoCgroupMayHaveMoreThanTheOneAbove) {
   if (!v1()) {
-    GTEST_SKIP() << "v2 takes any limit: the one above counts as well";
+    GTEST_SKIP() << "v2 accepts any limit: the parent's applies as well";
   }
   const Group parent = made("parent");
   ASSERT_TRUE(ok(Controller{parent}.set(bandwidth(50ms, 100ms))));
@@ -397,7 +398,7 @@ TEST_F(RealCpu, IdleComesAndGoesAndTakesTheSharesAlong) {
   EXPECT_EQ(must(controller.state()).idle, true);
   const std::string file = v1() ? "cpu.shares" : "cpu.weight";
   EXPECT_THAT(must(group.read(file)), v1() ? AnyOf("3\n", "3\n") : AnyOf("0\n", "1\n"));
-  EXPECT_EQ(group.write(file, "512").error().os_errno, EINVAL) << "the kernel's trap";
+  EXPECT_EQ(group.write(file, "512").error().os_errno, EINVAL) << "the kernel refuses this";
   const auto written = controller.set_weight(Shares{512});
   ASSERT_FALSE(written);
   EXPECT_THAT(written.error().message(), HasSubstr("an idle cgroup has no share"));
@@ -508,7 +509,7 @@ TEST_F(RealTimeBudget, IsWithinThePeriodAndWhatTheCgroupAboveHas) {
   EXPECT_THAT(error_of(group, budget(2s)), HasSubstr("is more than its period of 1000000 us"));
   EXPECT_THAT(error_of(group, budget(-1us)), HasSubstr("has to be a limit"));
   ASSERT_TRUE(ok(Controller{group}.set(budget(some))));
-  EXPECT_FALSE(ok(Controller{top}.set(budget(0us)))) << "there is one below that has it";
+  EXPECT_FALSE(ok(Controller{top}.set(budget(0us)))) << "a child cgroup has a budget";
   Change shorter = budget(some / 2);
   shorter.rt_period = 500ms;
   ASSERT_TRUE(ok(Controller{group}.set(shorter)));
@@ -535,10 +536,10 @@ TEST_F(RealTimeBudget, GetsFromOneToTheOtherWhateverIsAboveAndBelow) {
     return written ? written->size() : 0;
   };
   move_to({0us, 50ms});
-  EXPECT_EQ(move_to({5ms, 300ms}), 2U) << "5 ms of 50 ms would be more than there is above";
+  EXPECT_EQ(move_to({5ms, 300ms}), 2U) << "5 ms of 50 ms are more than the parent has";
   move_to({10ms, 1s});
   ASSERT_TRUE(ok(Controller{below}.set(budget(10ms))));
-  EXPECT_GT(move_to({2ms, 100ms}), 2U) << "half of it is in use below";
+  EXPECT_GT(move_to({2ms, 100ms}), 2U) << "its child uses half of it";
   EXPECT_GT(move_to({10ms, 1s}), 2U);
   EXPECT_THAT(error_of(group, budget(9ms)), HasSubstr("less than the cgroups below it have"));
   ASSERT_TRUE(ok(Controller{below}.set(budget(0us))));

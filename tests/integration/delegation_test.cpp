@@ -92,7 +92,7 @@ TEST_F(RealDelegation, AUserWithoutPrivilegeMakesLimitsAndRunsBeneathIt) {
               wrong = use(*here, path("given/job"));
               if (!wrong.empty()) return wrong;
               const auto above = Group::create(*here, path("beside"));
-              return above ? "a cgroup was made outside of what was given" : "";
+              return above ? "a cgroup was created outside of the delegated one" : "";
             }),
             "");
 }

@@ -57,7 +57,7 @@ TEST_F(RealLifecycle, OneCallMakesTheGroupInEachHierarchyThatHasAWantedControlle
     EXPECT_TRUE(exists(*hierarchy, path("a/b/c"))) << controller;
     EXPECT_TRUE(group.place(controller)) << controller;
   }
-  EXPECT_TRUE(Group::create(host(), path("a/b/c"))) << "one that exists is taken as it is";
+  EXPECT_TRUE(Group::create(host(), path("a/b/c"))) << "an existing cgroup stays as it is";
 }
 
 TEST_F(RealLifecycle, OneCallRemovesItFromEachHierarchyThatHasIt) {
@@ -111,14 +111,14 @@ TEST_F(RealLifecycle, DelegationGivesTheDirectoryAndItsProcsAway) {
       EXPECT_EQ(found.st_gid, 65534U) << directory << given;
     }
     ASSERT_EQ(::stat((place.hierarchy->mount_point + path("a")).c_str(), &found), 0);
-    EXPECT_EQ(found.st_uid, 0U) << "the one above was made, not delegated";
+    EXPECT_EQ(found.st_uid, 0U) << "the parent was created, not delegated";
   }
   const std::string limit = directory("a/b") + (!has_memory() ? "/cpu.shares"
                                                 : v2()        ? "/memory.max"
                                                               : "/memory.limit_in_bytes");
   struct ::stat found {};
   ASSERT_EQ(::stat(limit.c_str(), &found), 0);
-  EXPECT_EQ(found.st_uid, 0U) << "its limits are not its own to raise";
+  EXPECT_EQ(found.st_uid, 0U) << "its user may not raise its limits";
 }
 
 TEST_F(RealLifecycle, NothingIsRemovedWhileThereAreGroupsBelow) {
@@ -307,7 +307,7 @@ TEST_F(RealLifecycle, RemovedEmptyAGroupLeavesNoZombie) {
             "");
   const std::uint64_t before = settled();
   zombies_after(host(), path("z"), files->path(), rounds, Removal::Pages::leave);
-  EXPECT_GE(settled(), before + rounds / 2) << "as it is, this leaves zombies";
+  EXPECT_GE(settled(), before + rounds / 2) << "without emptying, zombies remain";
 }
 
 /// docs/tour.md quotes the figures.
@@ -333,7 +333,7 @@ TEST_F(RealLifecycle, OfThreeHundredRoundsAtMostTwoInAHundredLeaveAZombieWhenEmp
             "");
   const std::uint64_t left = more(Removal::Pages::leave);
   RecordProperty("as_it_is", std::to_string(left));
-  EXPECT_GE(left, rounds * 9 / 10) << "without it about each leaves one";
+  EXPECT_GE(left, rounds * 9 / 10) << "without emptying, about each round leaves a zombie";
 }
 
 TEST_F(RealLifecycle, WhatWasMadeAndNothingElseCanBeUndone) {
@@ -341,7 +341,7 @@ TEST_F(RealLifecycle, WhatWasMadeAndNothingElseCanBeUndone) {
   std::vector<Made> all;
   const auto group = Group::create(host(), path("a/b/c"), {}, all);
   ASSERT_TRUE(group) << group.error().message();
-  ASSERT_TRUE(Group::create(host(), path("a/b/c"), {}, all)) << "nothing more is made";
+  ASSERT_TRUE(Group::create(host(), path("a/b/c"), {}, all)) << "no second cgroup is created";
   const auto directories =
       std::count_if(all.begin(), all.end(), [](const Made& one) { return one.is_directory; });
   EXPECT_EQ(directories, 2 * static_cast<std::ptrdiff_t>(there.places().size()));
@@ -350,7 +350,7 @@ TEST_F(RealLifecycle, WhatWasMadeAndNothingElseCanBeUndone) {
     EXPECT_TRUE(exists(*place.hierarchy, path("a")));
     EXPECT_FALSE(exists(*place.hierarchy, path("a/b")));
   }
-  EXPECT_TRUE(unmake(all)) << "what is gone is undone";
+  EXPECT_TRUE(unmake(all)) << "undoing twice is no error";
 }
 
 TEST_F(RealLifecycle, AControllerThatWasSwitchedOffIsOnAgain) {
@@ -487,7 +487,7 @@ TEST_F(RealSettings, WhatFailsWithAllInPlaceTakesThemBack) {
   EXPECT_EQ(value(group, "memory.swappiness"), "33\n");
   const auto counter =
       settings::apply(group, {{"memory.failcnt", "0"}}, []() -> Status { return {}; });
-  EXPECT_FALSE(counter) << "nor is it the last";
+  EXPECT_FALSE(counter) << "nor the last value";
 }
 
 TEST_F(RealSettings, TheRuleBehindARefusedFileIsSaid) {

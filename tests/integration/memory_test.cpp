@@ -75,7 +75,7 @@ class RealMemory : public test::RealCgroups {
     return written ? "was written" : written.error().message();
   }
   [[nodiscard]] bool needs_v1() const {
-    if (v2()) [] { GTEST_SKIP() << "of the v1 memory controller"; }();
+    if (v2()) [] { GTEST_SKIP() << "needs the v1 memory controller"; }();
     return v2();
   }
 };
@@ -146,9 +146,9 @@ TEST_F(RealMemory, OnV1TheLimitWithSwapIsChangedInTheRightOrder) {
     change.memsw_max = Limit{together};
     return Controller{group}.set(change);
   };
-  ASSERT_TRUE(ok(both(64 * MiB, 96 * MiB))) << "from none: the limit first";
+  ASSERT_TRUE(ok(both(64 * MiB, 96 * MiB))) << "from no limit: the memory limit comes first";
   EXPECT_FALSE(group.write("memory.limit_in_bytes", std::to_string(128 * MiB)))
-      << "the kernel's trap";
+      << "the kernel refuses this";
   ASSERT_TRUE(ok(both(128 * MiB, 128 * MiB)));
   ASSERT_TRUE(ok(both(32 * MiB, 48 * MiB)));
   EXPECT_THAT(error_of(group, max(64 * MiB)), HasSubstr("is above that of memory and swap"));
@@ -211,7 +211,7 @@ TEST_F(RealMemory, OnV1ABadFifthValueLeavesTheFourBeforeItAsTheyWere) {
 
 TEST_F(RealMemory, OnV2EveryLimitHasItsFile) {
   if (!v2()) {
-    GTEST_SKIP() << "of the v2 memory controller";
+    GTEST_SKIP() << "needs the v2 memory controller";
   }
   const Group group = made("limits");
   Change change = max(64 * MiB);
@@ -387,7 +387,7 @@ TEST_F(RealMemory, OnV1WithoutOomKillsATaskWaitsAtTheLimit) {
   EXPECT_TRUE(
       test::eventually([&group] { return must(Controller{group}.state()).under_oom == true; }));
   int status = 0;
-  EXPECT_EQ(::waitpid(child, &status, WNOHANG), 0) << "it waits";
+  EXPECT_EQ(::waitpid(child, &status, WNOHANG), 0) << "the task waits";
   ::kill(child, SIGKILL);
   ASSERT_EQ(::waitpid(child, &status, 0), child);
 }
@@ -406,7 +406,7 @@ TEST_F(RealMemory, OnV1TheEndOfTheCgroupWakesTheLoop) {
 
 TEST_F(RealMemory, OnV2ThereAreNeitherThresholdsNorLevels) {
   if (!v2()) {
-    GTEST_SKIP() << "of the v2 memory controller";
+    GTEST_SKIP() << "needs the v2 memory controller";
   }
   const Group group = made("v1-only");
   EXPECT_TRUE(fails(Watch::threshold(group, MiB), errc::unsupported));

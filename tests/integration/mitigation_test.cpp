@@ -124,10 +124,10 @@ TEST_F(RealMitigation, FindsOutWhetherPagesKeepRemovedCgroups) {
     EXPECT_FALSE(seen->pages_reparented) << "v1 does not count removed cgroups apart";
   }
   const Policy untroubled;
-  EXPECT_FALSE(look(untroubled)->pages_reparented) << "asked only when there is a need";
+  EXPECT_FALSE(look(untroubled)->pages_reparented) << "tested only when needed";
   const auto rehearsed = observe(host(), guard_, policy, {}, Intent::look);
   ASSERT_TRUE(rehearsed) << rehearsed.error().message();
-  EXPECT_FALSE(rehearsed->pages_reparented) << "nothing is changed, so nothing is asked";
+  EXPECT_FALSE(rehearsed->pages_reparented) << "nothing may be changed, so it is not tested";
 }
 
 TEST_F(RealMitigation, DropsCachesAndLeavesAtMostFiveOfAHundredPageCacheZombies) {
@@ -405,8 +405,8 @@ TEST_F(RealMitigation, GivesTheReasonWhenEveryRungFailed) {
               if (plan.decision != Decision::act && before->zombies.low == 0) return {};
               const auto outcome = carry_out(host(), guard_, plan, policy, *before);
               if (!outcome) return outcome.error().message();
-              if (outcome->effect != Effect::ineffective) return "it is said to have helped";
-              if (outcome->status) return "it has no reason";
+              if (outcome->effect != Effect::ineffective) return "it reports an effect";
+              if (outcome->status) return "it reports no reason";
               if (outcome->status.error().os_errno != EACCES)
                 return outcome->status.error().message();
               return {};

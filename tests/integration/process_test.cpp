@@ -82,10 +82,11 @@ TEST_F(RealProcess, OnV2ItIsBornThere) {
   const auto child = process::start(group, Command{{"sleep", "60"}, nullptr});
   ASSERT_TRUE(ok(child));
   EXPECT_EQ(must(group.processes()), std::vector<pid_t>{child->pid});
-  EXPECT_EQ(moves.seen(), !test::kernel_is_at_least(5, 7)) << "moved, not born (CLONE_INTO_CGROUP)";
+  EXPECT_EQ(moves.seen(), !test::kernel_is_at_least(5, 7))
+      << "moved in, not started inside (CLONE_INTO_CGROUP)";
   ASSERT_TRUE(ok(group.attach(child->pid)));
   EXPECT_TRUE(moves.seen()) << "a move does not show";
-  ASSERT_TRUE(ok(group.kill(std::chrono::seconds(10)))) << "while nobody waits for it";
+  ASSERT_TRUE(ok(group.kill(std::chrono::seconds(10)))) << "while no process waits for it";
   EXPECT_EQ(WTERMSIG(status_of(*child)), SIGKILL);
 }
 
@@ -102,7 +103,7 @@ TEST_F(RealProcess, OnV2TheKernelKillsAllAtOnce) {
   const test::Writes freezes(there + "/cgroup.freeze");
   ASSERT_TRUE(ok(group.kill(std::chrono::seconds(10))));
   EXPECT_TRUE(kills.seen());
-  EXPECT_FALSE(freezes.seen()) << "one by one, as before there was cgroup.kill";
+  EXPECT_FALSE(freezes.seen()) << "one by one, as without cgroup.kill";
   EXPECT_EQ(WTERMSIG(status_of(*child)), SIGKILL);
   ASSERT_TRUE(ok(group.write("cgroup.freeze", "0")));
   EXPECT_TRUE(freezes.seen()) << "a freeze does not show";
@@ -133,7 +134,7 @@ TEST_F(RealProcess, WhatCannotBeExecutedLeavesNoChild) {
   ASSERT_FALSE(denied);
   EXPECT_EQ(denied.error().os_errno, EACCES);
   EXPECT_TRUE(test::fails(process::start(group, Command{}), errc::invalid_argument));
-  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "there is none to wait for";
+  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "no child is left to wait for";
   EXPECT_EQ(errno, ECHILD);
   EXPECT_TRUE(must(group.processes()).empty());
 }
@@ -147,7 +148,7 @@ TEST_F(RealProcess, ARemovedCgroupTakesNone) {
 TEST_F(RealProcess, ARealTimeCallerIsToldOfTheBudget) {
   const Hierarchy* const cpu = host().find("cpu");
   if (cpu == nullptr || cpu->version == Version::v2) {
-    GTEST_SKIP() << "real-time budgets are of v1";
+    GTEST_SKIP() << "needs real-time budgets of v1";
   }
   const Group group = made("run", {"cpu"});
   if (!group.read("cpu.rt_runtime_us")) return test::skip("the kernel lacks CONFIG_RT_GROUP_SCHED");
@@ -166,7 +167,7 @@ TEST_F(RealProcess, ARealTimeCallerIsToldOfTheBudget) {
 TEST_F(RealProcess, AnEmptyCpusetIsSaid) {
   const Hierarchy* const cpuset = host().find("cpuset");
   if (cpuset == nullptr || cpuset->version == Version::v2) {
-    GTEST_SKIP() << "on v2 a cpuset without CPUs has those above it";
+    GTEST_SKIP() << "on v2 a cpuset without CPUs uses its parent's";
   }
   const Group group = made("run", {"memory", "cpuset"});
   const auto child = process::start(group, Command{{"true"}, nullptr});
@@ -252,7 +253,7 @@ TEST_F(RealProcess, AStartIntoAFrozenCgroupOfV1CanBeGivenUp) {
   const Error error = given_up(group);
   EXPECT_EQ(error.kind, errc::cancelled) << error.message();
   EXPECT_THAT(error.message(), HasSubstr("frozen"));
-  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "there is none to wait for";
+  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "no child is left to wait for";
   EXPECT_TRUE(must(group.processes()).empty());
 }
 
@@ -262,7 +263,7 @@ TEST_F(RealProcess, AStartIntoAFrozenCgroupOfV2CanBeGivenUp) {
   const Group group = made("run", {"cgroup"});
   if (!group.write("cgroup.freeze", "1")) return test::skip("no cgroup.freeze before Linux 5.2");
   EXPECT_EQ(given_up(group).kind, errc::cancelled);
-  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "there is none to wait for";
+  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "no child is left to wait for";
   EXPECT_TRUE(must(group.processes()).empty());
 }
 

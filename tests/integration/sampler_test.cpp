@@ -73,7 +73,7 @@ Figures still(const Group& group, const std::function<void()>& look) {
     after = figures(group);
     const bool same =
         before.state.usage == after.state.usage && before.anonymous == after.anonymous;
-    return same ? "" : "in use are " + std::to_string(after.state.usage.value_or(0));
+    return same ? "" : "moving: bytes in use " + std::to_string(after.state.usage.value_or(0));
   });
   EXPECT_EQ(moving, "");
   return after;
@@ -124,13 +124,14 @@ TEST_F(RealSampler, GivesWhatTheFilesOfEachCgroupSay) {
   EXPECT_EQ(seen.at(path("a/b")).anonymous, figures.anonymous);
   EXPECT_EQ(seen.at(path("a/b")).memory, figures.state.usage);
   EXPECT_EQ(seen.at(path("a/b")).usage.has_value(), must(cpu::stat(b)).usage.has_value());
-  EXPECT_FALSE(seen.at(path("a/b")).cpus) << "there is no sample before";
+  EXPECT_FALSE(seen.at(path("a/b")).cpus) << "there is no earlier sample";
 }
 
 TEST_F(RealSampler, SaysHowManyCpusAreUsedBetweenTwoSamples) {
   const auto busy = create("busy");
   const auto quiet = create("quiet");
-  if (!must(cpu::stat(busy)).usage) return test::skip("nothing counts the CPU time of a cgroup");
+  if (!must(cpu::stat(busy)).usage)
+    return test::skip("no controller counts the CPU time of a cgroup");
   auto sampler = this->sampler();
   (void)take(sampler);
   EXPECT_EQ(test::in_child([&]() -> std::string {
@@ -256,7 +257,7 @@ TEST_F(RealSampler, GivesUpKeptDescriptorsToWalkADeepHierarchy) {
   ASSERT_TRUE(greedy) << greedy.error().message();
   for (const Status& status : refreshed) EXPECT_TRUE(test::ok(status));
   EXPECT_THAT(seen, ::testing::Each(depth + 1));
-  EXPECT_GT(kept, 0U) << "it gave up more than it had to";
+  EXPECT_GT(kept, 0U) << "it closed more descriptors than necessary";
 }
 
 TEST_F(RealSampler, SaysThatItCouldNotReadWithoutADescriptor) {
@@ -291,7 +292,7 @@ TEST_F(RealSampler, TakesACgroupThatWasMadeAgainForANewOne) {
       SCOPED_TRACE(std::string(descriptors ? "opened by name" : "kept open") +
                    (refreshes ? ", with a refresh" : ""));
       auto group = create("again");
-      if (!must(cpu::stat(group)).usage) return test::skip("nothing counts CPU time");
+      if (!must(cpu::stat(group)).usage) return test::skip("no controller counts CPU time");
       auto sampler = this->sampler(descriptors);
       use(group, 0.05);
       (void)take(sampler);
@@ -302,9 +303,9 @@ TEST_F(RealSampler, TakesACgroupThatWasMadeAgainForANewOne) {
         ASSERT_TRUE(test::ok(sampler.refresh()));
       }
       auto seen = take(sampler);
-      ASSERT_EQ(seen.count(path("again")), 1U) << "it is there";
+      ASSERT_EQ(seen.count(path("again")), 1U) << "the new cgroup is there";
       EXPECT_GT(seen.at(path("again")).usage.value_or(0ns).count(), 150'000'000);
-      EXPECT_FALSE(seen.at(path("again")).cpus) << "what the old one had used is not its own";
+      EXPECT_FALSE(seen.at(path("again")).cpus) << "it does not count what its predecessor used";
       EXPECT_TRUE(seen.at(path("again")).memory);
       use(group, 0.05);
       seen = take(sampler);
@@ -336,7 +337,7 @@ TEST_F(RealSampler, GivesEachCgroupToOneThread) {
   for (auto& part : seen) {
     EXPECT_GT(part.size(), 5U);
     all.merge(part);
-    EXPECT_TRUE(part.empty()) << "one was given to two";
+    EXPECT_TRUE(part.empty()) << "two threads sampled the same cgroup";
   }
   EXPECT_EQ(all.size(), 22U);
 }

@@ -140,7 +140,7 @@ TEST_F(RealStore, SetsAFileThatItDoesNotUnderstandAsideAndSaysSo) {
     EXPECT_NE(store->warning().find(history_), std::string::npos) << store->warning();
     EXPECT_FALSE(std::filesystem::exists(history_));
     EXPECT_EQ(test::file_text(history_ + ".corrupt"), corrupt);
-    EXPECT_TRUE(store->save({1s, 0})) << "and works on";
+    EXPECT_TRUE(store->save({1s, 0})) << "the store goes on";
   }
 }
 

@@ -119,8 +119,8 @@ TEST_F(RealTree, MovesLimitsOfParentAndChildBothWays) {
     return group("a", quota(top, 100000)) + group("a/b", quota(below, 100000));
   };
   must(apply(both(50000, 40000)));
-  EXPECT_TRUE(test::ok(apply(both(20000, 10000)))) << "the child has to fall first";
-  EXPECT_TRUE(test::ok(apply(both(90000, 80000)))) << "the parent has to rise first";
+  EXPECT_TRUE(test::ok(apply(both(20000, 10000)))) << "the child must be lowered first";
+  EXPECT_TRUE(test::ok(apply(both(90000, 80000)))) << "the parent must be raised first";
   const Group child = must(host().open(path("a/b")));
   EXPECT_EQ(must(cpu::Controller(child).state()).bandwidth->quota, std::chrono::milliseconds(80));
 }
@@ -236,7 +236,7 @@ TEST_F(RealDevices, HaveTheirRulesBackAfterAFailure) {
   EXPECT_THAT(refused.error().message(), HasSubstr("nothing was changed"));
   EXPECT_EQ(list("all"), "a *:* rwm\n");
   EXPECT_EQ(list("some"), "c 1:3 rwm\n");
-  EXPECT_EQ(list("some/below"), "c 1:3 rwm\n") << "a rule above had narrowed it";
+  EXPECT_EQ(list("some/below"), "c 1:3 rwm\n") << "an ancestor's rule had narrowed it";
 }
 
 TEST_F(RealDevices, GetTheirRulesBeforeThereAreCgroupsBelow) {
@@ -309,7 +309,7 @@ TEST_F(RealTree, StoppedAmongRemovalsBringsBackWhatWasRemoved) {
   const auto stopped = apply(group("", "memory {}"), options);
   EXPECT_TRUE(test::fails(stopped, errc::cancelled));
   EXPECT_THAT(stopped.error().message(), HasSubstr("nothing was changed"));
-  EXPECT_EQ(last.read("cgroup.procs").error().kind, errc::vanished) << "it is another one";
+  EXPECT_EQ(last.read("cgroup.procs").error().kind, errc::vanished) << "it is another cgroup";
   EXPECT_EQ(everything(), before);
   EXPECT_EQ(devices(), list);
 }

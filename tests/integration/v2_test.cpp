@@ -169,7 +169,8 @@ TEST_F(RealV2, RemovedCgroupsAreCountedBelowEachAndOfMemoryAloneWhereTheKernelTe
                             const auto of_memory = parse::value_of(stat, "nr_dying_subsys_memory");
                             const auto of_all = parse::value_of(stat, "nr_dying_descendants");
                             if (!count->exact()) return "not exact";
-                            if (count->memory_only != of_memory.has_value()) return "of memory?";
+                            if (count->memory_only != of_memory.has_value())
+                              return "memory_only is wrong";
                             return count->low == of_memory.value_or(*of_all) ? "" : stat;
                           }),
             "");

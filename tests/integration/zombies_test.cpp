@@ -92,7 +92,7 @@ TEST_F(RealZombies, AreLiveAndDeadTogetherWhatTheKernelHolds) {
   const auto count = zombies::count(host());
   ASSERT_TRUE(count) << count.error().message();
   EXPECT_EQ(count->hierarchy, hierarchy().version);
-  EXPECT_GE(count->live, 2) << "the root and this test's";
+  EXPECT_GE(count->live, 2) << "the root and this test's cgroup";
   if (count->exact()) {
     EXPECT_EQ(count->kernel, count->live + count->low);
   }
@@ -155,7 +155,7 @@ TEST_F(RealZombies, AreBracketedWhileCgroupsComeAndGo) {
     EXPECT_LE(count->low, count->high);
     EXPECT_LE(count->low, quiet + transient + others);
     EXPECT_LE(count->high, quiet + transient + others) << "no underflow either";
-    EXPECT_GE(count->high + others, quiet) << "the pinned ones are there all the time";
+    EXPECT_GE(count->high + others, quiet) << "the pinned zombies are there all the time";
     EXPECT_GE(count->live, 3);
   }
   churn.stop();

@@ -81,7 +81,7 @@ TEST(Allocations, AreNoneInASteadyReaderOfEitherVersion) {
     numa::NumaStat out;
     bool read = false;
     EXPECT_GT(allocations_of([&]() { read = reader.read(out).has_value(); }), 0U)
-        << "the first read does: the count counts";
+        << "the first read allocates: the counter works";
     ASSERT_TRUE(read);
     for (int again = 0; again < 3; ++again) {
       EXPECT_EQ(allocations_of([&]() { read = reader.read(out).has_value(); }), 0U) << tree;

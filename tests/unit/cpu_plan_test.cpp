@@ -99,9 +99,9 @@ TEST(CpuPlan, WithCgroupsBelowTheQuotaIsLiftedForAMoment) {
   const auto settings = plan(now, quota_and_period(25ms, 50ms));
   ASSERT_TRUE(ok(settings));
   EXPECT_EQ(v1_names(planned(now, quota_and_period(25ms, 50ms))), "q=-1 p=50000 q=25000");
-  EXPECT_EQ(settings->back().restore, "-1") << "what undoes it before the period is back";
+  EXPECT_EQ(settings->back().restore, "-1") << "the rollback restores it before the period";
   EXPECT_EQ(v1_names(planned(now, quota_and_period(100ms, 50ms))), "q=100000 p=50000")
-      << "where what is in between lies in between, there is no need to";
+      << "the value in between is valid, so two writes suffice";
 }
 
 TEST(CpuPlan, OnV2BothAreOneWrite) {
@@ -141,9 +141,9 @@ TEST(CpuPlan, ANumberOfCpusIsAQuotaOfThePeriod) {
   Change half;
   half.cpus = 0.5;
   EXPECT_EQ(v1_names(planned(v1(std::nullopt), half)), "q=50000");
-  EXPECT_EQ(v1_names(planned(v1(std::nullopt, 20ms), half)), "q=10000") << "the period it has";
+  EXPECT_EQ(v1_names(planned(v1(std::nullopt, 20ms), half)), "q=10000") << "the present period";
   half.period = 50ms;
-  EXPECT_EQ(planned(v2(std::nullopt), half), "cpu.max=25000 50000") << "or is to have";
+  EXPECT_EQ(planned(v2(std::nullopt), half), "cpu.max=25000 50000") << "or will have";
   Change two;
   two.cpus = 2;
   EXPECT_EQ(v1_names(planned(v1(50ms), two)), "q=200000");
@@ -154,7 +154,8 @@ TEST(CpuPlan, ForVeryLittleThePeriodIsLengthened) {
   little.cpus = 0.005;
   EXPECT_EQ(planned(v2(std::nullopt), little), "cpu.max=1000 200000");
   little.period = 100ms;
-  EXPECT_EQ(planned(v2(std::nullopt), little), "cpu.max=500 100000") << "not when it was named";
+  EXPECT_EQ(planned(v2(std::nullopt), little), "cpu.max=500 100000")
+      << "not if the period was given";
   const Bandwidth least = Bandwidth::cpus(0.001);
   EXPECT_EQ(least.quota, 1000us);
   EXPECT_EQ(least.period, 1s);
@@ -222,7 +223,7 @@ TEST(CpuPlan, BecomingIdleRemembersTheShareForTheWayBack) {
   State already = v1(50ms);
   already.idle = true;
   already.shares = Shares{3};
-  EXPECT_EQ(planned(already, idle), "cpu.idle=1") << "an idle one takes no shares";
+  EXPECT_EQ(planned(already, idle), "cpu.idle=1") << "an idle cgroup accepts no shares";
 }
 
 TEST(CpuPlan, AnIdleCgroupGetsAShareOnlyWhenItIsWoken) {

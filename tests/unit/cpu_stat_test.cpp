@@ -29,7 +29,7 @@ TEST(CpuStat, OnV1TimesAreInNanoseconds) {
   EXPECT_EQ(stat.throttled, 4000ns);
   EXPECT_EQ(stat.nr_bursts, 2U);
   EXPECT_EQ(stat.burst, 500ns);
-  EXPECT_FALSE(stat.usage) << "that is cpuacct's on v1";
+  EXPECT_FALSE(stat.usage) << "on v1 that figure is cpuacct's";
 }
 
 TEST(CpuStat, OnV2TimesAreInMicroseconds) {
@@ -137,8 +137,8 @@ TEST(CpuRates, AreAbsentWhereTheyMeanNothing) {
   const Rates idle = rates(stat, stat, 1s, Bandwidth::none());
   EXPECT_EQ(idle.cpus, 0.0);
   EXPECT_FALSE(idle.percent_of_limit) << "no limit";
-  EXPECT_FALSE(idle.percent_throttled) << "no period in between";
-  EXPECT_FALSE(rates(stat, stat, 0s, Bandwidth::cpus(1)).cpus) << "no time in between";
+  EXPECT_FALSE(idle.percent_throttled) << "no period has passed";
+  EXPECT_FALSE(rates(stat, stat, 0s, Bandwidth::cpus(1)).cpus) << "no time has passed";
   Stat less = stat;
   less.usage = 500ms;
   EXPECT_FALSE(rates(stat, less, 1s, Bandwidth::cpus(1)).cpus) << "another cgroup's figures";

@@ -60,16 +60,16 @@ TEST_P(Counted, AgainWhenAnotherCameInTheOnesPlace) {
   remove("pods/a");
   make("pods/c/1");
   make("pods/c/2");
-  EXPECT_EQ(count(counter), 6U) << "with others inside";
+  EXPECT_EQ(count(counter), 6U) << "a directory with children";
   remove("pods/b");
   make("pods/d/1");
-  EXPECT_EQ(count(counter), 7U) << "with others inside, for a leaf";
+  EXPECT_EQ(count(counter), 7U) << "a directory with children replaces a leaf";
   remove("pods/c");
   make("pods/c/1/2/3");
-  EXPECT_EQ(count(counter), 8U) << "of the same name";
+  EXPECT_EQ(count(counter), 8U) << "a new one of the same name";
   remove("pods/d/1");
   make("pods/c/1/4");
-  EXPECT_EQ(count(counter), 8U) << "and a leaf for one with others inside";
+  EXPECT_EQ(count(counter), 8U) << "a leaf replaces a directory with children";
 }
 
 TEST_P(Counted, AgainWhereAllIsGone) {
@@ -79,7 +79,7 @@ TEST_P(Counted, AgainWhereAllIsGone) {
   remove("a");
   EXPECT_EQ(count(counter), 1U);
   std::filesystem::remove(tree_.path());
-  EXPECT_EQ(count(counter), 1U) << "what is open is there";
+  EXPECT_EQ(count(counter), 1U) << "open directories still exist";
   std::filesystem::create_directory(tree_.path());
 }
 
@@ -105,7 +105,7 @@ TEST_P(Counted, ByOneThatWasMoved) {
   DirectoryCounter second = std::move(first);
   make("a/c/d");
   EXPECT_EQ(count(second), 5U);
-  EXPECT_EQ(count(first), 5U) << "which knows nothing";
+  EXPECT_EQ(count(first), 5U) << "a counter without knowledge";
 }
 
 std::size_t open_descriptors() {

@@ -290,7 +290,7 @@ TEST(HostBelowAnotherRoot, IsLookedForThereWhenMountinfoNamesTheStandardOne) {
   const MadeMachine machine(v2_mount("/sys/fs/cgroup") + v1_mount("/elsewhere/memory", "memory"));
   machine.put_v2("", "io");
   const Host host = must(machine.host());
-  ASSERT_THAT(host.hierarchies(), SizeIs(1)) << "what is elsewhere is not below that root";
+  ASSERT_THAT(host.hierarchies(), SizeIs(1)) << "mounts elsewhere are not below that root";
   EXPECT_EQ(host.unified()->mount_point, machine.cgroup("").parent_path());
 }
 

@@ -200,7 +200,7 @@ TEST(Decide, IsIdleWhereTheKernelHandsPagesToTheCgroupAbove) {
   EXPECT_EQ(decide_first(seen, forced).decision, Decision::idle) << "it is not a guard";
   Policy one_rung;
   one_rung.only = Rung::drop_page_cache;
-  EXPECT_EQ(decide_first(seen, one_rung).decision, Decision::act) << "asked for by name";
+  EXPECT_EQ(decide_first(seen, one_rung).decision, Decision::act) << "requested by name";
   seen.pages_reparented = false;
   EXPECT_EQ(decide_first(seen).decision, Decision::act);
 }
@@ -260,7 +260,7 @@ TEST(Weigh, ActsWhereIdsRunShort) {
 TEST(Weigh, ActsWhereZombiesHoldMuchOfTheMemory) {
   Observation seen = many_and_cheap();
   seen.memory = 1300 * mebibyte;
-  EXPECT_EQ(weigh(seen, {}).worth, Worth::nothing) << "just 2 percent";
+  EXPECT_EQ(weigh(seen, {}).worth, Worth::nothing) << "exactly 2 percent";
   seen.memory = 1299 * mebibyte;
   EXPECT_EQ(weigh(seen, {}).worth, Worth::memory);
   EXPECT_EQ(decide_first(seen).decision, Decision::act);
@@ -517,11 +517,11 @@ TEST(PredictedCost, IsAtMostLinearAndNoGuess) {
   EXPECT_EQ(predicted_cost(history, 150), 6ms);
   EXPECT_EQ(predicted_cost(history, 10), 4ms) << "fewer need not be cheaper";
   EXPECT_EQ(predicted_cost(history, 200), 8ms);
-  EXPECT_EQ(predicted_cost(history, 201), 8ms) << "what is certain of a linear cost";
+  EXPECT_EQ(predicted_cost(history, 201), 8ms) << "the part of a linear cost that is certain";
   EXPECT_EQ(predicted_cost(history, 100'000), 8ms);
   EXPECT_FALSE(probe_due(history, policy, now + 599s));
   EXPECT_TRUE(probe_due(history, policy, now + 600s));
-  EXPECT_TRUE(probe_due(history, policy, now - 1s)) << "of a later time";
+  EXPECT_TRUE(probe_due(history, policy, now - 1s)) << "measured later";
 }
 
 TEST(Decide, ForeseesNoMoreThanADoublingOfTheCostAndThatForAnyFasterGrowth) {
@@ -562,7 +562,7 @@ TEST(Decide, ActsBeforeThereAreTooMany) {
   EXPECT_EQ(plan.reason, "900 zombies, 3600 more an hour: 1500 in 600 s, the limit is 1000");
   EXPECT_EQ(decide(with_zombies(501), history, {}, now).decision, Decision::act);
   EXPECT_EQ(decide(with_zombies(500), history, {}, now).decision, Decision::idle)
-      << "as few as an action is to leave";
+      << "an action would leave as many";
   history.growth = 0.1;
   EXPECT_EQ(decide(with_zombies(939), history, {}, now).decision, Decision::idle);
   EXPECT_EQ(decide(with_zombies(940), history, {}, now).decision, Decision::act);
@@ -760,7 +760,7 @@ TEST(End, DoublesTheIntervalUntilAnActionHelps) {
   }
   end(history, {{Rung::drop_page_cache, End::cancelled, {}, 1000, 1000}}, Effect::none, policy,
       now);
-  EXPECT_EQ(history.ineffective, 12) << "given up half-way tells nothing";
+  EXPECT_EQ(history.ineffective, 12) << "a rung cancelled half-way says nothing";
   EXPECT_EQ(history.of(Rung::drop_page_cache).ineffective, 12);
   end(history, {{Rung::drop_page_cache, End::done, 1s, 1000, 0}}, Effect::effective, policy, now);
   EXPECT_EQ(history.ineffective, 0);

@@ -439,7 +439,8 @@ TEST_F(MadeNumaStat, IsInPagesOfTheMachineItWasReadFrom) {
   ASSERT_TRUE(ok(reader_of(host(), "/").read(out_)));
   EXPECT_EQ(out_.bytes(3), 3U * 65536);
   ASSERT_TRUE(ok(numa::parse(v1_text(), Version::v1, out_)));
-  EXPECT_EQ(out_.bytes(3), 3U * 4096) << "a text alone is of no machine; nothing stays of the last";
+  EXPECT_EQ(out_.bytes(3), 3U * 4096)
+      << "a text has no machine: pages of 4,096 bytes, whatever the last result had";
 }
 
 TEST_F(MadeNumaStat, ThatTheKernelDoesNotHaveIsUnsupported) {

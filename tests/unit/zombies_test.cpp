@@ -179,7 +179,7 @@ TEST_F(MadeZombiesOnV2, AreWhatTheRootSaysIsDying) {
   put_stat("nr_descendants 7\nnr_dying_descendants 9\n");
   const auto counted = must(count());
   EXPECT_EQ(counted.zombies(), 9U);
-  EXPECT_EQ(counted.live, 8U) << "the root counts itself out";
+  EXPECT_EQ(counted.live, 8U) << "the root does not count itself";
   EXPECT_EQ(counted.kernel, 17U);
   EXPECT_EQ(counted.hierarchy, Version::v2);
 }
@@ -290,7 +290,7 @@ TEST(Attribution, IsUnknownOnV1WithoutHierarchyAndTheResidualIsKnownAllTheSame) 
   }
   EXPECT_NE(find(found, "/"), nullptr);
   EXPECT_NE(find(found, "/kubepods"), nullptr);
-  EXPECT_EQ(find(found, "/kubepods/pod-b"), nullptr) << "nothing can hang below a leaf unseen";
+  EXPECT_EQ(find(found, "/kubepods/pod-b"), nullptr) << "no zombie can hang unseen below a leaf";
   EXPECT_TRUE(found.complete);
   EXPECT_EQ(found.skipped, 0U);
   ASSERT_TRUE(found.residual);
@@ -468,7 +468,8 @@ TEST_F(MadeAttribution, LearnsThatSlabPinsFromALeafWhoseSlabinfoHasLines) {
   machine_.put("sys/fs/cgroup/memory/a/memory.kmem.slabinfo", "slabinfo - version: 2.1\n");
   EXPECT_EQ(attribute().slab, SlabPins::yes);
   machine_.put("sys/fs/cgroup/memory/a/memory.kmem.usage_in_bytes", "0\n");
-  EXPECT_EQ(attribute().slab, SlabPins::unknown) << "without kernel memory it says nothing";
+  EXPECT_EQ(attribute().slab, SlabPins::unknown)
+      << "without kernel memory the figure means nothing";
 }
 
 TEST(Residual, LeavesMappedFilesOutOfWhatCanBeFreed) {
@@ -488,7 +489,7 @@ TEST(Residual, NeverFreesLessThanNothing) {
   EXPECT_EQ(left.freeable(), 0U);
   EXPECT_EQ(left.surely_freeable(), 0U);
   left.mapped = 5;
-  EXPECT_EQ(left.freeable(), 10U) << "less mapped than shmem: no file need be";
+  EXPECT_EQ(left.freeable(), 10U) << "less is mapped than shmem: perhaps no file is";
 }
 
 }  // namespace zombies_test

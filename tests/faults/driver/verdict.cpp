@@ -77,7 +77,7 @@ std::string difference(const Expected& expected, const std::vector<std::string>&
 std::string outrage(const Outcome& outcome) {
   if (outcome.hung) return "does not end\n";
   if (contains(outcome.err, "Sanitizer:") || contains(outcome.err, "runtime error:")) {
-    return "is found out by a sanitizer\n";
+    return "is stopped by a sanitizer\n";
   }
   if (outcome.signalled) {
     return "is ended by signal " + std::to_string(outcome.status - 128) + "\n";
@@ -159,7 +159,7 @@ std::string complaint(const Baseline& baseline, const Outcome& outcome, int erro
   const bool said = !baseline.err.matches(lines_of(outcome.err));
   if (outcome.status != baseline.status) {
     if (!said && same_out) {
-      return "fails without a word: exit status " + std::to_string(outcome.status) + "\n";
+      return "fails without an error message: exit status " + std::to_string(outcome.status) + "\n";
     }
     const bool restored = outcome.state == baseline.before;
     if (done || restored || may_stop_half_way || admits_remains(outcome.err)) return {};
@@ -169,12 +169,12 @@ std::string complaint(const Baseline& baseline, const Outcome& outcome, int erro
   }
   if (said) return {};
   if (!done)
-    return "leaves another state without a word:\n" + difference(baseline.after, outcome.state);
+    return "leaves another state without a message:\n" + difference(baseline.after, outcome.state);
   if (same_out) return {};
   const auto unexpected = baseline.out.unexpected(out);
   const auto said_there = [&](const std::string& line) { return admits(line, error); };
   if (std::any_of(unexpected.begin(), unexpected.end(), said_there)) return {};
-  return "is silently wrong:\n" + difference(baseline.out, out);
+  return "gives wrong output without a message:\n" + difference(baseline.out, out);
 }
 
 }  // namespace cgctl::faults
