@@ -75,7 +75,7 @@ class AttributionFaults : public ::testing::Test {
   }
 };
 
-TEST_F(AttributionFaults, TellsWhatIsLeftWhenLiveCgroupsAreTakenOff) {
+TEST_F(AttributionFaults, SubtractsLiveCgroups) {
   ASSERT_GT(of_zombies, 0);
   ASSERT_GT(of_pod_a, 0);
   const auto out = attribute();
@@ -88,7 +88,7 @@ TEST_F(AttributionFaults, TellsWhatIsLeftWhenLiveCgroupsAreTakenOff) {
 class AttributionOfAnUnreadableCgroup : public AttributionFaults,
                                         public ::testing::WithParamInterface<Call> {};
 
-TEST_P(AttributionOfAnUnreadableCgroup, DoesNotTakeItsMemoryForZombies) {
+TEST_P(AttributionOfAnUnreadableCgroup, DoesNotCountItsMemoryAsZombies) {
   Faults faults;
   faults.on(GetParam(), "pod-a/memory.stat").fails(EIO);
   const auto out = attribute();
@@ -103,7 +103,7 @@ TEST_P(AttributionOfAnUnreadableCgroup, DoesNotTakeItsMemoryForZombies) {
 INSTANTIATE_TEST_SUITE_P(AtOpenOrRead, AttributionOfAnUnreadableCgroup,
                          ::testing::Values(Call::open_beneath, Call::pread));
 
-TEST_F(AttributionFaults, AnUnreadableCgroupInTheMiddleDoesNotHideThoseBelow) {
+TEST_F(AttributionFaults, AnUnreadableCgroupDoesNotHideItsChildren) {
   test::put_file(machine_.cgroup("memory/cgctl-capture/kubepods/pod-b/inner/memory.stat"),
                  "cache 0\ntotal_cache 0\n");
   test::put_file(machine_.cgroup("memory/cgctl-capture/kubepods/pod-b/memory.stat"),
@@ -129,7 +129,7 @@ TEST_F(AttributionFaults, ACgroupThatVanishesBeforeItIsReadIsNeitherUnknownNorAn
   }
 }
 
-TEST_F(AttributionFaults, AFileThatCannotBeReadInACgroupThatIsThereIsUnknownAndSaysWhy) {
+TEST_F(AttributionFaults, AnUnreadableFileOfALiveCgroupIsUnknownAndHasAReason) {
   for (const int reason : {ENODEV, EIO}) {
     Faults faults;
     faults.on(Call::pread, "pod-a/memory.stat").fails(reason);
@@ -149,7 +149,7 @@ TEST_F(AttributionFaults, ACgroupThatVanishesBeforeItIsOpenedIsLeftOut) {
   expect_bytes(attribute(), parent, of_zombies + of_pod_a);
 }
 
-TEST_F(AttributionFaults, ACgroupThatVanishesBeforeItsChildrenAreListedEndsTheListThere) {
+TEST_F(AttributionFaults, ACgroupThatVanishesBeforeItsChildrenAreListedHasNone) {
   std::filesystem::create_directory(machine_.cgroup("memory/cgctl-capture/kubepods/pod-a/inner"));
   for (const Call call : {Call::open_at, Call::getdents64}) {
     Faults faults;
@@ -169,7 +169,7 @@ TEST_F(AttributionFaults, AListingThatFailsIsAnErrorWithItsPath) {
   EXPECT_EQ(out.error().path, machine_.cgroup("memory").string() + parent);
 }
 
-TEST_F(AttributionFaults, DescriptorsThatRunOutAreAnErrorWithTheirHint) {
+TEST_F(AttributionFaults, RunningOutOfDescriptorsIsAnErrorWithAHint) {
   std::filesystem::create_directory(machine_.cgroup("memory/cgctl-capture/kubepods/pod-a/inner"));
   Faults faults;
   faults.on(Call::open_at, child).fails(EMFILE).always();
@@ -181,7 +181,7 @@ TEST_F(AttributionFaults, DescriptorsThatRunOutAreAnErrorWithTheirHint) {
   EXPECT_NE(out.error().hint.find("ulimit -n"), std::string::npos);
 }
 
-TEST_F(AttributionFaults, WithoutTimeAllButTheFirstAreSkippedAndCounted) {
+TEST_F(AttributionFaults, WithoutTimeOnlyTheFirstIsReadAndTheOthersAreCountedAsSkipped) {
   Faults faults;
   const auto out = attribute({0ns, 1h});
   EXPECT_FALSE(out.complete);
@@ -192,7 +192,7 @@ TEST_F(AttributionFaults, WithoutTimeAllButTheFirstAreSkippedAndCounted) {
   EXPECT_FALSE(out.residual);
 }
 
-TEST_F(AttributionFaults, OneSlowReadEndsIt) {
+TEST_F(AttributionFaults, StopsAfterOneSlowRead) {
   Faults faults;
   faults.on(Call::pread, "pod-a/memory.stat").after([] { std::this_thread::sleep_for(600ms); });
   const auto out = attribute({1h, 500ms});
@@ -222,7 +222,7 @@ class AttributionFaultsOnV2 : public AttributionFaults {
   }
 };
 
-TEST_F(AttributionFaultsOnV2, CountsTheDyingDirectlyBelowEach) {
+TEST_F(AttributionFaultsOnV2, CountsDyingChildrenOfEachCgroup) {
   const auto out = attribute();
   const auto* const outer = find(out, "/cgctl-capture");
   const auto* const inner = find(out, parent);
@@ -233,7 +233,7 @@ TEST_F(AttributionFaultsOnV2, CountsTheDyingDirectlyBelowEach) {
   EXPECT_EQ(outer->bytes, current("cgctl-capture") - current("cgctl-capture/kubepods"));
 }
 
-TEST_F(AttributionFaultsOnV2, AnUnreadableCountLeavesTheParentsUnknown) {
+TEST_F(AttributionFaultsOnV2, AnUnreadableCountMakesTheParentsUnknown) {
   Faults faults;
   faults.on(Call::pread, "kubepods/cgroup.stat").fails(EIO);
   const auto out = attribute();

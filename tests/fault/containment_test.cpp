@@ -66,7 +66,7 @@ class Containment : public ::testing::TestWithParam<int> {
   Faults faults_;
 };
 
-TEST_P(Containment, WhatIsInsideOpens) {
+TEST_P(Containment, FilesInsideOpen) {
   for (const char* path : {"a/b/file", "/a/b/file", "a//b/./file"}) {
     const auto fd = open(path);
     ASSERT_TRUE(fd) << fd.error().message();
@@ -78,7 +78,7 @@ TEST_P(Containment, WhatIsInsideOpens) {
   }
 }
 
-TEST_P(Containment, TheWalkIsUsedExactlyWhereOpenat2IsNotToBeHad) {
+TEST_P(Containment, TheWalkIsUsedOnlyWhereOpenat2IsMissing) {
   ASSERT_TRUE(open("a/b/file"));
   EXPECT_EQ(faults_.calls(Call::open_beneath), 1);
   EXPECT_EQ(faults_.calls(Call::open_at, "b/file"), GetParam() == 0 ? 0 : 1);
@@ -114,13 +114,13 @@ TEST_P(Containment, ASymbolicLinkInTheMiddleIsRefused) {
   expect_outside("a/inner_directory_link/file");
 }
 
-TEST_P(Containment, AFileInTheMiddleIsNoDirectory) { expect_errno("a/b/file/more", ENOTDIR); }
+TEST_P(Containment, AFileInTheMiddleOfThePathIsRefused) { expect_errno("a/b/file/more", ENOTDIR); }
 
-TEST_P(Containment, AFileWhereADirectoryIsWantedIsNoDirectory) {
+TEST_P(Containment, AFileIsRefusedWhereADirectoryIsWanted) {
   expect_errno("a/b/file", ENOTDIR, O_PATH | O_DIRECTORY);
 }
 
-TEST_P(Containment, WhatIsNotThereIsNotThere) {
+TEST_P(Containment, AMissingFileIsENOENT) {
   expect_errno("a/nothing", ENOENT);
   expect_errno("nothing/file", ENOENT);
 }
@@ -196,7 +196,7 @@ TEST(ContainmentFallback, AnEpermOfTheFileItselfIsAnErrorWithItsHint) {
   EXPECT_NE(fd.error().hint.find("root"), std::string::npos);
 }
 
-TEST(ContainmentFallback, AnEaccesIsNoReasonForTheWalk) {
+TEST(ContainmentFallback, AfterEaccesThereIsNoWalk) {
   test::TempDirectory tree;
   test::put_file(tree / "file", "");
   const auto root = fs::open_trusted(tree.path(), O_PATH | O_DIRECTORY);
@@ -210,7 +210,7 @@ TEST(ContainmentFallback, AnEaccesIsNoReasonForTheWalk) {
   EXPECT_EQ(faults.calls(Call::open_at, "file"), 0);
 }
 
-TEST(ContainmentFallback, AMountInTheWayIsWalkedAndComparedByFileSystem) {
+TEST(ContainmentFallback, AMountInTheWayIsNoticedByItsFileSystem) {
   test::TempDirectory tree;
   test::put_file(tree / "file", "");
   const auto root = fs::open_trusted(tree.path(), O_PATH | O_DIRECTORY);

@@ -57,7 +57,7 @@ TEST_P(Cost, ANumaStatIsOneRead) {
   EXPECT_EQ(all_calls(faults), 1U);
 }
 
-TEST_P(Cost, TheRootsNumaStatByNodesIsOneReadANode) {
+TEST_P(Cost, TheRootsFiguresByNodesTakeOneReadForEachNode) {
   const auto reader = must(numa::RootReader::open(host_, v2() ? Version::v2 : Version::v1));
   numa::NumaStat out;
   const Faults faults;
@@ -128,7 +128,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Machine{"v2", "linux-6.12-v2-numa2/2-zombies", "/kubepods.slice/pod-a"}),
     [](const auto& machine) { return machine.param.name; });
 
-TEST(CostOfTheWalk, IsOneStatForEachDirectoryAndNothingForALeafBesides) {
+TEST(CostOfTheWalk, IsOneStatForEachLeaf) {
   const test::TempDirectory tree;
   constexpr std::size_t leaves = 200;
   for (std::size_t i = 0; i < leaves; ++i) {
@@ -161,7 +161,7 @@ class CostOfPods : public ::testing::Test {
   UniqueFd top_ = must(fs::open_trusted(tree_.path(), O_RDONLY | O_DIRECTORY));
 };
 
-TEST_F(CostOfPods, IsToOpenOnlyWhatHasDirectoriesInside) {
+TEST_F(CostOfPods, OnlyDirectoriesWithChildrenAreOpened) {
   const Faults faults;
   EXPECT_EQ(must(zombies::count_directories(top_.get(), "tree")), 3 * pods + 1);
   EXPECT_EQ(faults.calls(Call::stat_at), 3 * pods);
@@ -171,7 +171,7 @@ TEST_F(CostOfPods, IsToOpenOnlyWhatHasDirectoriesInside) {
   EXPECT_LE(faults.calls(Call::stat), 1);
 }
 
-TEST_F(CostOfPods, IsNoListTheSecondTime) {
+TEST_F(CostOfPods, AnUnchangedTreeIsListedOnce) {
   zombies::DirectoryCounter counter;
   count(counter);
   const Faults faults;
@@ -183,7 +183,7 @@ TEST_F(CostOfPods, IsNoListTheSecondTime) {
   EXPECT_EQ(all_calls(faults), 5 * pods + 1);
 }
 
-TEST_F(CostOfPods, IsOneStatForEachDirectoryTheSecondTimeWhereTheyAreKeptOpen) {
+TEST_F(CostOfPods, TheSecondCountTakesOneStatForEachDirectoryIfTheyAreKeptOpen) {
   zombies::DirectoryCounter counter(pods);
   count(counter);
   const Faults faults;
@@ -192,7 +192,7 @@ TEST_F(CostOfPods, IsOneStatForEachDirectoryTheSecondTimeWhereTheyAreKeptOpen) {
   EXPECT_EQ(all_calls(faults), 3 * pods + 1);
 }
 
-TEST_F(CostOfPods, IsThatOfALeafForOneThatWasEmptied) {
+TEST_F(CostOfPods, AnEmptiedDirectoryCostsAsMuchAsALeaf) {
   zombies::DirectoryCounter counter;
   count(counter);
   for (std::size_t i = 0; i < pods; ++i) {
@@ -207,7 +207,7 @@ TEST_F(CostOfPods, IsThatOfALeafForOneThatWasEmptied) {
   EXPECT_EQ(all_calls(faults), pods + 1);
 }
 
-TEST_F(CostOfPods, IsOneListMoreForEachDirectoryThatChanged) {
+TEST_F(CostOfPods, EachChangedDirectoryIsListedAgain) {
   zombies::DirectoryCounter counter(pods);
   count(counter);
   // The number of cgroups stays the same, so that the removed one is noticed only by looking for

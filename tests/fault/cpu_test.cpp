@@ -58,7 +58,7 @@ TEST_F(CpuOnV2, TheStateIsWhatTheFilesSay) {
   EXPECT_FALSE(state.real_time);
 }
 
-TEST_F(CpuOnV2, AFileOfAnotherFormIsSaid) {
+TEST_F(CpuOnV2, AMalformedFileIsNamed) {
   for (const char* const bad : {"", "max", "max 0", "50000", "x 100000", "50000 x"}) {
     test::put_file(machine_.cgroup("kubepods.slice/pod-a/cpu.max"), bad);
     EXPECT_TRUE(fails(Controller{group_}.state(), errc::malformed)) << bad;
@@ -68,7 +68,7 @@ TEST_F(CpuOnV2, AFileOfAnotherFormIsSaid) {
   EXPECT_TRUE(fails(Controller{group_}.state(), errc::malformed));
 }
 
-TEST_F(CpuOnV2, ABadFifthValueLeavesTheFourBeforeItAsTheyWere) {
+TEST_F(CpuOnV2, ABadFifthValueRestoresTheFourBeforeIt) {
   Change change;
   change.quota = Quota{20ms};
   change.weight = Weight{200};
@@ -133,7 +133,7 @@ TEST_F(CpuOnV2, ARefusalIsExplainedByTheRule) {
   }
 }
 
-TEST_F(CpuOnV2, ARemovedCgroupIsVanished) {
+TEST_F(CpuOnV2, ARemovedCgroupIsReportedAsVanished) {
   const auto reader = must(StatReader::open(group_));
   faults_.on(Call::pread, "cpu.stat").fails(ENODEV);
   Stat stat;

@@ -44,7 +44,7 @@ class CountedAgain : public ::testing::TestWithParam<std::size_t> {
   DirectoryCounter counter_{GetParam()};
 };
 
-TEST_P(CountedAgain, SeesALeafGoWhileItLooks) {
+TEST_P(CountedAgain, NoticesALeafThatIsRemovedDuringTheCount) {
   {
     Faults faults;
     faults.on(Call::stat_at, "a/2").after([&] { remove("a/2"); });
@@ -53,7 +53,7 @@ TEST_P(CountedAgain, SeesALeafGoWhileItLooks) {
   EXPECT_EQ(must(count()), all - 1);
 }
 
-TEST_P(CountedAgain, IsNoCountWhereADirectoryCannotBeLookedAt) {
+TEST_P(CountedAgain, AnUnreadableDirectoryIsAnError) {
   make("a/3");
   {
     Faults faults;
@@ -63,7 +63,7 @@ TEST_P(CountedAgain, IsNoCountWhereADirectoryCannotBeLookedAt) {
   EXPECT_EQ(must(count()), all + 1);
 }
 
-TEST_P(CountedAgain, SeesALeafGrowWhileItLooks) {
+TEST_P(CountedAgain, NoticesALeafThatGetsChildrenDuringTheCount) {
   {
     Faults faults;
     faults.on(Call::stat_at, "a/1").after([&] { make("a/1/x/y"); });
@@ -72,7 +72,7 @@ TEST_P(CountedAgain, SeesALeafGrowWhileItLooks) {
   EXPECT_EQ(must(count()), all + 2);
 }
 
-TEST_P(CountedAgain, SeesOneGoJustBeforeItIsLookedAt) {
+TEST_P(CountedAgain, NoticesADirectoryRemovedJustBeforeItsStat) {
   {
     Faults faults;
     faults.on(GetParam() == 0 ? Call::open_at : Call::stat_at, "b").after([&] { remove("b"); });
@@ -81,7 +81,7 @@ TEST_P(CountedAgain, SeesOneGoJustBeforeItIsLookedAt) {
   EXPECT_EQ(must(count()), all - 3);
 }
 
-TEST_P(CountedAgain, SeesWhatGoesBetweenAListAndTheLook) {
+TEST_P(CountedAgain, NoticesADirectoryRemovedBetweenListAndStat) {
   make("c/1");
   {
     Faults faults;
@@ -91,7 +91,7 @@ TEST_P(CountedAgain, SeesWhatGoesBetweenAListAndTheLook) {
   EXPECT_EQ(must(count()), all);
 }
 
-TEST_P(CountedAgain, LeavesOutWhatIsNoDirectoryInTheOnesPlace) {
+TEST_P(CountedAgain, DoesNotCountAFileThatReplacedADirectory) {
   for (const bool link : {false, true}) {
     make("c/1");
     EXPECT_EQ(must(count()), all + 2);
@@ -111,7 +111,7 @@ TEST_P(CountedAgain, LeavesOutWhatIsNoDirectoryInTheOnesPlace) {
 
 /// The cgroup b is removed before the count and created again under its name during the count,
 /// while x takes its place. The number stays the same, and all names are known.
-TEST_P(CountedAgain, TellsOneMadeAgainFromTheOneItKnew) {
+TEST_P(CountedAgain, NoticesADirectoryThatWasReplaced) {
   const UniqueFd old = must(fs::open_trusted(
       tree_ / "b", O_PATH));  // holding it keeps its inode number from being used again
   remove("b");
@@ -124,7 +124,7 @@ TEST_P(CountedAgain, TellsOneMadeAgainFromTheOneItKnew) {
   EXPECT_EQ(must(count()), all - 1 + 4);
 }
 
-TEST_P(CountedAgain, TellsALeafMadeAgainFromTheOneItKnew) {
+TEST_P(CountedAgain, NoticesALeafThatWasReplaced) {
   const UniqueFd old = must(fs::open_trusted(tree_ / "a/2", O_PATH));
   remove("a/2");
   make("a/x/y");
@@ -151,7 +151,7 @@ INSTANTIATE_TEST_SUITE_P(WithDescriptorsKept, CountedAgain, ::testing::Values(0U
 
 using CountedWithoutDescriptors = CountedAgain;
 
-TEST_P(CountedWithoutDescriptors, GivesUpWhatItKeepsForGood) {
+TEST_P(CountedWithoutDescriptors, ClosesKeptDirectoriesAndOpensThemNoMore) {
   make("c/1");
   {
     Faults faults;
@@ -171,7 +171,7 @@ INSTANTIATE_TEST_SUITE_P(WithDescriptorsKept, CountedWithoutDescriptors,
 
 class CountedWithNothingToGiveUp : public CountedAgain {};
 
-TEST_P(CountedWithNothingToGiveUp, SaysSo) {
+TEST_P(CountedWithNothingToGiveUp, IsAnErrorWithoutADescriptor) {
   Faults faults;
   faults.on(Call::open_at, "a").fails(EMFILE);
   const auto failed = count();

@@ -93,7 +93,7 @@ TEST_F(Filesystem, AReadErrorSaysWhichFileAndWhy) {
   EXPECT_EQ(text.error().message(), "read /shown: Input/output error");
 }
 
-TEST_F(Filesystem, AReadThatSaysNoSuchDeviceMeansTheCgroupVanished) {
+TEST_F(Filesystem, ENODEVFromAReadMeansThatTheCgroupVanished) {
   test::put_file(path_, "value\n");
   const UniqueFd fd = open(O_RDONLY);
   Faults faults;
@@ -159,7 +159,7 @@ TEST_F(Filesystem, AShortWriteIsAnErrorAndIsNotContinued) {
   EXPECT_EQ(faults.calls(Call::write, "file"), 1);
 }
 
-TEST_F(Filesystem, AWriteThatSaysTryAgainIsHandedToTheCaller) {
+TEST_F(Filesystem, EAGAINFromAWriteIsHandedToTheCaller) {
   test::put_file(path_, "");
   const UniqueFd fd = open(O_WRONLY);
   Faults faults;
@@ -183,7 +183,7 @@ TEST_F(Filesystem, AWriteToAFileThatIsNotTheKernelsIsRefusedBeforeItHappens) {
   EXPECT_EQ(test::file_text(path_), "mine");
 }
 
-TEST_F(Filesystem, AWriteIsRefusedWhenTheFileSystemCannotBeTold) {
+TEST_F(Filesystem, AWriteIsRefusedOnAnUnknownFileSystem) {
   test::put_file(path_, "mine");
   const UniqueFd fd = open(O_WRONLY);
   Faults faults;
@@ -194,7 +194,7 @@ TEST_F(Filesystem, AWriteIsRefusedWhenTheFileSystemCannotBeTold) {
   EXPECT_EQ(faults.calls(Call::write), 0);
 }
 
-TEST_F(Filesystem, TheFileSystemAskedForAloneIsWrittenTo) {
+TEST_F(Filesystem, OnlyTheRequestedFileSystemIsWrittenTo) {
   test::put_file(path_, "");
   const UniqueFd fd = open(O_WRONLY);
   Faults faults;
@@ -211,7 +211,7 @@ struct Hint {
 
 class AnOpenThatFails : public ::testing::TestWithParam<Hint> {};
 
-TEST_P(AnOpenThatFails, HasAHintThatFits) {
+TEST_P(AnOpenThatFails, HasTheHintForItsErrno) {
   test::TempDirectory directory;
   test::put_file(directory / "file", "value\n");
   const auto held = fs::open_trusted(directory.path(), O_PATH | O_DIRECTORY);

@@ -38,7 +38,7 @@ TEST_F(GroupFaults, AReadOfARemovedCgroupIsVanished) {
   EXPECT_EQ(text.error().kind, errc::vanished);
 }
 
-TEST_F(GroupFaults, AReadThatIsInterruptedHalfwayIsWhole) {
+TEST_F(GroupFaults, AnInterruptedReadIsComplete) {
   const Group pod = open("/kubepods/pod-a");
   const auto before = pod.read("memory.stat");
   ASSERT_TRUE(before);
@@ -99,7 +99,7 @@ class HalfOpened : public GroupFaults {
   static int errno_of(const Status& status) { return status ? 0 : status.error().os_errno; }
 };
 
-TEST_F(HalfOpened, GivesWhatTheOtherHierarchyHas) {
+TEST_F(HalfOpened, ReadsFilesOfTheOtherHierarchy) {
   const Group group = half();
   EXPECT_TRUE(group.read("memory.stat"));
   ASSERT_EQ(group.unopened().size(), 1U);
@@ -113,7 +113,7 @@ TEST_F(HalfOpened, SaysWhyAFileOfTheHierarchyCannotBeRead) {
   EXPECT_EQ(text.error().kind, errc::system);
 }
 
-TEST_F(HalfOpened, DoesNothingThatConcernsAllHierarchies) {
+TEST_F(HalfOpened, RefusesOperationsOnAllHierarchies) {
   const Group group = half();
   const auto errno_of_result = [](const auto& result) {
     return result ? 0 : result.error().os_errno;
@@ -126,7 +126,7 @@ TEST_F(HalfOpened, DoesNothingThatConcernsAllHierarchies) {
   EXPECT_EQ(errno_of_result(tree::settings_of(group)), EACCES);
 }
 
-TEST_F(HalfOpened, IsNoErrorForTheControllersOfTheOther) {
+TEST_F(HalfOpened, AllowsControllersOfTheOtherHierarchy) {
   Faults faults;
   faults.on(Call::open_beneath, "cpu,cpuacct/kubepods").fails(EACCES).always();
   const auto memory = Group::open(*host_, "/kubepods", {"memory"});
@@ -145,7 +145,7 @@ TEST_F(HalfOpened, HasNoSnapshot) {
   EXPECT_EQ(tree.error().os_errno, EMFILE);
 }
 
-TEST_F(GroupFaults, ANameThatCannotBeLookedAtIsNotLeftOut) {
+TEST_F(GroupFaults, AnUnreadableChildIsNotLeftOut) {
   const Group kubepods = open("/kubepods");
   Faults faults;
   faults.on(Call::stat_at, "memory/kubepods/pod-b").fails(ENOMEM);
@@ -154,7 +154,7 @@ TEST_F(GroupFaults, ANameThatCannotBeLookedAtIsNotLeftOut) {
   EXPECT_EQ(children.error().os_errno, ENOMEM);
 }
 
-TEST_F(GroupFaults, ACgroupThatCannotBeLookedAtIsNotSaidToBeGone) {
+TEST_F(GroupFaults, AnUnreadableCgroupIsNotReportedAsVanished) {
   const Group pod = open("/kubepods/pod-a");
   std::filesystem::remove(machine_.cgroup("memory/kubepods/pod-a/memory.stat"));
   Faults faults;
@@ -165,7 +165,7 @@ TEST_F(GroupFaults, ACgroupThatCannotBeLookedAtIsNotSaidToBeGone) {
   EXPECT_EQ(text.error().os_errno, EIO);
 }
 
-TEST_F(GroupFaults, FilesThatCannotBeListedToTheEndAreAnError) {
+TEST_F(GroupFaults, AnIncompleteListOfFilesIsAnError) {
   const Group pod = open("/kubepods/pod-a");
   Faults faults;
   faults.on(Call::getdents64, "memory/kubepods/pod-a").skip(1).fails(EIO);
@@ -174,7 +174,7 @@ TEST_F(GroupFaults, FilesThatCannotBeListedToTheEndAreAnError) {
   EXPECT_EQ(files.error().os_errno, EIO);
 }
 
-TEST_F(GroupFaults, ASnapshotLosesNoSettingToAFileThatCannotBeLookedAt) {
+TEST_F(GroupFaults, ASnapshotFailsIfAFileCannotBeRead) {
   Faults faults;
   faults.on(Call::stat_at, "memory.limit_in_bytes").fails(ENOMEM);
   const auto tree = tree::snapshot(*host_, "/kubepods");
@@ -182,7 +182,7 @@ TEST_F(GroupFaults, ASnapshotLosesNoSettingToAFileThatCannotBeLookedAt) {
   EXPECT_EQ(tree.error().os_errno, ENOMEM);
 }
 
-TEST_F(GroupFaults, WhenNoHierarchyOpensTheFirstReasonIsTold) {
+TEST_F(GroupFaults, IfNoHierarchyOpensTheFirstReasonIsReported) {
   Faults faults;
   faults.on(Call::open_beneath, "kubepods").fails(EMFILE).always();
   const auto group = host_->open("/kubepods");
@@ -191,7 +191,7 @@ TEST_F(GroupFaults, WhenNoHierarchyOpensTheFirstReasonIsTold) {
   EXPECT_NE(group.error().hint.find("ulimit -n"), std::string::npos);
 }
 
-TEST_F(GroupFaults, ChildrenLeaveOutWhatVanishesMeanwhile) {
+TEST_F(GroupFaults, ChildrenThatVanishMeanwhileAreLeftOut) {
   const Group kubepods = open("/kubepods");
   Faults faults;
   faults.on(Call::stat_at, "kubepods/pod-b").fails(ENOENT).always();
@@ -200,7 +200,7 @@ TEST_F(GroupFaults, ChildrenLeaveOutWhatVanishesMeanwhile) {
   EXPECT_EQ(*children, std::vector<std::string>{"pod-a"});
 }
 
-TEST_F(GroupFaults, ChildrenOfARemovedCgroupAreVanishedAndNotNone) {
+TEST_F(GroupFaults, ChildrenOfARemovedCgroupAreAnErrorAndNotAnEmptyList) {
   const Group pod = open("/kubepods/pod-a");
   EXPECT_EQ(pod.children().value_or(std::vector<std::string>{"failed"}),
             std::vector<std::string>());

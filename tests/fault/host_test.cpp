@@ -68,7 +68,7 @@ INSTANTIATE_TEST_SUITE_P(Hosts, MountFaults,
                                            Fault{Call::stat_at,
                                                  "cgroup/cpu,cpuacct/cgroup.sane_behavior", EIO}));
 
-TEST_F(HostFaults, AMountPointThatIsNotThereIsNotMounted) {
+TEST_F(HostFaults, AMissingMountPointIsNotMounted) {
   for (const int reason : {ENOENT, ENODEV}) {
     Faults faults;
     faults.on(Call::open_at, "cgroup/cpu,cpuacct").fails(reason);
@@ -104,7 +104,7 @@ TEST_F(HostFaults, AFigureOfThePageSizeThatCannotBeReadIsNotGuessed) {
   EXPECT_EQ(errno_of_detection(), EIO);
 }
 
-TEST_F(HostFaults, WhenNoHierarchyCanBeOpenedTheReasonIsTold) {
+TEST_F(HostFaults, IfNoHierarchyOpensTheReasonIsReported) {
   const test::CapturedMachine v2("linux-6.1-v2-numa2/1-fresh");
   Faults faults;
   faults.on(Call::open_at, "fs/cgroup").fails(EMFILE);

@@ -72,7 +72,7 @@ TEST_F(LifecycleFaults, NothingIsWrittenBelowACgroupWithProcessesOfItsOwn) {
   EXPECT_EQ(faults_.calls(Call::make_directory_at), 0U);
 }
 
-TEST_F(LifecycleFaults, ACgroupThatIsThreadedAlreadyOrHasTheControllerIsNoObstacle) {
+TEST_F(LifecycleFaults, AThreadedParentOrOneWithTheControllerEnabledIsAccepted) {
   test::put_file(machine_.cgroup("a/cgroup.procs"), "12\n");
   test::put_file(machine_.cgroup("a/cgroup.type"), "domain threaded\n");
   test::put_file(machine_.cgroup("a/cgroup.subtree_control"), "\n");
@@ -128,7 +128,7 @@ TEST_F(LifecycleFaults, AGroupThatCannotBeDelegatedIsRemovedAgain) {
   EXPECT_FALSE(exists());
 }
 
-TEST_F(LifecycleFaults, ABusyGroupIsTriedAgain) {
+TEST_F(LifecycleFaults, RemovalOfABusyGroupIsRetried) {
   const Group a = group();
   faults_.on(Call::remove_directory_at, "a").times(2).fails(EBUSY);
   faults_.on(Call::remove_directory_at, "a").returns(0);
@@ -138,7 +138,7 @@ TEST_F(LifecycleFaults, ABusyGroupIsTriedAgain) {
   EXPECT_EQ(faults_.calls(Call::remove_directory_at, "a"), 3U);
 }
 
-TEST_F(LifecycleFaults, AGroupThatStaysBusyIsGivenUpAtTheDeadline) {
+TEST_F(LifecycleFaults, RemovalOfABusyGroupEndsAtTheDeadline) {
   const Group a = group();
   faults_.on(Call::remove_directory_at, "a").fails(EBUSY).always();
   Removal how;
@@ -148,7 +148,7 @@ TEST_F(LifecycleFaults, AGroupThatStaysBusyIsGivenUpAtTheDeadline) {
   EXPECT_EQ(removed.error().kind, errc::timed_out);
 }
 
-TEST_F(LifecycleFaults, SettingsAreBroughtBackInTheReverseOrder) {
+TEST_F(LifecycleFaults, SettingsAreRestoredInReverseOrder) {
   const Group a = group();
   faults_.on(Call::write, "a/memory.max").fails(EINVAL);
   const auto written =
@@ -161,7 +161,7 @@ TEST_F(LifecycleFaults, SettingsAreBroughtBackInTheReverseOrder) {
   EXPECT_EQ(faults_.calls(Call::write, "a/memory.high"), 2U);
 }
 
-TEST_F(LifecycleFaults, AValueThatCannotBeBroughtBackIsNamed) {
+TEST_F(LifecycleFaults, AValueThatCannotBeRestoredIsNamed) {
   const Group a = group();
   faults_.on(Call::write, "a/cpu.weight").skip(1).fails(EIO);
   faults_.on(Call::write, "a/memory.max").fails(EINVAL);
@@ -170,7 +170,7 @@ TEST_F(LifecycleFaults, AValueThatCannotBeBroughtBackIsNamed) {
   EXPECT_THAT(written.error().message(), HasSubstr("a/cpu.weight is left at 200 instead of 100"));
 }
 
-TEST_F(LifecycleFaults, AValueThatCannotBeReadBackIsBroughtBackAsWell) {
+TEST_F(LifecycleFaults, AValueThatCannotBeReadBackIsRestoredAsWell) {
   const Group a = group();
   faults_.on(Call::pread, "a/cpu.weight").skip(1).fails(EIO);
   const auto written = settings::apply(a, {{"cpu.weight", "200"}});

@@ -56,7 +56,7 @@ TEST_F(MemoryOnV2, TheStateIsWhatTheFilesSay) {
   EXPECT_FALSE(state.soft_limit || state.memsw_max || state.swappiness || state.oom_kill);
 }
 
-TEST_F(MemoryOnV2, AFileOfAnotherFormIsSaid) {
+TEST_F(MemoryOnV2, AMalformedFileIsNamed) {
   put("memory.max", "much\n");
   EXPECT_TRUE(fails(Controller{group_}.state(), errc::malformed));
   put("memory.max", "max\n");
@@ -64,7 +64,7 @@ TEST_F(MemoryOnV2, AFileOfAnotherFormIsSaid) {
   EXPECT_TRUE(fails(Controller{group_}.state(), errc::malformed));
 }
 
-TEST_F(MemoryOnV2, ReclaimThatFindsLessSaysSo) {
+TEST_F(MemoryOnV2, ReclaimOfTooLittleIsAnError) {
   put("memory.reclaim", "");
   faults_.on(Call::write, "memory.reclaim").fails(EAGAIN);
   const auto partly = Controller{group_}.reclaim(1 << 30);
@@ -74,7 +74,7 @@ TEST_F(MemoryOnV2, ReclaimThatFindsLessSaysSo) {
   EXPECT_FALSE(Controller{group_}.reclaim(1 << 30));
 }
 
-TEST_F(MemoryOnV2, EventsAreThoseOfTheFile) {
+TEST_F(MemoryOnV2, EventsEqualTheFile) {
   put("memory.events", "low 1\nhigh 2\nmax 3\noom 4\noom_kill 5\noom_group_kill 6\n");
   const Events all = must(memory::events(group_));
   EXPECT_EQ(all.low, 1U);
@@ -113,7 +113,7 @@ TEST_F(MemoryOnV2, ATextThatGrowsIsReadWhole) {
   EXPECT_EQ(stat.unknown_count(), 1000U);
 }
 
-TEST_F(MemoryOnV2, ReadFailuresAreToldApart) {
+TEST_F(MemoryOnV2, ReadFailuresHaveDifferentErrors) {
   const auto reader = must(StatReader::open(group_));
   Stat stat;
   faults_.on(Call::pread, "memory.stat").fails(EINTR).times(2);

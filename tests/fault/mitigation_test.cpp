@@ -162,7 +162,7 @@ TEST_F(Acting, IsAnErrorOnlyBeforeTheFirstRung) {
   EXPECT_EQ(test::file_text(control_), "");
 }
 
-TEST_F(Acting, ThatFailsAltogetherIsIneffectiveAndSaysWhy) {
+TEST_F(Acting, IsIneffectiveAndHasAReasonIfAllRungsFail) {
   prepare_ = [](Faults& faults) { faults.on(Call::write, name).fails(EACCES).always(); };
   const auto outcome = act();
   ASSERT_TRUE(outcome) << outcome.error().message();
@@ -183,7 +183,7 @@ class Reaper : public DropCaches {
   const std::filesystem::path reap_ = machine_.path("sys/kernel/mm/memcg_reaper/reap");
 };
 
-TEST_F(Reaper, IsToldToReapAFewTimes) {
+TEST_F(Reaper, ReapsSeveralTimes) {
   Faults faults;
   faults.on(Call::file_system, "memcg_reaper/reap").returns(sysfs);
   const auto took = reap();
@@ -209,7 +209,7 @@ TEST_F(Reaper, IsDoneWhenItReapedOnce) {
   EXPECT_EQ(test::file_text(reap_), "1");
 }
 
-TEST_F(Reaper, IsOfSysfsOrNotTouched) {
+TEST_F(Reaper, WritesOnlyToSysfs) {
   const auto took = reap();
   ASSERT_FALSE(took);
   EXPECT_EQ(took.error().kind, errc::outside);
@@ -217,7 +217,7 @@ TEST_F(Reaper, IsOfSysfsOrNotTouched) {
   EXPECT_EQ(test::file_text(reap_), "");
 }
 
-TEST_F(Reaper, IsSeenWhereThereIsOne) {
+TEST_F(Reaper, IsFoundIfTheKernelHasOne) {
   numa::CostGuard guard;
   EXPECT_TRUE(mitigation::observe(*host_, guard, {})->can_reap);
   std::filesystem::remove(reap_);

@@ -92,7 +92,7 @@ TEST_F(NumaStat, AShortReadIsTruncatedWhereverItEnds) {
   }
 }
 
-TEST_F(NumaStat, AKeptDescriptorOfARemovedCgroupSaysVanishedEachTime) {
+TEST_F(NumaStat, AKeptDescriptorOfARemovedCgroupFailsAsVanishedEachTime) {
   const auto pod = reader("/kubepods/pod-a");
   ASSERT_TRUE(pod.read(out_));
   Faults faults;
@@ -105,7 +105,7 @@ TEST_F(NumaStat, AKeptDescriptorOfARemovedCgroupSaysVanishedEachTime) {
   }
 }
 
-TEST_F(NumaStat, AFileThatIsNotThereInALiveCgroupIsUnsupported) {
+TEST_F(NumaStat, AMissingFileOfALiveCgroupIsUnsupported) {
   std::filesystem::remove(machine_.cgroup("memory/kubepods/memory.numa_stat"));
   const auto group = host_->open("/kubepods");
   ASSERT_TRUE(group);
@@ -115,7 +115,7 @@ TEST_F(NumaStat, AFileThatIsNotThereInALiveCgroupIsUnsupported) {
   EXPECT_NE(opened.error().hint.find("NUMA"), std::string::npos);
 }
 
-TEST_F(NumaStat, AFileThatIsGoneWithItsCgroupIsVanished) {
+TEST_F(NumaStat, AFileOfARemovedCgroupIsReportedAsVanished) {
   const auto group = host_->open("/kubepods/pod-a");
   ASSERT_TRUE(group);
   std::filesystem::remove_all(machine_.cgroup("memory/kubepods/pod-a"));

@@ -84,7 +84,7 @@ TEST_F(FaultySampler, KeepsTryingAFileThatCouldNotBeReadOnce) {
   EXPECT_EQ(unread_, 0U);
 }
 
-TEST_F(FaultySampler, GivesUpDescriptorsUntilItCanWalk) {
+TEST_F(FaultySampler, ClosesDescriptorsUntilItCanWalk) {
   auto sampler = this->sampler(1000);
   const std::size_t before = sampler.descriptors();
   const std::size_t all = take(sampler, unread_).size();
@@ -98,7 +98,7 @@ TEST_F(FaultySampler, GivesUpDescriptorsUntilItCanWalk) {
   EXPECT_EQ(unread_, 0U);
 }
 
-TEST_F(FaultySampler, SaysThatItCannotWalkWhenItHasNothingToGiveUp) {
+TEST_F(FaultySampler, FailsToWalkIfItHasNoDescriptorToClose) {
   auto sampler = this->sampler(1000);
   const std::size_t all = sampler.size();
   {
@@ -113,7 +113,7 @@ TEST_F(FaultySampler, SaysThatItCannotWalkWhenItHasNothingToGiveUp) {
   EXPECT_EQ(take(sampler, unread_).size(), all) << "known cgroups are sampled as before";
 }
 
-TEST_F(FaultySampler, GivesEachThreadAsManyCgroupsWhoseFilesAreKept) {
+TEST_F(FaultySampler, GivesEachThreadTheSameNumberOfCgroupsWithKeptFiles) {
   auto sampler = this->sampler(1000);
   const std::size_t half = sampler.descriptors() / 2;
   sampler = this->sampler(half);

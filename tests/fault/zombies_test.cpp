@@ -54,7 +54,7 @@ TEST_F(Count, IsTheKernelsNumberLessTheDirectories) {
   EXPECT_TRUE(count->exact());
 }
 
-TEST_F(Count, OpensNoDirectoryThatHasNoneInside) {
+TEST_F(Count, OpensNoLeaf) {
   struct ::stat leaf {};
   ASSERT_EQ(::stat(machine_.cgroup("memory/kubepods/pod-a").c_str(), &leaf), 0);
   if (leaf.st_nlink != 2) return test::skip("this file system does not count links as kernfs does");
@@ -64,7 +64,7 @@ TEST_F(Count, OpensNoDirectoryThatHasNoneInside) {
   EXPECT_EQ(faults.calls(Call::open_at, "pod-a") + faults.calls(Call::open_at, "pod-b"), 0);
 }
 
-TEST_F(Count, IsTakenAgainWhenTheNumberChangedMeanwhile) {
+TEST_F(Count, IsRepeatedIfTheNumberChangedMeanwhile) {
   Faults faults;
   faults.on(Call::pread, source).gives(kernel_says(1504));
   faults.on(Call::pread, source).gives(kernel_says(1510));
@@ -77,7 +77,7 @@ TEST_F(Count, IsTakenAgainWhenTheNumberChangedMeanwhile) {
   EXPECT_EQ(faults.calls(Call::stat, "cgroup/memory"), 2) << "two walks";
 }
 
-TEST_F(Count, IsAnIntervalThatHoldsBothNumbersWhenTheyNeverAgree) {
+TEST_F(Count, IsAnIntervalWithBothNumbersIfTheyNeverAgree) {
   Faults faults;
   for (const unsigned number : {1504U, 1510U, 1507U, 1520U}) {
     faults.on(Call::pread, source).gives(kernel_says(number));
@@ -90,7 +90,7 @@ TEST_F(Count, IsAnIntervalThatHoldsBothNumbersWhenTheyNeverAgree) {
   EXPECT_EQ(count->zombies(), count->low);
 }
 
-TEST_F(Count, IsAnIntervalAlsoWhenTheNumberFalls) {
+TEST_F(Count, IsAnIntervalIfTheNumberFalls) {
   Faults faults;
   faults.on(Call::pread, source).gives(kernel_says(1504));
   faults.on(Call::pread, source).gives(kernel_says(900));
@@ -100,13 +100,13 @@ TEST_F(Count, IsAnIntervalAlsoWhenTheNumberFalls) {
   EXPECT_EQ(count->high, 1500);
 }
 
-TEST_F(Count, WalksOnceWhenAskedForNoRoundAtAll) {
+TEST_F(Count, WalksOnceEvenWithZeroRounds) {
   const auto count = counter_->count(0);
   ASSERT_TRUE(count);
   EXPECT_EQ(count->low, 1500);
 }
 
-TEST_F(Count, NeverGoesBelowZeroWhenTheKernelHoldsFewerThanThereAreDirectories) {
+TEST_F(Count, IsZeroIfTheKernelCountsFewerThanDirectories) {
   Faults faults;
   faults.on(Call::pread, source).gives(kernel_says(2)).always();
   const auto count = counter_->count(3);
@@ -117,7 +117,7 @@ TEST_F(Count, NeverGoesBelowZeroWhenTheKernelHoldsFewerThanThereAreDirectories) 
   EXPECT_EQ(faults.calls(Call::pread, source), 4) << "after such a race it counts again";
 }
 
-TEST_F(Count, NeverGoesBelowZeroAtTheLowerEndAlone) {
+TEST_F(Count, HasNoNegativeLowerEnd) {
   Faults faults;
   faults.on(Call::pread, source).gives(kernel_says(2));
   faults.on(Call::pread, source).gives(kernel_says(7));
@@ -150,7 +150,7 @@ TEST_F(Count, LeavesOutADirectoryThatVanishesBeforeItIsOpened) {
 class CountWhenADirectoryVanishesUnderTheList : public Count,
                                                 public ::testing::WithParamInterface<int> {};
 
-TEST_P(CountWhenADirectoryVanishesUnderTheList, GoesOnWithWhatIsLeft) {
+TEST_P(CountWhenADirectoryVanishesUnderTheList, CountsTheOthers) {
   Faults faults;
   faults.on(Call::getdents64, "memory/kubepods").fails(GetParam());
   const auto live = zombies::count_directories(host_->find("memory")->directory.get(), "memory");
@@ -188,7 +188,7 @@ TEST_F(Count, RepeatsInterruptedCalls) {
   EXPECT_TRUE(count->exact());
 }
 
-TEST_F(Count, SaysVanishedWhenTheSourceIsGone) {
+TEST_F(Count, FailsAsVanishedIfTheSourceIsGone) {
   Faults faults;
   faults.on(Call::pread, source).fails(ENODEV);
   const auto count = counter_->count();
@@ -234,7 +234,7 @@ TEST_F(CountOnV2, IsOneReadAndNoWalk) {
   EXPECT_EQ(faults.calls(Call::getdents64), 0);
 }
 
-TEST_F(CountOnV2, SaysThatOlderKernelsCountAllControllersTogether) {
+TEST_F(CountOnV2, IsMarkedOnKernelsThatCountAllControllersTogether) {
   const auto host = machine_.host();
   ASSERT_TRUE(host);
   auto counter = zombies::Counter::open(*host);
@@ -249,7 +249,7 @@ TEST_F(CountOnV2, SaysThatOlderKernelsCountAllControllersTogether) {
   EXPECT_FALSE(count->memory_only);
 }
 
-TEST_F(CountOnV2, SaysVanishedWhenTheSourceIsGone) {
+TEST_F(CountOnV2, FailsAsVanishedIfTheSourceIsGone) {
   const auto host = machine_.host();
   ASSERT_TRUE(host);
   auto counter = zombies::Counter::open(*host);
@@ -261,7 +261,7 @@ TEST_F(CountOnV2, SaysVanishedWhenTheSourceIsGone) {
   EXPECT_EQ(count.error().kind, errc::vanished);
 }
 
-TEST_F(CountOnV2, IsUnsupportedBeforeThereWasSuchAFile) {
+TEST_F(CountOnV2, IsUnsupportedOnKernelsWithoutTheFile) {
   std::filesystem::remove(machine_.cgroup(v2_source));
   const auto host = machine_.host();
   ASSERT_TRUE(host);

@@ -73,7 +73,7 @@ int fill_cache(const std::string& file) {
   return written ? 0 : EIO;
 }
 
-TEST_F(RealAttribution, NamesTheGroupThatZombiesHangBelowBeforeAllThatHaveLess) {
+TEST_F(RealAttribution, NamesTheCgroupWithMostZombiesFirst) {
   if (!few_pages_show())
     return test::skip("before Linux 5.13 a few pages do not show in ancestors");
   const auto files = folder(lab::Pin::page_cache);
@@ -111,7 +111,7 @@ TEST_F(RealAttribution, NamesTheGroupThatZombiesHangBelowBeforeAllThatHaveLess) 
       << "a live cgroup's cache is no zombie's";
 }
 
-TEST_F(RealAttribution, KnowsGroupsByTheirNamesAsTheyAre) {
+TEST_F(RealAttribution, KeepsOddNames) {
   if (!few_pages_show())
     return test::skip("before Linux 5.13 a few pages do not show in ancestors");
   const auto files = folder(lab::Pin::page_cache);
@@ -130,7 +130,7 @@ struct Grows {
 
 class RealResidual : public RealAttribution, public ::testing::WithParamInterface<Grows> {};
 
-TEST_P(RealResidual, GrowsByWhatTheZombiesHold) {
+TEST_P(RealResidual, GrowsByThePagesOfTheZombies) {
   if (v2()) return test::skip("on v2 the kernel counts zombies instead");
   const auto files = folder(GetParam().pin);
   if (!files) return test::skip("no folder on such a file system");
@@ -171,7 +171,7 @@ INSTANTIATE_TEST_SUITE_P(ForEachPin, RealResidual,
                            return name;
                          });
 
-TEST_F(RealAttribution, TakesNoLiveCgroupsPagesForZombies) {
+TEST_F(RealAttribution, DoesNotCountPagesOfLiveCgroupsAsZombies) {
   if (v2()) return test::skip("on v2 the kernel counts zombies instead");
   const auto files = folder(lab::Pin::page_cache);
   if (!files) return test::skip("no folder on a disk");
@@ -205,8 +205,7 @@ TEST_F(RealAttribution, TakesNoLiveCgroupsPagesForZombies) {
       << "there must be pages that could be mistaken for zombies'";
 }
 
-TEST_F(RealAttribution,
-       TellsWhetherDentriesAndInodesPinFromWhatTheKernelListsForAGroupThatUsesThem) {
+TEST_F(RealAttribution, LearnsFromSlabinfoWhetherDentriesAndInodesPin) {
   const auto files = folder(lab::Pin::page_cache);
   if (!files) return test::skip("no folder on a disk");
   make("slab");
@@ -230,7 +229,7 @@ TEST_F(RealAttribution,
   }
 }
 
-TEST_F(RealAttribution, StopsWhenItsTimeIsUpAndSaysHowManyItSkipped) {
+TEST_F(RealAttribution, StopsAtItsTimeLimitAndCountsTheSkipped) {
   for (const char* name : {"a", "b", "c"}) make(name);
   const auto where = zombies::attribute(host(), {0ns, 10s});
   ASSERT_TRUE(where) << where.error().message();

@@ -226,7 +226,7 @@ TEST_F(RealCpu, QuotaAndPeriodTakeTheirWholeRange) {
   EXPECT_EQ(files(group), "max/100000/0");
 }
 
-TEST_F(RealCpu, BeyondTheRangeTheRuleIsNamedAndNothingIsChanged) {
+TEST_F(RealCpu, AValueOutOfRangeNamesTheRuleAndChangesNothing) {
   const Group group = made("range");
   ASSERT_TRUE(ok(Controller{group}.set(bandwidth(50ms, 100ms))));
   EXPECT_THAT(error_of(group, bandwidth(999us, 100ms)),
@@ -341,7 +341,7 @@ TEST_F(RealCpu, UnderACappedParentThePeriodCanShrinkAndGrow) {
   EXPECT_EQ(files(child), "100000/200000/0");
 }
 
-TEST_F(RealCpu, AParentAtTheLimitOfItsChildAndOfItsParentChangesItsPeriodToo) {
+TEST_F(RealCpu, ThePeriodCanChangeBetweenAParentAndAChildWithTheSameLimit) {
   const Group top = made("top");
   ASSERT_TRUE(ok(Controller{top}.set(bandwidth(50ms, 100ms))));
   const Group middle = made("top/middle");
@@ -354,7 +354,7 @@ TEST_F(RealCpu, AParentAtTheLimitOfItsChildAndOfItsParentChangesItsPeriodToo) {
   EXPECT_EQ(files(middle), "100000/200000/0");
 }
 
-TEST_F(RealCpu, OnV1NoCgroupMayHaveMoreThanTheOneAbove) {
+TEST_F(RealCpu, OnV1NoCgroupMayHaveMoreThanItsParent) {
   if (!v1()) {
     GTEST_SKIP() << "v2 accepts any limit: the parent's applies as well";
   }
@@ -384,7 +384,7 @@ TEST_F(RealCpu, TheRootCannotBeLimited) {
   }
 }
 
-TEST_F(RealCpu, IdleComesAndGoesAndTakesTheSharesAlong) {
+TEST_F(RealCpu, IdleChangesTheSharesAndBack) {
   const Group group = made("idle");
   const Controller controller{group};
   if (!must(controller.state()).idle) {
@@ -413,7 +413,7 @@ TEST_F(RealCpu, IdleComesAndGoesAndTakesTheSharesAlong) {
   EXPECT_EQ(group.read(v1() ? "cpu.shares" : "cpu.weight"), v1() ? "512\n" : "50\n");
 }
 
-TEST_F(RealCpu, AChangeToIdleThatIsTakenBackKeepsTheShares) {
+TEST_F(RealCpu, RollingBackAChangeToIdleKeepsTheShares) {
   const Group group = made("idle");
   const Controller controller{group};
   if (!must(controller.state()).idle) {
@@ -431,7 +431,7 @@ TEST_F(RealCpu, AChangeToIdleThatIsTakenBackKeepsTheShares) {
   EXPECT_EQ(v1() ? state.shares->value : state.weight->value, v1() ? 512U : 50U);
 }
 
-TEST_F(RealCpu, ABadValueLeavesTheFourBeforeItAsTheyWere) {
+TEST_F(RealCpu, ABadValueRestoresTheFourBeforeIt) {
   const Group group = made("transaction");
   const Controller controller{group};
   ASSERT_TRUE(ok(controller.set(bandwidth(50ms, 100ms))));
@@ -476,7 +476,7 @@ class RealTimeBudget : public RealCpu {
   static constexpr microseconds some{20ms};
 };
 
-TEST_F(RealTimeBudget, ANewCgroupHasNoneAndTakesNoRealTimeTask) {
+TEST_F(RealTimeBudget, ANewCgroupHasNoneAndRefusesRealTimeTasks) {
   const Group group = made("rt");
   EXPECT_EQ(must(Controller{group}.state()).real_time->runtime, 0us);
   const RealTimeTask task;
@@ -486,7 +486,7 @@ TEST_F(RealTimeBudget, ANewCgroupHasNoneAndTakesNoRealTimeTask) {
   EXPECT_THAT(attached.error().message(), HasSubstr("rt_runtime"));
 }
 
-TEST_F(RealTimeBudget, WithABudgetItTakesOneAndCannotLoseItAgain) {
+TEST_F(RealTimeBudget, AcceptsARealTimeTaskAndThenCannotBeSetToZero) {
   const Group top = must(host().open(path()));
   ASSERT_TRUE(ok(Controller{top}.set(budget(some))));
   const Group group = made("rt");
@@ -500,7 +500,7 @@ TEST_F(RealTimeBudget, WithABudgetItTakesOneAndCannotLoseItAgain) {
   EXPECT_TRUE(test::eventually([&] { return Controller{group}.set(budget(0us)).has_value(); }));
 }
 
-TEST_F(RealTimeBudget, IsWithinThePeriodAndWhatTheCgroupAboveHas) {
+TEST_F(RealTimeBudget, IsAtMostThePeriodAndTheParentsBudget) {
   const Group top = must(host().open(path()));
   ASSERT_TRUE(ok(Controller{top}.set(budget(some))));
   const Group group = made("rt");
@@ -521,7 +521,7 @@ TEST_F(RealTimeBudget, IsWithinThePeriodAndWhatTheCgroupAboveHas) {
   EXPECT_EQ(kept.period, 2s);
 }
 
-TEST_F(RealTimeBudget, GetsFromOneToTheOtherWhateverIsAboveAndBelow) {
+TEST_F(RealTimeBudget, ChangesFromAnyValueToAnyOtherBetweenParentAndChild) {
   const Group top = must(host().open(path()));
   ASSERT_TRUE(ok(Controller{top}.set(budget(some))));
   const Group group = made("rt");
@@ -546,7 +546,7 @@ TEST_F(RealTimeBudget, GetsFromOneToTheOtherWhateverIsAboveAndBelow) {
   move_to({0us, 1s});
 }
 
-TEST_F(RealCpu, ANiceValueThatIsTakenBackLeavesTheWeightAsItWas) {
+TEST_F(RealCpu, RollingBackANiceValueRestoresTheWeight) {
   if (v1()) GTEST_SKIP() << "cgroup v1 has no cpu.weight.nice";
   const Group group = made("nice");
   ASSERT_TRUE(ok(Controller{group}.set_weight(Weight{150})));
@@ -554,7 +554,7 @@ TEST_F(RealCpu, ANiceValueThatIsTakenBackLeavesTheWeightAsItWas) {
   EXPECT_EQ(must(group.read("cpu.weight")), "150\n");
 }
 
-TEST_F(RealCpu, AnIdleCgroupThatIsTakenBackHasItsShare) {
+TEST_F(RealCpu, RollingBackAChangeOfAnIdleCgroupRestoresItsShare) {
   const Group group = made("idle");
   if (!must(Controller{group}.state()).idle) return test::skip("no cpu.idle before Linux 5.15");
   const std::string file = v1() ? "cpu.shares" : "cpu.weight";
@@ -569,7 +569,7 @@ TEST_F(RealCpu, AnIdleCgroupThatIsTakenBackHasItsShare) {
 
 // ---- figures ----
 
-TEST_F(RealCpu, UsageIsUserAndSystemTimeAndThatOfEachCpu) {
+TEST_F(RealCpu, UsageIsTheSumOfUserAndSystemTimeAndOfAllCpus) {
   const Group group = made("figures");
   Stat stat;
   {
@@ -595,7 +595,7 @@ TEST_F(RealCpu, UsageIsUserAndSystemTimeAndThatOfEachCpu) {
   EXPECT_NEAR(static_cast<double>(sum.count()), static_cast<double>(stat.usage->count()), 5e6);
 }
 
-TEST_F(RealCpu, AKeptReaderSeesThatItsCgroupIsGone) {
+TEST_F(RealCpu, AKeptReaderNoticesThatItsCgroupWasRemoved) {
   const Group group = made("gone");
   const StatReader reader = must(StatReader::open(group));
   Stat stat;

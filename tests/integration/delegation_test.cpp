@@ -80,7 +80,7 @@ class RealDelegation : public test::RealCgroups {
   }
 };
 
-TEST_F(RealDelegation, AUserWithoutPrivilegeMakesLimitsAndRunsBeneathIt) {
+TEST_F(RealDelegation, AnUnprivilegedUserCreatesLimitsAndRunsInIt) {
   constexpr id_t nobody = 65534;
   delegate("given", {nobody, nobody});
   EXPECT_EQ(test::in_child([&]() -> std::string {

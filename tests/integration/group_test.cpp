@@ -29,7 +29,7 @@ class RealGroup : public test::RealCgroups {
   static constexpr const char* file = "memory.stat";
 };
 
-TEST_F(RealGroup, ReadsWhatTheFileSays) {
+TEST_F(RealGroup, ReadsTheFile) {
   make("a");
   const auto group = host().open(path("a"));
   ASSERT_TRUE(group) << group.error().message();
@@ -60,7 +60,7 @@ TEST_F(RealGroup, WritesAndReadsBack) {
   EXPECT_EQ(refused.error().os_errno, EINVAL);
 }
 
-TEST_F(RealGroup, IsVanishedOnceItIsRemoved) {
+TEST_F(RealGroup, IsReportedAsVanishedAfterItsRemoval) {
   make("gone");
   const auto group = host().open(path("gone"));
   ASSERT_TRUE(group);
@@ -98,7 +98,7 @@ TEST_F(RealGroup, IsNotMistakenForANewOneOfTheSameName) {
   EXPECT_TRUE(host().open(path("again"))->read(file));
 }
 
-TEST_F(RealGroup, HasNoFileThatThisKernelDoesNotHave) {
+TEST_F(RealGroup, ReportsAFileThatTheKernelLacks) {
   make("a");
   const auto group = host().open(path("a"));
   ASSERT_TRUE(group);
@@ -134,7 +134,7 @@ TEST_F(RealGroup, CannotHoldASymbolicLink) {
   EXPECT_EQ(errno, EPERM);
 }
 
-TEST_F(RealGroup, IsRefusedWhereAnotherFileSystemIsMountedOverIt) {
+TEST_F(RealGroup, IsNotOpenedWhereAnotherFileSystemIsMountedOverIt) {
   if (const auto why = test::cannot_mount(); !why.empty()) return test::skip(why);
   make("a");
   make("a/covered");
@@ -160,7 +160,7 @@ TEST_F(RealGroup, IsRefusedWhereAnotherFileSystemIsMountedOverIt) {
   EXPECT_TRUE(host().open(path("a/covered"))) << "outside that mount namespace nothing covers it";
 }
 
-TEST_F(RealGroup, IsRefusedAWriteWhereAFileOfAnotherFileSystemCoversItsOwn) {
+TEST_F(RealGroup, RefusesAWriteToAFileThatIsMountedOver) {
   if (const auto why = test::cannot_mount(); !why.empty()) return test::skip(why);
   make("a");
   const char* const control = v2() ? "memory.max" : "memory.limit_in_bytes";
@@ -186,7 +186,7 @@ TEST_F(RealGroup, IsRefusedAWriteWhereAFileOfAnotherFileSystemCoversItsOwn) {
 
 class RealNames : public RealGroup {};
 
-TEST_F(RealNames, OfEveryKindTheKernelTakesAreReadAsTheyAre) {
+TEST_F(RealNames, OfEveryKindAreReadUnchanged) {
   std::vector<std::string> names = {
       " leading",           "two  spaces", "trailing ", "tab\there", "back\\slash", "\\040",
       "quote\"s'",          "*?[a]",       "-r",        "...",       "\xff\xfe",    "caf\xc3\xa9",
@@ -208,7 +208,7 @@ TEST_F(RealNames, OfEveryKindTheKernelTakesAreReadAsTheyAre) {
             names.size() + 1);
 }
 
-TEST_F(RealGroup, IsCountedAgainWithThoseBelowAfterAnyChanges) {
+TEST_F(RealGroup, IsCountedCorrectlyAfterRandomChanges) {
   make("random");
   const auto group = host().open(path("random"));
   ASSERT_TRUE(group) << group.error().message();
@@ -225,7 +225,7 @@ TEST_F(RealGroup, IsCountedAgainWithThoseBelowAfterAnyChanges) {
   }
 }
 
-TEST_F(RealNames, WithANewlineAreRefusedByTheKernelAndFoundByNobody) {
+TEST_F(RealNames, WithANewlineAreRefusedByTheKernel) {
   EXPECT_NE(::mkdir(directory("new\nline").c_str(), 0755), 0);
   const auto group = host().open(path("new\nline"));
   ASSERT_FALSE(group);

@@ -75,7 +75,7 @@ class ThisHost : public ::testing::Test {
   const Result<Host> host_ = Host::detect();
 };
 
-TEST_F(ThisHost, HasEveryHierarchyThatIsMountedAndNoOther) {
+TEST_F(ThisHost, HasExactlyTheMountedHierarchies) {
   std::set<std::string> known;
   for (const Hierarchy& hierarchy : host_->hierarchies()) known.insert(hierarchy.mount_point);
   std::set<std::string> mounted;
@@ -136,7 +136,7 @@ TEST_F(ThisHost, FindsEveryControllerOfV2) {
   }
 }
 
-TEST_F(ThisHost, HasTheModeThatItsMountsAmountTo) {
+TEST_F(ThisHost, HasTheModeOfItsMounts) {
   const auto mounts = cgroup_mounts();
   const auto is = [](const char* type) {
     return [type](const Mount& mount) { return mount.type == type; };
@@ -169,7 +169,7 @@ TEST_F(ThisHost, IsLiveAndHasThePageSizeOfTheMachine) {
   EXPECT_EQ(host_->page_size(), static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)));
 }
 
-TEST_F(ThisHost, SaysWhyAControllerThatIsNotThereIsNotThere) {
+TEST_F(ThisHost, SaysWhyAControllerIsMissing) {
   const auto missing = host_->require("no_such_controller");
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().kind, errc::unsupported);

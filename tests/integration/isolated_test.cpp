@@ -64,7 +64,7 @@ TEST(RunIsolated, GivesTheTimeThatTheWorkTook) {
   expect_no_child();
 }
 
-TEST(RunIsolated, MakesTheWorksErrnoItsError) {
+TEST(RunIsolated, ReturnsTheErrnoOfTheWork) {
   const auto took = run_isolated([] { return EBUSY; }, {60s, -1, "try", "/path"});
   ASSERT_FALSE(took);
   EXPECT_EQ(took.error().kind, errc::system);
@@ -91,7 +91,7 @@ TEST(RunIsolated, KillsTheWorkAtTheDeadline) {
   expect_no_child();
 }
 
-TEST(RunIsolated, KillsAlsoWhatDoesNotMindSignals) {
+TEST(RunIsolated, KillsWorkThatIgnoresSignals) {
   const SharedPid pid;
   const auto took = run_isolated(
       [&] {
@@ -109,7 +109,7 @@ TEST(RunIsolated, KillsAlsoWhatDoesNotMindSignals) {
   expect_no_child();
 }
 
-TEST(RunIsolated, GivesTheWorkUpWhenToldToStop) {
+TEST(RunIsolated, StopsTheWorkOnRequest) {
   const SharedPid pid;
   std::array<int, 2> stop{};
   ASSERT_EQ(::pipe2(stop.data(), O_CLOEXEC), 0);

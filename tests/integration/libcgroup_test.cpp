@@ -77,7 +77,7 @@ TEST_F(RealLibcgroup, RefusesWhatLibcgroupWouldCutShortOrTakeOutside) {
   EXPECT_TRUE(fails(libcgroup::to_libcgroup(twice), errc::invalid_argument));
 }
 
-TEST_F(RealLibcgroup, RefusesNamesThatLibcgroupWouldMakeAPathOf) {
+TEST_F(RealLibcgroup, RefusesNamesThatAreNoFileNames) {
   const auto refused = [](const std::string& controller, const std::string& file,
                           const std::string& value = "1") {
     return fails(libcgroup::to_libcgroup({"/a", {{controller, {{file, value}}}}}),

@@ -71,7 +71,7 @@ TEST_F(RealLifecycle, OneCallRemovesItFromEachHierarchyThatHasIt) {
   EXPECT_EQ(group.remove().error().kind, errc::vanished);
 }
 
-TEST_F(RealLifecycle, AControllerThatTheHostLacksMakesNothing) {
+TEST_F(RealLifecycle, WithAMissingControllerNothingIsCreated) {
   Creation how;
   how.controllers = {has_memory() ? "memory" : "cpu", "none-such"};
   const auto group = Group::create(host(), path("a"), how);
@@ -80,7 +80,7 @@ TEST_F(RealLifecycle, AControllerThatTheHostLacksMakesNothing) {
   EXPECT_FALSE(exists(hierarchy(), path("a")));
 }
 
-TEST_F(RealLifecycle, WhatCannotBeMadeWholeIsUndone) {
+TEST_F(RealLifecycle, AnIncompleteCreationIsUndone) {
   // The kernel refuses the name of the last of the three directories.
   const std::string bad = "a/b/" + std::string("bad\nname");
   const auto group = Group::create(host(), path(bad));
@@ -98,7 +98,7 @@ TEST_F(RealLifecycle, TheRootIsNeitherMadeNorRemoved) {
   EXPECT_EQ(root->remove().error().kind, errc::invalid_argument);
 }
 
-TEST_F(RealLifecycle, DelegationGivesTheDirectoryAndItsProcsAway) {
+TEST_F(RealLifecycle, DelegationChangesTheOwnerOfDirectoryAndProcs) {
   Creation how;
   how.owner = Owner{65534, 65534};
   const Group group = made("a/b", how);
@@ -121,7 +121,7 @@ TEST_F(RealLifecycle, DelegationGivesTheDirectoryAndItsProcsAway) {
   EXPECT_EQ(found.st_uid, 0U) << "its user may not raise its limits";
 }
 
-TEST_F(RealLifecycle, NothingIsRemovedWhileThereAreGroupsBelow) {
+TEST_F(RealLifecycle, ACgroupWithChildrenIsNotRemoved) {
   const Group group = made("a");
   const Group below = made("a/b");
   const auto removed = group.remove();
@@ -138,7 +138,7 @@ TEST_F(RealLifecycle, NothingIsRemovedWhileThereAreGroupsBelow) {
   EXPECT_EQ(all->directories, 2 * group.places().size());
 }
 
-TEST_F(RealLifecycle, NothingIsRemovedWhileThereAreProcesses) {
+TEST_F(RealLifecycle, ACgroupWithProcessesIsNotRemoved) {
   const Group group = made("a");
   const test::Tenant tenant(directory("a"), [] { return 0; });
   const auto removed = group.remove();
@@ -199,7 +199,7 @@ TEST_F(RealLifecycle, AProcessIsMovedInEveryHierarchyThatHasTheGroup) {
   EXPECT_THAT(*group.processes(), Contains(child.pid()));
 }
 
-TEST_F(RealLifecycle, AProcessThatDoesNotExistIsSaidSo) {
+TEST_F(RealLifecycle, AMissingProcessIsReported) {
   const Group group = made("a");
   const auto status = group.attach(0x3ffffff);
   ASSERT_FALSE(status);
@@ -336,7 +336,7 @@ TEST_F(RealLifecycle, OfThreeHundredRoundsAtMostTwoInAHundredLeaveAZombieWhenEmp
   EXPECT_GE(left, rounds * 9 / 10) << "without emptying, about each round leaves a zombie";
 }
 
-TEST_F(RealLifecycle, WhatWasMadeAndNothingElseCanBeUndone) {
+TEST_F(RealLifecycle, OnlyNewDirectoriesAreUndone) {
   const Group there = made("a");
   std::vector<Made> all;
   const auto group = Group::create(host(), path("a/b/c"), {}, all);
@@ -384,7 +384,7 @@ class RealSettings : public RealLifecycle {
   }
 };
 
-TEST_F(RealSettings, SayWhatTheKernelKept) {
+TEST_F(RealSettings, ReportValuesThatTheKernelChanged) {
   const Group group = made("a");
   const auto written =
       settings::apply(group, {{"memory.limit_in_bytes", "1000000"}, {"memory.swappiness", "10"}});
@@ -395,7 +395,7 @@ TEST_F(RealSettings, SayWhatTheKernelKept) {
   EXPECT_EQ((*written)[1].kept, "10");
 }
 
-TEST_F(RealSettings, ABadFifthValueLeavesTheFirstFourAsTheyWere) {
+TEST_F(RealSettings, ABadFifthValueRestoresTheFirstFour) {
   const Hierarchy* const cpu = host().find("cpu");
   if (cpu == nullptr || cpu->version != Version::v1) return test::skip("needs cpu on v1");
   const Group group = made("a");
@@ -416,7 +416,7 @@ TEST_F(RealSettings, ABadFifthValueLeavesTheFirstFourAsTheyWere) {
   EXPECT_EQ(value(group, "cpu.cfs_period_us"), "100000\n");
 }
 
-TEST_F(RealSettings, AFileThatDoesNotExistStopsAllBeforeAnyIsWritten) {
+TEST_F(RealSettings, AMissingFileStopsTheTransactionBeforeAnyWrite) {
   const Group group = made("a");
   const auto written =
       settings::apply(group, {{"memory.swappiness", "10"}, {"memory.none_such", "1"}});
@@ -425,7 +425,7 @@ TEST_F(RealSettings, AFileThatDoesNotExistStopsAllBeforeAnyIsWritten) {
   EXPECT_NE(value(group, "memory.swappiness"), "10\n");
 }
 
-TEST_F(RealSettings, WhatCannotBeTakenBackIsWrittenLastOrAlone) {
+TEST_F(RealSettings, AValueWithoutUndoIsWrittenLastOrAlone) {
   const Group group = made("a");
   const auto first =
       settings::apply(group, {{"memory.force_empty", "0"}, {"memory.swappiness", "10"}});
@@ -439,7 +439,7 @@ TEST_F(RealSettings, WhatCannotBeTakenBackIsWrittenLastOrAlone) {
   EXPECT_EQ(value(group, "memory.swappiness"), "10\n");
 }
 
-TEST_F(RealSettings, ACounterIsNoValueThatCouldBeBroughtBack) {
+TEST_F(RealSettings, ACounterIsNotRestored) {
   if (host().find("cpuacct") == nullptr) return test::skip("no cpuacct");
   const Group group = made("a");
   ASSERT_TRUE(settings::apply(group, {{"memory.swappiness", "33"}}));
@@ -473,7 +473,7 @@ TEST_F(RealSettings, AnEmptyValueIsRefused) {
   EXPECT_NE(value(group, "memory.swappiness"), "10\n");
 }
 
-TEST_F(RealSettings, WhatFailsWithAllInPlaceTakesThemBack) {
+TEST_F(RealSettings, AFailedLastStepRollsBackAllValues) {
   const Group group = made("a");
   ASSERT_TRUE(settings::apply(group, {{"memory.swappiness", "33"}}));
   std::string meanwhile;
@@ -490,7 +490,7 @@ TEST_F(RealSettings, WhatFailsWithAllInPlaceTakesThemBack) {
   EXPECT_FALSE(counter) << "nor the last value";
 }
 
-TEST_F(RealSettings, TheRuleBehindARefusedFileIsSaid) {
+TEST_F(RealSettings, ARefusalNamesTheRule) {
   const Hierarchy* const cpu = host().find("cpu");
   if (cpu == nullptr || cpu->version != Version::v1) return test::skip("needs cpu on v1");
   const Group group = made("a");

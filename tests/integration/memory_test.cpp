@@ -121,7 +121,7 @@ TEST_F(RealMemory, NoLimitReadsAsNone) {
   EXPECT_EQ(must(Controller{group}.state()).max, Limit{});
 }
 
-TEST_F(RealMemory, OnV1ALimitBelowWhatIsInUseIsBusyAndNamesTheUsage) {
+TEST_F(RealMemory, OnV1ALimitBelowTheLockedUsageIsRefusedAndNamesTheUsage) {
   if (needs_v1()) return;
   const Group group = made("used");
   const test::Tenant tenant(directory("used"), [] { return use(8 * MiB); });
@@ -183,7 +183,7 @@ TEST_F(RealMemory, OnV1EverySettingHasItsRange) {
   EXPECT_EQ(must(Controller{group}.state()).swappiness, 100U);
 }
 
-TEST_F(RealMemory, OnV1ABadFifthValueLeavesTheFourBeforeItAsTheyWere) {
+TEST_F(RealMemory, OnV1ABadFifthValueRestoresTheFourBeforeIt) {
   if (needs_v1()) return;
   const Group group = made("transaction");
   Change first = max(64 * MiB);
@@ -262,7 +262,7 @@ TEST_F(RealMemory, TheFiguresAreThoseOfTheProcessesInIt) {
   }));
 }
 
-TEST_F(RealMemory, AKeptReaderSeesThatItsCgroupIsGone) {
+TEST_F(RealMemory, AKeptReaderNoticesThatItsCgroupWasRemoved) {
   const Group group = made("gone");
   const StatReader reader = must(StatReader::open(group));
   if (lacks(Peak::open(group))) return test::skip("no memory.peak before Linux 5.19");
@@ -275,7 +275,7 @@ TEST_F(RealMemory, AKeptReaderSeesThatItsCgroupIsGone) {
   EXPECT_TRUE(fails(peak.read(), errc::vanished));
 }
 
-TEST_F(RealMemory, ThePeakCanBeginAnew) {
+TEST_F(RealMemory, ThePeakCanBeReset) {
   const Group group = made("peak");
   if (lacks(Peak::open(group))) return test::skip("no memory.peak before Linux 5.19");
   const Peak peak = must(Peak::open(group));
@@ -303,7 +303,7 @@ TEST_F(RealMemory, OnV1HittingTheLimitIsCountedUntilTheCountIsReset) {
   EXPECT_LT(must(memory::events(group)).max.value(), 10U);
 }
 
-TEST_F(RealMemory, MemoryIsGivenBackOnRequest) {
+TEST_F(RealMemory, MemoryIsReclaimedOnRequest) {
   const Group group = made("back");
   const auto files = folder(lab::Pin::page_cache);
   ASSERT_TRUE(files);

@@ -235,7 +235,7 @@ TEST_P(RealChurn, DropsCachesOnceAndSeesThatItHelped) {
 
 INSTANTIATE_TEST_SUITE_P(RemovalsASecond, RealChurn, ::testing::Values(1U, 10U, 50U, 200U));
 
-TEST_F(RealMitigation, GivesUpTheCacheOfTheFilesNamed) {
+TEST_F(RealMitigation, DropsTheCacheOfTheNamedFiles) {
   constexpr std::uint64_t number = 200;
   const auto files = folder(lab::Pin::page_cache);
   if (!files) return test::skip("no folder on a disk");
@@ -289,7 +289,7 @@ TEST_F(RealMitigation, WritesBackTheMountsNamedBeforeItDropsTheirCache) {
   EXPECT_GT(test::cache_drops(), drops);
 }
 
-TEST_F(RealMitigation, IsGivenUpWhenToldToStop) {
+TEST_F(RealMitigation, StopsOnRequest) {
   Policy policy = act_until(0);
   policy.settle_limit = 60s;
   policy.still_for = 60s;
@@ -368,7 +368,7 @@ INSTANTIATE_TEST_SUITE_P(ForEachPin, RealPins,
                            return name;
                          });
 
-TEST_F(RealMitigation, DropsCachesAtTheLevelAskedForAndThatOnly) {
+TEST_F(RealMitigation, DropsCachesOnlyAtTheGivenLevel) {
   const auto pagecache = [] {
     return parse::value_of(test::file_text("/proc/vmstat"), "drop_pagecache").value_or(0);
   };

@@ -38,7 +38,7 @@ class RealMitigator : public ::testing::Test {
   std::string state_ = directory_ / "state";
 };
 
-TEST_F(RealMitigator, LooksAndRemembersAndLetsNoOtherIn) {
+TEST_F(RealMitigator, ObservesSavesItsHistoryAndHoldsTheLock) {
   auto mitigator = must(Mitigator::open(host_, state_));
   const auto report = must(mitigator.run(patient(), Urgency::as_configured));
   EXPECT_EQ(report.plan.decision, Decision::idle) << report.plan.reason;

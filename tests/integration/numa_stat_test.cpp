@@ -91,7 +91,7 @@ int hold_memory() {
   return 0;
 }
 
-TEST_F(RealNumaStat, GivesWhatTheFileSaysWhenNothingMoves) {
+TEST_F(RealNumaStat, EqualsTheFileOfAQuietCgroup) {
   make("quiet");
   const test::Tenant tenant(directory("quiet"), hold_memory);
   const auto quiet = reader("quiet");
@@ -125,7 +125,7 @@ std::uint64_t read_calls(int io) {
   return found == nullptr ? 0 : std::strtoull(found + 7, nullptr, 10);
 }
 
-TEST_F(RealNumaStat, MakesExactlyOneReadCallAReadOnceItHasGrown) {
+TEST_F(RealNumaStat, MakesOneReadCallOnceTheBufferIsLargeEnough) {
   const UniqueFd io(::open("/proc/self/io", O_RDONLY | O_CLOEXEC));
   if (!io || read_calls(io.get()) == 0)
     return test::skip("this kernel does not count read calls (TASK_IO_ACCOUNTING)");
@@ -142,7 +142,7 @@ TEST_F(RealNumaStat, MakesExactlyOneReadCallAReadOnceItHasGrown) {
   EXPECT_EQ(after - before, reads + 1);
 }
 
-TEST_F(RealNumaStat, SaysVanishedOnceTheCgroupIsRemoved) {
+TEST_F(RealNumaStat, FailsAsVanishedAfterTheRemoval) {
   make("gone");
   const auto gone = reader("gone");
   ASSERT_TRUE(gone);
@@ -219,7 +219,7 @@ TEST_F(RealNumaStat, OfTheRootByItsNodesEqualsTheFilesHierarchicalLines) {
   EXPECT_GT(cached, drift);
 }
 
-TEST_F(RealNumaStat, OfAnIdleGroupTeachesTheGuardWhatAReadCosts) {
+TEST_F(RealNumaStat, GivesTheGuardTheCostOfARead) {
   make("idle");
   numa::CostGuard guard;
   const auto before = guard.predict(1);

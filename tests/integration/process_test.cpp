@@ -73,7 +73,7 @@ TEST_F(RealProcess, TheFirstInstructionIsInTheCgroupInEveryHierarchyThatHasIt) {
   }
 }
 
-TEST_F(RealProcess, OnV2ItIsBornThere) {
+TEST_F(RealProcess, OnV2ItStartsInTheCgroup) {
   const Hierarchy* const unified = host().unified();
   if (unified == nullptr) return test::skip("no v2 hierarchy");
   ASSERT_TRUE(std::filesystem::create_directories(unified->mount_point + path("born")));
@@ -122,7 +122,7 @@ TEST_F(RealProcess, ThePidfdIsReadableOnceItHasEnded) {
   EXPECT_EQ(status_of(*child), 0);
 }
 
-TEST_F(RealProcess, WhatCannotBeExecutedLeavesNoChild) {
+TEST_F(RealProcess, AFailedExecLeavesNoChild) {
   const Group group = made("run");
   const auto missing = process::start(group, Command{{"no-such-program"}, nullptr});
   ASSERT_FALSE(missing);
@@ -139,13 +139,13 @@ TEST_F(RealProcess, WhatCannotBeExecutedLeavesNoChild) {
   EXPECT_TRUE(must(group.processes()).empty());
 }
 
-TEST_F(RealProcess, ARemovedCgroupTakesNone) {
+TEST_F(RealProcess, ARemovedCgroupAcceptsNoProcess) {
   const Group group = made("run");
   ASSERT_TRUE(ok(group.remove()));
   EXPECT_TRUE(test::fails(process::start(group, Command{{"true"}, nullptr}), errc::vanished));
 }
 
-TEST_F(RealProcess, ARealTimeCallerIsToldOfTheBudget) {
+TEST_F(RealProcess, ARealTimeCallerGetsAHintAboutTheBudget) {
   const Hierarchy* const cpu = host().find("cpu");
   if (cpu == nullptr || cpu->version == Version::v2) {
     GTEST_SKIP() << "needs real-time budgets of v1";
@@ -164,7 +164,7 @@ TEST_F(RealProcess, ARealTimeCallerIsToldOfTheBudget) {
             "");
 }
 
-TEST_F(RealProcess, AnEmptyCpusetIsSaid) {
+TEST_F(RealProcess, AnEmptyCpusetIsExplained) {
   const Hierarchy* const cpuset = host().find("cpuset");
   if (cpuset == nullptr || cpuset->version == Version::v2) {
     GTEST_SKIP() << "on v2 a cpuset without CPUs uses its parent's";
@@ -185,7 +185,7 @@ TEST_F(RealProcess, NoDescriptorOfTheLibraryReachesTheProgram) {
   EXPECT_EQ(inside, test::file_text(file));
 }
 
-TEST_F(RealProcess, HandledSignalsAreDefaultAndTheMaskIsTheOneAsked) {
+TEST_F(RealProcess, HandledSignalsAreDefaultAndTheMaskIsTheGivenOne) {
   const Group group = made("run");
   EXPECT_EQ(test::in_child([this, &group]() -> std::string {
               ::signal(SIGUSR1, [](int) {});
@@ -245,7 +245,7 @@ Error given_up(const Group& group) {
   return child ? Error{} : child.error();
 }
 
-TEST_F(RealProcess, AStartIntoAFrozenCgroupOfV1CanBeGivenUp) {
+TEST_F(RealProcess, AStartInAFrozenCgroupOfV1CanBeCancelled) {
   const Hierarchy* const freezer = host().find("freezer");
   if (freezer == nullptr || freezer->version == Version::v2) GTEST_SKIP() << "no freezer on v1";
   const Group group = made("run", {"freezer"});
@@ -257,7 +257,7 @@ TEST_F(RealProcess, AStartIntoAFrozenCgroupOfV1CanBeGivenUp) {
   EXPECT_TRUE(must(group.processes()).empty());
 }
 
-TEST_F(RealProcess, AStartIntoAFrozenCgroupOfV2CanBeGivenUp) {
+TEST_F(RealProcess, AStartInAFrozenCgroupOfV2CanBeCancelled) {
   const Hierarchy* const unified = host().unified();
   if (unified == nullptr) return test::skip("no v2 hierarchy");
   const Group group = made("run", {"cgroup"});
@@ -267,7 +267,7 @@ TEST_F(RealProcess, AStartIntoAFrozenCgroupOfV2CanBeGivenUp) {
   EXPECT_TRUE(must(group.processes()).empty());
 }
 
-TEST_F(RealProcess, AQuietStopDescriptorStopsNothing) {
+TEST_F(RealProcess, AStopDescriptorWithoutInputStopsNothing) {
   const Group group = made("run");
   const UniqueFd stop(::eventfd(0, EFD_CLOEXEC));
   const auto child = process::start(group, Command{{"true"}, nullptr, stop.get()});

@@ -106,7 +106,7 @@ class RealSampler : public test::RealCgroups {
   }
 };
 
-TEST_F(RealSampler, GivesWhatTheFilesOfEachCgroupSay) {
+TEST_F(RealSampler, EqualsTheFilesOfEachCgroup) {
   const auto a = create("a");
   const auto b = create("a/b");
   const test::Tenant tenant(directory("a/b"), [] {
@@ -147,7 +147,7 @@ TEST_F(RealSampler, SaysHowManyCpusAreUsedBetweenTwoSamples) {
   EXPECT_LT(seen.at(path("quiet")).cpus.value_or(0), 0.1);
 }
 
-TEST_F(RealSampler, FollowsCgroupsThatComeAndGo) {
+TEST_F(RealSampler, NoticesNewAndRemovedCgroups) {
   const auto stays = create("stays");
   const auto goes = create("goes");
   auto sampler = this->sampler();
@@ -240,7 +240,7 @@ TEST_F(RealSampler, OpensByNameWhatTheKernelRefusesToKeepOpen) {
   EXPECT_EQ(take(*greedy).size(), 21U);
 }
 
-TEST_F(RealSampler, GivesUpKeptDescriptorsToWalkADeepHierarchy) {
+TEST_F(RealSampler, ClosesKeptDescriptorsToWalkADeepHierarchy) {
   constexpr std::size_t depth = 31;
   std::string below = "deep";
   for (std::size_t i = 0; i < depth; ++i, below += "/deep") (void)create(below);
@@ -277,7 +277,7 @@ TEST_F(RealSampler, SaysThatItCouldNotReadWithoutADescriptor) {
   EXPECT_EQ(sample(), std::pair(std::size_t{6}, std::size_t{0}));
 }
 
-TEST_F(RealSampler, TakesACgroupThatWasMadeAgainForANewOne) {
+TEST_F(RealSampler, TreatsARecreatedCgroupAsNew) {
   const auto use = [](const Group& group, double seconds) {
     EXPECT_EQ(test::in_child([&]() -> std::string {
                 if (const auto status = group.attach(0); !status) return status.error().message();
@@ -353,7 +353,7 @@ TEST_F(RealSampler, SaysWhenThereIsNoSuchCgroup) {
 
 class RealSnapshot : public RealSampler {};
 
-TEST_F(RealSnapshot, GivesWhatEachFileSays) {
+TEST_F(RealSnapshot, EqualsTheFiles) {
   const auto group = create("a");
   const test::Tenant tenant(directory("a"), [] {
     std::vector<char> memory(8U << 20U, 'x');
@@ -383,7 +383,7 @@ TEST_F(RealSnapshot, GivesWhatEachFileSays) {
   EXPECT_EQ(seen.memory.max, limit);
 }
 
-TEST_F(RealSnapshot, IsVanishedOnceTheCgroupIsRemoved) {
+TEST_F(RealSnapshot, FailsAsVanishedAfterTheRemoval) {
   const auto group = create("a");
   const auto reader = must(memory::SnapshotReader::open(group));
   ASSERT_TRUE(group.remove());

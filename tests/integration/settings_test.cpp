@@ -34,7 +34,7 @@ class RealTransaction : public test::RealCgroups {
 constexpr const char* throttle = "blkio.throttle.read_bps_device";
 constexpr const char* other_throttle = "blkio.throttle.write_bps_device";
 
-TEST_F(RealTransaction, BringsBackTheLineOfADevice) {
+TEST_F(RealTransaction, RestoresTheLineOfADevice) {
   if (!has_v1("blkio") || !has_v1("pids")) return test::skip("needs v1 blkio and pids");
   const auto disks = test::block_devices();
   if (disks.size() < 2) return test::skip("needs two block devices");
@@ -63,7 +63,7 @@ TEST_F(RealTransaction, WritesEachLineOfAValue) {
   EXPECT_THAT(must(group.read(throttle)), HasSubstr(disks[1] + " 78"));
 }
 
-TEST_F(RealTransaction, BringsBackWhetherTasksAreKilled) {
+TEST_F(RealTransaction, RestoresOomControl) {
   if (v2() || !has_v1("pids")) return test::skip("needs v1 memory and pids");
   const Group group = made_for({"memory", "pids"});
   must(settings::apply(group, {{"memory.oom_control", "1"}, {"memory.limit_in_bytes", "64M"}}));
@@ -72,7 +72,7 @@ TEST_F(RealTransaction, BringsBackWhetherTasksAreKilled) {
   EXPECT_THAT(must(group.read("memory.oom_control")), HasSubstr("oom_kill_disable 1"));
 }
 
-TEST_F(RealTransaction, BringsBackRulesOfDevices) {
+TEST_F(RealTransaction, RestoresDeviceRules) {
   if (!has_v1("devices") || !has_v1("pids")) return test::skip("needs v1 devices and pids");
   const Group group = made_for({"devices", "pids"});
   const auto set = [&](const std::string& last) {
@@ -94,7 +94,7 @@ TEST_F(RealTransaction, BringsBackRulesOfDevices) {
   EXPECT_THAT(must(group.read("devices.list")), ::testing::Not(HasSubstr("1:7")));
 }
 
-TEST_F(RealTransaction, RefusesToGoOnAfterWhatCannotBeBroughtBack) {
+TEST_F(RealTransaction, RefusesToContinueAfterAValueWithoutUndo) {
   if (v2() || !has_v1("pids")) return test::skip("needs v1 memory and pids");
   const Group group = made_for({"memory", "pids"});
   EXPECT_TRUE(fails(settings::apply(group, {{"memory.force_empty", "0"}, {"pids.max", "5"}}),

@@ -57,7 +57,7 @@ TEST_F(RealStore, IsEmptyAtFirstAndPeekingMakesNothing) {
   EXPECT_FALSE(std::filesystem::exists(directory_));
 }
 
-TEST_F(RealStore, GivesBackWhatWasSaved) {
+TEST_F(RealStore, LoadsTheSavedHistory) {
   const auto store = open();
   ASSERT_TRUE(store) << store.error().message();
   for (const History& history :
@@ -119,7 +119,7 @@ TEST_F(RealStore, KeepsTheActionsOfAnotherBootAndForgetsWhatDependsOnItsKernel) 
   EXPECT_EQ(store->warning(), "") << "a reboot is nothing to warn about";
 }
 
-TEST_F(RealStore, SetsAFileThatItDoesNotUnderstandAsideAndSaysSo) {
+TEST_F(RealStore, SetsAsideAMalformedFileAndWarns) {
   const auto whole = [&] {
     const auto store = open();
     EXPECT_TRUE(store->save({1s, 3}));
@@ -144,7 +144,7 @@ TEST_F(RealStore, SetsAFileThatItDoesNotUnderstandAsideAndSaysSo) {
   }
 }
 
-TEST_F(RealStore, SetsWhatIsNoFileAsideAndSaysSo) {
+TEST_F(RealStore, SetsAsideWhatIsNotARegularFileAndWarns) {
   const auto make = [this](const std::string& what, const std::string& path) {
     if (what == "directory") return std::filesystem::create_directories(path + "/full");
     if (what == "FIFO") return ::mkfifo(path.c_str(), 0600) == 0;
@@ -168,7 +168,7 @@ TEST_F(RealStore, SetsWhatIsNoFileAsideAndSaysSo) {
   EXPECT_EQ(test::file_text(temp_ / "victim"), "precious");
 }
 
-TEST_F(RealStore, WorksOnWhereDirectoriesAreInTheWay) {
+TEST_F(RealStore, GoesOnWhereDirectoriesAreInTheWay) {
   const auto store = open();
   ASSERT_TRUE(store);
   for (const char* const name : {".corrupt", ".new", ".new.corrupt"}) {
@@ -199,7 +199,7 @@ TEST_F(RealStore, IsLockedByItsOwnerAlone) {
             "");
 }
 
-TEST_F(RealStore, PeeksPastAFileThatItDoesNotUnderstandAndLeavesIt) {
+TEST_F(RealStore, PeekingIgnoresAMalformedFileAndLeavesIt) {
   test::put_file(history_, "nonsense\n");
   const auto history = Store::peek(*host_, directory_);
   ASSERT_TRUE(history) << history.error().message();
@@ -238,7 +238,7 @@ TEST_F(RealStore, KeepsTheOldHistoryWholeWhenTheDiskIsFull) {
             "");
 }
 
-TEST_F(RealStore, MakesTheDirectoriesAboveItsOwn) {
+TEST_F(RealStore, CreatesMissingParentDirectories) {
   const auto store = Store::open(*host_, temp_ / "above/between/state");
   ASSERT_TRUE(store) << store.error().message();
   EXPECT_TRUE(std::filesystem::is_directory(temp_ / "above/between/state"));
@@ -270,7 +270,7 @@ TEST_F(RealStore, NamesTheOptionWhereItCannotWrite) {
             "");
 }
 
-TEST_F(RealStore, DoesNotFollowALinkLaidInItsWay) {
+TEST_F(RealStore, DoesNotFollowASymbolicLink) {
   test::put_file(temp_ / "victim", "precious");
   ASSERT_EQ(::mkdir(directory_.c_str(), 0755), 0);
   std::filesystem::create_symlink(temp_ / "victim", history_ + ".new");

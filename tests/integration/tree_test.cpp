@@ -88,7 +88,7 @@ class RealTree : public test::RealCgroups {
   }
 };
 
-TEST_F(RealTree, IsMadeAndASecondTimeNothingIsLeftToDo) {
+TEST_F(RealTree, AppliedTwiceChangesNothingTheSecondTime) {
   const std::string text = group("a", quota(50000, 100000) + limit("64M")) +
                            group("a/b", quota(20000, 100000) + limit("32M"));
   const auto first = must(apply(text));
@@ -125,7 +125,7 @@ TEST_F(RealTree, MovesLimitsOfParentAndChildBothWays) {
   EXPECT_EQ(must(cpu::Controller(child).state()).bandwidth->quota, std::chrono::milliseconds(80));
 }
 
-TEST_F(RealTree, WithABadValueAtItsEndIsByteForByteWhatItWas) {
+TEST_F(RealTree, ABadLastValueRestoresEveryByte) {
   must(apply(group("", "cpu {} memory {}") + group("a", quota(50000, 100000) + limit("64M")) +
              group("gone", "cpu {} memory {}")));
   const Group kept = must(host().open(path("a")));
@@ -148,7 +148,7 @@ TEST_F(RealTree, WithABadValueAtItsEndIsByteForByteWhatItWas) {
   EXPECT_EQ(must(kept.processes()), tenants);
 }
 
-TEST_F(RealTree, EmptiesAListAgainThatWasEmptyBefore) {
+TEST_F(RealTree, RestoresAnEmptyList) {
   const Hierarchy* const cpusets = host().find("cpuset");
   if (cpusets == nullptr || cpusets->version == Version::v2) {
     return test::skip("needs the cpuset controller on v1");
@@ -222,7 +222,7 @@ class RealDevices : public RealTree {
       "devices { devices.deny = \"a *:* rwm\"; devices.allow = \"c 1:3 rwm\"; }";
 };
 
-TEST_F(RealDevices, HaveTheirRulesBackAfterAFailure) {
+TEST_F(RealDevices, AreRestoredAfterAFailure) {
   must(apply(group("", "cpu {} memory {} devices {}") + group("all", "devices {}") +
              group("some", null_only) + group("some/below", "devices {}")));
   ASSERT_EQ(list("all"), "a *:* rwm\n");
@@ -239,7 +239,7 @@ TEST_F(RealDevices, HaveTheirRulesBackAfterAFailure) {
   EXPECT_EQ(list("some/below"), "c 1:3 rwm\n") << "an ancestor's rule had narrowed it";
 }
 
-TEST_F(RealDevices, GetTheirRulesBeforeThereAreCgroupsBelow) {
+TEST_F(RealDevices, GetTheirRulesBeforeChildCgroupsAreCreated) {
   const std::string text = group("a", null_only) + group("a/b", null_only) +
                            group("c",
                                  "devices { devices.deny = a; devices.allow = \"c 1:3 rwm\n"
@@ -267,7 +267,7 @@ TEST_F(RealTree, WritesEachLineOfAValueForSeveralDevices) {
   EXPECT_TRUE(must(apply(taken)).changes_nothing());
 }
 
-TEST_F(RealTree, SaysWhatTheKernelHasMadeOfAValue) {
+TEST_F(RealTree, ReportsValuesThatTheKernelChanged) {
   const auto done = must(
       apply(group("a", cpu_v2() ? "memory { memory.max = 70001; }" : "cpu { cpu.shares = 1; }")));
   const auto change =
@@ -286,7 +286,7 @@ UniqueFd removal_watch(const std::string& directory) {
   return watch;
 }
 
-TEST_F(RealTree, StoppedAmongRemovalsBringsBackWhatWasRemoved) {
+TEST_F(RealTree, StoppedWhilePruningRestoresTheRemovedCgroups) {
   must(apply(group("", "memory {} cpu {}") + group("b", "memory {}") +
              group("z", "perm { admin { uid = 1; gid = 2; dperm = 750; } task { uid = 3; } } " +
                             limit("64M") + (has("freezer") ? "freezer {}" : "") +
@@ -335,7 +335,7 @@ TEST_F(RealTree, WithAThreadInAThreadedCgroupIsNotPruned) {
   EXPECT_TRUE(host().open(path("x")));
 }
 
-TEST_F(RealTree, OfPathsThatAreNotCleanIsPrunedAsOfCleanOnes) {
+TEST_F(RealTree, IsPrunedTheSameWithUncleanPaths) {
   must(apply(group("", "memory {}") + group("a/named", "memory {}") +
              group("a/other", "memory {}")));
   tree::Options options;

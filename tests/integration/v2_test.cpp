@@ -47,7 +47,7 @@ class RealV2 : public test::RealCgroups {
   }
 };
 
-TEST_F(RealV2, ACgroupWithProcessesHandsNoControllerDown) {
+TEST_F(RealV2, ACgroupWithProcessesEnablesNoController) {
   make("a");
   const test::Tenant tenant(directory("a"), idle);
   EXPECT_THAT(refusal("a/b"), HasSubstr("processes of its own"));
@@ -56,7 +56,7 @@ TEST_F(RealV2, ACgroupWithProcessesHandsNoControllerDown) {
             std::string::npos);
 }
 
-TEST_F(RealV2, AControllerThatThreadsCanHaveBreaksNoNeighbour) {
+TEST_F(RealV2, EnablingAThreadedControllerBreaksNoSibling) {
   make("a");
   make("a/neighbour");
   const test::Tenant tenant(directory("a"), idle);
@@ -83,7 +83,7 @@ TEST_F(RealV2, AThreadedCgroupWithThreadsIsNotRemovedAndSaysWhy) {
   EXPECT_THAT(removed.error().message(), HasSubstr("it is threaded"));
 }
 
-TEST_F(RealV2, ACgroupThatHandsControllersDownTakesNoProcess) {
+TEST_F(RealV2, ACgroupWithEnabledControllersRefusesProcesses) {
   const Group below = must(Group::create(host(), path("a/b"), {{"memory"}, std::nullopt}));
   const Group group = must(host().open(path("a")));
   const test::Tenant tenant(directory("a/b"), idle);
@@ -108,7 +108,7 @@ TEST_F(RealV2, AThreadedCgroupHasNoMemoryControllerAndTakesSingleThreads) {
   EXPECT_EQ(test::file_text(directory("a/threads/cgroup.threads")), std::to_string(process) + "\n");
 }
 
-TEST_F(RealV2, NoMoreCgroupsAreMadeThanTheOneAboveAllows) {
+TEST_F(RealV2, NoMoreCgroupsAreCreatedThanAnAncestorAllows) {
   make("a");
   std::ofstream(directory("a/cgroup.max.descendants")) << "1";
   EXPECT_EQ(refusal("a/b"), "was made");
@@ -116,7 +116,7 @@ TEST_F(RealV2, NoMoreCgroupsAreMadeThanTheOneAboveAllows) {
   EXPECT_FALSE(exists("a/c"));
 }
 
-TEST_F(RealV2, AControllerThatTheOneAboveLacksIsSaidSo) {
+TEST_F(RealV2, AControllerThatTheParentLacksIsEnabledFromTheRootOn) {
   make("a");
   std::ofstream(directory("cgroup.subtree_control")) << "-memory";
   make("a/b");
@@ -128,7 +128,7 @@ TEST_F(RealV2, AControllerThatTheOneAboveLacksIsSaidSo) {
             std::string::npos);
 }
 
-TEST_F(RealV2, RemovedCgroupsAreCountedBelowEachAndOfMemoryAloneWhereTheKernelTells) {
+TEST_F(RealV2, RemovedCgroupsAreCountedBelowEachAncestor) {
   constexpr std::uint64_t number = 100;
   const auto files = folder(lab::Pin::page_cache);
   ASSERT_TRUE(files);

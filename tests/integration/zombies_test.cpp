@@ -36,7 +36,7 @@ bool near(std::uint64_t value, std::uint64_t expected) {
 
 class RealZombies : public test::RealCgroups {};
 
-TEST_F(RealZombies, ThreeHundredMadeAreThreeHundredMore) {
+TEST_F(RealZombies, RiseByThreeHundredWhenThreeHundredAreMade) {
   constexpr std::uint64_t number = 300;
   const auto files = folder(lab::Pin::page_cache);
   if (!files) return test::skip("no folder on a disk");
@@ -58,7 +58,7 @@ TEST_F(RealZombies, ThreeHundredMadeAreThreeHundredMore) {
             "");
 }
 
-TEST_F(RealZombies, TwoThousandLiveCgroupsAreNone) {
+TEST_F(RealZombies, DoNotRiseWithTwoThousandLiveCgroups) {
   constexpr std::uint64_t number = 2000;
   unsigned attempt = 0;
   EXPECT_EQ(test::persist(3,
@@ -88,7 +88,7 @@ TEST_F(RealZombies, TwoThousandLiveCgroupsAreNone) {
             "");
 }
 
-TEST_F(RealZombies, AreLiveAndDeadTogetherWhatTheKernelHolds) {
+TEST_F(RealZombies, AndLiveCgroupsTogetherAreTheKernelsNumber) {
   const auto count = zombies::count(host());
   ASSERT_TRUE(count) << count.error().message();
   EXPECT_EQ(count->hierarchy, hierarchy().version);
@@ -130,7 +130,7 @@ class Churn {
   std::thread thread_;
 };
 
-TEST_F(RealZombies, AreBracketedWhileCgroupsComeAndGo) {
+TEST_F(RealZombies, AreAnIntervalWhileCgroupsComeAndGo) {
   constexpr std::uint64_t pinned = 100;
   const auto files = folder(lab::Pin::page_cache);
   if (!files) return test::skip("no folder on a disk");
@@ -192,7 +192,7 @@ TEST_F(RealZombies, AreNotCountedWhereOnlyAPartOfTheHierarchyIsMounted) {
             "");
 }
 
-TEST(DirectoriesOfTwoMounts, AreToldApartThoughTheirInodesAreTheSame) {
+TEST(DirectoriesOfTwoMounts, AreDistinguishedDespiteEqualInodes) {
   if (const auto why = test::cannot_mount(); !why.empty()) return test::skip(why);
   EXPECT_EQ(test::in_private_mounts([]() -> std::string {
               const test::TempDirectory top;

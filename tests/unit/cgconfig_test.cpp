@@ -170,7 +170,7 @@ TEST(Cgconfig, LeavesOutSectionsThatLibcgroupRefuses) {
   EXPECT_THAT(cgconfig::left_out(tree), ElementsAre("/a", "/b"));
 }
 
-TEST(Cgconfig, TakesNoModeThatChangesWhoRunsAFile) {
+TEST(Cgconfig, RefusesSetuidAndSetgidModes) {
   EXPECT_THAT(reason("group a { perm { admin { fperm = 2777; } } }"), HasSubstr("is no fperm"));
   EXPECT_THAT(reason("group a { perm { task { fperm = 5777; } } }"), HasSubstr("is no fperm"));
 }

@@ -32,7 +32,7 @@ CostGuard::Config with_budget(nanoseconds budget) {
   return config;
 }
 
-TEST(CostGuard, LetsAReadThroughThatItPredictsToBeCheapAndRefusesADearOne) {
+TEST(CostGuard, AdmitsACheapReadAndRefusesAnExpensiveOne) {
   CostGuard guard(with_budget(10ms));
   guard.record(took(100us), 1, 0s);
   EXPECT_TRUE(guard.admit(100, 1s));
@@ -53,7 +53,7 @@ TEST(CostGuardUnmeasured, AssumesThePriorForEachMemoryCgroup) {
   for (const auto& row : table) EXPECT_EQ(guard.predict(row.memcgs), row.predicted) << row.memcgs;
 }
 
-TEST(CostGuardUnmeasured, RefusesWhatThePriorPutsAboveTheBudgetAndSaysThatNothingIsMeasured) {
+TEST(CostGuardUnmeasured, RefusesByThePriorAndSaysThatNothingIsMeasured) {
   const CostGuard guard(with_budget(10ms));
   EXPECT_TRUE(guard.admit(142, 0s));
   const auto refused = guard.admit(143, 0s);
@@ -106,14 +106,14 @@ TEST(CostGuardPrediction, NeverFallsAsGroupsGrow) {
   }
 }
 
-TEST(CostGuardPrediction, TakesAGroupOfNoneForOneOfOne) {
+TEST(CostGuardPrediction, TreatsZeroMemoryCgroupsAsOne) {
   CostGuard guard;
   guard.record(took(5us), 0, 0s);
   EXPECT_EQ(guard.predict(0), 5us);
   EXPECT_EQ(guard.predict(3), 15us);
 }
 
-TEST(CostGuardPrediction, GoesByTheWallClock) {
+TEST(CostGuardPrediction, UsesTheWallTimeOfTheRead) {
   CostGuard guard;
   guard.record({4us, 9us}, 1, 0s);
   EXPECT_EQ(guard.predict(1), 4us);
@@ -173,7 +173,7 @@ class CostGuardProbe : public ::testing::Test {
   static constexpr std::uint64_t memcgs = 10'000;
 };
 
-TEST_F(CostGuardProbe, IsLetThroughWhenTheLastIsLongEnoughAgo) {
+TEST_F(CostGuardProbe, IsAdmittedAfterThePause) {
   const CostGuard guard = guard_of(config());
   EXPECT_FALSE(guard.admit(memcgs, 300s - 1ns));
   EXPECT_TRUE(guard.admit(memcgs, 300s));
@@ -187,7 +187,7 @@ TEST_F(CostGuardProbe, WaitsAtLeastUntilMeasurementsAreOld) {
   EXPECT_TRUE(guard.admit(memcgs, 1h));
 }
 
-TEST_F(CostGuardProbe, IsFollowedByTheSameRest) {
+TEST_F(CostGuardProbe, IsFollowedByTheSamePause) {
   CostGuard guard = guard_of(config());
   guard.record(took(20ms), memcgs, 300s);
   EXPECT_EQ(guard.predict(memcgs), 20ms) << "older than a minute at the time of the newest";
@@ -195,7 +195,7 @@ TEST_F(CostGuardProbe, IsFollowedByTheSameRest) {
   EXPECT_TRUE(guard.admit(memcgs, 500s));
 }
 
-TEST_F(CostGuardProbe, IsNotPutOffByReadsWithinTheBudget) {
+TEST_F(CostGuardProbe, IsNotDelayedByReadsWithinTheBudget) {
   CostGuard guard(config());
   guard.record(took(3us), 1, 0s);
   guard.record(took(30ms), memcgs, 0s);
@@ -205,14 +205,14 @@ TEST_F(CostGuardProbe, IsNotPutOffByReadsWithinTheBudget) {
   EXPECT_TRUE(guard.admit(memcgs, 200s));
 }
 
-TEST_F(CostGuardProbe, IsPutOffByAReadThatWasDearWithoutBeingAdmitted) {
+TEST_F(CostGuardProbe, IsDelayedByAnExpensiveReadThatWasNotAdmitted) {
   CostGuard guard = guard_of(config());
   guard.record(took(30ms), memcgs, 299s);
   EXPECT_FALSE(guard.admit(memcgs, 300s));
   EXPECT_TRUE(guard.admit(memcgs, 599s));
 }
 
-TEST_F(CostGuardProbe, IsNeverLetThroughAboveItsFactor) {
+TEST_F(CostGuardProbe, IsNeverAdmittedAboveItsFactor) {
   const CostGuard guard = guard_of(config());
   struct {
     std::uint64_t memcgs;
@@ -230,7 +230,7 @@ TEST_F(CostGuardProbe, IsNotMadeWithAFactorOfOne) {
   }
 }
 
-TEST_F(CostGuardProbe, NeedsNoRestWhereNoneIsAskedFor) {
+TEST_F(CostGuardProbe, NeedsNoPauseIfNoneIsConfigured) {
   auto restless = config();
   restless.probe_rest = 0;
   EXPECT_FALSE(guard_of(restless).admit(memcgs, 60s - 1ns));

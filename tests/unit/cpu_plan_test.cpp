@@ -77,7 +77,7 @@ Change quota_and_period(std::optional<microseconds> limit, microseconds period) 
   return change;
 }
 
-TEST(CpuPlan, OnV1QuotaAndPeriodAreWrittenSoThatTheTimeInBetweenIsLittle) {
+TEST(CpuPlan, OnV1TheOrderOfQuotaAndPeriodAllowsLittleCpuTimeInBetween) {
   const auto order = [](const State& now, const Change& wanted) {
     return v1_names(planned(now, wanted));
   };
@@ -93,7 +93,7 @@ TEST(CpuPlan, OnV1QuotaAndPeriodAreWrittenSoThatTheTimeInBetweenIsLittle) {
   EXPECT_EQ(order(v1(50ms), period), "p=50000") << "the quota stays";
 }
 
-TEST(CpuPlan, WithCgroupsBelowTheQuotaIsLiftedForAMoment) {
+TEST(CpuPlan, WithChildrenTheQuotaIsRemovedForAMoment) {
   State now = v1(50ms);
   now.has_children = true;
   const auto settings = plan(now, quota_and_period(25ms, 50ms));
@@ -149,7 +149,7 @@ TEST(CpuPlan, ANumberOfCpusIsAQuotaOfThePeriod) {
   EXPECT_EQ(v1_names(planned(v1(50ms), two)), "q=200000");
 }
 
-TEST(CpuPlan, ForVeryLittleThePeriodIsLengthened) {
+TEST(CpuPlan, ForAVerySmallQuotaThePeriodIsLengthened) {
   Change little;
   little.cpus = 0.005;
   EXPECT_EQ(planned(v2(std::nullopt), little), "cpu.max=1000 200000");
@@ -163,7 +163,7 @@ TEST(CpuPlan, ForVeryLittleThePeriodIsLengthened) {
   EXPECT_FALSE(Bandwidth::none().cpus());
 }
 
-TEST(CpuPlan, ALengthenedPeriodIsTheUsualOneAgainWhereThatIsEnough) {
+TEST(CpuPlan, ALengthenedPeriodReturnsToTheDefaultIfThatIsEnough) {
   Change change;
   change.cpus = 0.5;
   EXPECT_EQ(v1_names(planned(v1(1ms, 1s), change)), "q=50000 p=100000");
@@ -177,7 +177,7 @@ TEST(CpuPlan, ALengthenedPeriodIsTheUsualOneAgainWhereThatIsEnough) {
   EXPECT_EQ(planned(v2(1ms, 1s), quota(5ms)), "cpu.max=5000 1000000") << "a quota of its period";
 }
 
-TEST(CpuPlan, WhatIsNoNumberOfCpusIsRefused) {
+TEST(CpuPlan, AnInvalidNumberOfCpusIsRefused) {
   for (const double count : {0.0, -1.0, 1e9, std::nan(""), HUGE_VAL}) {
     Change change;
     change.cpus = count;
@@ -185,7 +185,7 @@ TEST(CpuPlan, WhatIsNoNumberOfCpusIsRefused) {
   }
 }
 
-TEST(CpuPlan, AQuotaBelowZeroIsNotTakenForNone) {
+TEST(CpuPlan, ANegativeQuotaIsNotNoQuota) {
   EXPECT_TRUE(fails(plan(v1(50ms), quota(-1us)), errc::invalid_argument));
 }
 
@@ -195,7 +195,7 @@ TEST(CpuPlan, TheTwoWaysToNameAQuotaExcludeEachOther) {
   EXPECT_TRUE(fails(plan(v1(50ms), both), errc::invalid_argument));
 }
 
-TEST(CpuPlan, AShareIsConvertedToWhatTheVersionHas) {
+TEST(CpuPlan, AShareIsConvertedToTheVersionsForm) {
   Change shares;
   shares.shares = Shares{512};
   EXPECT_EQ(planned(v1(50ms), shares), "cpu.shares=512");
@@ -208,7 +208,7 @@ TEST(CpuPlan, AShareIsConvertedToWhatTheVersionHas) {
   EXPECT_EQ(planned(v2(50ms), weight), "cpu.weight=200");
 }
 
-TEST(CpuPlan, SharesThatOciTakesForNotSetChangeNothing) {
+TEST(CpuPlan, SharesThatMeanUnsetInOciChangeNothing) {
   Change unset;
   unset.shares = Shares{0};
   unset.conversion = Conversion::oci2025;
@@ -258,7 +258,7 @@ TEST(CpuPlan, SharesBesideAWeightAreRefusedOnBothVersions) {
   EXPECT_THAT(planned(v2(50ms), both), HasSubstr("give one of them"));
 }
 
-TEST(CpuPlan, NiceIsOfV2AndAnotherNameForTheWeight) {
+TEST(CpuPlan, NiceIsAnotherNameForTheWeightOnV2) {
   Change nice;
   nice.nice = -5;
   EXPECT_EQ(planned(v2(50ms), nice), "cpu.weight.nice=-5");
@@ -267,7 +267,7 @@ TEST(CpuPlan, NiceIsOfV2AndAnotherNameForTheWeight) {
   EXPECT_TRUE(fails(plan(v2(50ms), nice), errc::invalid_argument));
 }
 
-TEST(CpuPlan, RealTimeBudgetsAreWrittenSoThatLittleIsInBetween) {
+TEST(CpuPlan, TheOrderOfARealTimeBudgetAllowsLittleInBetween) {
   const auto order = [](microseconds runtime, microseconds period, std::int64_t below) {
     State now = v1(std::nullopt);
     now.real_time = RealTime{400ms, 1s};
@@ -342,7 +342,7 @@ TEST(CpuPlan, EveryAllowedTransitionOfARealTimeBudgetIsAllowedAtEachOfItsSteps) 
   EXPECT_GT(more_than_two, 10U);
 }
 
-TEST(CpuPlan, RealTimeBudgetsAreOfV1AndOfSomeKernels) {
+TEST(CpuPlan, RealTimeBudgetsNeedV1AndAKernelThatHasThem) {
   Change change;
   change.rt_runtime = 100ms;
   EXPECT_TRUE(fails(plan(v2(50ms), change), errc::unsupported));
@@ -352,7 +352,7 @@ TEST(CpuPlan, RealTimeBudgetsAreOfV1AndOfSomeKernels) {
   EXPECT_THAT(planned(without, change), HasSubstr("CONFIG_RT_GROUP_SCHED"));
 }
 
-TEST(CpuPlan, WhatTheCgroupDoesNotHaveIsSaid) {
+TEST(CpuPlan, AFileThatTheCgroupLacksIsNamed) {
   State root;
   root.version = Version::v2;
   Change weight;
@@ -364,7 +364,7 @@ TEST(CpuPlan, WhatTheCgroupDoesNotHaveIsSaid) {
   }
 }
 
-TEST(CpuPlan, NothingWantedIsNothingWritten) {
+TEST(CpuPlan, AnEmptyChangeWritesNothing) {
   EXPECT_TRUE(Change{}.empty());
   EXPECT_EQ(planned(v1(50ms), {}), "");
 }

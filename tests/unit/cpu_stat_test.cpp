@@ -46,7 +46,7 @@ TEST(CpuStat, OnV2TimesAreInMicroseconds) {
   EXPECT_EQ(stat.burst, 0us);
 }
 
-TEST(CpuStat, WithoutTheControllerV2HasTheUsageAlone) {
+TEST(CpuStat, WithoutTheControllerV2HasOnlyTheUsage) {
   Stat stat;
   ASSERT_TRUE(ok(parse("usage_usec 30\nuser_usec 20\nsystem_usec 10\n", Version::v2, stat)));
   EXPECT_EQ(stat.usage, 30us);
@@ -114,7 +114,7 @@ TEST(CpuStat, WithoutCpuacctThereIsNoUsage) {
   EXPECT_EQ(stat.nr_periods, 1U);
 }
 
-TEST(CpuRates, AreOfWhatHappenedInBetween) {
+TEST(CpuRates, AreThoseOfTheTimeBetweenTwoSamples) {
   Stat before;
   before.usage = 10s;
   before.nr_periods = 100;

@@ -40,7 +40,7 @@ std::filesystem::path in_memory() {
   return std::filesystem::is_directory(shm) ? shm : std::filesystem::temp_directory_path();
 }
 
-TEST(EachBelow, EntersEachBeforeThoseInsideAndLeavesItAfterThem) {
+TEST(EachBelow, EntersParentsBeforeChildrenAndLeavesThemAfter) {
   const test::TempDirectory tree;
   for (const char* path : {"b/x", "a", "b-c", "d/e/f", "skipped/g"}) {
     std::filesystem::create_directories(tree / path);
@@ -63,7 +63,7 @@ TEST(EachBelow, EntersEachBeforeThoseInsideAndLeavesItAfterThem) {
                           "/d/e/f", "-/d/e/f", "-/d/e", "-/d", "/skipped", "-/skipped"));
 }
 
-TEST(EachBelow, EndsWhereItIsTold) {
+TEST(EachBelow, StopsOnRequest) {
   const test::TempDirectory tree;
   std::filesystem::create_directories(tree / "a/b");
   std::filesystem::create_directories(tree / "a/c");
@@ -135,7 +135,7 @@ TEST_F(DeepTree, IsOpenedByPathsBeyondTheKernelsLongest) {
 }
 
 /// After a directory was moved, its ".." leads elsewhere.
-TEST_F(DeepTree, IsNotTakenForAnother) {
+TEST_F(DeepTree, IsNotConfusedWithAMovedDirectory) {
   const std::string from = tree_ / chain_.path(500).substr(1);
   const std::string to = tree_ / "moved";
   const auto enter = [&](const Step& step) -> Result<Next> {
@@ -151,7 +151,7 @@ TEST_F(DeepTree, IsNotTakenForAnother) {
 
 class DeepTreeCounted : public DeepTree, public ::testing::WithParamInterface<std::size_t> {};
 
-TEST_P(DeepTreeCounted, AgainAndAgain) {
+TEST_P(DeepTreeCounted, SeveralTimes) {
   DirectoryCounter counter(GetParam());
   for (int round = 0; round < 3; ++round) {
     EXPECT_EQ(must(counter.count(top_.get(), "tree")), chain_.size() + 1);

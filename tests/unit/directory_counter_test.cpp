@@ -38,7 +38,7 @@ class Counted : public ::testing::TestWithParam<std::size_t> {
   UniqueFd fd_ = must(fs::open_trusted(tree_.path(), O_PATH | O_DIRECTORY));
 };
 
-TEST_P(Counted, AgainAfterAnyChanges) {
+TEST_P(Counted, AgainAfterRandomChanges) {
   for (const unsigned seed : {1U, 2U, 3U}) {
     const std::string top = "seed" + std::to_string(seed);
     make(top);
@@ -52,7 +52,7 @@ TEST_P(Counted, AgainAfterAnyChanges) {
   }
 }
 
-TEST_P(Counted, AgainWhenAnotherCameInTheOnesPlace) {
+TEST_P(Counted, AgainAfterReplacements) {
   make("pods/a/1");
   make("pods/b");
   DirectoryCounter counter(GetParam());
@@ -72,7 +72,7 @@ TEST_P(Counted, AgainWhenAnotherCameInTheOnesPlace) {
   EXPECT_EQ(count(counter), 8U) << "a leaf replaces a directory with children";
 }
 
-TEST_P(Counted, AgainWhereAllIsGone) {
+TEST_P(Counted, AgainAfterAllWereRemoved) {
   make("a/b/c");
   DirectoryCounter counter(GetParam());
   EXPECT_EQ(count(counter), 4U);
@@ -83,7 +83,7 @@ TEST_P(Counted, AgainWhereAllIsGone) {
   std::filesystem::create_directory(tree_.path());
 }
 
-TEST_P(Counted, ByOneThatKnowsAnotherTree) {
+TEST_P(Counted, ByACounterOfAnotherTree) {
   make("one/a/b");
   make("one/c");
   make("two/a");
@@ -98,7 +98,7 @@ TEST_P(Counted, ByOneThatKnowsAnotherTree) {
   }
 }
 
-TEST_P(Counted, ByOneThatWasMoved) {
+TEST_P(Counted, ByACounterThatWasMoved) {
   make("a/b");
   DirectoryCounter first(GetParam());
   EXPECT_EQ(count(first), 3U);
@@ -113,7 +113,7 @@ std::size_t open_descriptors() {
   return static_cast<std::size_t>(std::distance(begin(all), end(all)));
 }
 
-TEST_P(Counted, WithNoMoreDescriptorsKeptThanAsked) {
+TEST_P(Counted, WithAtMostTheGivenDescriptors) {
   constexpr std::size_t inner = 12;
   make("1/2/3/4/5/6/7/8/leaf");
   make("pods/a/leaf");

@@ -29,14 +29,14 @@ TEST(Error, WithoutAPathNamesTheOperationAlone) {
   EXPECT_EQ(Error::make(errc::malformed, "parse", "", "no list").message(), "parse: no list");
 }
 
-TEST(Error, WithoutAReasonSaysWhatTheKernelSaid) {
+TEST(Error, WithoutAReasonHasTheErrnosText) {
   const Error error = Error::system("open", "/f", EACCES, "run as root");
   EXPECT_EQ(error.kind, errc::system);
   EXPECT_EQ(error.os_errno, EACCES);
   EXPECT_EQ(error.message(), "open /f: Permission denied (run as root)");
 }
 
-TEST(Error, PrefersItsOwnReasonToTheKernels) {
+TEST(Error, PrefersItsOwnReasonToTheErrno) {
   Error error = Error::system("read", "/f", ENODEV);
   error.reason = "the cgroup was removed";
   EXPECT_EQ(error.message(), "read /f: the cgroup was removed");
@@ -46,7 +46,7 @@ TEST(Error, WithNeitherReasonNorErrnoNamesItsKind) {
   EXPECT_EQ(Error::make(errc::timed_out, "wait", "/f", "").message(), "wait /f: timed_out");
 }
 
-TEST(Error, ThatSaysNothingStillHasAMessage) { EXPECT_EQ(Error{}.message(), ": system"); }
+TEST(Error, WithoutAnyTextStillHasAMessage) { EXPECT_EQ(Error{}.message(), ": system"); }
 
 TEST(Error, MadeByHandHasNoErrno) {
   EXPECT_EQ(Error::make(errc::outside, "open", "/f", "why").os_errno, 0);

@@ -26,13 +26,13 @@ using test::fails;
 using test::must;
 using test::ok;
 
-TEST(CleanRelativePath, IsWhatIsLeftWithoutSlashesAndDotsThatSayNothing) {
+TEST(CleanRelativePath, HasNoRedundantSlashesAndDots) {
   EXPECT_EQ(must(fs::clean_relative_path("/kubepods/pod-a")), "kubepods/pod-a");
   EXPECT_EQ(must(fs::clean_relative_path("kubepods//./pod-a/")), "kubepods/pod-a");
   EXPECT_EQ(must(fs::clean_relative_path("./a/.")), "a");
 }
 
-TEST(CleanRelativePath, OfTheDirectoryItselfIsADot) {
+TEST(CleanRelativePath, OfTheDirectoryItselfIsDot) {
   for (const char* path : {"", "/", ".", "./", "//", "/./."})
     EXPECT_EQ(must(fs::clean_relative_path(path)), ".") << path;
 }
@@ -89,7 +89,7 @@ TEST(Join, OfTheRootHasOneSlash) {
   EXPECT_EQ(fs::join("/", "a"), "/a");
 }
 
-TEST(Parent, IsTheCgroupAbove) {
+TEST(Parent, IsThePathWithoutTheLastName) {
   EXPECT_EQ(fs::parent("/a/b"), "/a");
   EXPECT_EQ(fs::parent("/a"), "/");
   EXPECT_EQ(fs::parent("/"), "/");
@@ -112,7 +112,7 @@ class OpenBeneath : public ::testing::Test {
   UniqueFd root_;
 };
 
-TEST_F(OpenBeneath, OpensWhatIsInside) {
+TEST_F(OpenBeneath, OpensFilesInside) {
   for (const char* path : {"a/b/file", "/a/b/file", "a//b/./file", "./a/b/file"}) {
     EXPECT_EQ(must(fs::read_beneath(root_.get(), path, path)), "inside\n");
   }
@@ -120,7 +120,7 @@ TEST_F(OpenBeneath, OpensWhatIsInside) {
     EXPECT_TRUE(ok(open(path, O_PATH | O_DIRECTORY))) << path;
 }
 
-TEST_F(OpenBeneath, TakesAnAbsolutePathForOneBelow) {
+TEST_F(OpenBeneath, TreatsAnAbsolutePathAsRelative) {
   const auto fd = open(tree_ / "secret");
   ASSERT_TRUE(fails(fd, errc::system));
   EXPECT_EQ(fd.error().os_errno, ENOENT);
@@ -166,7 +166,7 @@ TEST_F(OpenBeneath, RefusesWhatIsMountedInside) {
             "");
 }
 
-TEST_F(OpenBeneath, SaysWhichPathIsNotThere) {
+TEST_F(OpenBeneath, NamesAMissingPath) {
   const auto fd = fs::open_beneath(root_.get(), "a/nothing", O_RDONLY, "/mnt/a/nothing");
   ASSERT_TRUE(fails(fd, errc::system));
   EXPECT_EQ(fd.error().message(), "open /mnt/a/nothing: No such file or directory");
@@ -264,7 +264,7 @@ TEST(ReplaceFile, RemovesALinkOrAFifoInTheWay) {
   EXPECT_EQ(test::file_text(tree / "file"), "newer");
 }
 
-TEST(OpenTrusted, SaysWhichFileIsNotThere) {
+TEST(OpenTrusted, NamesAMissingFile) {
   const test::TempDirectory tree;
   const auto text = fs::read_trusted(tree / "nothing");
   ASSERT_TRUE(fails(text, errc::system));
@@ -350,7 +350,7 @@ TEST(ReadOnce, OfADirectorySaysSo) {
   EXPECT_TRUE(fails(fs::read_all(fd.get(), "/shown"), errc::system));
 }
 
-TEST(ReadAll, ReadsWhatTheKernelHandsOutInPieces) {
+TEST(ReadAll, ReadsTextsThatComeInPieces) {
   const std::string maps = must(fs::read_trusted("/proc/self/smaps"));
   EXPECT_GT(maps.size(), 4096U);
   EXPECT_EQ(maps.back(), '\n');
@@ -374,7 +374,7 @@ TEST(WriteOnce, RefusesAFileThatIsNotTheKernels) {
   EXPECT_EQ(test::file_text(tree / "file"), "as it was");
 }
 
-TEST(WriteOnce, SaysWhatTheKernelSays) {
+TEST(WriteOnce, HandsOnTheErrno) {
   const test::TempDirectory tree;
   test::put_file(tree / "file", "as it was");
   struct ::statfs found {};

@@ -49,7 +49,7 @@ TEST(Group, OfAHybridHostTakesEachFileFromItsControllersHierarchy) {
   EXPECT_EQ(group.places().front().hierarchy->version, Version::v2);
 }
 
-TEST(Group, OfTheRootIsReachedByEveryNameOfIt) {
+TEST(Group, OfTheRootOpensByEveryNameOfTheRoot) {
   const Host host = test::captured("linux-6.1-v2-numa2/1-fresh");
   for (const char* path : {"/", "", ".", "//"}) {
     const Group root = must(host.open(path));
@@ -92,14 +92,14 @@ TEST_F(MadeGroups, FindAFileByTheControllerInItsName) {
   EXPECT_EQ(must(group("/a").read("io.stat")), "254:0 rbytes=1\n");
 }
 
-TEST_F(MadeGroups, TakeFilesOfNoControllerFromTheFirstHierarchyV2First) {
+TEST_F(MadeGroups, ReadFilesOfNoControllerFromTheFirstHierarchyV2First) {
   EXPECT_EQ(must(group("/a").read("tasks")), "none on v2\n");
   EXPECT_EQ(must(group("/a").read("cgroup.procs")), "1\n");
   EXPECT_THAT(group("/a").shown("cgroup.procs"), HasSubstr("/unified/a/cgroup.procs"));
   EXPECT_THAT(group("/a/only").shown("tasks"), HasSubstr("/memory/a/only/tasks"));
 }
 
-TEST_F(MadeGroups, HaveTheirChildrenOfAllHierarchiesOnceAndSorted) {
+TEST_F(MadeGroups, HaveSortedChildrenOfAllHierarchies) {
   EXPECT_THAT(must(group("/").children()), ElementsAre("a", "cpu-only"));
   EXPECT_THAT(must(group("/a").children()), ElementsAre("both", "only"));
   EXPECT_THAT(must(group("/a/only").children()), IsEmpty());
@@ -132,7 +132,7 @@ TEST(Group, ThatWasMovedFromIsGone) {
   EXPECT_THAT(must(to.children()), ElementsAre("pod-a", "pod-b"));
 }
 
-TEST_F(MadeGroups, AreVanishedForAControllerWhoseHierarchyLacksThem) {
+TEST_F(MadeGroups, AreReportedAsVanishedIfTheControllersHierarchyLacksThem) {
   const auto stat = group("/cpu-only").read("memory.stat");
   ASSERT_TRUE(fails(stat, errc::vanished));
   EXPECT_THAT(stat.error().path, HasSubstr("/memory/cpu-only"));
@@ -206,7 +206,7 @@ TEST_F(MadeGroups, AreNotOpenedThroughPathsThatLeaveTheHierarchy) {
   EXPECT_TRUE(fails(host().open(std::string_view("/a\0", 3)), errc::invalid_argument));
 }
 
-TEST_F(MadeGroups, AreNotWhatIsMountedOverThem) {
+TEST_F(MadeGroups, AreNotConfusedWithAMountOverThem) {
   if (const auto why = test::cannot_mount(); !why.empty()) return test::skip(why);
   EXPECT_EQ(test::in_private_mounts([&]() -> std::string {
               const std::string over = machine_.cgroup("memory/a/only");

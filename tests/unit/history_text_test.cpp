@@ -29,7 +29,7 @@ History full() {
   return history;
 }
 
-TEST(HistoryText, GivesBackAllOfIt) {
+TEST(HistoryText, RoundTripsCompletely) {
   const auto back = history_from_text(to_text(full(), now), now);
   ASSERT_TRUE(back);
   EXPECT_EQ(to_text(*back, now), to_text(full(), now));
@@ -52,7 +52,7 @@ TEST(HistoryText, GivesBackAllOfIt) {
   EXPECT_EQ(back->of(Rung::drop_all).failed, 9);
 }
 
-TEST(HistoryText, OfNothingIsNothing) {
+TEST(HistoryText, OfAnEmptyTextIsRefused) {
   const auto back = history_from_text(to_text({}, now), now);
   ASSERT_TRUE(back);
   EXPECT_FALSE(back->last_action);
@@ -61,7 +61,7 @@ TEST(HistoryText, OfNothingIsNothing) {
   EXPECT_TRUE(back->actions.empty());
 }
 
-TEST(HistoryText, CutOffAnywhereIsNotUnderstood) {
+TEST(HistoryText, CutOffAnywhereIsRefused) {
   const std::string text = to_text(full(), now);
   for (std::size_t size = 0; size < text.size(); ++size) {
     EXPECT_FALSE(history_from_text(text.substr(0, size), now)) << size;
@@ -69,7 +69,7 @@ TEST(HistoryText, CutOffAnywhereIsNotUnderstood) {
   EXPECT_FALSE(history_from_text(text + "x", now));
 }
 
-TEST(HistoryText, AnyLineMissingOrChangedIsNotUnderstood) {
+TEST(HistoryText, WithAMissingOrChangedLineIsRefused) {
   const std::string text = to_text(full(), now);
   for (std::size_t start = 0; start < text.size();) {
     const std::size_t end = text.find('\n', start) + 1;
@@ -83,7 +83,7 @@ TEST(HistoryText, AnyLineMissingOrChangedIsNotUnderstood) {
   }
 }
 
-TEST(HistoryText, AnyDigitChangedIsNotUnderstood) {
+TEST(HistoryText, WithAChangedDigitIsRefused) {
   const std::string text = to_text(full(), now);
   for (std::size_t at = 0; at < text.size(); ++at) {
     std::string other = text;
@@ -92,7 +92,7 @@ TEST(HistoryText, AnyDigitChangedIsNotUnderstood) {
   }
 }
 
-TEST(HistoryText, OfTheFutureIsNotUnderstood) {
+TEST(HistoryText, OfTheFutureIsRefused) {
   const auto of_the_future = [](auto change) {
     History history = full();
     change(history);

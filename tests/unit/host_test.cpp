@@ -58,7 +58,7 @@ TEST(Host, IsHybridWithMemoryOnV2BesideControllersOnV1) {
   EXPECT_EQ(must(host.open("/cgctl-capture/kubepods/pod-a")).places().size(), 2U);
 }
 
-TEST(Host, OfV1AloneHasItsControllersTogetherWhereTheyAreMountedTogether) {
+TEST(Host, OfV1KeepsControllersThatShareAMountTogether) {
   const Host host = test::captured("linux-5.4-v1-numa2/2-zombies");
   EXPECT_EQ(host.mode(), Mode::v1);
   EXPECT_THAT(host.find("cpu")->controllers, ElementsAre("cpu", "cpuacct"));
@@ -86,7 +86,7 @@ TEST(Host, IsHybridWithAnEmptyUnifiedHierarchyBesideV1) {
   EXPECT_THAT(host.unified()->controllers, IsEmpty());
 }
 
-TEST(Host, HasNoMemoryControllerWhereTheKernelHasItOnV2AloneAndV2IsNotMounted) {
+TEST(Host, HasNoMemoryControllerIfItIsOnV2AndV2IsNotMounted) {
   const Host host = test::captured("linux-7.2-v1-numa2/1-fresh");
   EXPECT_EQ(host.mode(), Mode::v1);
   EXPECT_NE(host.find("cpu"), nullptr);
@@ -124,7 +124,7 @@ TEST(Host, IsClosedWithItsLastCopyWhereverThatIs) {
   EXPECT_FALSE(is_open());
 }
 
-TEST(HostWithNamedHierarchies, TellsThemByTheirNames) {
+TEST(HostWithNamedHierarchies, DistinguishesThemByTheirNames) {
   const MadeMachine machine(v1_mount("/sys/fs/cgroup/systemd", "xattr,name=systemd") +
                             v1_mount("/sys/fs/cgroup/other", "none,name=other") +
                             v1_mount("/sys/fs/cgroup/both", "pids,name=both"));
@@ -212,7 +212,7 @@ TEST(HostWithSeveralMountsOfAHierarchy, TakesTheFirstOfEqualOnes) {
   EXPECT_EQ(host.find("memory")->mount_point, machine.cgroup("first"));
 }
 
-TEST(HostWithAPartBoundAlone, SaysThatItIsNotWhole) {
+TEST(HostWithAPartBoundAlone, IsMarkedAsIncomplete) {
   const MadeMachine machine(v1_mount("/sys/fs/cgroup/memory", "memory", "/kubepods/pod-a"));
   machine.put("sys/fs/cgroup/memory/cgroup.procs", "");
   const Host host = must(machine.host());
@@ -253,13 +253,13 @@ TEST(HostWithoutCgroups, IsUnsupportedAlsoWithAnEmptyMountinfo) {
   EXPECT_TRUE(fails(MadeMachine("").host(), errc::unsupported));
 }
 
-TEST(HostWhoseMountsCannotBeReached, SaysSo) {
+TEST(HostWhoseMountsCannotBeReached, ListsThem) {
   const auto host = MadeMachine(v1_mount("/sys/fs/cgroup/memory", "memory")).host();
   ASSERT_TRUE(fails(host, errc::unsupported));
   EXPECT_THAT(host.error().reason, HasSubstr("not reachable"));
 }
 
-TEST(HostWhoseMountsCannotBeReached, HasThoseThatCan) {
+TEST(HostWhoseMountsCannotBeReached, HasTheReachableMounts) {
   const MadeMachine machine(v1_mount("/sys/fs/cgroup/memory", "memory") +
                             v1_mount("/sys/fs/cgroup/cpu", "cpu"));
   machine.put_v1("cpu");
@@ -315,7 +315,7 @@ TEST(HostBelowAnotherRoot, MayBeNamedWithSlashesAtTheEnd) {
   EXPECT_EQ(must(Host::detect(roots)).find("memory")->mount_point, machine.cgroup("memory"));
 }
 
-TEST(HostBelowAnotherRoot, IsNotTheOneWhoseNameOnlyBeginsAlike) {
+TEST(HostBelowAnotherRoot, IsNotConfusedWithANameThatBeginsTheSame) {
   const test::TempDirectory tree;
   test::put_file(tree / "root-b/memory/cgroup.sane_behavior", "0\n");
   test::put_file(tree / "proc/self/mountinfo", v1_mount(tree / "root-b/memory", "memory"));
@@ -367,7 +367,7 @@ std::uint64_t page_size_of(std::string_view meminfo, std::string_view vmstat) {
 
 const std::uint64_t own_page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 
-TEST(PageSize, Of64KiBIsSeenFromItsCounters) {
+TEST(PageSize, Of64KiBIsDerivedFromCounters) {
   // Between the reads of the two files some memory was freed, and some shared memory was allocated.
   EXPECT_EQ(page_size_of("MemTotal:       16777216 kB\n"
                          "MemFree:         6400000 kB\n"
@@ -387,7 +387,7 @@ TEST(PageSize, Of64KiBIsSeenFromItsCounters) {
             65536U);
 }
 
-TEST(PageSize, Of16KiBIsSeenFromOneCounterWhenThereIsNoOther) {
+TEST(PageSize, Of16KiBIsDerivedFromOneCounterIfThereIsNoOther) {
   EXPECT_EQ(page_size_of("MemFree: 160000 kB\n", "nr_free_pages 10000\n"), 16384U);
 }
 
@@ -398,7 +398,7 @@ TEST(PageSize, IsNotMisledByOneCounterThatIsFarOff) {
             4096U);
 }
 
-TEST(PageSize, IsTheOwnWhereTheCountersDoNotTell) {
+TEST(PageSize, IsThisMachinesIfTheCountersDoNotTell) {
   EXPECT_EQ(page_size_of("", ""), own_page_size);
   EXPECT_EQ(page_size_of("MemFree: 640000 kB\n", ""), own_page_size);
   EXPECT_EQ(page_size_of("", "nr_free_pages 10000\n"), own_page_size);
@@ -472,7 +472,7 @@ TEST(Subsystems, AreNoneWithoutTheFile) {
   EXPECT_THAT(must(machine.host()).subsystems(), IsEmpty());
 }
 
-TEST(ParseProcCgroups, LeavesOutCommentsAndWhatIsMalformed) {
+TEST(ParseProcCgroups, SkipsCommentsAndMalformedLines) {
   const auto rows = parse_proc_cgroups(
       "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"
       "cpu\t0\t1\t1\n"
@@ -487,7 +487,7 @@ TEST(ParseProcCgroups, LeavesOutCommentsAndWhatIsMalformed) {
   EXPECT_FALSE(rows[1].enabled);
 }
 
-TEST(ParseProcCgroups, OfNothingIsNothing) { EXPECT_THAT(parse_proc_cgroups(""), IsEmpty()); }
+TEST(ParseProcCgroups, OfAnEmptyTextIsEmpty) { EXPECT_THAT(parse_proc_cgroups(""), IsEmpty()); }
 
 TEST(ParseMountinfo, KeepsCgroupMountsInTheirOrder) {
   const auto rows =
@@ -547,7 +547,7 @@ TEST(ParseMembership, SplitsAtTheFirstTwoColonsOnly) {
   EXPECT_EQ(rows[2].path, "/../../outside");
 }
 
-TEST(ParseMembership, LeavesOutWhatHasNoTwoColons) {
+TEST(ParseMembership, SkipsLinesWithoutTwoColons) {
   EXPECT_THAT(parse_membership("\n12\n12:cpu\n"), IsEmpty());
 }
 

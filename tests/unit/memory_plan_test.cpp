@@ -143,7 +143,7 @@ TEST(MemoryPlan, SwapIsNotLimitedOnV1WithoutAMemoryLimit) {
   EXPECT_TRUE(fails(plan(v1(mib(4), mib(8)), change), errc::invalid_argument));
 }
 
-TEST(MemoryPlan, OfMemoryAndSwapTogetherTheMemoryLimitIsTakenOnV2) {
+TEST(MemoryPlan, TheSumLimitMinusTheMemoryLimitIsTheSwapLimitOnV2) {
   EXPECT_EQ(planned(v2(none), limits(mib(2), mib(3))),
             "memory.max=2097152 memory.swap.max=1048576");
   EXPECT_EQ(planned(v2(mib(2)), limits(std::nullopt, mib(2))), "memory.swap.max=0");
@@ -172,7 +172,7 @@ TEST(MemoryPlan, OnV2EverythingHasItsFile) {
             "memory.oom.group=1");
 }
 
-TEST(MemoryPlan, OnV1TheOomControlIsBroughtBackByWhatItWas) {
+TEST(MemoryPlan, OnV1TheOomControlIsRestored) {
   Change change;
   change.swappiness = 10;
   change.soft_limit = mib(1);
@@ -182,7 +182,7 @@ TEST(MemoryPlan, OnV1TheOomControlIsBroughtBackByWhatItWas) {
   EXPECT_EQ(must(plan(v1(none, none), change)).back().restore, "0");
 }
 
-TEST(MemoryPlan, WhatAVersionDoesNotHaveIsSaidBeforeAnythingIsWritten) {
+TEST(MemoryPlan, ASettingThatTheVersionLacksIsAnErrorBeforeAnyWrite) {
   const auto unsupported = [](const State& now, auto set) {
     Change change;
     change.max = mib(1);

@@ -22,7 +22,7 @@ using cgctl::test::fails;
 using cgctl::test::must;
 using cgctl::test::ok;
 
-TEST(MemoryStat, OnV1TheTotalsAreOfAllBelowAndTheRestIsOfItsOwn) {
+TEST(MemoryStat, OnV1OnlyTotalsIncludeChildren) {
   Stat stat;
   ASSERT_TRUE(ok(
       memory::parse("cache 1\nrss 2\nhierarchical_memory_limit 9\ntotal_cache 10\ntotal_rss 20\n",
@@ -35,7 +35,7 @@ TEST(MemoryStat, OnV1TheTotalsAreOfAllBelowAndTheRestIsOfItsOwn) {
   EXPECT_FALSE(stat.local(Key::anon));
 }
 
-TEST(MemoryStat, OnV2AllLinesAreOfAllBelow) {
+TEST(MemoryStat, OnV2AllLinesIncludeChildren) {
   Stat stat;
   ASSERT_TRUE(ok(memory::parse("anon 1\nfile 2\npgfault 3\n", Version::v2, stat)));
   EXPECT_EQ(stat[Key::file], 2U);
@@ -64,7 +64,7 @@ TEST(MemoryStat, ANameThatComesTwiceIsUnknownTheSecondTime) {
   EXPECT_EQ(stat.unknown_count(), 1U);
 }
 
-TEST(MemoryStat, WhatALaterFileDoesNotHaveIsAbsent) {
+TEST(MemoryStat, AKeyMissingInALaterTextIsAbsent) {
   Stat stat;
   ASSERT_TRUE(ok(memory::parse("anon 1\nfile 2\nkernel 3\n", Version::v2, stat)));
   ASSERT_TRUE(ok(memory::parse("anon 1\nfiles 2\n", Version::v2, stat)));
@@ -76,7 +76,7 @@ TEST(MemoryStat, WhatALaterFileDoesNotHaveIsAbsent) {
   EXPECT_EQ(stat.unknown_count(), 0U);
 }
 
-TEST(MemoryStat, TheSameLinesAreOthersOnTheOtherVersion) {
+TEST(MemoryStat, TheSameLinesHaveOtherMeaningsOnTheOtherVersion) {
   Stat stat;
   const std::string_view text = "swap 1\ntotal_swap 2\n";
   ASSERT_TRUE(ok(memory::parse(text, Version::v1, stat)));
@@ -131,7 +131,7 @@ TEST(MemoryStat, ALineMayLoseItsNumberAndHaveItAgain) {
   EXPECT_EQ(read("vendor_2 8\nfile 9\n"), (Values{{"vendor_2", 8}, {"file", 9}}));
 }
 
-TEST(MemoryStat, AnotherFormIsAnErrorAndLeavesNothing) {
+TEST(MemoryStat, AMalformedTextIsAnErrorAndClearsTheResult) {
   Stat stat;
   ASSERT_TRUE(ok(memory::parse("anon 1\n", Version::v2, stat)));
   EXPECT_TRUE(fails(memory::parse("", Version::v2, stat), errc::truncated));

@@ -64,13 +64,13 @@ TEST(Decide, ActsFromTheHighMarkOn) {
   EXPECT_EQ(plan.reason, "1000 zombies, the limit is 1000");
 }
 
-TEST(Decide, TakesTheLeastNumberThatIsCertain) {
+TEST(Decide, UsesTheLowerEndOfTheCount) {
   Observation seen = with_zombies(999);
   seen.zombies.high = 5000;
   EXPECT_EQ(decide_first(seen).decision, Decision::idle);
 }
 
-TEST(Decide, ActsWhenAReadIsDearAndZombiesAreToBlame) {
+TEST(Decide, ActsIfAReadIsExpensiveBecauseOfZombies) {
   Observation seen = with_zombies(501);
   seen.read_cost = 11ms;
   seen.read_cost_measured = true;
@@ -87,7 +87,7 @@ TEST(Decide, SaysThatAPredictedCostIsNotAMeasuredOne) {
   EXPECT_TRUE(has(decide_first(seen).reason, "may take 11.0 ms"));
 }
 
-TEST(Decide, IsIdleWhenAReadIsDearForOtherReasons) {
+TEST(Decide, IsIdleIfAReadIsExpensiveForOtherReasons) {
   Observation seen = with_zombies(40);
   seen.read_cost = 50ms;
   seen.read_cost_measured = true;
@@ -102,13 +102,13 @@ TEST(Decide, BlamesFewZombiesWhereThereAreEvenFewerLiveCgroups) {
   EXPECT_EQ(decide_first(seen).decision, Decision::act);
 }
 
-TEST(Decide, DoesNotMindAReadAtTheLimit) {
+TEST(Decide, AcceptsAReadExactlyAtTheLimit) {
   Observation seen = with_zombies(501);
   seen.read_cost = 10ms;
   EXPECT_EQ(decide_first(seen).decision, Decision::idle);
 }
 
-TEST(Decide, IsIdleWithoutZombiesHoweverDearAReadIs) {
+TEST(Decide, IsIdleWithoutZombiesHoweverExpensiveAReadIs) {
   Observation seen = with_zombies(0);
   seen.read_cost = 5s;
   EXPECT_EQ(decide_first(seen).decision, Decision::idle);
@@ -153,7 +153,7 @@ TEST(Decide, KeepsAnIntervalThatIsLongerThanTheLongest) {
   EXPECT_EQ(decide(with_zombies(1000), {now - 48h, 5}, policy, now).decision, Decision::act);
 }
 
-TEST(Decide, NeedsNoIntervalWhenNoneIsWanted) {
+TEST(Decide, NeedsNoIntervalIfNoneIsConfigured) {
   Policy policy;
   policy.min_interval = 0s;
   EXPECT_EQ(decide(with_zombies(1000), {now, 4'000'000'000U}, policy, now).decision, Decision::act);
@@ -205,7 +205,7 @@ TEST(Decide, IsIdleWhereTheKernelHandsPagesToTheCgroupAbove) {
   EXPECT_EQ(decide_first(seen).decision, Decision::act);
 }
 
-TEST(Decide, ActsWherePressureIsNotKept) {
+TEST(Decide, ActsWithoutPressureFigures) {
   EXPECT_EQ(decide_first(with_zombies(1000)).decision, Decision::act);
 }
 
@@ -225,7 +225,7 @@ Observation many_and_cheap() {
   return seen;
 }
 
-TEST(Weigh, SparesTheCacheOfEverybodyWhereReadsAreCheapAndZombiesHoldLittle) {
+TEST(Weigh, KeepsThePageCacheIfReadsAreCheapAndZombiesHoldLittle) {
   const Balance balance = weigh(many_and_cheap(), {});
   EXPECT_EQ(balance.worth, Worth::nothing);
   EXPECT_EQ(balance.held, 26 * mebibyte);
@@ -236,7 +236,7 @@ TEST(Weigh, SparesTheCacheOfEverybodyWhereReadsAreCheapAndZombiesHoldLittle) {
       << plan.reason;
 }
 
-TEST(Weigh, CountsAReadThatIsNotKnownToBeCheap) {
+TEST(Weigh, ActsIfTheReadIsNotKnownToBeCheap) {
   Observation seen = many_and_cheap();
   seen.read_cost = 1ms;
   EXPECT_EQ(weigh(seen, {}).worth, Worth::nothing);
@@ -248,7 +248,7 @@ TEST(Weigh, CountsAReadThatIsNotKnownToBeCheap) {
   EXPECT_EQ(decide_first(seen).decision, Decision::act);
 }
 
-TEST(Weigh, ActsWhereIdsRunShort) {
+TEST(Weigh, ActsIfIdsRunOut) {
   Observation seen = many_and_cheap();
   seen.zombies.kernel = 49'999;
   EXPECT_EQ(weigh(seen, {}).worth, Worth::nothing);
@@ -268,7 +268,7 @@ TEST(Weigh, ActsWhereZombiesHoldMuchOfTheMemory) {
   EXPECT_EQ(weigh(seen, {}).worth, Worth::nothing) << "not known";
 }
 
-TEST(Weigh, ActsWhereTheyHoldMuchOfWhatIsGivenUp) {
+TEST(Weigh, ActsIfZombiesHoldMuchComparedWithThePageCache) {
   Observation seen = many_and_cheap();
   seen.page_cache = 4 * 26 * mebibyte;
   EXPECT_EQ(weigh(seen, {}).worth, Worth::gain);
@@ -292,13 +292,13 @@ TEST(Weigh, IsConfigurable) {
   EXPECT_EQ(weigh(many_and_cheap(), policy).worth, Worth::ids);
 }
 
-TEST(Weigh, LeavesTheRungsThatTakeFromNobodyElse) {
+TEST(Weigh, LeavesTheRungsThatDropNobodyElsesCache) {
   Observation seen = many_and_cheap();
   seen.can_reclaim = true;
   EXPECT_EQ(decide_first(seen).ladder, std::vector<Rung>{Rung::reclaim});
 }
 
-TEST(Weigh, DoesNotSpeakAgainstWhatIsAskedForByName) {
+TEST(Weigh, DoesNotObjectToARequestedRung) {
   Policy policy;
   policy.only = Rung::drop_page_cache;
   EXPECT_EQ(decide_first(many_and_cheap(), policy).decision, Decision::act);
@@ -349,7 +349,7 @@ INSTANTIATE_TEST_SUITE_P(
             "6.0 MiB belong to processes that were moved to another cgroup since: restart them"}),
     [](const auto& pin) { return std::string(pin.param.name); });
 
-TEST(DecideFreeable, RefusesAlsoWhenItCannotSayWhatHoldsThem) {
+TEST(DecideFreeable, RefusesEvenIfTheCauseIsUnknown) {
   const Plan plan = decide_first(held_by({}));
   EXPECT_EQ(plan.decision, Decision::refused);
   EXPECT_TRUE(has(plan.reason, "nothing that could be freed holds them")) << plan.reason;
@@ -367,7 +367,7 @@ TEST(DecideFreeable, CountsInPagesOfTheMachine) {
   EXPECT_EQ(decide_first(seen).decision, Decision::refused) << "that is 3 pages";
 }
 
-TEST(DecideFreeable, TakesMappedTmpfsForTmpfsAndNotForMappedFiles) {
+TEST(DecideFreeable, CountsMappedTmpfsAsTmpfs) {
   const Observation seen =
       held_by(residual(8 * mebibyte, 4 * mebibyte, 4 * mebibyte, 4 * mebibyte, 0));
   EXPECT_EQ(seen.residual->freeable(), 8 * mebibyte);
@@ -384,7 +384,7 @@ TEST(DecideFreeable, ActsWhenDentriesAndInodesMayHoldThem) {
   }
 }
 
-TEST(DecideFreeable, ActsWhereTheKernelDoesNotTellWhatIsLeft) {
+TEST(DecideFreeable, ActsIfTheResidualIsUnknown) {
   Observation seen = with_zombies(1000);
   seen.slab = SlabPins::no;
   EXPECT_EQ(decide_first(seen).decision, Decision::act);
@@ -397,7 +397,7 @@ TEST(ExplainPins, SaysNothingWithoutZombiesOrFigures) {
   EXPECT_EQ(explain_pins(with_zombies(1000)), "");
 }
 
-TEST(ExplainPins, NamesEachThatCouldHoldThemMostFirst) {
+TEST(ExplainPins, NamesAllPossibleCausesLargestFirst) {
   const std::string text = explain_pins(
       held_by(residual(8 * mebibyte, 4 * mebibyte, 5 * mebibyte, 6 * mebibyte, 5 * mebibyte)));
   std::size_t after = 0;
@@ -409,7 +409,7 @@ TEST(ExplainPins, NamesEachThatCouldHoldThemMostFirst) {
   }
 }
 
-TEST(DecideOnly, ActsBelowTheMarkWithTheOneRungAskedFor) {
+TEST(DecideOnly, ActsBelowTheMarkWithTheRequestedRung) {
   for (const Rung rung : {Rung::reclaim, Rung::drop_page_cache, Rung::drop_slab, Rung::drop_all}) {
     Policy policy;
     policy.only = rung;
@@ -444,7 +444,7 @@ TEST(DecideOverridden, ActsAgainstEveryGuard) {
   EXPECT_FALSE(plan.ladder.empty());
 }
 
-TEST(DecideOverridden, IsIdleAllTheSameWhenThereIsNoNeed) {
+TEST(DecideOverridden, IsIdleIfThereIsNoNeed) {
   Policy policy;
   policy.guards = Guards::override_all;
   EXPECT_EQ(decide_first(with_zombies(10), policy).decision, Decision::idle);
@@ -464,7 +464,7 @@ TEST(Ladder, BeginsWithReclaimWhereTheKernelHasIt) {
 
 // ---- alarm, growth, budgets and windows ----
 
-TEST(Decide, GoesOnUntilTheLowMarkOnceItWasAboveTheHighOne) {
+TEST(Decide, GoesOnToTheLowMarkAfterPassingTheHighMark) {
   History history;
   const Policy policy;
   note(history, with_zombies(1000), policy, now - 1h);
@@ -478,7 +478,7 @@ TEST(Decide, GoesOnUntilTheLowMarkOnceItWasAboveTheHighOne) {
   EXPECT_FALSE(history.alarmed);
 }
 
-TEST(Note, SmoothsGrowthAndCountsAFallAsNone) {
+TEST(Note, SmoothsGrowthAndCountsAFallAsNoGrowth) {
   History history;
   const Policy policy;
   for (unsigned minute = 0; minute <= 60; ++minute) {
@@ -507,7 +507,7 @@ TEST(Decide, ActsBeforeTheReadPassesItsLimit) {
   EXPECT_EQ(decide(seen, history, {}, now).decision, Decision::idle);
 }
 
-TEST(PredictedCost, IsAtMostLinearAndNoGuess) {
+TEST(PredictedCost, IsLinearUpToTwiceTheMeasuredCost) {
   const Policy policy;
   History history;
   EXPECT_TRUE(probe_due(history, policy, now));
@@ -517,14 +517,14 @@ TEST(PredictedCost, IsAtMostLinearAndNoGuess) {
   EXPECT_EQ(predicted_cost(history, 150), 6ms);
   EXPECT_EQ(predicted_cost(history, 10), 4ms) << "fewer need not be cheaper";
   EXPECT_EQ(predicted_cost(history, 200), 8ms);
-  EXPECT_EQ(predicted_cost(history, 201), 8ms) << "the part of a linear cost that is certain";
+  EXPECT_EQ(predicted_cost(history, 201), 8ms) << "capped at twice the measured cost";
   EXPECT_EQ(predicted_cost(history, 100'000), 8ms);
   EXPECT_FALSE(probe_due(history, policy, now + 599s));
   EXPECT_TRUE(probe_due(history, policy, now + 600s));
   EXPECT_TRUE(probe_due(history, policy, now - 1s)) << "measured later";
 }
 
-TEST(Decide, ForeseesNoMoreThanADoublingOfTheCostAndThatForAnyFasterGrowth) {
+TEST(Decide, PredictsAtMostADoublingOfTheCost) {
   Policy policy;
   policy.zombies_high = 1'000'000;
   Observation seen = with_zombies(600);
@@ -543,7 +543,7 @@ TEST(Decide, ForeseesNoMoreThanADoublingOfTheCostAndThatForAnyFasterGrowth) {
   }
 }
 
-TEST(Decide, IsIdleOnAKernelThatDoesNotWalkHoweverManyMayCome) {
+TEST(Decide, IsIdleOnAFixedKernelHoweverFastZombiesGrow) {
   Observation seen = with_zombies(400);
   seen.read_cost = 20us;
   seen.read_cost_measured = true;
@@ -631,7 +631,7 @@ TEST(Decide, ActsWithinAWindowOnly) {
 
 // ---- ladder ----
 
-TEST(Ladder, HasWhatTheMachineHas) {
+TEST(Ladder, HasTheRungsThatTheMachineHas) {
   Observation seen = with_zombies(1000);
   using Rungs = std::vector<Rung>;
   EXPECT_EQ(decide_first(seen).ladder, (Rungs{Rung::drop_page_cache, Rung::drop_slab}));
@@ -645,7 +645,7 @@ TEST(Ladder, HasWhatTheMachineHas) {
   EXPECT_EQ(decide_first(seen, policy).ladder, Rungs{Rung::reclaim});
 }
 
-TEST(Ladder, LeavesOutWhatWasUselessLately) {
+TEST(Ladder, LeavesOutRungsThatWereUselessLately) {
   History history;
   history.of(Rung::drop_page_cache) = {now - 1h, 2};
   EXPECT_EQ(decide(with_zombies(1000), history, {}, now).ladder,
@@ -720,7 +720,7 @@ TEST(Ladder, NeverDropsSlabWhereSlabPinsNothing) {
   EXPECT_EQ(decide(seen, history, policy, now).decision, Decision::refused);
 }
 
-TEST(Ladder, HasSlabOnlyBehindThePageCache) {
+TEST(Ladder, HasSlabOnlyAfterThePageCache) {
   Policy policy;
   policy.ladder = {Rung::drop_slab, Rung::drop_all, Rung::drop_page_cache};
   EXPECT_EQ(decide_first(with_zombies(1000), policy).ladder,
@@ -766,7 +766,7 @@ TEST(End, DoublesTheIntervalUntilAnActionHelps) {
   EXPECT_EQ(history.ineffective, 0);
 }
 
-TEST(ActionsAccounted, AreThoseOfTheLastDay) {
+TEST(ActionsAccounted, AreTheActionsOfTheLastDay) {
   History history;
   history.actions = {now - 25h, now - 24h, now - 23h, now};
   EXPECT_EQ(actions_accounted(history, now), 2U);

@@ -77,7 +77,7 @@ TEST(MitigationOverMonths, StopsActingWhereItDoesNotHelp) {
   EXPECT_EQ(simulation::run_cron(model("tmpfs pins"), 12h, months).useless, months * 2);
 }
 
-TEST(MitigationOverMonths, DoesNothingWhereItIsToldThatNothingCanBeFreed) {
+TEST(MitigationOverMonths, DoesNothingIfNothingCanBeFreed) {
   Model told = model("tmpfs pins");
   told.tells_pins = true;
   const Result result = simulation::run_policy(told, {}, months);
@@ -97,7 +97,7 @@ TEST(MitigationOverMonths, SparesBusyDisks) {
   EXPECT_GT(simulation::run_cron(model("slow disk"), 1h, months).while_busy, 0);
 }
 
-TEST(MitigationOverMonths, DropsSlabWhereThatIsWhatPins) {
+TEST(MitigationOverMonths, DropsSlabIfSlabPins) {
   const Result result = run("dentries pin");
   EXPECT_LT(result.most_zombies, 1000);
   EXPECT_EQ(result.useless, 0);

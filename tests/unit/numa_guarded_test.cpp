@@ -41,7 +41,7 @@ TEST_P(Guarded, ReadsTheFileWithinTheBudget) {
   EXPECT_FALSE(reader.refused());
 }
 
-TEST_P(Guarded, ReadsTheRootByNodesAboveIt) {
+TEST_P(Guarded, ReadsTheRootByNodesAboveTheBudget) {
   auto reader = must(open("/", 1ns));
   NumaStat stat;
   ASSERT_TRUE(ok(reader.read(stat)));
@@ -51,7 +51,7 @@ TEST_P(Guarded, ReadsTheRootByNodesAboveIt) {
   EXPECT_GT(reader.refused()->memcgs, 1);
 }
 
-TEST_P(Guarded, RefusesAnotherCgroupAboveIt) {
+TEST_P(Guarded, RefusesAnotherCgroupAboveTheBudget) {
   auto reader = must(open(GetParam().second, 1ns));
   NumaStat stat;
   const auto status = reader.read(stat);

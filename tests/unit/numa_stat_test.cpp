@@ -89,7 +89,7 @@ TEST(NumaStat, OfV2HasBytesAndEveryKeyOfTheFile) {
   EXPECT_EQ(out.size(), 27U);
 }
 
-TEST(NumaStat, OfNothingReadIsEmpty) {
+TEST(NumaStat, BeforeTheFirstReadIsEmpty) {
   const NumaStat out;
   EXPECT_TRUE(out.empty());
   EXPECT_EQ(out.size(), 0U);
@@ -131,7 +131,7 @@ TEST(NumaStat, HasNodeIdsOfAnyNumberOfDigits) {
   EXPECT_EQ(on(out, "anon", 4294967295U), 4U);
 }
 
-TEST(NumaStat, HasNodeIdsInAnyOrderWhateverStandsBehindThem) {
+TEST(NumaStat, HasNodeIdsInAnyOrder) {
   NumaStat out;
   // Here a '=' is where it would be if each id had as many digits as the one before.
   ASSERT_TRUE(ok(numa::parse("anon N4294967295=4 N429493=2\nfile=N4294967295=4 N1=2 N333=1 \n",
@@ -279,7 +279,7 @@ TEST(NumaStat, OfV2CutShortHasTheWholeLinesBeforeTheCutOrIsTruncated) {
   EXPECT_EQ(lines, 26U);
 }
 
-TEST(NumaStat, WhoseLinesDisagreeOnTheNodesIsMalformed) {
+TEST(NumaStat, WithLinesOfDifferentNodesIsMalformed) {
   NumaStat out;
   EXPECT_TRUE(fails(numa::parse(v1_text("hierarchical_total=1 N0=1\n"), Version::v1, out),
                     errc::malformed));
@@ -457,7 +457,7 @@ TEST_F(MadeNumaStat, OfARemovedCgroupIsVanished) {
   EXPECT_TRUE(fails(Reader::open(group), errc::vanished));
 }
 
-TEST_F(MadeNumaStat, ThatIsASymbolicLinkIsOutside) {
+TEST_F(MadeNumaStat, ThatIsASymbolicLinkIsRefused) {
   std::filesystem::remove(machine_.cgroup("memory/memory.numa_stat"));
   std::filesystem::create_symlink("/etc/passwd", machine_.cgroup("memory/memory.numa_stat"));
   EXPECT_TRUE(fails(Reader::open(must(host().open("/"))), errc::outside));
@@ -531,7 +531,7 @@ struct Lru {
 
 class RootNumaReaderOf : public ::testing::TestWithParam<Lru> {};
 
-TEST_P(RootNumaReaderOf, HasTheFiguresThatTheCaptureNoted) {
+TEST_P(RootNumaReaderOf, HasTheFiguresOfTheCapturesReadme) {
   const Host host = test::captured(GetParam().tree);
   NumaStat out;
   ASSERT_TRUE(ok(must(RootReader::open(host, GetParam().version)).read(out)));
@@ -603,7 +603,7 @@ class MadeNodes : public ::testing::Test {
   NumaStat out_;
 };
 
-TEST_F(MadeNodes, AddTheListsUp) {
+TEST_F(MadeNodes, AreSumsOfTheirLists) {
   put_list("has_memory", "0,1023\n");
   put_node(0);
   put_node(1023);
@@ -627,13 +627,13 @@ TEST_F(MadeNodes, AreThoseWithMemoryElseWithNormalMemoryElseOnline) {
   EXPECT_EQ(must(open()).nodes(), 1U);
 }
 
-TEST_F(MadeNodes, ThatAreNotShownAreUnsupported) {
+TEST_F(MadeNodes, AreUnsupportedIfSysfsDoesNotShowThem) {
   const auto reader = open();
   ASSERT_TRUE(fails(reader, errc::unsupported));
   EXPECT_THAT(reader.error().hint, HasSubstr("without NUMA"));
 }
 
-TEST_F(MadeNodes, WhoseListIsNoneAreMalformed) {
+TEST_F(MadeNodes, WithAMalformedListAreAnError) {
   put_node(0);
   for (const char* list : {"", "\n", "none\n", "0-\n", "0,,1\n"}) {
     put_list("has_memory", list);
@@ -641,7 +641,7 @@ TEST_F(MadeNodes, WhoseListIsNoneAreMalformed) {
   }
 }
 
-TEST_F(MadeNodes, ThatAreListedAndNotThereAreNamed) {
+TEST_F(MadeNodes, ThatAreListedButMissingAreNamed) {
   put_list("has_memory", "0-18446744073709551615\n");
   put_node(0);
   const auto reader = open();

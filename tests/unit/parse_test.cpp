@@ -38,7 +38,7 @@ TEST(ParseNumber, LeavesTheTextAloneWhereThereIsNoDigit) {
   }
 }
 
-TEST(ParseNumber, KnowsTheGreatestThatFitsFromTheLeastThatDoesNot) {
+TEST(ParseNumber, AcceptsTheLargestNumberAndRefusesTheNext) {
   for (const std::string_view fits :
        {"18446744073709551615", "00000000000000000018446744073709551615", "9999999999999999999",
         "0", "000"}) {
@@ -66,7 +66,7 @@ TEST(ParseWholeNumber, IsTheTextOfAFileWithOneNumber) {
   EXPECT_EQ(parse::whole_number("18446744073709551615\n"), greatest);
 }
 
-TEST(ParseWholeNumber, IsNothingWhereMoreOrLessThanANumberStands) {
+TEST(ParseWholeNumber, IsNothingIfTheTextIsNotExactlyANumber) {
   for (const std::string_view text :
        {"", "\n", "max\n", "12 \n", "12\n\n", " 12", "-1", "1.5", "0x10", "18446744073709551616"}) {
     EXPECT_EQ(parse::whole_number(text), std::nullopt) << text;
@@ -108,7 +108,7 @@ TEST(ParseValueOf, FindsAKeyOfARealMemoryStat) {
   EXPECT_EQ(parse::value_of(text, "file"), std::nullopt);
 }
 
-TEST(ParseValueOf, TakesNoKeyForAnotherThatBeginsOrEndsLikeIt) {
+TEST(ParseValueOf, DoesNotConfuseKeysThatBeginOrEndTheSame) {
   constexpr std::string_view text = "total_cache 1\ncache_more 2\ncache 3\ncach 4\n";
   EXPECT_EQ(parse::value_of(text, "cache"), 3U);
   EXPECT_EQ(parse::value_of(text, "ache"), std::nullopt);
@@ -149,12 +149,12 @@ TEST(ParseRanges, ReadsSingleNumbersAndRanges) {
   EXPECT_THAT(ranges_of("1023"), Pair(ElementsAre(Pair(1023, 1023)), true));
 }
 
-TEST(ParseRanges, OfNothingAreNone) {
+TEST(ParseRanges, OfAnEmptyTextAreEmpty) {
   EXPECT_THAT(ranges_of("\n"), Pair(IsEmpty(), true));
   EXPECT_THAT(ranges_of(""), Pair(IsEmpty(), true));
 }
 
-TEST(ParseRanges, RefusesWhatIsNoList) {
+TEST(ParseRanges, RefusesMalformedLists) {
   for (const std::string_view text : {",", "0,", "0,,1", "0-", "-1", "3-1", "a", "0-3x", "0 1",
                                       "0\n\n", "18446744073709551616"}) {
     EXPECT_FALSE(ranges_of(text).second) << text;
@@ -179,7 +179,7 @@ TEST(NumberAtAPointer, HasTheValueThatTheWholeTextHasWhateverItsLength) {
   }
 }
 
-TEST(NumberAtAPointer, StaysWhereThereIsNoneOrItIsTooLarge) {
+TEST(NumberAtAPointer, StaysIfThereIsNoNumberOrItIsTooLarge) {
   for (const char* const none :
        {"\n", " 1\n", "-1\n", "/\n", ":\n", "\xb0\n", "18446744073709551616\n",
         "99999999999999999999\n", "100000000000000000000\n", "1111111111111111111111111\n"}) {

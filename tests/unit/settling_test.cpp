@@ -62,7 +62,7 @@ TEST(Settling, NeverTakesLongerThanItsLimit) {
             Policy{}.settle_limit + 100ms);
 }
 
-TEST(Settling, CountsWhatWasFreedWhileOthersCame) {
+TEST(Settling, CountsFreedZombiesWhileOthersCome) {
   for (const double rate : {1.0, 10.0, 42.0, 50.0, 200.0}) {
     const auto settled =
         follow(rate, [&](double at) { return rate * at + (at < 3 ? 1059 : 59); }).action;
@@ -71,20 +71,20 @@ TEST(Settling, CountsWhatWasFreedWhileOthersCame) {
   }
 }
 
-TEST(Settling, SeesThatNothingWasFreedHoweverManyCome) {
+TEST(Settling, NoticesThatNothingWasFreedDuringChurn) {
   for (const double rate : {1.0, 10.0, 42.0, 50.0, 200.0}) {
     const auto settled = follow(rate, [&](double at) { return 1000 + rate * at; }).action;
     EXPECT_LE(mitigation::share_freed(settled), 0.01) << rate;
   }
 }
 
-TEST(Settling, DoesNotTakeTheEndOfAChurnForAnEffect) {
+TEST(Settling, DoesNotMistakeTheEndOfChurnForAnEffect) {
   const auto settled = follow(200, [](double) { return 1000; }).action;
   EXPECT_EQ(settled.made, 0U);
   EXPECT_EQ(settled.freed(), 0U);
 }
 
-TEST(Settling, DoesNotTakeTheBeginningOfAChurnForAnEffect) {
+TEST(Settling, DoesNotMistakeTheStartOfChurnForAnEffect) {
   const auto settled = follow(0, [](double at) { return 1000 + 200 * at; }).action;
   EXPECT_EQ(settled.freed(), 0U);
 }
@@ -98,13 +98,13 @@ TEST(Settling, CountsTheTimeOfTheRung) {
   EXPECT_EQ(settling.made(), 330U);
 }
 
-TEST(Freed, IsAtMostWhatThereWas) {
+TEST(Freed, IsAtMostTheNumberBefore) {
   Action action{Rung::drop_page_cache, End::done, 1s, 100, 50};
   action.made = 500;
   EXPECT_EQ(action.freed(), 100U);
 }
 
-TEST(EffectOf, CountsWhatCameMeanwhile) {
+TEST(EffectOf, IncludesZombiesThatCameMeanwhile) {
   Action action{Rung::drop_page_cache, End::done, 1s, 1059, 1275};
   EXPECT_EQ(mitigation::effect_of({action}, {}), Effect::ineffective);
   action.made = 1216;
@@ -114,7 +114,7 @@ TEST(EffectOf, CountsWhatCameMeanwhile) {
   EXPECT_EQ(mitigation::effect_of({}, {}), Effect::none);
 }
 
-TEST(ClimbOn, DoesNotCountWhatCameMeanwhile) {
+TEST(ClimbOn, IgnoresZombiesThatCameMeanwhile) {
   mitigation::Observation before;
   before.zombies.low = 1000;
   Action action{Rung::reclaim, End::done, 1s, 1000, 700};

@@ -71,7 +71,7 @@ const tree::Cgroup& find(const tree::Tree& tree, const std::string& path) {
   return *found;
 }
 
-TEST(TreeSnapshot, HasWhatDiffersFromANewCgroup) {
+TEST(TreeSnapshot, HasTheSettingsThatDifferFromANewCgroup) {
   const test::CapturedMachine machine(v2);
   const std::string group = v2_group;
   test::put_file(machine.cgroup(group + "/cpu.max"), "50000 100000\n");
@@ -97,7 +97,7 @@ TEST(TreeSnapshot, LeavesOutTheShareOfAnIdleCgroup) {
   EXPECT_THAT(text, ::testing::Not(HasSubstr("cpu.weight")));
 }
 
-TEST(TreeSnapshot, TakesAVendorsFilesAsUnsetWhereTheySayNothing) {
+TEST(TreeSnapshot, TreatsZeroAndMaxInVendorFilesAsUnset) {
   const test::CapturedMachine machine(v2);
   const std::string group = v2_group;
   test::put_file(machine.cgroup(group + "/memory.vendor_in_bytes"), "0\n");
@@ -109,11 +109,11 @@ TEST(TreeSnapshot, TakesAVendorsFilesAsUnsetWhereTheySayNothing) {
   EXPECT_THAT(text, ::testing::Not(HasSubstr("memory.vendor_limit")));
 }
 
-TEST(TreeSnapshot, OfACgroupThatIsNotThereIsVanished) {
+TEST(TreeSnapshot, OfAMissingCgroupIsAnError) {
   EXPECT_TRUE(fails(tree::snapshot(test::captured(v2), "/none"), errc::vanished));
 }
 
-TEST(TreePlan, ChangesWhatDiffersAndLeavesTheRest) {
+TEST(TreePlan, ChangesOnlyDifferentSettings) {
   const auto planned =
       must(plan(v2, in_group(v2_group,
                              "cpu { cpu.weight = 100; cpu.max = \"50000 100000\"; }"
@@ -128,13 +128,13 @@ TEST(TreePlan, ChangesWhatDiffersAndLeavesTheRest) {
   EXPECT_TRUE(must(plan(v2, in_group(v2_group, "cpu { cpu.weight = 100; }"))).changes_nothing());
 }
 
-TEST(TreePlan, MakesWhatIsMissingFromTheTopDown) {
+TEST(TreePlan, CreatesMissingCgroupsParentsFirst) {
   const auto planned = must(plan(v2, in_group("new/deep/er", "cpu { cpu.weight = 5; }")));
   EXPECT_THAT(kinds(planned), ElementsAre("create /new", "create /new/deep", "create /new/deep/er",
                                           "change /new/deep/er cpu.weight"));
 }
 
-TEST(TreePlan, RemovesOthersOnlyWhenAskedTo) {
+TEST(TreePlan, RemovesOtherCgroupsOnlyOnRequest) {
   const test::CapturedMachine machine(v2);
   const auto tree = read(in_group("kubepods.slice", "cpu {}"));
   const Host host = must(machine.host());
@@ -196,7 +196,7 @@ TEST(TreePlan, ConvertsV2ToV1) {
                           "blkio.throttle.write_iops_device  -> 8:0 0"));
 }
 
-TEST(TreePlan, RefusesWhatHasNoCounterpart) {
+TEST(TreePlan, RefusesSettingsWithoutCounterpart) {
   EXPECT_THAT(refusal(v2, in_group(v2_group, "memory { memory.soft_limit_in_bytes = 1G; }")),
               HasSubstr("cgroup v2 has no soft limit"));
   EXPECT_THAT(refusal(v2, in_group(v2_group, "cpu { cpu.rt_runtime_us = 1000; }")),
@@ -209,7 +209,7 @@ TEST(TreePlan, RefusesWhatHasNoCounterpart) {
               HasSubstr("cgroup v1 has no counterpart of memory.zswap.max 1G"));
 }
 
-TEST(TreePlan, RefusesWhatIsNoSetting) {
+TEST(TreePlan, RefusesInvalidSettings) {
   EXPECT_THAT(refusal(v2, in_group(v2_group, "cpu { memory.max = 1; }")),
               HasSubstr("no file of the controller cpu"));
   EXPECT_THAT(refusal(v2, in_group(v2_group, "cpu { cpu.weight = ten; }")),
@@ -220,7 +220,7 @@ TEST(TreePlan, RefusesWhatIsNoSetting) {
               HasSubstr("cannot be '1G'"));
 }
 
-TEST(TreePlan, LeavesOutWhatIsOnlyThereToBeRead) {
+TEST(TreePlan, LeavesOutReadOnlyFiles) {
   const auto planned = must(plan(v2, in_group(v2_group, "memory { memory.current = 5; }")));
   EXPECT_TRUE(planned.changes_nothing());
   EXPECT_THAT(planned.notes, ElementsAre(HasSubstr("memory.current: left out")));
@@ -241,7 +241,7 @@ TEST(TreePlan, MakesACgroupInANamedHierarchy) {
   EXPECT_THAT(planned.notes, IsEmpty());
 }
 
-TEST(TreePlan, KnowsTheSameValueInOtherWords) {
+TEST(TreePlan, RecognizesTheSameValueInAnotherForm) {
   const test::CapturedMachine machine(v2);
   const std::string group = v2_group;
   test::put_file(machine.cgroup(group + "/memory.max"), "1073741824\n");
@@ -275,7 +275,7 @@ TEST(TreePlan, ReadsNumbersAsTheKernelDoes) {
   }
 }
 
-TEST(TreePlan, RefusesWhatTheKernelWouldReadInPart) {
+TEST(TreePlan, RefusesValuesThatTheKernelWouldReadInPart) {
   EXPECT_THAT(refusal(v2, in_group(v2_group, "cpu { cpu.max = \"50000 100000 junk\"; }")),
               HasSubstr("cpu.max cannot be '50000 100000 junk'"));
   EXPECT_THAT(refusal(v2, in_group(v2_group, "cpu { cpu.idle = 5; }")),
@@ -288,7 +288,7 @@ TEST(TreePlan, RefusesWhatTheKernelWouldReadInPart) {
               HasSubstr("no counterpart of io.max 8:0 rbps=1000 junk=5"));
 }
 
-TEST(TreePlan, RefusesTwoValuesForOneThing) {
+TEST(TreePlan, RefusesConflictingValues) {
   EXPECT_THAT(refusal(v2, in_group(v2_group, "cpu { cpu.max = 5000; cpu.cfs_quota_us = 6000; }")),
               HasSubstr("cpu.cfs_quota_us says what another setting"));
   EXPECT_THAT(
@@ -315,7 +315,7 @@ TEST(TreePlan, ReadsAllLinesOfOomControl) {
   EXPECT_THAT(changes(planned), ElementsAre("memory.oom_control  -> 1"));
 }
 
-TEST(TreePlan, TakesALineForEachDevice) {
+TEST(TreePlan, AcceptsALineForEachDevice) {
   const auto planned = must(plan(v1, in_group("made",
                                               "blkio { blkio.throttle.read_bps_device = "
                                               "\"8:0 1000\n  8:16 2000\n\n\"; }")));
@@ -323,7 +323,7 @@ TEST(TreePlan, TakesALineForEachDevice) {
                                             "blkio.throttle.read_bps_device  -> 8:16 2000"));
 }
 
-TEST(TreePlan, RefusesACgroupThatNoControllerIsNamedFor) {
+TEST(TreePlan, RefusesACgroupWithoutAController) {
   const auto refused = tree::plan(test::captured(v2), {{"/made", {}}});
   EXPECT_TRUE(fails(refused, errc::invalid_argument));
   EXPECT_THAT(refused.error().message(), HasSubstr("/made: no controller says"));
@@ -331,7 +331,7 @@ TEST(TreePlan, RefusesACgroupThatNoControllerIsNamedFor) {
               HasSubstr("no controller says"));
 }
 
-TEST(TreePlan, DoesNotTakeACgroupForLeftThatIsNotMade) {
+TEST(TreePlan, DoesNotListAMissingCgroupAsUnchanged) {
   const auto planned = must(plan(v2, in_group("made", "net_cls {}")));
   EXPECT_THAT(planned.steps, IsEmpty());
   EXPECT_THAT(planned.notes, ElementsAre(HasSubstr("net_cls: left out")));

@@ -47,7 +47,7 @@ struct Noted {
 
 class ZombiesOf : public ::testing::TestWithParam<Noted> {};
 
-TEST_P(ZombiesOf, AreAsManyAsTheCaptureNoted) {
+TEST_P(ZombiesOf, AreAsManyAsInTheCapturesReadme) {
   const auto count = must(zombies::count(test::captured(GetParam().tree)));
   EXPECT_EQ(count.zombies(), GetParam().zombies);
   EXPECT_TRUE(count.exact());
@@ -78,7 +78,7 @@ INSTANTIATE_TEST_SUITE_P(EveryKernel, ZombiesOf,
                                            Noted{"linux-6.18-hybrid/2-zombies", 66, 5, 61}),
                          test::ByTree());
 
-TEST(Zombies, OfMemoryAloneAreToldOnV2SinceLinux612) {
+TEST(Zombies, OfMemoryAloneAreCountedOnV2SinceLinux612) {
   EXPECT_TRUE(must(zombies::count(test::captured("linux-6.12-v2-numa2/2-zombies"))).memory_only);
   EXPECT_FALSE(must(zombies::count(test::captured("linux-6.1-v2-numa2/2-zombies"))).memory_only);
 }
@@ -93,7 +93,7 @@ TEST(Zombies, AreCountedAgainThroughKeptDescriptors) {
   EXPECT_EQ(must(counter.count(0)).zombies(), 1499U);
 }
 
-TEST(Zombies, AreNoneWhereTheKernelHoldsFewerThanThereAreDirectories) {
+TEST(Zombies, AreZeroIfTheKernelCountsFewerThanDirectories) {
   const CapturedMachine machine("linux-5.4-v1-numa2/1-fresh");
   std::filesystem::create_directories(machine.cgroup("memory/new"));
   const auto count = must(zombies::count(must(machine.host())));
@@ -130,7 +130,7 @@ TEST_F(MadeZombies, NeedProcCgroups) {
   EXPECT_EQ(counted.error().path, machine_.path("proc/cgroups"));
 }
 
-TEST_F(MadeZombies, CanBeMoreThan32BitsCount) {
+TEST_F(MadeZombies, CanExceed32Bits) {
   put_rows("memory\t4\t18446744073709551615\t1\n");
   EXPECT_EQ(must(count()).zombies(), 18446744073709551614U);
 }
@@ -175,7 +175,7 @@ class MadeZombiesOnV2 : public ::testing::Test {
   test::MadeMachine machine_{test::v2_mount("/sys/fs/cgroup")};
 };
 
-TEST_F(MadeZombiesOnV2, AreWhatTheRootSaysIsDying) {
+TEST_F(MadeZombiesOnV2, AreTheDyingDescendantsOfTheRoot) {
   put_stat("nr_descendants 7\nnr_dying_descendants 9\n");
   const auto counted = must(count());
   EXPECT_EQ(counted.zombies(), 9U);
@@ -184,7 +184,7 @@ TEST_F(MadeZombiesOnV2, AreWhatTheRootSaysIsDying) {
   EXPECT_EQ(counted.hierarchy, Version::v2);
 }
 
-TEST_F(MadeZombiesOnV2, AreThoseOfMemoryWhereTheKernelTellsThemApart) {
+TEST_F(MadeZombiesOnV2, AreMemoryCgroupsIfTheKernelCountsThemApart) {
   put_stat(
       "nr_descendants 7\nnr_subsys_memory 4\nnr_dying_descendants 9\nnr_dying_subsys_memory 3\n");
   const auto counted = must(count());
@@ -193,7 +193,7 @@ TEST_F(MadeZombiesOnV2, AreThoseOfMemoryWhereTheKernelTellsThemApart) {
   EXPECT_TRUE(counted.memory_only);
 }
 
-TEST_F(MadeZombiesOnV2, AreMalformedWhereTheRootDoesNotSay) {
+TEST_F(MadeZombiesOnV2, AreMalformedIfTheRootHasNoCount) {
   for (const char* text : {"", "nr_descendants 7\n", "nr_dying_descendants 7\n",
                            "nr_descendants 7\nnr_dying_descendants many\n"}) {
     put_stat(text);
@@ -281,7 +281,7 @@ const zombies::Ancestor* find(const zombies::Attribution& found, std::string_vie
   return match == found.ancestors.end() ? nullptr : &*match;
 }
 
-TEST(Attribution, IsUnknownOnV1WithoutHierarchyAndTheResidualIsKnownAllTheSame) {
+TEST(Attribution, IsUnknownOnV1WithoutHierarchyButTheResidualIsKnown) {
   const auto found = must(zombies::attribute(test::captured("linux-5.4-v1-numa2/2-zombies")));
   ASSERT_FALSE(found.ancestors.empty());
   for (const auto& ancestor : found.ancestors) {
@@ -306,7 +306,7 @@ TEST(Attribution, ShowsThatDroppingThePageCacheLeftNothingToFree) {
   EXPECT_EQ(before.residual->mapped, 416U * 4096 - 1622016);
 }
 
-TEST(Attribution, OfV1WithHierarchyIsInBytesOfWhatTheCgroupsLeave) {
+TEST(Attribution, OnV1WithHierarchyIsInBytes) {
   const auto found = must(zombies::attribute(test::captured("linux-6.1-v1-numa2/2-zombies")));
   const auto* const pods = find(found, "/kubepods");
   ASSERT_NE(pods, nullptr);
@@ -316,7 +316,7 @@ TEST(Attribution, OfV1WithHierarchyIsInBytesOfWhatTheCgroupsLeave) {
   EXPECT_EQ(found.ancestors.front().path, "/kubepods");
 }
 
-TEST(Attribution, OfV2IsACountAndABound) {
+TEST(Attribution, OnV2IsACountAndAnUpperBound) {
   for (const char* tree : {"linux-6.1-v2-numa2/2-zombies", "linux-6.12-v2-numa2/2-zombies"}) {
     const auto found = must(zombies::attribute(test::captured(tree)));
     ASSERT_THAT(found.ancestors, SizeIs(1)) << tree;
@@ -328,12 +328,12 @@ TEST(Attribution, OfV2IsACountAndABound) {
   }
 }
 
-TEST(Attribution, DoesNotKnowWhetherSlabPinsWhereNoFileTells) {
+TEST(Attribution, DoesNotKnowWhetherSlabPinsWithoutSlabinfo) {
   for (const char* tree : {"linux-5.4-v1-numa2/2-zombies", "linux-6.1-v2-numa2/2-zombies"})
     EXPECT_EQ(must(zombies::attribute(test::captured(tree))).slab, SlabPins::unknown) << tree;
 }
 
-TEST(Attribution, OfNoZombiesNamesNobodyOnV2) {
+TEST(Attribution, WithoutZombiesIsEmptyOnV2) {
   EXPECT_THAT(must(zombies::attribute(test::captured("linux-6.1-v2-numa2/1-fresh"))).ancestors,
               IsEmpty());
 }
@@ -368,7 +368,7 @@ class MadeAttribution : public ::testing::Test {
   test::MadeMachine machine_{test::v1_mount("/sys/fs/cgroup/memory", "memory")};
 };
 
-TEST_F(MadeAttribution, TakesOffWhatTheCgroupAndItsLiveChildrenOwn) {
+TEST_F(MadeAttribution, SubtractsTheCgroupAndItsLiveChildren) {
   put("", 100, 10'000);
   put("/a", 1000, 9000);
   put("/a/b", 3000, 3500);
@@ -407,7 +407,7 @@ TEST_F(MadeAttribution, IsUnknownAboveACgroupWithoutHierarchy) {
   EXPECT_EQ(find(found, "/a/b")->bytes, 10U);
 }
 
-TEST_F(MadeAttribution, StopsWhenItsTimeIsUpAndGivesNoResidual) {
+TEST_F(MadeAttribution, StopsAtItsTimeLimitWithoutAResidual) {
   put("", 0, 1000);
   put("/a", 0, 1000);
   zombies::AttributionLimits limits;
@@ -442,7 +442,7 @@ TEST_F(MadeAttribution, HasTheResidualOfTheWholeMachineInBytes) {
   EXPECT_EQ(residual->unevictable, 5 * page - 4096);
 }
 
-TEST_F(MadeAttribution, HasNoAnonymousMemoryBelowWhatEachCpuMayHoldBack) {
+TEST_F(MadeAttribution, IgnoresAnonymousMemoryBelowTheDriftOfTheCpus) {
   put("", 0, 0);
   machine_.put("sys/fs/cgroup/memory/memory.stat", "inactive_anon 4096\n");
   const std::uint64_t page = must(machine_.host()).page_size();
@@ -481,7 +481,7 @@ TEST(Residual, LeavesMappedFilesOutOfWhatCanBeFreed) {
   EXPECT_EQ(left.surely_freeable(), 70U) << "at least: no shmem is";
 }
 
-TEST(Residual, NeverFreesLessThanNothing) {
+TEST(Residual, IsNeverNegative) {
   zombies::Residual left;
   left.file = 10;
   left.mapped = 300;
