@@ -22,6 +22,7 @@
 #include "cgctl/pressure.hpp"
 #include "cli/command.hpp"
 #include "doctor/doctor_report.hpp"
+#include "doctor/subtrees.hpp"
 #include "mitigate/config.hpp"
 
 namespace cgctl::tool::doctor_command {
@@ -402,7 +403,8 @@ Result<Walk> probe(const Host& host, numa::CostGuard& guard, unsigned children,
 
 /// Tells what a read of the root costs by what a probe found for each cgroup.
 void predict_by_slope(const Walk& walk, ReadCost& cost) {
-  if (walk.verdict != Walk::Verdict::walks || !walk.ns_per_memcg || cost.measured) return;
+  const bool probed = walk.verdict == Walk::Verdict::walks && walk.basis == Walk::Basis::probe;
+  if (!probed || !walk.ns_per_memcg || cost.measured) return;
   const double walked = *walk.ns_per_memcg * static_cast<double>(cost.memcgs);
   cost.predicted = cost.leaf.value_or(nanoseconds(0)) + nanoseconds(std::llround(walked));
   cost.by_slope = true;
@@ -421,6 +423,16 @@ void probe_instead(const Host& host, numa::CostGuard& guard, const Population& m
   if (walk->verdict == Walk::Verdict::does_not_walk) {
     examine_read(host, guard, memcgs, options, found);
   }
+}
+
+/// Looks for a walk in reads that are cheap, where nothing may be created.
+void compare_subtrees_instead(const Host& host, numa::CostGuard& guard, Diagnosis& found) {
+  ReadCost& cost = *found.read_cost;
+  if (!cost.leaf) return;
+  const auto walk = compare_subtrees(host, guard, found.zombies, *cost.leaf);
+  if (!walk) note_missing(found.unread, walk.error());
+  if (walk && *walk) found.walk = **walk;
+  cost.predicted = guard.predict(cost.memcgs);
 }
 
 Walk compare_root_with_leaf(const Known<ReadCost>& cost, std::uint64_t memcgs) {
@@ -477,6 +489,7 @@ void examine_kernel(const Host& host, const Options& options, Diagnosis& found) 
     if (unread && !options.read_only && ::geteuid() == 0) {
       probe_instead(host, guard, memcgs, options, found);
     }
+    if (unread && !found.probe) compare_subtrees_instead(host, guard, found);
   } else if (probed) {
     found.walk = *probed;
   } else {
@@ -564,8 +577,9 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "read the root's memory.numa_stat once even when it\nmay take more than 100 ms; "
       "the kubelet does so every few\nseconds anyway");
   command
-      ->add_flag("--read-only", options->read_only,
-                 "create no cgroup, even where nothing else tells whether\nthe kernel walks")
+      ->add_flag(
+          "--read-only", options->read_only,
+          "create no cgroup; compare small subtrees instead, which\nproves a walk or says nothing")
       ->excludes("--probe");
   command
       ->add_option("--config", options->overrides.file,

@@ -14,6 +14,7 @@ namespace cgctl::tool::doctor_command {
 namespace {
 
 constexpr std::uint64_t fewest_to_judge = 64;
+constexpr std::uint64_t fewest_in_subtree = 16;
 constexpr std::size_t ancestors_named = 3;
 constexpr std::size_t pins_named = 3;
 
@@ -178,6 +179,13 @@ std::string unproven(const Diagnosis& found) {
   return text;
 }
 
+/// Returns what the verdict rests on; empty for reads of the root and of a leaf.
+std::string basis_text(const Walk& walk) {
+  if (walk.basis == Walk::Basis::probe) return ", by a probe";
+  if (walk.basis != Walk::Basis::subtrees) return "";
+  return fmt::format(", measured in a subtree of {} cgroups", grouped(walk.memcgs));
+}
+
 std::string walk_row(const Diagnosis& found) {
   const Walk& walk = found.walk;
   std::string text;
@@ -197,7 +205,7 @@ std::string walk_row(const Diagnosis& found) {
           grouped(walk.memcgs));
       break;
   }
-  return row("walk", text + (walk.basis == Walk::Basis::probe ? ", by a probe)" : ")"));
+  return row("walk", text + basis_text(walk) + ")");
 }
 
 std::string pressure_row(const Diagnosis& found) {
@@ -276,6 +284,8 @@ std::string_view to_string(Walk::Basis basis) noexcept {
   switch (basis) {
     case Walk::Basis::root_and_leaf:
       return "root_and_leaf";
+    case Walk::Basis::subtrees:
+      return "subtrees";
     case Walk::Basis::probe:
       return "probe";
     case Walk::Basis::none:
@@ -289,7 +299,7 @@ Walk judge(nanoseconds without, nanoseconds with, std::uint64_t memcgs, Walk::Ba
   constexpr double does_not_up_to = 0.01;
   Walk walk;
   walk.memcgs = memcgs;
-  if (memcgs < fewest_to_judge) {
+  if (memcgs < (basis == Walk::Basis::subtrees ? fewest_in_subtree : fewest_to_judge)) {
     walk.reason = fmt::format(
         "{} cgroups are too few to tell; cgctl doctor --probe creates 256 briefly and measures",
         memcgs);

@@ -76,7 +76,7 @@ struct Neighbour {
 /// Whether the cost of a read grows with the number of memory cgroups.
 struct Walk {
   enum class Verdict { unknown, walks, does_not_walk };
-  enum class Basis { none, root_and_leaf, probe };
+  enum class Basis { none, root_and_leaf, subtrees, probe };
 
   Verdict verdict = Verdict::unknown;
   Basis basis = Basis::none;
@@ -150,7 +150,7 @@ mitigation::Observation observation(const Diagnosis& found);
 std::string grouped(std::uint64_t number);
 
 std::string_view to_string(Walk::Verdict verdict) noexcept;  ///< "unknown", "walks", ...
-std::string_view to_string(Walk::Basis basis) noexcept;      ///< "none", "root_and_leaf", "probe"
+std::string_view to_string(Walk::Basis basis) noexcept;      ///< "none", "root_and_leaf", ...
 
 /// The verdict on what a read costs with next to nothing below and with `memcgs` memory cgroups
 /// below and including the one read. Relative to each other, so that it holds on slow machines and
