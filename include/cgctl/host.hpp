@@ -21,44 +21,44 @@ enum class Version { v1, v2 };
 /// "v1" or "v2".
 std::string_view to_string(Version version) noexcept;
 
-/// How a host uses cgroups. In a hybrid host each controller has its own version.
+/// The cgroup version that a host uses. On a hybrid host the version depends on the controller.
 enum class Mode { v1, v2, hybrid };
 
 std::string_view to_string(Mode mode) noexcept;
 
-/// Where the three kernel file systems are seen. Relocate them to look at a host from inside a
-/// container, or at a captured tree.
+/// Directories where the three kernel file systems are found. Change them to inspect a host from
+/// inside a container, or a captured tree.
 struct Roots {
   std::string cgroup = "/sys/fs/cgroup";
   std::string proc = "/proc";
   std::string sys = "/sys";
 };
 
-/// One cgroup hierarchy and the mount it is reached through.
+/// One cgroup hierarchy and its mount.
 struct Hierarchy {
   Version version = Version::v1;
-  std::string mount_point;  ///< as this process reaches it
+  std::string mount_point;  ///< path under which this process reaches it
   std::string mount_root;   ///< the part of the hierarchy that is mounted (mountinfo field 4)
-  std::string name;         ///< of a named v1 hierarchy ("systemd"), else empty
-  std::vector<std::string>
-      controllers;  ///< all that live on it; co-mounted v1 ones share one hierarchy
-  /// True when the mount shows the whole hierarchy: its root directory is the hierarchy's root
-  /// (inode 1 on a real cgroup file system). False in a cgroup namespace or for a bind mount of a
-  /// part.
+  std::string name;         ///< name of a named v1 hierarchy ("systemd"), else empty
+  /// Its controllers; co-mounted v1 controllers share one hierarchy.
+  std::vector<std::string> controllers;
+  /// True if the mount shows the whole hierarchy: its root directory is the hierarchy's root (inode
+  /// 1 on a real cgroup file system). False in a cgroup namespace or for a bind mount of a part.
   bool whole = false;
   UniqueFd directory;  ///< O_PATH descriptor of mount_point
 
-  /// True if the controller is used here; "name=NAME" stands for the v1 hierarchy of that name.
+  /// True if the controller belongs to this hierarchy; "name=NAME" stands for the v1 hierarchy
+  /// named NAME.
   [[nodiscard]] bool has(std::string_view controller) const noexcept;
 };
 
-/// A mounted hierarchy that this process could not open, for any other reason than that it is not
-/// there: no permission, say, or no descriptor left.
+/// A mounted hierarchy that exists but that this process could not open: for example, no permission
+/// or no descriptor left.
 struct Unreachable {
-  Hierarchy hierarchy;  ///< as mountinfo describes it: no directory; of v2 no controllers
-  Error error;          ///< why
+  Hierarchy hierarchy;  ///< as in mountinfo: without a directory; v2 without controllers
+  Error error;          ///< the reason
 
-  /// True if the controller can live on it, which nobody knows of v2.
+  /// True if the controller may belong to it: always for v2, whose controllers are then unknown.
   [[nodiscard]] bool may_have(std::string_view controller) const noexcept;
 };
 
@@ -66,41 +66,40 @@ struct Unreachable {
 struct SubsystemRow {
   std::string name;
   std::uint32_t hierarchy = 0;  ///< 0: on v2 or not mounted
-  std::uint64_t num_cgroups =
-      0;  ///< of its hierarchy, removed ones that the kernel still holds included
+  /// Cgroups in its hierarchy, including removed ones that the kernel still holds.
+  std::uint64_t num_cgroups = 0;
   bool enabled = false;
 };
 
-/// Parses the text of /proc/cgroups; malformed rows are left out.
+/// Parses the text of /proc/cgroups. Leaves out malformed rows.
 std::vector<SubsystemRow> parse_proc_cgroups(std::string_view text);
 
 /// One cgroup mount of a mountinfo text (proc_pid_mountinfo(5)), escapes decoded.
 struct MountRow {
   Version version = Version::v1;
-  dev_t device = 0;  ///< what st_dev is in it
+  dev_t device = 0;  ///< st_dev of the files in it
   std::string root;
   std::string mount_point;
-  std::vector<std::string> options;  ///< of the super block: for v1 controller names and "name=..."
+  std::vector<std::string> options;  ///< super block options: on v1 controller names and "name=..."
 };
 
-/// The cgroup mounts of a mountinfo text, in its order; other file systems are left out.
+/// Returns the cgroup mounts of a mountinfo text, in its order.
 std::vector<MountRow> parse_mountinfo(std::string_view text);
 
 /// One row of /proc/PID/cgroup (cgroups(7)).
 struct MembershipRow {
   std::vector<std::string> controllers;  ///< empty for v2; "name=systemd" for a named hierarchy
-  std::string path;  ///< can begin with "/.." outside the reader's cgroup namespace
+  std::string path;  ///< begins with "/.." if outside the reader's cgroup namespace
 };
 
 std::vector<MembershipRow> parse_membership(std::string_view text);
 
-/// The row for a hierarchy, or null.
+/// Returns the row for a hierarchy, or null.
 const MembershipRow* find_row(const std::vector<MembershipRow>& rows,
                               const Hierarchy& hierarchy) noexcept;
 
-/// What the machine has: which controllers, which version each, where each is mounted. A snapshot:
-/// mounts made later are not seen. Movable; cheap to keep for the life of a process; safe to share
-/// between threads (all const).
+/// The machine's controllers with their versions and mounts. It is a snapshot: later mounts are not
+/// seen. Cheap to keep for the life of a process and safe to share between threads (all const).
 class Host {
  public:
   Host(const Host& other) noexcept;
@@ -108,38 +107,41 @@ class Host {
   Host& operator=(Host other) noexcept;
   ~Host();
 
-  /// Reads mountinfo and /proc/cgroups below `roots`. errc::unsupported when no cgroup file system
-  /// is mounted. A hierarchy that cannot be opened is in unreachable(), or is the error when there
-  /// is no other. With a cgroup root other than /sys/fs/cgroup only mounts below it count; when
-  /// there are none and mountinfo names /sys/fs/cgroup (a captured tree, or /proc of the host seen
-  /// from a container) its mount points are looked for below that root.
+  /// Reads mountinfo and /proc/cgroups below `roots`. errc::unsupported if no cgroup file system is
+  /// mounted. A hierarchy that cannot be opened is listed in unreachable(); if there is no other
+  /// hierarchy, its error is returned. With a cgroup root other than /sys/fs/cgroup, only mounts
+  /// below that root count. If there are none and mountinfo names /sys/fs/cgroup (a captured tree,
+  /// or the host's /proc seen from a container), its mount points are looked for below that root.
   [[nodiscard]] static Result<Host> detect(Roots roots = {});
 
   [[nodiscard]] const Roots& roots() const noexcept;
   [[nodiscard]] Mode mode() const noexcept;
   [[nodiscard]] const std::vector<Hierarchy>& hierarchies() const noexcept;
-  /// Mounted hierarchies that could not be opened: nothing is known of their cgroups.
+  /// Returns the mounted hierarchies that could not be opened and whose cgroups are therefore
+  /// unknown.
   [[nodiscard]] const std::vector<Unreachable>& unreachable() const noexcept;
-  /// The hierarchy a controller lives on, or null, also where it may be on an unreachable one:
-  /// require() tells. With several mounts of one hierarchy: the one
-  /// that shows it whole.
+  /// Returns the hierarchy of a controller, or null. Null also if the controller may be on an
+  /// unreachable hierarchy: require() tells the two cases apart. If a hierarchy is mounted several
+  /// times, the mount that shows it whole is used.
   [[nodiscard]] const Hierarchy* find(std::string_view controller) const noexcept;
-  /// The v2 hierarchy, with or without controllers, or null; null, too, when it is unreachable.
+  /// Returns the v2 hierarchy, with or without controllers; null if there is none or it is
+  /// unreachable.
   [[nodiscard]] const Hierarchy* unified() const noexcept;
-  /// find(), or an error that says what to do: that of an unreachable hierarchy that may have it.
+  /// Returns find(), or an error with a remedy if that is null: the error of an unreachable
+  /// hierarchy that may have the controller, or errc::unsupported.
   [[nodiscard]] Result<const Hierarchy*> require(std::string_view controller) const;
 
-  /// The rows of /proc/cgroups at detection; empty when the file is absent.
+  /// Returns the rows of /proc/cgroups at detection; empty if the file is absent.
   [[nodiscard]] const std::vector<SubsystemRow>& subsystems() const noexcept;
-  /// Page size in bytes of the machine looked at: sysconf for the running one, derived from the
-  /// captured meminfo and vmstat where /proc is not the kernel's.
+  /// Returns the page size of the inspected machine in bytes: from sysconf(3) for the running
+  /// machine, derived from the captured meminfo and vmstat if /proc is not the kernel's.
   [[nodiscard]] std::uint64_t page_size() const noexcept;
-  /// True when `proc` is the running kernel's own procfs and every hierarchy a cgroup file system,
-  /// so that what is read belongs together and can be acted on; false for a captured tree.
+  /// True if `proc` is the running kernel's own procfs and every hierarchy is a cgroup file system:
+  /// the figures then belong to this machine, which can be changed. False for a captured tree.
   [[nodiscard]] bool live() const noexcept;
 
-  /// The path of a cgroup as clean_relative_path() has it. errc::invalid_argument for the path of a
-  /// directory such as /sys/fs/cgroup/memory/a: the error names the cgroup, /a.
+  /// Normalises the path of a cgroup like clean_relative_path(). errc::invalid_argument for a
+  /// directory's path such as /sys/fs/cgroup/memory/a; the error names the cgroup, /a.
   [[nodiscard]] Result<std::string> relative_path(std::string_view path) const;
 
   /// Opens the cgroup `path` ("/kubepods/pod-a", relative to the hierarchies' roots) for reading.
@@ -151,7 +153,7 @@ class Host {
   class Finder;
   explicit Host(const State* state) noexcept : state_(state) {}
 
-  const State* state_;  // shared by all copies, the last deletes it; null once moved from
+  const State* state_;  // shared by all copies, deleted by the last one; null once moved from
 };
 
 }  // namespace cgctl

@@ -15,15 +15,14 @@
 
 struct cgroup;
 
-/// The bridge to libcgroup, for programs and administrators that use it: its groups as ours and
-/// ours as its own, and its rules engine (cgrules.conf(5)). The CMake target is cgctl::libcgroup;
-/// it is there when cgctl was built with CGCTL_LIBCGROUP. For pkg-config: cgctl-libcgroup.
-///
-/// libcgroup keeps global state and is not safe in several threads: all calls made here wait for
-/// each other. Its own calls elsewhere in the program are not kept out.
+/// Bridge to libcgroup: converts cgroups between the two libraries and uses libcgroup's rules
+/// engine (cgrules.conf(5)). The CMake target is cgctl::libcgroup, available if cgctl was built
+/// with CGCTL_LIBCGROUP; the pkg-config name is cgctl-libcgroup. libcgroup keeps global state and
+/// is not thread-safe. A lock serialises the calls made through this bridge, but not calls that the
+/// program makes to libcgroup directly.
 namespace cgctl::libcgroup {
 
-/// Whether this build has the bridge; without it every function fails with errc::unsupported.
+/// True if this build has the bridge; without it every function fails with errc::unsupported.
 bool is_available() noexcept;
 
 struct Free {
@@ -31,24 +30,25 @@ struct Free {
 };
 using Handle = std::unique_ptr<::cgroup, Free>;
 
-/// What a return code of libcgroup means: its ECG... codes as kinds of errors, with the errno that
-/// stands for the same where it knows none. `os_errno` is cgroup_get_last_errno() at once after
-/// the call, which counts for ECGOTHER only.
+/// Converts a return code of libcgroup (ECG...) to an error, with an equivalent errno for codes
+/// that have none. `os_errno` is cgroup_get_last_errno() right after the call; it is used for
+/// ECGOTHER only.
 Error error_of(int code, int os_errno, const char* operation, std::string path);
 
-/// A new `struct cgroup` with the controllers and settings of a cgroup. errc::outside for a path
-/// that leaves the hierarchies; errc::invalid_argument for the name of a file or controller that is
-/// empty, "." or ".." or has a "/" in it, and for what libcgroup would cut short: a path or file
-/// name of 4,096 bytes or more, a value of 4,096, a controller of 32, a NUL byte, more than 100
-/// controllers or 100 values of one.
+/// Makes a `struct cgroup` with the controllers and settings of a cgroup. errc::outside for a path
+/// that leaves the hierarchies. errc::invalid_argument for a file or controller name that is empty,
+/// "." or ".." or contains a "/", and for anything libcgroup would truncate: a path, file name or
+/// value of 4,096 bytes or more, a controller name of 32 or more, a NUL byte, more than 100
+/// controllers, or more than 100 values of one controller.
 [[nodiscard]] Result<Handle> to_libcgroup(const tree::Cgroup& cgroup);
 
-/// The controllers of `names` that a `struct cgroup` has, with their settings. It can be asked
-/// neither for its own name, which is `path`, nor for its controllers.
+/// Returns those controllers of `names` that a `struct cgroup` has, with their settings. The caller
+/// gives `path` and `names` because libcgroup offers no way to ask a `struct cgroup` for its name
+/// or its controllers.
 [[nodiscard]] Result<tree::Cgroup> from_libcgroup(::cgroup* group, std::string_view path,
                                                   const std::vector<std::string>& names);
 
-/// Where a process is, or was put, in one hierarchy.
+/// A process's move in one hierarchy.
 struct Move {
   std::string hierarchy;  ///< its controllers: "cpu,cpuacct"
   std::string from;
@@ -56,35 +56,31 @@ struct Move {
 };
 
 enum class Purpose {
-  move,  ///< the process with all its threads is moved
-  ask,   ///< nothing is moved; what a template would make is made for a moment and removed again
+  move,  ///< move the process with all its threads
+  ask,   ///< move nothing; cgroups that a template would make are made briefly and removed
 };
 
-/// Puts each process where the first rule for its user, group and name in /etc/cgrules.conf and
-/// /etc/cgrules.d says. For each: in which hierarchies that is elsewhere than it was; none where no
-/// rule says so. The destination must exist, unless it is a template (%u, %p, ...), which is made
-/// as cgconfig.conf describes it. A process that cannot be put there is moved back, the others are
-/// moved all the same. Needs the privilege to move them.
-///
-/// Rules are libcgroup's matter: its rules engine finds the destination. For Purpose::ask it moves
-/// a child of the calling process in their place.
-///
-/// errc::malformed for rules that libcgroup does not understand; ESRCH when there is no such
-/// process.
+/// Moves each process to the destination of the first rule for its user, group and name in
+/// /etc/cgrules.conf and /etc/cgrules.d. Returns for each process its moves to a different cgroup;
+/// none if no rule matches. The destination must exist, unless it is a template (%u, %p, ...),
+/// which is made as cgconfig.conf describes it. A process that cannot be moved is moved back; the
+/// others are still moved. Needs the privilege to move them. libcgroup's rules engine finds the
+/// destination. For Purpose::ask it moves a child of the calling process instead. errc::malformed
+/// for rules that libcgroup does not understand; ESRCH if there is no such process.
 std::vector<Result<std::vector<Move>>> classify(const Host& host,
                                                 const std::vector<pid_t>& processes,
                                                 Purpose purpose);
 
-/// classify() of one process that is about to become `program`: rules for that name count.
+/// Classifies one process that is about to execute `program`: applies the rules for that name.
 [[nodiscard]] Result<std::vector<Move>> classify_as(const Host& host, pid_t process,
                                                     const std::string& program);
 
 enum class Daemon {
   leave_alone,  ///< cgrulesengd(8) moves neither the process nor its children
-  may_move,     ///< as without being told
+  may_move,     ///< the default
 };
 
-/// Tells cgrulesengd(8) what to do with a process. An error when it does not run.
+/// Tells cgrulesengd(8) how to treat a process. Fails if cgrulesengd does not run.
 [[nodiscard]] Status register_with_daemon(pid_t process, Daemon what);
 
 }  // namespace cgctl::libcgroup

@@ -12,12 +12,11 @@
 #include "cgctl/host.hpp"
 #include "cgctl/settings.hpp"
 
-/// Memory of a cgroup: limits, protection, what is in use, and giving it back
-/// (cgroup-v1/memory.rst, cgroup-v2.rst). Figures: cgctl/memory_stat.hpp; waiting for events:
-/// cgctl/memory_events.hpp.
+/// Memory of a cgroup: limits, protection, usage and reclaim (cgroup-v1/memory.rst, cgroup-v2.rst).
+/// Figures: cgctl/memory_stat.hpp; waiting for events: cgctl/memory_events.hpp.
 namespace cgctl::memory {
 
-/// A number of bytes, or none. The kernel rounds it down to whole pages.
+/// A limit in bytes, or no limit. The kernel rounds it down to whole pages.
 struct Limit {
   std::optional<std::uint64_t> bytes;
 
@@ -25,39 +24,42 @@ struct Limit {
   friend bool operator!=(const Limit& a, const Limit& b) noexcept { return !(a == b); }
 };
 
-/// What a cgroup's files say. What its version or kernel lacks, or the root does not have, is
-/// absent.
+/// The memory settings and usage of a cgroup, read from its files. Values that its version or
+/// kernel lacks, or that the root does not have, are absent.
 struct State {
   Version version = Version::v1;
-  std::optional<std::uint64_t> usage;  ///< bytes, of it and all below
-  std::optional<std::uint64_t> peak;   ///< most there ever was, or since v1's was reset (v2: 5.19)
-  std::optional<Limit> max;            ///< beyond it: reclaim, then OOM kills
-  std::optional<Limit> high;           ///< v2; beyond it: reclaim and slowed down
-  std::optional<Limit> low;            ///< v2; below it: reclaimed only if nothing else is left
-  std::optional<Limit> min;            ///< v2; below it: never reclaimed
-  std::optional<Limit> soft_limit;     ///< v1; beyond it: reclaimed first when memory is short
-  std::optional<std::uint64_t> swap_usage;   ///< v2
-  std::optional<Limit> swap_max;             ///< v2
-  std::optional<Limit> swap_high;            ///< v2
-  std::optional<std::uint64_t> memsw_usage;  ///< v1: memory and swap together, where accounted
+  std::optional<std::uint64_t> usage;  ///< bytes, of the cgroup and all below
+  /// Highest usage ever; on v1 since its last reset (v2: Linux 5.19).
+  std::optional<std::uint64_t> peak;
+  std::optional<Limit> max;                 ///< above it: reclaim, then OOM kills
+  std::optional<Limit> high;                ///< v2; above it: reclaim and throttling
+  std::optional<Limit> low;                 ///< v2; below it: reclaimed only if nothing else can be
+  std::optional<Limit> min;                 ///< v2; below it: never reclaimed
+  std::optional<Limit> soft_limit;          ///< v1; above it: reclaimed first when memory is short
+  std::optional<std::uint64_t> swap_usage;  ///< v2
+  std::optional<Limit> swap_max;            ///< v2
+  std::optional<Limit> swap_high;           ///< v2
+  std::optional<std::uint64_t> memsw_usage;  ///< v1: memory and swap together, if accounted
   std::optional<Limit> memsw_max;            ///< v1
   std::optional<std::uint64_t> swappiness;   ///< v1, 0 to 100, to 200 since Linux 5.8
-  std::optional<std::uint64_t> failcnt;      ///< v1: how often the limit was hit
-  std::optional<bool> oom_group;  ///< v2: an OOM kill takes all of the cgroup (Linux 4.19)
-  std::optional<bool> oom_kill;   ///< v1: false: tasks wait at the limit instead of being killed
-  std::optional<bool> under_oom;  ///< v1: tasks are waiting so
+  std::optional<std::uint64_t> failcnt;      ///< v1: number of times the limit was hit
+  std::optional<bool> oom_group;  ///< v2: an OOM kill ends every process of the cgroup (Linux 4.19)
+  std::optional<bool> oom_kill;   ///< v1; false: tasks wait at the limit instead of being killed
+  std::optional<bool> under_oom;  ///< v1: tasks are waiting at the limit
 };
 
-/// What is to be changed; the rest stays as it is.
+/// The changes wanted; absent values stay unchanged.
 struct Change {
   std::optional<Limit> max;
   std::optional<Limit> high;
   std::optional<Limit> low;
   std::optional<Limit> min;
   std::optional<Limit> soft_limit;
-  /// Of swap alone. v1 limits memory and swap together: there it is added to the memory limit.
+  /// Limit of swap alone. v1 can only limit memory and swap together: there this limit plus the
+  /// memory limit is set.
   std::optional<Limit> swap_max;
-  /// Of memory and swap together. v2 limits swap alone: there the memory limit is taken from it.
+  /// Limit of memory and swap together. v2 can only limit swap alone: there this limit less the
+  /// memory limit is set.
   std::optional<Limit> memsw_max;
   std::optional<Limit> swap_high;
   std::optional<std::uint64_t> swappiness;
@@ -70,20 +72,20 @@ struct Change {
   }
 };
 
-/// The writes that turn `now` into what is wanted, in an order in which each is valid: on v1 the
-/// limit of memory and swap together is never below that of memory. errc::invalid_argument for
-/// wishes that contradict each other or the state, errc::unsupported for what the version or the
-/// kernel does not have.
+/// Returns the writes that turn `now` into `wanted`, in an order in which each write is valid: on
+/// v1 the limit of memory and swap together is never below the memory limit. errc::invalid_argument
+/// if the changes contradict each other or the state, errc::unsupported for settings that the
+/// version or the kernel does not have.
 [[nodiscard]] Result<std::vector<settings::Setting>> plan(const State& now, const Change& wanted);
 
-/// What became of an attempt to give memory back.
+/// The result of a reclaim.
 struct Reclaimed {
-  std::uint64_t before = 0;  ///< bytes in use
-  std::uint64_t after = 0;
-  bool complete = true;  ///< false: the kernel found less than was asked for (EAGAIN)
+  std::uint64_t before = 0;  ///< bytes in use before the reclaim
+  std::uint64_t after = 0;   ///< bytes in use after it
+  bool complete = true;      ///< false: the kernel reclaimed less than was asked for (EAGAIN)
 };
 
-/// What is done at once and sets nothing: the functions of Controller with these names.
+/// Actions that change no setting: the functions of Controller with these names.
 enum class Action { reclaim, force_empty, reset_peak, reset_failcnt };
 
 /// The memory controller of one cgroup, v1 or v2, whichever has it. `group` must outlive it.
@@ -92,30 +94,32 @@ class Controller {
   explicit Controller(const Group& group) noexcept : group_(&group) {}
   explicit Controller(const Group&& group) = delete;
 
-  /// errc::unsupported where the host has no memory controller.
+  /// Reads the settings and the usage. errc::unsupported if the host has no memory controller.
   [[nodiscard]] Result<State> state() const;
-  /// plan() for this cgroup, to be applied together with other settings of it.
+  /// Returns the writes of plan() for this cgroup, for a caller that applies them together with
+  /// other settings.
   [[nodiscard]] Result<std::vector<settings::Setting>> plan(const Change& wanted) const;
-  /// All or none, read back: see settings::apply(). On v1 a limit below what is in use reclaims
-  /// first, and is EBUSY, with the usage named, when that cannot be reclaimed; on v2 memory.max
-  /// then ends processes by OOM kills: lower memory.high first.
+  /// Applies all changes or none, and reads them back: see settings::apply(). A limit below the
+  /// current usage makes the kernel reclaim first. If it cannot reclaim enough, v1 fails with EBUSY
+  /// (the error names the usage); on v2 memory.max causes OOM kills: lower memory.high first.
   [[nodiscard]] Result<std::vector<settings::Written>> set(const Change& wanted) const;
-  /// The rule behind an error of settings::apply() on a plan of this controller.
+  /// Adds the broken rule to an error that settings::apply() returned for a plan of this
+  /// controller.
   [[nodiscard]] Error explain(Error error) const;
 
-  /// Whether the cgroup takes that, with nothing done: errc::unsupported, and what it has instead,
-  /// or the kernel's reason.
+  /// Checks, without doing it, that the cgroup supports the action. Fails with errc::unsupported,
+  /// naming an alternative, or with the kernel's reason.
   [[nodiscard]] Status check(Action action) const;
-  /// Asks the kernel to take `bytes` back from it and all below: v2 memory.reclaim (Linux 5.19).
-  /// errc::unsupported elsewhere.
+  /// Asks the kernel to reclaim `bytes` from the cgroup and all below: v2 memory.reclaim (Linux
+  /// 5.19). errc::unsupported elsewhere.
   [[nodiscard]] Result<Reclaimed> reclaim(std::uint64_t bytes) const;
-  /// Takes back all that can be: v1 memory.force_empty. Its page cache is dropped, its tasks'
-  /// memory swapped out: meant for a cgroup about to be removed. errc::unsupported on v2.
+  /// Reclaims as much as possible: v1 memory.force_empty. It drops page cache and swaps the tasks'
+  /// memory out; meant for a cgroup about to be removed. errc::unsupported on v2.
   [[nodiscard]] Result<Reclaimed> force_empty() const;
 
-  /// v1: the peak counts from now on, for every reader. On v2 see memory::Peak.
+  /// Resets the peak to the current usage, for every reader (v1). On v2 see memory::Peak.
   [[nodiscard]] Status reset_peak() const;
-  /// v1: failcnt counts from 0.
+  /// Resets failcnt to 0 (v1).
   [[nodiscard]] Status reset_failcnt() const;
 
  private:

@@ -19,8 +19,8 @@
 /// `memory.stat` of a cgroup (cgroup-v1/memory.rst section 5.2, cgroup-v2.rst "memory.stat").
 namespace cgctl::memory {
 
-/// The keys of memory.stat, v1's without "total_", each with its unit. Not every kernel has each;
-/// what is not among them is kept as unknown.
+/// The known keys of memory.stat (v1's without "total_") with their units. A kernel may lack some;
+/// other keys are kept as Stat::Unknown.
 // clang-format off
 #define CGCTL_MEMORY_KEYS(bytes, events) \
   bytes(cache) bytes(rss) bytes(rss_huge) bytes(mapped_file) bytes(dirty) bytes(writeback) \
@@ -53,35 +53,36 @@ enum class Key : std::uint8_t { CGCTL_MEMORY_KEYS(CGCTL_MEMORY_KEY_NAME, CGCTL_M
 inline constexpr std::size_t key_count = static_cast<std::size_t>(Key::pgpromote_success) + 1;
 
 enum class Unit {
-  bytes,   ///< of memory, now
-  events,  ///< since the cgroup was made; of pages scanned or moved and the like
+  bytes,   ///< bytes of memory, now
+  events,  ///< a number since the cgroup was made, for example of pages scanned or moved
 };
 
-/// The kernel's name of a key.
+/// Returns the kernel's name of a key.
 std::string_view to_string(Key key) noexcept;
 Unit unit_of(Key key) noexcept;
-/// By its name, without "total_"; nothing for a name that is not in the list.
+/// Returns the key of that name (without "total_"); nothing if the name is unknown.
 std::optional<Key> key_named(std::string_view name) noexcept;
 
-/// The figures of one memory.stat, made to be reused: the next read overwrites it and allocates
-/// only when the file has other lines than before.
+/// The figures of one memory.stat. Reuse the object: the next read overwrites it and allocates only
+/// if the file's lines have changed.
 class Stat {
  public:
-  /// A line of a name that this library does not know, such as a newer kernel's.
+  /// A line whose name this library does not know, for example from a newer kernel.
   struct Unknown {
-    std::string_view name;  ///< as in the file; valid until the next read into this object
+    std::string_view name;  ///< the file's name; valid until the next read into this object
     std::uint64_t value;
   };
 
-  /// Of the cgroup and all below it: v2, and the total_ lines of v1. Absent where the file has no
-  /// such line.
+  /// Returns the figure of the cgroup and all below: v2, and the total_ lines of v1. Absent if the
+  /// file has no such line.
   [[nodiscard]] std::optional<std::uint64_t> operator[](Key key) const noexcept {
     return get(0, key);
   }
-  /// Of the cgroup alone: v1; v2 does not tell.
+  /// Returns the figure of the cgroup alone: v1 only; absent on v2.
   [[nodiscard]] std::optional<std::uint64_t> local(Key key) const noexcept { return get(1, key); }
 
-  /// The number of lines left out because they are not "NAME NUMBER", such as a negative one.
+  /// Returns the number of lines left out because they are not "NAME NUMBER", for example with a
+  /// negative number.
   [[nodiscard]] std::size_t skipped_lines() const noexcept { return skipped_; }
 
   [[nodiscard]] std::size_t unknown_count() const noexcept { return unknown_.size(); }
@@ -90,7 +91,7 @@ class Stat {
     return {name_of(row), unknown_values_[index]};
   }
 
-  /// Calls `visit(name, value)` for each line but the skipped ones, in the file's order, with the
+  /// Calls `visit(name, value)` for each line that was not skipped, in the file's order, with the
   /// file's names.
   template <class Visit>
   void each(Visit visit) const {
@@ -106,16 +107,16 @@ class Stat {
   friend Status parse(std::string_view text, Version version, Stat& out);
   friend Status read_stat(int fd, Version version, std::string_view shown, Stat& out);
 
-  // Figures of the whole first, then v1's of the cgroup alone.
+  // First the figures of the cgroup and all below, then v1's of the cgroup alone.
   static constexpr std::size_t slots = 2 * key_count;
   static constexpr std::uint16_t unknown_slot = slots;
   static constexpr std::uint16_t skipped_slot = slots + 1;
 
-  /// What a line was in the last text; in the next one it is most likely the same.
+  /// The layout of one line of the last text. The next text most likely has the same layout.
   struct Row {
     std::uint16_t slot;
     std::uint16_t name_size;
-    std::uint32_t name;  // in names_
+    std::uint32_t name;  // offset in names_
   };
 
   [[nodiscard]] std::optional<std::uint64_t> get(std::size_t table, Key key) const noexcept {
@@ -131,33 +132,34 @@ class Stat {
   void learn(std::string_view text, Version version);
   [[nodiscard]] std::size_t slot_of(std::string_view name, Version version) const;
 
-  std::vector<char> text_;  // parse::padding bytes longer than any text in it
+  std::vector<char> text_;  // the last text and parse::padding bytes
   std::array<std::uint64_t, slots> values_{};
   std::array<bool, slots> present_{};
-  Version version_ = Version::v1;  // of rows_
+  Version version_ = Version::v1;  // version of rows_
   std::vector<Row> rows_;
   std::string names_;
-  std::size_t skipped_ = 0;           // rows
-  std::vector<std::size_t> unknown_;  // rows
+  std::size_t skipped_ = 0;           // number of skipped rows
+  std::vector<std::size_t> unknown_;  // indexes of unknown rows
   std::vector<std::uint64_t> unknown_values_;
 };
 
 /// Parses the text of a memory.stat. A line that is not "NAME NUMBER" is skipped and counted.
-/// errc::truncated when the text is empty or ends inside a line, errc::malformed when no line has
-/// that form.
+/// errc::truncated if the text is empty or ends inside a line, errc::malformed if no line has that
+/// form.
 [[nodiscard]] Status parse(std::string_view text, Version version, Stat& out);
 
-/// Reads the memory.stat behind a descriptor that the caller keeps, from its beginning; `shown` is
-/// its path in errors. See StatReader.
+/// Reads memory.stat from its beginning through a descriptor that the caller keeps; `shown` is its
+/// path in errors. See StatReader.
 [[nodiscard]] Status read_stat(int fd, Version version, std::string_view shown, Stat& out);
 
-/// Reads the memory.stat of one cgroup through a kept descriptor: one pread(2) a read, nothing
-/// allocated once `out` has seen the file. Before Linux 5.2 (commit 42a300353577) each read sums
-/// over all cgroups below, removed ones included.
+/// Reads the memory.stat of one cgroup through a kept descriptor. A read makes one pread(2) and
+/// allocates nothing once `out` has seen the file. Before Linux 5.2 (commit 42a300353577) the
+/// kernel sums over all cgroups below, including removed ones, at each read.
 class StatReader {
  public:
   [[nodiscard]] static Result<StatReader> open(const Group& group);
-  /// errc::vanished once the cgroup is removed; else what parse() and the kernel say.
+  /// Reads the figures. errc::vanished once the cgroup is removed; otherwise the errors of parse()
+  /// and of pread(2).
   [[nodiscard]] Status read(Stat& out) const { return read_stat(fd_.get(), version_, path_, out); }
   [[nodiscard]] Version version() const noexcept { return version_; }
 
@@ -169,11 +171,11 @@ class StatReader {
   std::string path_;
 };
 
-/// One read.
+/// Reads a cgroup's memory.stat once.
 [[nodiscard]] Result<Stat> stat(const Group& group);
 
-/// What Kubernetes calls the working set, its measure for evictions: the usage without inactive
-/// file pages, not below 0.
+/// Returns the working set as Kubernetes defines it for evictions: the usage less inactive file
+/// pages, at least 0.
 std::uint64_t working_set(std::uint64_t usage, const Stat& stat) noexcept;
 
 }  // namespace cgctl::memory

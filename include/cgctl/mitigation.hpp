@@ -15,8 +15,8 @@
 #include "cgctl/numa_stat.hpp"
 #include "cgctl/unique_fd.hpp"
 
-/// Freeing zombies: look (observe), decide (a pure function), act by the mildest thing that works,
-/// and prove what it did.
+/// Frees zombies in four steps: observe, decide (a pure function), act by the mildest rung that
+/// works, and verify the effect.
 ///
 ///     auto host = cgctl::Host::detect();
 ///     cgctl::mitigation::Policy policy;
@@ -25,15 +25,14 @@
 ///     auto plan = cgctl::mitigation::decide(*before, {}, policy, cgctl::mitigation::uptime());
 ///     if (plan.decision == Decision::act) auto outcome = cgctl::mitigation::carry_out(*host,
 ///     guard, plan, policy, *before);
-///
-/// What runs again and again keeps a History: Store.
+/// A program that mitigates repeatedly keeps a History in a Store.
 namespace cgctl::mitigation {
 
-/// CLOCK_BOOTTIME, which goes on while the machine sleeps.
+/// Returns CLOCK_BOOTTIME, which also counts while the machine sleeps.
 std::chrono::seconds uptime() noexcept;
 
-/// Bytes in the page cache of the whole machine without tmpfs and shared memory, which no drop
-/// frees; 0 where /proc/vmstat does not tell.
+/// Returns the bytes in the machine's page cache without tmpfs and shared memory, which dropping
+/// caches cannot free; 0 if /proc/vmstat lacks the figure.
 [[nodiscard]] Result<std::uint64_t> page_cache(const Host& host);
 
 /// Estimates the kernel memory of `zombies` removed memory cgroups, in bytes: 12 KiB each and 2 KiB
@@ -41,25 +40,25 @@ std::chrono::seconds uptime() noexcept;
 /// with 2 CPUs). The pages that keep them are not included.
 [[nodiscard]] Result<std::uint64_t> kernel_memory(const Host& host, std::uint64_t zombies);
 
-/// Bytes of memory the machine has (MemTotal of /proc/meminfo); 0 without that file.
+/// Returns the machine's memory in bytes (MemTotal of /proc/meminfo); 0 without that file.
 [[nodiscard]] Result<std::uint64_t> total_memory(const Host& host);
 
-/// Pages of files that were read again soon after their eviction, since boot: what a mitigation
-/// took away from somebody (/proc/vmstat workingset_refault_file, before Linux 5.9
-/// workingset_refault); nothing where neither is there.
+/// Returns the number of file pages that were read again soon after their eviction, since boot
+/// (/proc/vmstat workingset_refault_file, before Linux 5.9 workingset_refault); nothing if the
+/// kernel has neither. Its growth after a mitigation shows how much dropped cache was still needed.
 [[nodiscard]] Result<std::optional<std::uint64_t>> refaults(const Host& host);
 
-/// What a look is for.
+/// The purpose of an observation.
 enum class Intent {
-  look,  ///< nothing is changed
-  act,  ///< on v2 with as many zombies as call for action a cgroup is made for a moment, to ask the
-        ///< kernel whether pages keep zombies (Observation::pages_reparented)
+  look,  ///< change nothing
+  act,   ///< on v2, if there are enough zombies to act, make a cgroup briefly to test
+         ///< whether pages keep zombies (Observation::pages_reparented)
 };
 
-/// Looks at the machine; costs one count, one attribution, a tenth of a second for the load of the
-/// disks, and a few cheap reads of the root's numa_stat, or a single dear one, or none and its
-/// predicted cost where that is above ten times Policy::read_cost_limit. Where `history` has a
-/// probe younger than probe_interval, the cost is predicted from that without a read.
+/// Observes the machine. Takes one count, one attribution, and a tenth of a second to measure the
+/// disks' load. The cost of reading the root's numa_stat is measured by a few cheap reads or a
+/// single expensive one. It is predicted without a read if `history` has a probe younger than
+/// Policy::probe_interval, or if the prediction is above ten times Policy::read_cost_limit.
 [[nodiscard]] Result<Observation> observe(const Host& host, numa::CostGuard& guard,
                                           const Policy& policy, const History& history = {},
                                           Intent intent = Intent::look);
@@ -68,47 +67,50 @@ struct Outcome {
   std::vector<Action> actions;
   Observation after;
   Effect effect = Effect::none;
-  std::string explanation;  ///< why zombies are left, when ineffective
-  /// Of the last rung when every rung failed (EACCES: not root), else of the look that was to show
-  /// what they did. What cannot be shown to have freed anything counts as ineffective.
+  std::string explanation;  ///< if ineffective: why zombies are left
+  /// The last rung's error if every rung failed (EACCES: not root), else the error of the
+  /// observation that follows them. An action whose effect cannot be observed counts as
+  /// ineffective.
   Status status = {};
 };
 
-/// Climbs the plan's ladder as far as climb_on() says. Each rung runs in a child process
-/// with a deadline (a write to drop_caches cannot be interrupted otherwise), which dies with the
-/// calling thread; the child makes system calls only, so that a program with threads may call this.
-/// The zombies are counted for a second before the first rung, to learn how many come, and after
-/// each until their number has stopped falling. Blocks for seconds. When the
-/// descriptor `stop` becomes readable, it ends soon, with End::cancelled. An error means that no
-/// rung was tried; what went wrong from then on is in the Outcome. A child that the deadline did
-/// not end, since it was inside an uninterruptible system call, stays the caller's, to be waited
-/// for (waitpid(2)).
+/// Climbs the plan's ladder, rung by rung, as long as climb_on() is true. Blocks for seconds. Ends
+/// early with End::cancelled once the descriptor `stop` becomes readable. An error means that no
+/// rung was tried; later errors are in the Outcome.
+///
+/// Each rung runs in a child process, so that a deadline can end the wait for a write to
+/// drop_caches, which cannot be interrupted. The child dies with the calling thread and makes
+/// system calls only, so that a multi-threaded program may call this function. A child still inside
+/// an uninterruptible system call at the deadline is left to the caller to wait for (waitpid(2)).
+///
+/// The zombies are counted for a second before the first rung, to learn how fast new ones appear,
+/// and after each rung until their number has stopped falling.
 [[nodiscard]] Result<Outcome> carry_out(const Host& host, numa::CostGuard& guard, const Plan& plan,
                                         const Policy& policy, const Observation& before,
                                         int stop = -1);
 
-/// One level of drop_caches by itself, without counting.
-/// errc::timed_out when the deadline passed.
+/// Writes one level to drop_caches, without counting zombies. Returns the time taken;
+/// errc::timed_out if the deadline passed.
 [[nodiscard]] Result<std::chrono::nanoseconds> drop_caches(const Host& host, Rung rung,
                                                            std::chrono::nanoseconds deadline);
 
-/// The lock against a second instance, and the history kept between runs: two small files in a
-/// directory of their own (such as /var/lib/cgctl). Replaced atomically. Of another boot, what
-/// depends on the running kernel is forgotten, and times are translated by the wall clock, so that
-/// the number of actions a day holds over a reboot. What was changed, is of the future, longer than
-/// 256 KiB or no regular file is not understood: set aside, it counts as empty.
+/// Keeps the lock against a second instance and the history between runs: two small files in a
+/// directory of their own (such as /var/lib/cgctl). The history file is replaced atomically. After
+/// a reboot, load() forgets the history that depends on the running kernel and translates times by
+/// the wall clock, so that the limit of actions a day still holds. A history file that was altered,
+/// lies in the future, is longer than 256 KiB or is no regular file is renamed and counts as empty.
 class Store {
  public:
-  /// Makes the directory when it is missing (one level) and takes the lock. errc::busy when another
-  /// instance has it.
+  /// Makes the directory and its missing parents, and takes the lock. errc::busy if another
+  /// instance holds the lock.
   [[nodiscard]] static Result<Store> open(const Host& host, const std::string& directory);
-  /// The history without lock and without making anything: for a dry run. Empty when there is none.
+  /// Returns the history for a dry run: takes no lock and makes nothing. Empty if there is none.
   [[nodiscard]] static Result<History> peek(const Host& host, const std::string& directory);
 
   [[nodiscard]] Result<History> load() const;
   [[nodiscard]] Status save(const History& history) const;
 
-  /// Set by load() when the file could not be understood and was renamed out of the way.
+  /// Returns the warning of load(), set if it renamed a history file that it could not use.
   [[nodiscard]] const std::string& warning() const noexcept { return warning_; }
 
  private:

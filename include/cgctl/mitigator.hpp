@@ -17,34 +17,34 @@
 
 namespace cgctl::mitigation {
 
-/// CLOCK_BOOTTIME in full, see uptime().
+/// Returns CLOCK_BOOTTIME in nanoseconds, see uptime().
 std::chrono::nanoseconds boottime() noexcept;
 
-/// How much of the dropped cache was read from disk again after an action.
+/// The amount of dropped cache that was read from disk again after an action.
 struct Refaults {
   std::uint64_t bytes = 0;
   std::chrono::seconds within{};
 };
 
-/// What one run saw, decided and did.
+/// The observation, decision and outcome of one run.
 struct Report {
   Observation before;
   Plan plan;
   std::chrono::system_clock::time_point looked = std::chrono::system_clock::now();
-  std::optional<Outcome> outcome = {};  ///< when something was done
-  std::chrono::nanoseconds duration{};  ///< of the action, waiting included
-  /// At the action's end: refaults().
+  std::optional<Outcome> outcome = {};  ///< present if it acted
+  std::chrono::nanoseconds duration{};  ///< length of the action, waiting included
+  /// refaults() at the end of the action.
   std::optional<std::uint64_t> refaults_at_end = {};
-  std::chrono::nanoseconds ended{};        ///< boottime()
-  std::optional<Refaults> refaults = {};   ///< what the caller found out by refaults_since()
-  std::vector<std::string> warnings = {};  ///< what went wrong and stopped nothing
+  std::chrono::nanoseconds ended{};        ///< boottime() at the end of the action
+  std::optional<Refaults> refaults = {};   ///< set by the caller from refaults_since()
+  std::vector<std::string> warnings = {};  ///< problems that did not stop the run
 };
 
-/// at_once: any zombie is a reason, and no guard speaks against it.
+/// at_once: a single zombie is reason enough, and guards are ignored.
 enum class Urgency { as_configured, at_once };
 
-/// A whole mitigation again and again: looks, decides, acts, verifies, and remembers in a state
-/// directory (Store), which it keeps locked. A run that is killed half-way is remembered.
+/// Runs complete mitigations: observes, decides, acts, verifies, and keeps the history in a state
+/// directory (Store), which it locks. An interrupted run is in the history too.
 ///
 ///     auto mitigator = cgctl::mitigation::Mitigator::open(*host, "/var/lib/agent");
 ///     if (!mitigator) return mitigator.error();
@@ -55,14 +55,16 @@ enum class Urgency { as_configured, at_once };
 /// Not for concurrent use.
 class Mitigator {
  public:
-  /// Errors: those of Store::open() and Store::load(); errc::busy when another has the lock.
+  /// Opens and locks the state directory. Errors: those of Store::open() and Store::load();
+  /// errc::busy if another instance holds the lock.
   [[nodiscard]] static Result<Mitigator> open(Host host, const std::string& state_dir);
 
-  /// Blocks while it acts: see carry_out(), also for `stop`. An error means that nothing was done.
+  /// Runs one mitigation. Blocks while it acts; for this and for `stop` see carry_out(). An error
+  /// means that no action was taken.
   [[nodiscard]] Result<Report> run(const Policy& policy, Urgency urgency, int stop = -1);
 
-  /// Saves the history. run() saves it only before and after an action, and when the cost of a read
-  /// was measured.
+  /// Saves the history. run() itself saves it only before and after an action and after measuring
+  /// the cost of a read.
   [[nodiscard]] Status save() { return store_.save(history_); }
 
   [[nodiscard]] const Host& host() const noexcept { return host_; }
@@ -78,14 +80,15 @@ class Mitigator {
   Store store_;
   History history_;
   numa::CostGuard guard_;
-  std::vector<std::string> warnings_;  ///< for the next report
+  std::vector<std::string> warnings_;  ///< warnings for the next report
 };
 
-/// Tells what Mitigator::run() would do, and why. It changes nothing and takes no lock.
+/// Reports the action that Mitigator::run() would take, and why. Changes nothing and takes no lock.
 [[nodiscard]] Result<Report> rehearse(const Host& host, const std::string& state_dir,
                                       const Policy& policy);
 
-/// Returns what was read again since the report's action ended; nothing if that is not known.
+/// Returns the amount of cache read again since the report's action ended; nothing if it is not
+/// known.
 [[nodiscard]] Result<std::optional<Refaults>> refaults_since(const Host& host,
                                                              const Report& report);
 

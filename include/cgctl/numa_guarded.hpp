@@ -14,9 +14,9 @@
 
 namespace cgctl::numa {
 
-/// Reads a cgroup's `memory.numa_stat` again and again and never becomes the noisy neighbour. The
-/// file is read while CostGuard allows it. Else, and on a kernel that has no such file, the root is
-/// read from the counters of the nodes (RootReader), and any other cgroup is refused.
+/// Reads a cgroup's `memory.numa_stat` repeatedly without disturbing other work. It reads the file
+/// only if CostGuard allows it. Otherwise, and on a kernel without that file, it reads the root's
+/// figures from the counters of the nodes (RootReader) and refuses to read any other cgroup.
 ///
 ///     auto reader = cgctl::numa::GuardedReader::open(*host);
 ///     cgctl::numa::NumaStat stat;
@@ -25,20 +25,22 @@ namespace cgctl::numa {
 /// Not for concurrent use.
 class GuardedReader {
  public:
-  /// Opens the files and measures what a read of a cgroup without children costs. Errors: those of
-  /// Host::open(); errc::unsupported without a memory controller, or where a cgroup other than the
+  /// Opens the files and measures the cost of reading a cgroup without children. Errors: those of
+  /// Host::open(); errc::unsupported without a memory controller, or if a cgroup other than the
   /// root has no such file.
   [[nodiscard]] static Result<GuardedReader> open(const Host& host, std::string_view path = "/",
                                                   const CostGuard::Config& config = {});
 
-  /// errc::over_budget when a read of a cgroup other than the root may cost more than the budget;
-  /// else as of Reader::read() and RootReader::read(). NumaStat::source() tells which was read.
-  /// Beyond the read, each call reads one file that says how many memory cgroups there are. With v1
-  /// the cgroups below are counted where all of the machine would be too many. The guard is
-  /// calibrated again when its last calibration is Config::remeasure_after ago.
+  /// Reads the figures; NumaStat::source() tells from where. errc::over_budget if a read of a
+  /// cgroup other than the root may cost more than the budget; otherwise the errors of
+  /// Reader::read() and RootReader::read(). Each call also reads one file with the number of memory
+  /// cgroups. On v1, if the number of all cgroups of the machine exceeds the budget, the cgroups
+  /// below this one are counted instead. The guard is calibrated again Config::remeasure_after
+  /// after its last calibration.
   [[nodiscard]] Status read(NumaStat& out);
 
-  /// Why the last read() did not read the file; nothing when it did, or when there is no file.
+  /// Returns why the last read() did not read the file; nothing if it read the file or if there is
+  /// no file.
   [[nodiscard]] const std::optional<OverBudget>& refused() const noexcept { return refused_; }
 
  private:
@@ -51,10 +53,10 @@ class GuardedReader {
   [[nodiscard]] Status read_nodes(NumaStat& out);
 
   Group group_;
-  const Hierarchy* memory_;  // of the group's host
+  const Hierarchy* memory_;  // owned by the group's host
   UniqueFd counts_;          // /proc/cgroups, or the cgroup's cgroup.stat
   std::optional<Reader> file_;
-  Error missing_;  // why there is no file_
+  Error missing_;  // set if there is no file_
   std::optional<RootReader> nodes_;
   std::vector<char> text_;
   CostGuard guard_;

@@ -11,12 +11,11 @@
 
 #include "cgctl/detail/language.hpp"  // first: says which C++ is needed
 
-/// Scanners shared by every reader of kernel text: bounded, allocation-free, locale-free, nothing
-/// throws.
+/// Scanners for kernel text: bounded, independent of the locale, without allocations or exceptions.
 namespace cgctl::parse {
 
-/// Reads decimal digits at the head of `text` and removes them. False (and `text` as it was) when
-/// there is no digit or the number does not fit 64 bits.
+/// Reads decimal digits at the start of `text` and removes them. Returns false and leaves `text`
+/// unchanged if there is no digit or the number does not fit 64 bits.
 inline bool number(std::string_view& text, std::uint64_t& out) noexcept {
   constexpr std::uint64_t max = std::numeric_limits<std::uint64_t>::max();
   constexpr std::size_t always_fits = std::numeric_limits<std::uint64_t>::digits10;
@@ -34,9 +33,9 @@ inline bool number(std::string_view& text, std::uint64_t& out) noexcept {
   return true;
 }
 
-/// Bytes that may be read, whatever they are, behind a text that the pointer scanners below are
-/// used on. They look at eight bytes at once: after a system call the CPU predicts few branches of
-/// a loop over single bytes right.
+/// Number of readable bytes, of any content, that the pointer scanners below need after a text.
+/// They read eight bytes at once because the CPU mispredicts the branches of a byte-by-byte loop
+/// right after a system call.
 inline constexpr std::size_t padding = 32;
 
 namespace detail {
@@ -50,7 +49,7 @@ inline std::uint64_t eight_bytes(const char* at) noexcept {
   return bytes;
 }
 
-/// The decimal digits at the head of a text, 0 to 8 of them, as a number.
+/// The first 0 to 8 decimal digits of a text and their value.
 struct Digits {
   std::size_t count;
   std::uint64_t value;
@@ -69,7 +68,8 @@ inline Digits leading_digits(std::uint64_t bytes) noexcept {
 
 }  // namespace detail
 
-/// A number and where it ends; at its beginning, when there is none or it does not fit 64 bits.
+/// A number and its end. `end` is the start of the text if there is no number or it does not fit 64
+/// bits.
 struct Number {
   const char* end;
   std::uint64_t value;
@@ -77,7 +77,7 @@ struct Number {
 
 namespace detail {
 
-/// Of a number whose first eight digits are known.
+/// Reads the rest of a number whose first eight digits have the value `head`.
 inline Number long_number(const char* at, std::uint64_t head) noexcept {
   constexpr std::array<std::uint64_t, 8> power = {1,     10,     100,     1000,
                                                   10000, 100000, 1000000, 10000000};
@@ -94,18 +94,18 @@ inline Number long_number(const char* at, std::uint64_t head) noexcept {
 
 }  // namespace detail
 
-/// Like number() above, for a text that ends in another byte than a digit and has `padding` bytes
-/// behind that.
+/// Reads a number like number() above. The text must contain a byte that is no digit, followed by
+/// `padding` readable bytes.
 inline Number number(const char* at) noexcept {
   const detail::Digits head = detail::leading_digits(detail::eight_bytes(at));
   if (head.count == 8) return detail::long_number(at, head.value);
   return {at + head.count, head.value};
 }
 
-/// The end of a name: the first ' ', '=' or '\n' at or behind `at`; there is one, and `padding`
-/// bytes behind it.
+/// Returns the end of a name: the first ' ', '=' or '\n' at or after `at`. The caller guarantees
+/// that there is one, followed by `padding` readable bytes.
 inline const char* name_end(const char* at) noexcept {
-  // Letters and '_' have this bit, all three ends lack it.
+  // Letters and '_' have this bit; ' ', '=' and '\n' do not.
   constexpr std::uint64_t letter = 0x4040404040404040;
   for (;;) {
     const std::uint64_t others = ~detail::eight_bytes(at) & letter;
@@ -119,7 +119,7 @@ inline const char* name_end(const char* at) noexcept {
   }
 }
 
-/// The whole of `text` as one decimal number; a final newline is allowed.
+/// Parses all of `text` as one decimal number; a final newline is allowed.
 inline std::optional<std::uint64_t> whole_number(std::string_view text) noexcept {
   if (!text.empty() && text.back() == '\n') text.remove_suffix(1);
   std::uint64_t value = 0;
@@ -127,7 +127,7 @@ inline std::optional<std::uint64_t> whole_number(std::string_view text) noexcept
   return value;
 }
 
-/// Cuts the first line off `text` and returns it without its newline; the last one may lack the
+/// Cuts the first line off `text` and returns it without its newline. The last line may lack the
 /// newline.
 inline std::string_view line(std::string_view& text) noexcept {
   const std::size_t newline = text.find('\n');
@@ -136,7 +136,7 @@ inline std::string_view line(std::string_view& text) noexcept {
   return head;
 }
 
-/// Cuts the first field (separated by spaces or tabs) off `text`; empty when there is none.
+/// Cuts the first field (separated by spaces or tabs) off `text`; empty if there is none.
 inline std::string_view field(std::string_view& text) noexcept {
   const auto blank = [](char c) { return c == ' ' || c == '\t'; };
   std::size_t begin = 0;
@@ -152,7 +152,7 @@ inline bool starts_with(std::string_view text, std::string_view prefix) noexcept
   return text.substr(0, prefix.size()) == prefix;
 }
 
-/// Whether `word` is one of the fields of the first line of `text`.
+/// True if `word` is one of the fields of the first line of `text`.
 inline bool has_word(std::string_view text, std::string_view word) noexcept {
   std::string_view row = line(text);
   for (std::string_view found = field(row); !found.empty(); found = field(row)) {
@@ -161,7 +161,7 @@ inline bool has_word(std::string_view text, std::string_view word) noexcept {
   return false;
 }
 
-/// The number of the line "KEY NUMBER" in a flat keyed file (`memory.stat`, `cgroup.stat`,
+/// Returns the number of the line "KEY NUMBER" in a flat keyed file (`memory.stat`, `cgroup.stat`,
 /// `vmstat`).
 inline std::optional<std::uint64_t> value_of(std::string_view text, std::string_view key) noexcept {
   while (!text.empty()) {
@@ -173,7 +173,8 @@ inline std::optional<std::uint64_t> value_of(std::string_view text, std::string_
   return std::nullopt;
 }
 
-/// Counts the lines of a flat keyed file that are not "KEY NUMBER", such as a negative one.
+/// Counts the lines of a flat keyed file that are not "KEY NUMBER", for example with a negative
+/// number.
 inline std::size_t lines_without_number(std::string_view text) noexcept {
   std::size_t count = 0;
   while (!text.empty()) {
@@ -185,8 +186,8 @@ inline std::size_t lines_without_number(std::string_view text) noexcept {
   return count;
 }
 
-/// Calls `visit(first, last)` for each range of a kernel list such as "0-3,8,10-11\n". False when
-/// the text is no list.
+/// Calls `visit(first, last)` for each range of a kernel list such as "0-3,8,10-11\n". Returns
+/// false if the text is not such a list.
 template <class Visit>
 bool ranges(std::string_view text, Visit visit) {
   if (!text.empty() && text.back() == '\n') text.remove_suffix(1);

@@ -12,57 +12,60 @@
 #include "cgctl/group.hpp"
 #include "cgctl/unique_fd.hpp"
 
-/// Who may do what with the files of a cgroup, as cgconfig.conf(5) has it. To delegate a cgroup as
-/// the kernel means it, with its limits left to the administrator, see Creation::owner.
+/// Owners and modes of a cgroup's files, in the terms of cgconfig.conf(5). For delegation as the
+/// kernel documents it, where the administrator keeps the limits, see Creation::owner.
 namespace cgctl::permissions {
 
-/// What is absent stays as it is.
+/// Owner and mode of some files. Absent values stay unchanged.
 struct Access {
   std::optional<uid_t> user;
   std::optional<gid_t> group;
-  /// Of files: what their owner may not do is given to nobody. The bits of 0777.
+  /// Mode bits, 0777. A right that a file's owner does not have beforehand is given to nobody.
   std::optional<mode_t> mode;
 
   [[nodiscard]] bool empty() const noexcept { return !user && !group && !mode; }
 };
 
 struct Permissions {
-  Access files;                          ///< all but v1 `tasks`, and the directory's user and group
-  std::optional<mode_t> directory_mode;  ///< of the directory
-  Access tasks;  ///< the files that take tasks (tasks, cgroup.procs, cgroup.threads); before files
+  Access files;                          ///< all files but v1 `tasks`; also the directory's owner
+  std::optional<mode_t> directory_mode;  ///< mode of the directory
+  /// The files that take tasks (tasks, cgroup.procs, cgroup.threads); takes precedence over
+  /// `files`.
+  Access tasks;
 
   [[nodiscard]] bool empty() const noexcept {
     return files.empty() && !directory_mode && tasks.empty();
   }
 };
 
-/// A user by name or number, with the group that /etc/passwd gives it, or the same number where it
-/// is not listed; nothing for a name that is not. Only /etc/passwd is looked at.
+/// Finds a user by name or number in /etc/passwd, the only source used. A number that is not listed
+/// is its own group; a name that is not listed gives nothing.
 std::optional<Owner> find_user(const std::string& name);
-/// The same of /etc/group.
+/// Finds a group by name or number in /etc/group.
 std::optional<gid_t> find_group(const std::string& name);
 
-/// The other way; the number as text where the list does not have it.
+/// Returns the name of a user or group, or the number as text if it is not listed.
 std::string user_name(uid_t user);
 std::string group_name(gid_t group);
 
-/// What a file was before.
+/// The owner and mode of a file before a change.
 struct Previous {
-  std::string file;  ///< "" for the directory
-  int directory;     ///< of a Group that outlives it
+  std::string file;  ///< "" means the directory
+  int directory;     ///< descriptor of a Group that outlives this
   uid_t user;
   gid_t group;
   mode_t mode;
 };
 
-/// Those that set() would change.
+/// Returns the files that set() would change.
 [[nodiscard]] Result<std::vector<Previous>> differing(const Group& group,
                                                       const Permissions& wanted);
 
-/// Sets them in every hierarchy that `group` has: all of it or none. Returns what was changed.
+/// Sets owners and modes in every hierarchy of `group`, all or none. Returns the files changed,
+/// with their previous owners and modes.
 [[nodiscard]] Result<std::vector<Previous>> set(const Group& group, const Permissions& wanted);
 
-/// Takes it back; the first error, if any.
+/// Undoes set(). Returns the first error.
 [[nodiscard]] Status restore(const std::vector<Previous>& changed);
 
 }  // namespace cgctl::permissions

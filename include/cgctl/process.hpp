@@ -13,42 +13,42 @@
 #include "cgctl/group.hpp"
 #include "cgctl/unique_fd.hpp"
 
-/// Starting a program inside a cgroup.
+/// Starts a program inside a cgroup.
 namespace cgctl::process {
 
 struct Command {
-  /// The program, looked for in PATH when it has no slash, and its arguments.
+  /// The program and its arguments. A program without a slash is searched in PATH.
   std::vector<std::string> arguments;
-  /// The signals that are blocked in it, read until start() returns; null: those that are in the
+  /// Signals to block in the program, read until start() returns; null: those blocked in the
   /// calling thread.
   const sigset_t* signal_mask = nullptr;
-  /// A descriptor, such as an eventfd(2) or a signalfd(2): when it becomes readable before the
-  /// program runs, the start is given up. -1: none.
+  /// A descriptor, such as an eventfd(2) or a signalfd(2), that cancels the start if it becomes
+  /// readable before the program runs. -1: none.
   int stop = -1;
 };
 
-/// A process that was started; whoever started it waits for it (waitpid(2)).
+/// A started process. The caller must wait for it (waitpid(2)).
 struct Child {
   pid_t pid = -1;
-  /// For poll(2): readable once it has ended (pidfd_open(2), Linux 5.3); empty before.
+  /// Becomes readable for poll(2) once the process has ended (pidfd_open(2)); empty before Linux
+  /// 5.3.
   UniqueFd pidfd;
 };
 
-/// Starts `command` as a child of the calling process. It is in `group`, in every hierarchy that
-/// has it, before its first instruction: on v2 it is born there (clone3(2) with CLONE_INTO_CGROUP,
-/// Linux 5.7), elsewhere it moves itself before execve(2). Its environment, working directory and
-/// open descriptors without O_CLOEXEC are the caller's; signals that the caller handles have their
-/// default action, those it ignores stay ignored. Safe in a program of many threads.
-///
-/// Returns once the program runs. That can take for ever where the cgroup lets nothing run: it is
-/// frozen (v1 freezer, v2 cgroup.freeze), or its memory is used up and OOM kills are off (v1
-/// memory.oom_control). Command::stop ends the wait, with errc::cancelled.
-///
-/// On failure there is no child. An Error of the operation "execute" is execve's: ENOENT when there
-/// is no such program, EACCES when it may not be executed. Otherwise the cgroup does not take it:
-/// see Group::attach(). One exception: a caller that may not move a process out of a cgroup that
-/// the v1 freezer holds gets errc::cancelled with a killed child that ends, as a child to be waited
-/// for, when the cgroup is thawed; the message says so.
+/// Starts `command` as a child of the calling process. The child is in `group`, in every hierarchy
+/// that has it, before the program's first instruction: on v2 it is created there (clone3(2) with
+/// CLONE_INTO_CGROUP, Linux 5.7), elsewhere it moves itself before execve(2). It inherits the
+/// environment, the working directory and the open descriptors without O_CLOEXEC. Signals that the
+/// caller handles are reset to their default action; ignored signals stay ignored. Safe in a
+/// multi-threaded program. Returns once the program runs. This can block for ever if the cgroup
+/// lets no task run: it is frozen (v1 freezer, v2 cgroup.freeze), or its memory limit is reached
+/// and OOM kills are off (v1 memory.oom_control). Command::stop ends the wait with errc::cancelled.
+/// On failure there is no child. An Error with the operation "execute" comes from execve(2): ENOENT
+/// if there is no such program, EACCES if it may not be executed. Other errors mean that the cgroup
+/// refuses the process: see Group::attach(). There is one exception: if the v1 freezer holds the
+/// cgroup and the caller may not move a process out of it, a cancelled start returns
+/// errc::cancelled and leaves a killed child, which ends once the cgroup is thawed and which the
+/// caller must then wait for; the message says so.
 [[nodiscard]] Result<Child> start(const Group& group, const Command& command);
 
 }  // namespace cgctl::process

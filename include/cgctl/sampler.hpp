@@ -19,41 +19,40 @@
 
 namespace cgctl {
 
-/// What a cgroup uses at one time. What its version or kernel lacks is absent.
+/// The resource usage of a cgroup at one time. Figures that its version or kernel lacks are absent.
 struct Sample {
-  std::string_view path;  ///< the cgroup's; valid until the sampler's next refresh(), move or end
-  /// Usage and throttling; on v1 without user and system time, which are files of their own:
+  std::string_view path;  ///< valid until the sampler's next refresh(), move or destruction
+  /// Usage and throttling. On v1 without user and system time, which are in separate files: use
   /// cpu::StatReader.
   cpu::Stat cpu;
-  std::optional<double> cpus;  ///< CPUs used since the sample before; absent in the first one
+  /// CPUs used on average since the previous sample; absent in the first.
+  std::optional<double> cpus;
   std::optional<std::uint64_t> memory_usage;  ///< bytes
-  /// Valid until the next sample that is taken with the same scratch; null where there is none.
+  /// Valid until the next sample with the same scratch; null if there is none.
   const memory::Stat* memory_stat = nullptr;
 };
 
-/// Samples a cgroup and all below it, again and again: the heart of a node agent.
-///
-/// Keeps descriptors open, up to four for each cgroup on v1 and three on v2, and takes one pread(2)
-/// for each in a sample. Cgroups for which none are left are sampled all the same: their files are
-/// opened each time, one at a time, which costs two to three times as much. sample() allocates
-/// nothing once it has seen each kind of file; a cgroup takes less than 1 KiB, its descriptors
-/// apart.
+/// Samples a cgroup and all below it repeatedly, for node agents. Keeps descriptors open, up to
+/// four for each cgroup on v1 and three on v2, and makes one pread(2) for each in a sample. If no
+/// descriptors are left for a cgroup, its files are opened for each sample, one at a time, which
+/// costs two to three times as much. sample() allocates nothing once it has seen each kind of file.
+/// A cgroup takes less than 1 KiB, not counting its descriptors.
 ///
 ///     auto sampler = cgctl::Sampler::open(*host, "/kubepods");
 ///     for (;; wait()) {
-///       sampler->refresh();  // now and then: what was made or removed meanwhile
+///       sampler->refresh();  // now and then: finds new and removed cgroups
 ///       const auto unread = sampler->sample([](const cgctl::Sample& sample) { use(sample); });
 ///       if (unread != 0) warn(unread);
 ///     }
 class Sampler {
  public:
   struct Config {
-    /// The most descriptors to keep. Nothing: half of those that the process may have
-    /// (RLIMIT_NOFILE). More than it can have is lowered for good: to that, less a few to read the
-    /// others, and by half each time refresh() finds too few left to walk with.
+    /// Most descriptors to keep. Absent: half of the process's limit (RLIMIT_NOFILE). A number
+    /// above the limit is lowered permanently to the limit less a few for reading other files, and
+    /// is halved each time refresh() has too few descriptors left for its walk.
     std::optional<std::size_t> descriptors;
   };
-  /// What one thread needs to take samples.
+  /// Buffers that one thread needs to take samples.
   class Scratch {
     friend class Sampler;
     memory::Stat memory_;
@@ -61,8 +60,8 @@ class Sampler {
     std::size_t unread_ = 0;
   };
 
-  /// Finds the cgroup `path` and those below. errc::vanished when there is none, errc::unsupported
-  /// when the host has neither cpu nor memory.
+  /// Finds the cgroup `path` and those below. errc::vanished if there is no such cgroup,
+  /// errc::unsupported if the host has neither a cpu nor a memory controller.
   [[nodiscard]] static Result<Sampler> open(const Host& host, std::string_view path, Config config);
   [[nodiscard]] static Result<Sampler> open(const Host& host, std::string_view path);
   Sampler(Sampler&&) noexcept;
@@ -71,33 +70,32 @@ class Sampler {
   Sampler& operator=(const Sampler&) = delete;
   ~Sampler();
 
-  /// Finds the cgroups that were made since, in all hierarchies, and forgets removed ones. The walk
-  /// keeps at most some 30 descriptors open, for which kept ones are given up where the process has
-  /// no others (EMFILE when that is not enough). Cgroups with paths above 3,839 bytes are left out,
-  /// see too_long(). Not while another thread samples.
+  /// Finds new cgroups in all hierarchies and forgets removed ones. The walk holds at most some 30
+  /// descriptors; if the process has no others, kept ones are closed for it (EMFILE if that is not
+  /// enough). Cgroups with paths above 3,839 bytes are left out, see too_long(). Do not call it
+  /// while another thread samples.
   [[nodiscard]] Status refresh();
 
-  /// The number of cgroups, removed ones included until the next refresh().
+  /// Returns the number of cgroups; removed ones are included until the next refresh().
   [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
-  /// The number of directories left out by the last refresh() because their paths are too long;
-  /// those below them are not counted.
+  /// Returns the number of directories that the last refresh() left out because their paths are too
+  /// long, not counting those below them.
   [[nodiscard]] std::size_t too_long() const noexcept { return too_long_; }
-  /// The number of descriptors kept.
+  /// Returns the number of descriptors kept.
   [[nodiscard]] std::size_t descriptors() const noexcept { return kept_; }
 
-  /// Calls `visit(const Sample&)` for each cgroup, sorted by path; removed ones are left out. One
-  /// that was removed and made again is a new one.
-  ///
-  /// Returns the number of cgroups that are there and of which a file could not be read, because
-  /// the process has no descriptor left to open it (EMFILE), or the kernel refused (EACCES, ENOMEM)
-  /// or wrote what cannot be parsed: they lack those figures, and are left out when they lack all.
+  /// Calls `visit(const Sample&)` for each cgroup, sorted by path, except removed ones. A cgroup
+  /// that was removed and made again is a new cgroup. Returns the number of existing cgroups with a
+  /// file that could not be read: the process had no descriptor left (EMFILE), the kernel refused
+  /// (EACCES, ENOMEM), or the text could not be parsed. Their samples lack those figures; a cgroup
+  /// that lacks all figures is left out.
   template <class Visit>
   std::size_t sample(Visit visit) {
     return sample(own_, 0, 1, visit);
   }
-  /// The same for the part `part` of `parts`, 0 to parts - 1: a thread for each, with a scratch of
-  /// its own. Cgroups that follow each other are of different parts, so that each part has as many
-  /// whose files are kept open.
+  /// Samples the part `part` (0 to parts - 1) of the cgroups, for one thread of several; each
+  /// thread needs its own scratch. Neighbouring cgroups belong to different parts, so that each
+  /// part has its share of the cgroups whose files are kept open.
   template <class Visit>
   std::size_t sample(Scratch& scratch, std::size_t part, std::size_t parts, Visit visit) {
     scratch.unread_ = 0;
@@ -111,7 +109,7 @@ class Sampler {
  private:
   enum Figure : std::uint8_t { cpu_stat, cpu_usage, memory_usage, memory_stat, figure_count };
   struct Source {
-    const Hierarchy* hierarchy = nullptr;  // null: the host has no such figure
+    const Hierarchy* hierarchy = nullptr;  // null if the host has no such figure
     const char* file = nullptr;
   };
   struct Entry {
@@ -119,7 +117,7 @@ class Sampler {
     std::string path;
     std::array<UniqueFd, figure_count> fds;
     std::array<State, figure_count> states{};
-    std::array<std::uint64_t, cpu_usage + 1> inodes{};  // of the files that usage was read from
+    std::array<std::uint64_t, cpu_usage + 1> inodes{};  // inodes of the usage files
     std::optional<std::chrono::nanoseconds> usage;      // at
     std::chrono::steady_clock::time_point at;
   };

@@ -9,7 +9,7 @@
 
 namespace cgctl {
 
-/// Owns one file descriptor and closes it. Move-only; an empty one holds -1.
+/// Owns and closes one file descriptor. Move-only; -1 means empty.
 class UniqueFd {
  public:
   UniqueFd() noexcept = default;
@@ -25,7 +25,7 @@ class UniqueFd {
 
   [[nodiscard]] int get() const noexcept { return fd_; }
   [[nodiscard]] explicit operator bool() const noexcept { return fd_ >= 0; }
-  /// Gives the descriptor away; the caller closes it.
+  /// Returns the descriptor and gives up ownership; the caller must close it.
   [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
   void reset(int fd = -1) noexcept {
     if (fd_ >= 0) sys::close(fd_);

@@ -15,45 +15,44 @@
 #include "cgctl/host.hpp"
 #include "cgctl/unique_fd.hpp"
 
-/// Zombies: memory cgroups that were removed and that the kernel still holds, because pages refer
-/// to them.
+/// Counts zombies and finds their causes. A zombie is a memory cgroup that was removed but that the
+/// kernel still holds, because pages refer to it.
 namespace cgctl::zombies {
 
-/// How many there are.
+/// The number of zombies.
 struct Count {
-  Version hierarchy = Version::v1;  ///< the memory controller's
+  Version hierarchy = Version::v1;  ///< version of the memory controller
   std::uint64_t kernel = 0;         ///< memory cgroups the kernel holds, the root included
-  std::uint64_t live = 0;           ///< those with a directory, the root included
-  /// The number lies in [low, high]. They differ when cgroups came and went faster than they could
-  /// be counted.
+  std::uint64_t live = 0;           ///< memory cgroups with a directory, the root included
+  /// The number of zombies lies in [low, high]. The two differ if cgroups were made and removed
+  /// faster than they could be counted.
   std::uint64_t low = 0;
   std::uint64_t high = 0;
-  /// v2 before Linux 6.12 counts the dying cgroups of all controllers together; elsewhere true.
+  /// False on v2 before Linux 6.12, which counts the offline cgroups of all controllers together.
   bool memory_only = true;
 
-  /// False when the kernel held fewer than there were directories at every try.
+  /// False if at every try the kernel held fewer memory cgroups than there were directories.
   bool agreed = true;
 
   [[nodiscard]] bool exact() const noexcept { return agreed && low == high; }
-  /// The least number certain.
+  /// Returns the lowest number that is certain.
   [[nodiscard]] std::uint64_t zombies() const noexcept { return low; }
 };
 
-/// Counts the directories below one, again and again; not for concurrent use.
-///
-/// The first count lists each directory that has others inside. It opens no leaf (kernfs keeps
-/// st_nlink = 2 + subdirectories, fs/kernfs/inode.c) and follows no link. It keeps names and inode
-/// numbers, some 100 to 200 bytes for each cgroup with a name as long as those of containers, so
-/// that a later count lists only what has changed: a directory that has as many inside as st_nlink
-/// says, all of them known ones, has no others. That is one fstatat(2) for each directory; one with
-/// others inside that is not kept open is opened and closed besides. At most some 30 of these are
-/// open at a time, however deep they are. A file system that does not count links so (st_nlink 1)
-/// is listed each time.
+/// Counts the directories below a directory, repeatedly. Not for concurrent use. The first count
+/// lists each directory that has subdirectories. It opens no leaf (kernfs keeps st_nlink = 2 +
+/// subdirectories, fs/kernfs/inode.c) and follows no link. It keeps names and inode numbers, some
+/// 100 to 200 bytes for a cgroup with a name as long as a container's. A later count lists only
+/// directories that have changed: if all known subdirectories still exist and st_nlink gives the
+/// same number, there are no others. This takes one fstatat(2) for each directory; a directory with
+/// subdirectories that is not kept open is also opened and closed. At most some 30 directories are
+/// open at a time, at any depth of the tree. On a file system without such link counts (st_nlink 1)
+/// every count lists all directories.
 class DirectoryCounter {
  public:
-  /// Keeps at most so many directories open between counts, those with others inside; a mount that
-  /// has one is busy (EBUSY from umount(2)). All are given up for good where the process has no
-  /// other descriptors (EMFILE).
+  /// `descriptors` is the most directories to keep open between counts, of those that have
+  /// subdirectories. A mount with an open directory is busy (EBUSY from umount(2)). If the process
+  /// runs out of descriptors (EMFILE), all are closed and none is kept from then on.
   explicit DirectoryCounter(std::size_t descriptors = 0) noexcept;
   DirectoryCounter(DirectoryCounter&&) noexcept;
   DirectoryCounter& operator=(DirectoryCounter&&) noexcept;
@@ -61,7 +60,7 @@ class DirectoryCounter {
   DirectoryCounter& operator=(const DirectoryCounter&) = delete;
   ~DirectoryCounter();
 
-  /// The number of directories below `directory`, itself included; `shown` is its path in errors.
+  /// Returns the number of directories at and below `directory`; `shown` is its path in errors.
   [[nodiscard]] Result<std::uint64_t> count(int directory, std::string_view shown);
 
  private:
@@ -69,26 +68,25 @@ class DirectoryCounter {
   class Walk;
   [[nodiscard]] int count_known(int directory);
 
-  std::vector<Directory> known_;  // the first one, once counted
+  std::vector<Directory> known_;  // [0] is the counted directory; empty before the first count
   std::size_t descriptors_;
   std::uint64_t counts_ = 0;
 };
 
-/// Counts with kept descriptors, for those who count again and again; not for concurrent use.
-///
-/// v1: the memory row of /proc/cgroups (removed cgroups included) less the directories of the
-/// hierarchy, see DirectoryCounter. The number is read before and after the walk, and the walk
-/// repeated while the two differ. v2: `cgroup.stat` of the root (since Linux 4.14), one read;
-/// nr_dying_subsys_memory where there is one (6.12).
+/// Counts zombies repeatedly through kept descriptors. Not for concurrent use. v1: the number in
+/// the memory row of /proc/cgroups, which includes removed cgroups, less the number of directories
+/// in the hierarchy, see DirectoryCounter. /proc/cgroups is read before and after the walk, and the
+/// walk is repeated while the two numbers differ. v2: one read of the root's `cgroup.stat` (since
+/// Linux 4.14); nr_dying_subsys_memory if it is there (6.12).
 class Counter {
  public:
-  /// errc::incomplete_view in a cgroup namespace or when only a part of the hierarchy is mounted:
-  /// the difference would be meaningless. errc::unsupported without a memory controller, or on v2
-  /// before Linux 4.14. `descriptors`: how many directories of v1 to keep open, see
-  /// DirectoryCounter.
+  /// Opens the files. `descriptors` is the number of v1 directories to keep open, see
+  /// DirectoryCounter. errc::incomplete_view in a cgroup namespace or if only a part of the
+  /// hierarchy is mounted, because the difference would be meaningless. errc::unsupported without a
+  /// memory controller, or on v2 before Linux 4.14.
   [[nodiscard]] static Result<Counter> open(const Host& host, std::size_t descriptors = 0);
 
-  /// At most `rounds` walks (at least 1).
+  /// Counts with at most `rounds` walks (at least 1).
   [[nodiscard]] Result<Count> count(unsigned rounds = 5);
 
  private:
@@ -99,75 +97,79 @@ class Counter {
   [[nodiscard]] Result<std::uint64_t> kernel_count();
 
   Host host_;
-  const Hierarchy* hierarchy_;  // of host_
+  const Hierarchy* hierarchy_;  // belongs to host_
   UniqueFd source_;             // /proc/cgroups, or the root's cgroup.stat
   std::string path_;            // of source_
   std::vector<char> text_;
   DirectoryCounter directories_;
 };
 
-/// One count. See Counter.
+/// Counts the zombies once. See Counter.
 [[nodiscard]] Result<Count> count(const Host& host);
 
-/// One count. See DirectoryCounter.
+/// Counts the directories once. See DirectoryCounter.
 [[nodiscard]] Result<std::uint64_t> count_directories(int directory, std::string_view shown);
 
-/// Zombies that hang directly below one live cgroup.
+/// The zombies directly below one live cgroup.
 struct Ancestor {
   std::string path;
-  std::optional<std::uint64_t> count;  ///< v2 only; no file of v1 tells
-  /// Memory still charged to them. v1: what the cgroup's total_* of cache and rss in memory.stat
-  /// leave when its own and its live children's are taken off. v2: an upper bound, memory.current
-  /// less the live children's, since the cgroup's own pages cannot be told from its dead
-  /// children's. Nothing where the kernel does not say (v1 with memory.use_hierarchy 0; the root of
-  /// v2).
+  std::optional<std::uint64_t> count;  ///< v2 only; v1 has no such figure
+  /// Bytes still charged to these zombies. v1: total_cache and total_rss in the cgroup's
+  /// memory.stat less its own and its live children's. v2: an upper bound, memory.current less the
+  /// live children's, because the cgroup's own pages cannot be told from those of its removed
+  /// children. Absent if the kernel has no such figures (v1 with memory.use_hierarchy 0; the root
+  /// of v2).
   std::optional<std::uint64_t> bytes;
 };
 
-/// What the pages of all zombies together are: the per-node counters of the machine less what live
-/// cgroups own. In bytes. Estimates: the figures are read one after the other and drift.
+/// Bytes of all zombies together, by kind of page: the machine's per-node counters less the pages
+/// of live cgroups. These are estimates, because the figures are read one after another and change
+/// meanwhile.
 struct Residual {
   std::uint64_t file = 0;         ///< page cache on the file LRU, tmpfs not included
   std::uint64_t shmem = 0;        ///< tmpfs and shared memory
-  std::uint64_t mapped = 0;       ///< of file and shmem: mapped by processes
+  std::uint64_t mapped = 0;       ///< part of file and shmem mapped by processes
   std::uint64_t anon = 0;         ///< on the anonymous LRU, shmem included
   std::uint64_t unevictable = 0;  ///< mlocked
-  /// What dropping clean page cache could free at most, after writing dirty pages back. `mapped`
-  /// does not tell files from shmem: here all shmem counts as mapped.
+  /// Returns the most bytes that dropping clean page cache could free, after dirty pages are
+  /// written back. `mapped` covers both files and shmem; this upper bound assumes that all shmem is
+  /// mapped.
   [[nodiscard]] std::uint64_t freeable() const noexcept {
     const std::uint64_t mapped_file = mapped > shmem ? mapped - shmem : 0;
     return file > mapped_file ? file - mapped_file : 0;
   }
-  /// What it frees at least: here no shmem counts as mapped.
+  /// Returns the least bytes that it frees: this lower bound assumes that no shmem is mapped.
   [[nodiscard]] std::uint64_t surely_freeable() const noexcept {
     return file > mapped ? file - mapped : 0;
   }
 };
 
-/// Whether dentries and inodes, charged to a memory cgroup, hold it after its removal. Before
-/// Linux 5.9 they do; since then slab objects move to the parent. Told by what
-/// `memory.kmem.slabinfo` of v1 says, not by the version.
+/// Tells whether dentries and inodes charged to a memory cgroup hold it after its removal. Before
+/// Linux 5.9 they do; since then slab objects move to the parent. Determined from v1's
+/// `memory.kmem.slabinfo`, not from the kernel version.
 enum class SlabPins { unknown, no, yes };
 
 struct Attribution {
-  std::vector<Ancestor> ancestors;   ///< those with something to say, most first
+  std::vector<Ancestor> ancestors;   ///< ancestors with figures, the largest first
   std::optional<Residual> residual;  ///< v1 only
   SlabPins slab = SlabPins::unknown;
-  bool complete = true;  ///< false when the time ran out
-  /// Cgroups not looked at because the time ran out, or whose figures could not be read; with any,
-  /// what depends on them is unknown and there is no residual.
+  bool complete = true;  ///< false if the time ran out
+  /// Number of cgroups that were not examined because the time ran out, or whose figures could not
+  /// be read. If there are any, figures that depend on them are unknown and there is no residual.
   std::uint64_t skipped = 0;
-  std::optional<Error> failure;  ///< why the first file that could not be read could not
+  std::optional<Error> failure;  ///< error of the first file that could not be read
 };
 
-/// Limits of an attribution, which reads one or two files of each live cgroup.
+/// Time limits of an attribution, which reads one or two files of each live cgroup.
 struct AttributionLimits {
   std::chrono::nanoseconds total = std::chrono::seconds(1);
-  /// One read slower than this ends the attribution: before Linux 5.2 memory.stat walks too.
+  /// A single read slower than this ends the attribution: before Linux 5.2 memory.stat also visits
+  /// every cgroup below.
   std::chrono::nanoseconds slowest_read = std::chrono::milliseconds(20);
 };
 
-/// Where the zombies hang, and what pins them. Same refusals as Counter.
+/// Finds the live ancestors of the zombies and the pages that pin them. Fails for the same reasons
+/// as Counter::open().
 [[nodiscard]] Result<Attribution> attribute(const Host& host, const AttributionLimits& limits = {});
 
 }  // namespace cgctl::zombies

@@ -8,9 +8,9 @@
 
 namespace cgctl::numa {
 
-/// NAME[=TOTAL] N<id>=<value> ...   with the total on v1 and without on v2; the name ends at
-/// `stop`. Returns where the next line begins. There is a newline at or behind `stop`, and
-/// parse::padding bytes behind that.
+/// Parses one line, "NAME[=TOTAL] N<id>=<value> ...", with a total on v1 and without on v2. The
+/// name ends at `stop`. The caller guarantees a newline at or after `stop` and parse::padding bytes
+/// after the newline. Returns the start of the next line.
 inline const char* NumaStat::parse_line(const char* name, const char* stop, Version version) {
   const std::size_t first = used_;
   NodeValue* entry = values_.data() + first;
@@ -24,8 +24,8 @@ inline const char* NumaStat::parse_line(const char* name, const char* stop, Vers
     at = number.end;
   }
   std::uint64_t sum = 0;
-  // Where an id ends is guessed from the one before, so that the CPU need not wait for its digits
-  // to find those of the value.
+  // Guesses that a node id has as many digits as the one before: the CPU can then read the value
+  // without waiting for the end of the id.
   constexpr std::size_t most_digits = std::numeric_limits<std::uint32_t>::digits10 + 1;
   std::size_t digits = 1;
   while (good && *at == ' ' && at[1] == 'N') {
@@ -52,7 +52,7 @@ inline const char* NumaStat::parse_line(const char* name, const char* stop, Vers
     while (*at != '\n') ++at;
     return at + 1;
   }
-  // Filled in place: a temporary made of small stores and copied as a whole stalls the CPU.
+  // The row is filled in place: copying a temporary that was just written in pieces stalls the CPU.
   Row& row = add_row();
   row.name = static_cast<std::uint32_t>(name - text_.data());
   row.name_size = static_cast<std::uint32_t>(stop - name);
@@ -62,14 +62,14 @@ inline const char* NumaStat::parse_line(const char* name, const char* stop, Vers
   return at + 1;
 }
 
-/// `text` lies inside text_, parse::padding bytes from its end.
+/// Parses all lines of `text`, which lies inside text_ with parse::padding bytes after its end.
 inline Status NumaStat::parse_rows(std::string_view text, Version version, std::string_view shown) {
   clear(version == Version::v1 ? Unit::pages : Unit::bytes, Source::file);
   if (text.empty()) return refuse(errc::truncated, shown, "the file is empty");
   if (text.back() != '\n') return refuse(errc::truncated, shown, "the text ends inside a line");
 
-  // The lines that every v1 kernel has come first, in this order; the hierarchical ones since
-  // Linux 3.16. A vendor's own lines may be about other nodes than these.
+  // The lines that every v1 kernel has come first, in this order (the hierarchical ones since Linux
+  // 3.16). Lines that a vendor added may list other nodes than these.
   constexpr std::array<std::string_view, 8> known = {"total",
                                                      "file",
                                                      "anon",
@@ -88,7 +88,7 @@ inline Status NumaStat::parse_rows(std::string_view text, Version version, std::
   const char* const end = at + text.size();
   while (at != end) {
     const std::size_t row = rows_.size();
-    // Behind the end of the text there is room for any name.
+    // The padding after the text is longer than any name, so is_named() reads no foreign memory.
     const bool expected = version == Version::v1 && row < known.size() && is_named(at, known[row]);
     at = parse_line(at, expected ? at + known[row].size() : parse::name_end(at), version);
     if (rows_.size() == row) continue;

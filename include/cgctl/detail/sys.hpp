@@ -9,9 +9,9 @@
 
 struct stat;  // <sys/stat.h>
 
-/// The one door to the kernel's files. Every function is one system call and returns what the
-/// kernel returned, or the negated errno. Defined in src/sys.cpp and nowhere else, so that a test
-/// can link another definition in its place.
+/// All system calls on kernel files go through these functions. Each makes one system call and
+/// returns its result or the negated errno. src/sys.cpp alone defines them, so that a test can link
+/// a replacement.
 namespace cgctl::sys {
 
 /// openat(2); O_CLOEXEC is always added.
@@ -30,12 +30,12 @@ int stat(int fd, struct ::stat& out) noexcept;
 int stat_at(int directory, const char* name, struct ::stat& out) noexcept;
 int make_directory_at(int directory, const char* name, mode_t mode) noexcept;
 int remove_directory_at(int directory, const char* name) noexcept;
-/// fchownat(2), does not follow a final symbolic link; `name` "" is the directory itself, which may
-/// be an O_PATH descriptor.
+/// fchownat(2); does not follow a final symbolic link. An empty `name` means the directory itself,
+/// which may be an O_PATH descriptor.
 int change_owner_at(int directory, const char* name, uid_t user, gid_t group) noexcept;
 /// fchmodat(2).
 int change_mode_at(int directory, const char* name, mode_t mode) noexcept;
-/// The file system's magic number (statfs(2) f_type), or a negated errno.
+/// Returns the file system's magic number (statfs(2) f_type) or a negated errno.
 std::int64_t file_system(int fd) noexcept;
 
 }  // namespace cgctl::sys
