@@ -18,8 +18,8 @@ inline void skip(benchmark::State& state, const std::string& reason) {
   state.SkipWithError(reason.c_str());
 }
 
-/// Raises the descriptor limit by `wanted` more than other uses need; returns how many of `wanted`
-/// it got.
+/// Raises the descriptor limit so that `wanted` descriptors are free besides 1,000 others. Returns
+/// how many of `wanted` it got.
 inline std::size_t allow_descriptors(std::uint64_t wanted) {
   constexpr rlim_t others = 1000;
   const rlim_t needed = wanted + others;
