@@ -8,6 +8,8 @@
 //                                    fails and all calls are recorded
 //   CGCTL_FAULT_LOG=DESCRIPTOR       gets a line "STRAND NUMBER CALL WHERE" for the call that
 //                                    failed, or for each recorded call
+//   CGCTL_NO_MEMORY=STRAND:NUMBER    operator new of a strand throws from allocation NUMBER on
+//   CGCTL_FAST=FACTOR                CLOCK_BOOTTIME runs this many times faster; timers do not
 //   CGCTL_WALK=NANOSECONDS           a read of memory.numa_stat takes this much CPU time for each
 //                                    cgroup at and below its own, as before Linux 5.8
 // A strand is a process or a thread: 0 is the main one, 1 the first that the command creates.
@@ -29,6 +31,7 @@
 #include <sys/timerfd.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <array>
@@ -43,6 +46,7 @@
 #include <new>
 
 extern "C" ssize_t __real_write(int, const void*, size_t);
+extern "C" int __real_clock_gettime(clockid_t, timespec*);
 
 namespace {
 
@@ -53,12 +57,17 @@ bool recording = false;
 unsigned struck_strand = 0;
 unsigned struck_number = 0;
 int struck_errno = 0;
+unsigned starved_strand = 0;
+unsigned starved_number = 0;
+long fast_factor = 1;
+timespec fast_since{};
 long walk_each = 0;
 
 struct Strand {
   bool known = false;
   unsigned id = 0;
   unsigned calls = 0;
+  unsigned allocations = 0;
 };
 thread_local Strand strand;
 
@@ -72,6 +81,11 @@ void begin() {
   const char* const fault = std::getenv("CGCTL_FAULT");
   recording = fault == nullptr ||
               std::sscanf(fault, "%u:%u:%d", &struck_strand, &struck_number, &struck_errno) != 3;
+  const char* const memory = std::getenv("CGCTL_NO_MEMORY");
+  if (memory != nullptr) std::sscanf(memory, "%u:%u", &starved_strand, &starved_number);
+  const char* const fast = std::getenv("CGCTL_FAST");
+  if (fast != nullptr) fast_factor = std::atol(fast);
+  __real_clock_gettime(CLOCK_BOOTTIME, &fast_since);
   const char* const walk = std::getenv("CGCTL_WALK");
   if (walk != nullptr) walk_each = std::atol(walk);
   ::unsetenv("CGCTL_FAULT");
@@ -97,13 +111,17 @@ void tell(const char* call, int fd, const char* path) {
   }
 }
 
+/// Gives a thread that is seen for the first time its number.
+void know_strand() {
+  if (strand.known) return;
+  strand.known = true;
+  strand.id = ++*strands;
+}
+
 /// True if this call is the one to fail. In that case sets errno.
 bool struck(const char* call, int fd, const char* path = nullptr) {
   if (strands == nullptr) return false;
-  if (!strand.known) {
-    strand.known = true;
-    strand.id = ++*strands;
-  }
+  know_strand();
   ++strand.calls;
   const bool strike = !recording && strand.id == struck_strand && strand.calls == struck_number;
   if (!recording && !strike) return false;
@@ -147,9 +165,24 @@ void walk_if_told(int fd) {
 /// clone.
 unsigned next_strand() { return strands == nullptr ? 0 : ++*strands; }
 
-void become(unsigned id) { strand = {true, id, 0}; }
+void become(unsigned id) { strand = {true, id, 0, 0}; }
+
+/// True if this strand gets no memory any more.
+bool starved() {
+  if (strands == nullptr || starved_number == 0) return false;
+  know_strand();
+  return strand.id == starved_strand && ++strand.allocations >= starved_number;
+}
 
 }  // namespace
+
+void* operator new(std::size_t size) {
+  void* const memory = starved() ? nullptr : std::malloc(size == 0 ? 1 : size);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t /*size*/) noexcept { std::free(memory); }
 
 // Wraps a function that returns -1 on failure: WRAP(result, name, fd, path, (parameters),
 // (arguments)).
@@ -279,6 +312,18 @@ ssize_t __wrap_pread(int fd, void* out, size_t size, off_t offset) {
   if (struck("pread", fd, nullptr)) return -1;
   walk_if_told(fd);
   return __real_pread(fd, out, size, offset);
+}
+
+int __wrap_clock_gettime(clockid_t clock, timespec* out);
+int __wrap_clock_gettime(clockid_t clock, timespec* out) {
+  constexpr long second = 1000000000;
+  const int result = __real_clock_gettime(clock, out);
+  if (result != 0 || fast_factor == 1 || clock != CLOCK_BOOTTIME) return result;
+  const long passed =
+      (out->tv_sec - fast_since.tv_sec) * second + out->tv_nsec - fast_since.tv_nsec;
+  const long now = fast_since.tv_nsec + passed * fast_factor;
+  *out = {fast_since.tv_sec + now / second, now % second};
+  return result;
 }
 
 // glob() has its own error numbers.

@@ -112,7 +112,9 @@ class Worker {
   Result<Report> finish() {
     thread_.join();
     done_.clear();
-    return std::move(*std::exchange(result_, std::nullopt));
+    auto result = std::exchange(result_, std::nullopt);
+    if (result) return std::move(*result);
+    return fail(Error::system("look", "", ENOMEM, "raise the limit (ulimit -v, memory.max)"));
   }
   /// Gives the work up; false when it does not end within the time.
   [[nodiscard]] bool stop_within(milliseconds time) {
@@ -126,13 +128,20 @@ class Worker {
   [[nodiscard]] Mitigator& mitigator() noexcept { return mitigator_; }
 
  private:
-  void work(const mitigation::Policy& policy, Urgency urgency) {
+  Result<Report> look(const mitigation::Policy& policy, Urgency urgency) {
     try {
-      result_ = mitigator_.run(policy, urgency, stop_.descriptor());
+      return mitigator_.run(policy, urgency, stop_.descriptor());
     } catch (const std::bad_alloc&) {
-      result_ = fail(Error::system("look", "", ENOMEM));
+      throw;
     } catch (const std::exception& error) {
-      result_ = fail(Error::make(errc::invalid_argument, "look", "", error.what()));
+      return fail(Error::make(errc::invalid_argument, "look", "", error.what()));
+    }
+  }
+  void work(const mitigation::Policy& policy, Urgency urgency) noexcept {
+    try {
+      result_ = look(policy, urgency);
+    } catch (...) {
+      // An error that is put together takes memory too: finish() makes it.
     }
   }
 
@@ -140,7 +149,7 @@ class Worker {
   Event stop_;
   Event done_;
   nanoseconds started_{};
-  std::optional<Result<Report>> result_;
+  std::optional<Result<Report>> result_;  // nothing while busy, and where memory ran out
   std::thread thread_;
 };
 
