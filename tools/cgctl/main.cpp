@@ -25,24 +25,25 @@ std::string not_empty(const std::string& text) {
 
 void describe(CLI::App& app, cgctl::tool::Globals& globals) {
   app.description(
-      "Sees, measures and cures what removed cgroups leave behind.\n\n"
-      "cgctl finds the memory cgroups that were removed and that the kernel still holds (zombies), "
-      "reads memory.numa_stat without stalling a CPU, and frees zombies by the mildest means that "
-      "works, with the count before and after as proof. It also limits CPU time and memory, shows "
-      "what is used, and runs commands inside cgroups, on v1, v2 and hybrid hosts alike.");
+      "Finds, measures and frees memory cgroups that were removed but that the kernel still holds "
+      "(zombies).\n\n"
+      "cgctl counts zombies, reads memory.numa_stat without stalling a CPU, and frees zombies by "
+      "the mildest means that works; it shows the count before and after. It also limits CPU time "
+      "and memory, shows usage, and runs commands inside cgroups, on cgroup v1, v2 and hybrid "
+      "hosts alike.");
   app.add_option("--cgroup-root", globals.roots.cgroup,
-                 "where the cgroup mounts are (default /sys/fs/cgroup)")
+                 "directory of cgroup mounts (default /sys/fs/cgroup)")
       ->type_name("DIR");
-  app.add_option("--proc-root", globals.roots.proc, "where procfs is (default /proc)")
+  app.add_option("--proc-root", globals.roots.proc, "mount point of procfs (default /proc)")
       ->type_name("DIR");
-  app.add_option("--sys-root", globals.roots.sys, "where sysfs is (default /sys)")
+  app.add_option("--sys-root", globals.roots.sys, "mount point of sysfs (default /sys)")
       ->type_name("DIR");
   for (CLI::Option* const root : app.get_options()) {
     if (root->get_type_name() == "DIR") root->check(not_empty);
   }
   app.add_flag_callback(
       "--json", [&globals] { globals.format = cgctl::tool::Format::json; },
-      "print JSON for programs, one object a line");
+      "print JSON for programs, one object per line");
   app.add_flag("-q,--quiet", globals.quiet, "print nothing but errors");
   app.set_version_flag(
       "--version",
@@ -52,12 +53,13 @@ void describe(CLI::App& app, cgctl::tool::Globals& globals) {
   app.footer(
       "Examples:\n"
       "  cgctl doctor                     examine this host in one screen\n"
-      "  cgctl zombies                    how many there are, and where they hang\n"
-      "  cgctl mitigate --once --dry-run  what would be done about them, and why\n"
-      "  cgctl run --cpus 0.5 -- make     a build with half a CPU\n"
-      "  cgctl stat /batch                what a cgroup uses now\n\n"
-      "Exit status: 0 done or nothing to do, 1 failed, 2 usage, 3 refused by a guard,\n"
-      "4 acted without effect, 75 another instance is at work; of run: the command's.\n"
+      "  cgctl zombies                    count zombies, and show where they hang\n"
+      "  cgctl mitigate --once --dry-run  show what mitigate would do, and why\n"
+      "  cgctl run --cpus 0.5 -- make     run a build with half a CPU\n"
+      "  cgctl stat /batch                show what a cgroup uses now\n\n"
+      "Exit status: 0 done or nothing to do, 1 failed, 2 wrong usage, 3 refused by a\n"
+      "guard, 4 acted without effect, 75 another instance is running. `run` exits as\n"
+      "its command did.\n"
       "Manual: man 8 cgctl");
 }
 
@@ -67,9 +69,9 @@ struct Command {
   void (*add)(CLI::App& app, const cgctl::tool::Globals& globals, cgctl::tool::Run& run);
 };
 
-constexpr const char* cure = "Find and free what removed cgroups leave behind";
-constexpr const char* look = "See what is there and what it uses";
-constexpr const char* control = "Make, change and use cgroups";
+constexpr const char* cure = "Find and free zombies";
+constexpr const char* look = "Show cgroups and their usage";
+constexpr const char* control = "Create, change and use cgroups";
 
 /// In the order of --help.
 constexpr std::array<Command, 21> commands = {{

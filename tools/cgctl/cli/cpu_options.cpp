@@ -41,7 +41,7 @@ double parse_cpus(const std::string& text) {
 int parse_nice(const std::string& text) {
   const bool negative = !text.empty() && text.front() == '-';
   const std::uint64_t value = parse_count(text.substr(negative ? 1 : 0));
-  if (value > 1000) throw CLI::ValidationError(fmt::format("'{}': -20 to 19", text));
+  if (value > 1000) throw CLI::ValidationError(fmt::format("'{}': not within -20 and 19", text));
   return negative ? -static_cast<int>(value) : static_cast<int>(value);
 }
 
@@ -55,8 +55,7 @@ void add(CLI::App& command, const char* name, const char* type, const char* desc
 }  // namespace
 
 void add_cpu_options(CLI::App& command, cpu::Change& wanted) {
-  add(command, "--cpus", "N|max",
-      "so many CPUs' worth of time, such as 0.5 or 500m;\nmax: no limit",
+  add(command, "--cpus", "N|max", "limit in CPUs, such as 0.5 or 500m; max: no limit",
       [&wanted](const std::string& text) {
         wanted.cpus.reset();
         if (means_none(text)) {
@@ -65,28 +64,28 @@ void add_cpu_options(CLI::App& command, cpu::Change& wanted) {
           wanted.cpus = parse_cpus(text);
         }
       });
-  add(command, "--quota", "TIME|max", "CPU time in each period, 1ms and up; max: no limit",
+  add(command, "--quota", "TIME|max", "CPU time per period, 1ms or more; max: no limit",
       [&wanted](const std::string& text) {
         wanted.quota = cpu::Quota{};
         if (!means_none(text)) wanted.quota->limit = parse_microseconds(text);
       });
-  add(command, "--period", "TIME", "1ms to 1s; 100ms in a new cgroup",
+  add(command, "--period", "TIME", "length of a period, 1ms to 1s (new cgroups: 100ms)",
       [&wanted](const std::string& text) { wanted.period = parse_microseconds(text); });
   add(command, "--burst", "TIME", "unused time saved for later, at most the quota",
       [&wanted](const std::string& text) { wanted.burst = parse_microseconds(text); });
-  add(command, "--shares", "N", "share as v1 counts, 2 to 262144, 1024 when new",
+  add(command, "--shares", "N", "share as v1 counts: 2 to 262144, 1024 when new",
       [&wanted](const std::string& text) { wanted.shares = cpu::Shares{parse_count(text)}; });
-  add(command, "--weight", "N", "share as v2 counts, 1 to 10000, 100 when new",
+  add(command, "--weight", "N", "share as v2 counts: 1 to 10000, 100 when new",
       [&wanted](const std::string& text) { wanted.weight = cpu::Weight{parse_count(text)}; });
   add(command, "--conversion", "NAME", conversion_help,
       [&wanted](const std::string& text) { wanted.conversion = parse_conversion(text); });
   add(command, "--nice", "N", "share as a nice value, -20 to 19 (v2)",
       [&wanted](const std::string& text) { wanted.nice = parse_nice(text); });
-  add(command, "--idle", "on|off", "run only where nothing else wants to",
+  add(command, "--idle", "on|off", "run only when the CPU is otherwise idle",
       [&wanted](const std::string& text) { wanted.idle = parse_switch(text); });
-  add(command, "--rt-runtime", "TIME", "for real-time tasks in each rt-period (v1)",
+  add(command, "--rt-runtime", "TIME", "time of real-time tasks in each rt-period (v1)",
       [&wanted](const std::string& text) { wanted.rt_runtime = parse_microseconds(text); });
-  add(command, "--rt-period", "TIME", "1s when new (v1)",
+  add(command, "--rt-period", "TIME", "length of an rt-period (v1; new cgroups: 1s)",
       [&wanted](const std::string& text) { wanted.rt_period = parse_microseconds(text); });
 }
 

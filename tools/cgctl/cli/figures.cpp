@@ -29,7 +29,7 @@ std::string pressure_text(const pressure::Pressure& pressure) {
 }
 
 std::string skipped_text(std::size_t lines) {
-  return lines == 0 ? "" : fmt::format("  lines of another form, left out: {}\n", lines);
+  return lines == 0 ? "" : fmt::format("  skipped lines of unknown form: {}\n", lines);
 }
 
 }  // namespace cgctl::tool

@@ -42,10 +42,10 @@ Result<Host> host_to_change(const Globals& globals) {
   const auto& all = host->hierarchies();
   if (std::none_of(all.begin(), all.end(), is_real)) return host;
   auto status = check_root(roots.proc, fs::proc_magic,
-                           "no procfs, while the cgroups are those of the running kernel");
+                           "not a procfs, although the cgroups are the running kernel's");
   if (status && !usual_sysfs) {
     status = check_root(roots.sys, fs::sysfs_magic,
-                        "no sysfs, while the cgroups are those of the running kernel");
+                        "not a sysfs, although the cgroups are the running kernel's");
   }
   if (!status) return fail(status.error());
   return host;

@@ -87,6 +87,17 @@ class HelpForm : public CLI::Formatter {
     text.pop_back();
     return text;
   }
+  /// The base class ends a group of options with an empty line and begins the next with another.
+  std::string make_help(const CLI::App* app, std::string name,
+                        CLI::AppFormatMode mode) const override {
+    std::string text = CLI::Formatter::make_help(app, std::move(name), mode);
+    constexpr std::string_view two_empty_lines = "\n\n\n";
+    for (std::size_t at = text.find(two_empty_lines); at != std::string::npos;
+         at = text.find(two_empty_lines, at)) {
+      text.erase(at, 1);
+    }
+    return text;
+  }
   std::string make_option_opts(const CLI::Option* option) const override {
     return option->get_type_name().empty() ? "" : " " + option->get_type_name();
   }
@@ -203,7 +214,7 @@ const char* const short_help =
     "\n"
     "  cgctl doctor                     what is wrong on this host, and what to do\n"
     "  cgctl zombies                    removed memory cgroups that the kernel still holds\n"
-    "  cgctl mitigate --once --dry-run  what would be done about them\n"
+    "  cgctl mitigate --once --dry-run  what mitigate would do about them\n"
     "  cgctl run --cpus 0.5 -- make     run a command with half a CPU\n"
     "\n"
     "All commands and options: cgctl --help\n";
@@ -271,7 +282,7 @@ std::string usage_error(const CLI::App& app, const CLI::ParseError& error) {
   std::string what = error.what();
   // The only mismatch left, since of several values the last one counts.
   const bool no_value = dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr;
-  if (no_value) what = what.substr(0, what.find(':')) + ": its value is missing";
+  if (no_value) what = what.substr(0, what.find(':')) + ": the value is missing";
   return fmt::format("{}{} ({}", name, what, help);
 }
 

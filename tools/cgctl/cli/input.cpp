@@ -55,8 +55,7 @@ bool may_get_a_writer(int fd) {
 
 Error late(const std::string& shown, const char* reason, milliseconds waited) {
   return Error::make(errc::timed_out, "read", shown,
-                     fmt::format("{} within {} ms", reason, waited.count()),
-                     "keep the text in a regular file");
+                     fmt::format("{} within {} ms", reason, waited.count()), "use a regular file");
 }
 
 /// Reads a descriptor to its end. `awaits_writer` is true for a FIFO, opened with O_NONBLOCK, that

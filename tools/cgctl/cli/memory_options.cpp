@@ -21,20 +21,20 @@ void add_memory_options(CLI::App& command, memory::Change& wanted) {
     add_setting(command, group, name, "SIZE|max", description,
                 [&limit](const std::string& text) { limit = parse_limit(text); });
   };
-  add_limit("--max,--memory", "limit, such as 512M or 1.5G; max: none", wanted.max);
-  add_limit("--high", "slowed down and reclaimed beyond it (v2)", wanted.high);
-  add_limit("--low", "reclaimed below it only in need (v2)", wanted.low);
-  add_limit("--min", "never reclaimed below it (v2)", wanted.min);
-  add_limit("--soft-limit", "reclaimed first beyond it (v1)", wanted.soft_limit);
+  add_limit("--max,--memory", "limit, such as 512M or 1.5G; max: no limit", wanted.max);
+  add_limit("--high", "above this, throttled and reclaimed (v2)", wanted.high);
+  add_limit("--low", "below this, reclaimed only if nothing else can be\n(v2)", wanted.low);
+  add_limit("--min", "below this, never reclaimed (v2)", wanted.min);
+  add_limit("--soft-limit", "above this, reclaimed first (v1)", wanted.soft_limit);
   add_limit("--swap-max", "limit of swap alone", wanted.swap_max);
   add_limit("--memsw-max", "limit of memory and swap together", wanted.memsw_max);
-  add_limit("--swap-high", "slowed down beyond so much swap (v2)", wanted.swap_high);
-  add_setting(command, group, "--swappiness", "N", "0 to 100, to 200 since Linux 5.8 (v1)",
+  add_limit("--swap-high", "above this much swap, throttled (v2)", wanted.swap_high);
+  add_setting(command, group, "--swappiness", "N", "0 to 100, or to 200 since Linux 5.8 (v1)",
               [&wanted](const std::string& text) { wanted.swappiness = parse_count(text); });
-  add_setting(command, group, "--oom-group", "on|off", "an OOM kill takes all of it (v2)",
+  add_setting(command, group, "--oom-group", "on|off", "on: an OOM kill ends the whole cgroup (v2)",
               [&wanted](const std::string& text) { wanted.oom_group = parse_switch(text); });
   add_setting(command, group, "--oom-kill", "on|off",
-              "off: tasks wait at the limit instead of being\nkilled (v1)",
+              "off: at the limit, tasks wait instead of being\nkilled (v1)",
               [&wanted](const std::string& text) { wanted.oom_kill = parse_switch(text); });
 }
 

@@ -132,7 +132,8 @@ CLI::Option* add_path_option(CLI::App& command, const std::string& name, std::st
 
 CLI::Option* add_controllers(CLI::App& command, std::vector<std::string>& controllers) {
   return add_checked(command, "-c,--controllers", "LIST",
-                     "comma-separated (default: cpu, cpuacct, memory, as\nmany as the host has)",
+                     "comma-separated (default: those of cpu, cpuacct and\nmemory that the host "
+                     "has)",
                      [&controllers](const std::string& text) -> std::string {
                        controllers = CLI::detail::split(text, ',');
                        for (const std::string& controller : controllers) {
@@ -151,13 +152,14 @@ CLI::Option* add_paths(CLI::App& command, std::vector<std::string>& paths,
     }
   };
   return command.add_option_function<std::vector<std::string>>("PATH", take, description)
-      ->required();
+      ->required()
+      ->type_name("");
 }
 
 pid_t parse_task(const std::string& text) {
   const auto number = parse::whole_number(text);
   if (!number || *number == 0 || *number > std::numeric_limits<pid_t>::max()) {
-    throw CLI::ValidationError(fmt::format("'{}': not the number of a process", text));
+    throw CLI::ValidationError(fmt::format("'{}': not a process ID", text));
   }
   return static_cast<pid_t>(*number);
 }
@@ -177,7 +179,7 @@ CLI::Option* add_level(CLI::App& command, const std::string& name, unsigned& lev
   return add_checked(command, name, type, description,
                      [&level](const std::string& text) -> std::string {
                        if (text == "4") {
-                         return "refused, it frees nothing and silences the kernel's log line "
+                         return "refused: it frees nothing and silences the kernel's log line "
                                 "about dropped caches until the next "
                                 "boot; the levels are 1, 2 and 3";
                        }

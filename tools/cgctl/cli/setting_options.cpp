@@ -37,13 +37,14 @@ std::uint64_t parse_count(const std::string& text) {
 bool parse_switch(const std::string& text) {
   if (text == "on" || text == "1" || text == "yes") return true;
   if (text == "off" || text == "0" || text == "no") return false;
-  throw CLI::ValidationError(fmt::format("'{}': on or off", text));
+  throw CLI::ValidationError(fmt::format("'{}': write on or off", text));
 }
 
 cpu::Conversion parse_conversion(const std::string& text) {
   const auto conversion = cpu::conversion_named(text);
   if (!conversion) {
-    throw CLI::ValidationError(fmt::format("'{}': kernel, systemd, oci2020 or oci2025", text));
+    throw CLI::ValidationError(
+        fmt::format("'{}': write kernel, systemd, oci2020 or oci2025", text));
   }
   return *conversion;
 }

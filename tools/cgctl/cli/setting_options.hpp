@@ -27,8 +27,8 @@ cpu::Conversion parse_conversion(const std::string& text);
 std::uint64_t parse_size(const std::string& text);
 
 inline constexpr const char* conversion_help =
-    "of shares into weight and back where the other\nis what the kernel has: kernel (default), "
-    "systemd,\noci2020, oci2025";
+    "formula between shares and weight, where the kernel\nhas the other one: kernel (default), "
+    "systemd,\noci2020 or oci2025";
 
 /// Adds an option that `take` gets the text of; what it throws gets the option's name in front, the
 /// first one of several (separated by commas).

@@ -39,8 +39,9 @@ std::string period_note(const cpu::Change& wanted, const std::vector<settings::W
     const std::uint64_t before = period_of(one.before);
     const std::uint64_t now = period_of(one.kept);
     if (before == now) continue;
-    return fmt::format("{}: the period is {} us instead of {} us, {}", one.file, now, before,
-                       now > before ? "as a quota is at least 1000 us" : "which is enough again");
+    return fmt::format(
+        "{}: the period is {} us instead of {} us, {}", one.file, now, before,
+        now > before ? "because a quota is at least 1000 us" : "which is long enough again");
   }
   return {};
 }
@@ -50,7 +51,8 @@ void print_written(const Globals& globals, const std::string& path,
   Json list = Json::array();
   for (const settings::Written& one : written) {
     if (globals.format == Format::text && differs(one)) {
-      print(globals, fmt::format("{}: {} kept, {} asked\n", one.file, one.kept, one.asked));
+      print(globals,
+            fmt::format("{}: the kernel set {} instead of {}\n", one.file, one.kept, one.asked));
     }
     list.push_back(
         {{"file", one.file}, {"before", one.before}, {"asked", one.asked}, {"kept", one.kept}});

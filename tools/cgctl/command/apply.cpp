@@ -55,7 +55,7 @@ Result<Input> read_tree(const std::string& file) {
   if (!configuration) return fail(configuration.error());
   input.tree = std::move(configuration->tree);
   for (const std::string& section : configuration->passed_over) {
-    input.notes.push_back(fmt::format("{}, {}: passed over", shown, section));
+    input.notes.push_back(fmt::format("{}, {}: skipped", shown, section));
   }
   return input;
 }
@@ -71,7 +71,7 @@ std::string text_of(const Step& step) {
     return fmt::format("{}{}  {} {}\n", kind, path, step.file, step.after);
   }
   const std::string before = step.before.empty() ? "" : step.before + " ";
-  const std::string kept = step.kept.empty() ? "" : fmt::format(" ({} kept)", step.kept);
+  const std::string kept = step.kept.empty() ? "" : fmt::format(" (the kernel set {})", step.kept);
   return fmt::format("{}{}  {} {}-> {}{}\n", kind, path, step.file, before, step.after, kept);
 }
 
@@ -108,7 +108,7 @@ void show(const Globals& globals, const tree::Plan& plan, const std::vector<std:
       text += text_of(step);
     }
   }
-  if (!json && plan.changes_nothing()) text += "nothing to do: all is as wanted\n";
+  if (!json && plan.changes_nothing()) text += "nothing to do: everything matches the file\n";
   print(globals, text);
 }
 
@@ -167,19 +167,19 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "apply",
-      "make a tree of cgroups so as a file says, all or none\n\n"
-      "Reads FILE (- is standard input) as cgconfig.conf or as the JSON of `cgctl snapshot`, makes "
-      "the cgroups that are missing and writes what differs. When something fails, everything is "
-      "brought back as it was, and so it is at SIGINT, SIGTERM and SIGHUP. What the file does not "
-      "name is left alone. Settings in the words of "
-      "the other cgroup version are converted, and that is said; one without a counterpart is an "
-      "error before anything is touched.");
+      "create or change cgroups to match a file, all or nothing\n\n"
+      "Reads FILE (- is standard input) as cgconfig.conf or as the JSON of `cgctl snapshot`, "
+      "creates missing cgroups and writes the settings that differ. If something fails, or at "
+      "SIGINT, SIGTERM or SIGHUP, everything is restored. Cgroups and settings that the file does "
+      "not name are left alone. Settings of the other cgroup version are converted, and each "
+      "conversion is printed; a setting without a counterpart is an error before anything is "
+      "changed.");
   command->add_option("FILE", options->file, "cgconfig.conf or JSON")->required()->type_name("");
   command->add_flag("--plan", options->plan_only,
-                    "only say what would be done: create, change, leave,\nremove");
+                    "only print the steps: create, change, leave, remove");
   command->add_flag_callback(
       "--prune", [options] { options->how.others = tree::Options::Others::remove; },
-      "remove cgroups that the file does not name below\nthose that it names; none may have "
+      "remove cgroups that the file does not name, below\nthose that it names; none may have "
       "processes");
   add_setting(
       *command, "Options", "--conversion", "NAME", conversion_help,

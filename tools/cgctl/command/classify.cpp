@@ -53,7 +53,7 @@ void show(const Globals& globals, const Options& options, pid_t process,
     return;
   }
   if (moves.empty() && !options.all) {
-    print(globals, fmt::format("{}: stays, no rule says otherwise\n", process));
+    print(globals, fmt::format("{}: stays, no rule names another cgroup\n", process));
   }
   for (const libcgroup::Move& move : moves) {
     print(globals, fmt::format("{}: {} {} -> {}\n", process, move.hierarchy, printable(move.from),
@@ -89,24 +89,25 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "classify",
-      "move processes as cgrules.conf says\n\n"
-      "Puts each process, with all its threads, into the cgroup that the first rule for its user, "
-      "group and name in /etc/cgrules.conf and /etc/cgrules.d names, found by libcgroup's rules "
-      "engine. Destinations must exist, unless cgconfig.conf has a template for them. One that "
-      "cannot be moved stays where it was; the others are moved all the same.");
-  add_tasks(*command, options->processes, "the processes");
-  command->add_flag("-a,--all", options->all, "all processes but kernel threads");
+      "move processes according to cgrules.conf\n\n"
+      "Moves each process, with all its threads, into the cgroup that cgrules.conf names: "
+      "libcgroup's rules engine takes the first rule for the process's user, group and name in "
+      "/etc/cgrules.conf and /etc/cgrules.d. The destination must exist, unless cgconfig.conf has "
+      "a template for it. A process that cannot be moved stays where it was; the others are still "
+      "moved.");
+  add_tasks(*command, options->processes, "processes to move");
+  command->add_flag("-a,--all", options->all, "move all processes except kernel threads");
   command->add_flag("-n,--dry-run", options->dry_run,
-                    "only say where they would be put; what a template\nwould make is made for a "
-                    "moment and removed");
+                    "only show the destinations; cgroups that a template\ndescribes are created "
+                    "briefly and removed again");
   command->footer(
       "Examples:\n"
       "  cgctl classify --all --dry-run\n"
       "  cgctl classify $(pidof postgres)");
   command->callback([&globals, &run, options] {
     if (options->all != options->processes.empty()) {
-      throw CLI::ValidationError(options->all ? "--all and PID exclude each other"
-                                              : "PID is required, or --all");
+      throw CLI::ValidationError(options->all ? "give --all or PID, not both"
+                                              : "give PID or --all");
     }
     run = [&globals, options] { return run_classify(globals, *options); };
   });

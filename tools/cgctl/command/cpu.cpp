@@ -95,7 +95,7 @@ std::string limit_text(const cpu::Bandwidth& bandwidth) {
 }
 
 std::string share_text(const cpu::State& state, const std::string& path) {
-  if (state.idle.value_or(false)) return "idle: runs where nothing else wants to";
+  if (state.idle.value_or(false)) return "idle: runs only when the CPU is otherwise idle";
   if (state.shares) {
     return fmt::format("{} shares (a weight of {} on v2)", state.shares->value,
                        cpu::to_weight(*state.shares).value);
@@ -104,19 +104,19 @@ std::string share_text(const cpu::State& state, const std::string& path) {
     return fmt::format("weight {} ({} shares on v1)", state.weight->value,
                        cpu::to_shares(*state.weight).value);
   }
-  return path == "/" ? "none, it is the root" : "none, the cpu controller is not enabled here";
+  return path == "/" ? "none: this is the root" : "none: the cpu controller is not enabled here";
 }
 
 std::string real_time_text(const cpu::RealTime& budget) {
-  if (budget.runtime.count() == 0) return "no budget, takes no real-time tasks";
+  if (budget.runtime.count() == 0) return "no budget: takes no real-time tasks";
   return fmt::format("{} of {}", human_time(budget.runtime), human_time(budget.period));
 }
 
 std::string used_text(const cpu::Stat& stat, bool has_cpuacct) {
   if (!stat.usage && has_cpuacct) {
-    return "not known, the cgroup is not in cpuacct's hierarchy (create it there with -c cpuacct)";
+    return "not known: the cgroup is not in cpuacct's hierarchy (create it there with -c cpuacct)";
   }
-  if (!stat.usage) return "not known, the host has no cpuacct";
+  if (!stat.usage) return "not known: the host has no cpuacct";
   std::string text = human_time(*stat.usage);
   if (stat.user && stat.system) {
     text += fmt::format(" (user {}, system {})", human_time(*stat.user), human_time(*stat.system));
@@ -125,7 +125,7 @@ std::string used_text(const cpu::Stat& stat, bool has_cpuacct) {
 }
 
 std::string throttled_text(const cpu::Stat& stat) {
-  if (!stat.nr_periods || !stat.nr_throttled) return "never, it cannot be limited";
+  if (!stat.nr_periods || !stat.nr_throttled) return "never: this cgroup cannot be limited";
   std::string text = fmt::format("{} of {} periods", *stat.nr_throttled, *stat.nr_periods);
   if (stat.throttled) text += fmt::format(", {}", human_time(*stat.throttled));
   return text;
@@ -193,16 +193,16 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   CLI::App* const command = app.add_subcommand(
       "cpu",
       "show or set how much CPU time a cgroup may use\n\n"
-      "Without a setting: its limit, its share, and what it has used. With settings: all of them "
-      "are written, in an order in which each is valid, or none; where the kernel keeps another "
-      "value than asked, because it clamps, that is printed.");
-  add_path(*command, options->path, "the cgroup")->required();
+      "Without a setting, shows the limit, the share and the CPU time used. With settings, writes "
+      "all of them or none, in an order in which each is valid; a value that the kernel clamps is "
+      "printed.");
+  add_path(*command, options->path, "cgroup to show or change")->required();
   add_cpu_options(*command, options->wanted);
   command->footer(
       "Examples:\n"
       "  cgctl cpu /batch\n"
       "  cgctl cpu /batch --cpus 0.5                     half a CPU\n"
-      "  cgctl cpu /batch --quota 50ms --period 100ms    the same, as the kernel has it\n"
+      "  cgctl cpu /batch --quota 50ms --period 100ms    the same, in the kernel's terms\n"
       "  cgctl cpu /batch --shares 2048                  twice the share of a new cgroup");
   command->callback([&globals, &run, options] {
     run = [&globals, options] { return run_cpu(globals, *options); };

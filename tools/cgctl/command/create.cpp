@@ -53,17 +53,18 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "create",
-      "make cgroups\n\n"
-      "Makes each PATH, and the cgroups above it that are missing, in every hierarchy that has a "
-      "wanted controller, whichever version it has; on v2 the controllers are enabled from the "
-      "root down. One that exists is left as it is. When something fails, what was made for that "
+      "create cgroups\n\n"
+      "Creates each PATH, and missing cgroups above it, in every hierarchy that has a requested "
+      "controller, on v1 and v2 alike; on v2 the controllers are enabled from the root down. A "
+      "cgroup that exists already is left as it is. If something fails, everything done for that "
       "PATH is undone.");
-  add_paths(*command, options->paths, "the cgroups");
+  add_paths(*command, options->paths, "cgroups to create");
   add_controllers(*command, options->how.controllers);
   command
       ->add_option_function<std::string>(
           "--owner", [options](const std::string& text) { options->how.owner = owner_of(text); },
-          "delegate it: this user may make cgroups below\nand move processes, not raise its limits")
+          "delegate the cgroup: this user may create cgroups\nbelow it and move processes, but not "
+          "raise its\nlimits")
       ->type_name("USER[:GROUP]");
   command->footer(
       "Examples:\n"

@@ -37,7 +37,7 @@ Exit run_delete(const Globals& globals, const Options& options) {
       one["bytes_left"] = emptied ? Json(removed->bytes_left) : Json(nullptr);
       print(globals, one);
     } else if (removed->bytes_left != 0) {
-      print(globals, fmt::format("{}: {} could not be freed and may pin a zombie\n",
+      print(globals, fmt::format("{}: {} could not be freed and may keep a zombie alive\n",
                                  printable(group->path()), human_bytes(removed->bytes_left)));
     }
   }
@@ -50,23 +50,24 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "delete",
-      "remove cgroups, without leaving zombies behind if wanted\n\n"
-      "Removes each PATH from every hierarchy that has it. Nothing is removed when there are "
-      "processes in it or cgroups below it, unless an option says what to do with them. A memory "
-      "cgroup that is removed while pages are charged to it lives on in the kernel as a zombie; "
-      "--empty-first has them freed before.");
-  add_paths(*command, options->paths, "the cgroups");
+      "remove cgroups (--empty-first: leaving no zombies)\n\n"
+      "Removes each PATH from every hierarchy that has it. A cgroup with processes in it or "
+      "cgroups below it is not removed, unless an option says what to do with them. A memory "
+      "cgroup that is removed while pages are charged to it stays in the kernel as a zombie; "
+      "--empty-first frees those pages first.");
+  add_paths(*command, options->paths, "cgroups to remove");
   command->add_flag_callback(
       "-r,--recursive", [options] { options->how.below = Removal::Below::remove; },
-      "the cgroups below too");
+      "also remove the cgroups below");
   command->add_flag_callback(
       "--kill", [options] { options->how.tasks = Removal::Tasks::kill; },
-      "end the processes in it and below with SIGKILL");
+      "kill the processes in PATH and below (SIGKILL)");
   command->add_flag_callback(
       "--empty-first", [options] { options->how.pages = Removal::Pages::empty; },
-      "write dirty pages back (sync) and reclaim what is\ncharged, so that no zombie stays");
+      "write dirty pages back (sync) and reclaim the\ncharged memory first, so that no zombie "
+      "stays");
   add_time(*command, "--deadline", options->deadline,
-           "how long to wait while the kernel says busy\n(default 5s)");
+           "how long to retry while the kernel says busy\n(default 5s)");
   command->footer(
       "Examples:\n"
       "  cgctl delete --empty-first /batch/job-1\n"

@@ -46,12 +46,12 @@ std::string text_of(const Dropped& dropped) {
   std::string text =
       fmt::format("drop_caches={} done in {}\n", dropped.level, human_time(dropped.took));
   if (dropped.level != 2 && dropped.page_cache_after) {
-    text += fmt::format(
-        "page cache {} -> {}: {} given up, which everybody on this host reads from disk again\n",
-        human_bytes(before), human_bytes(after), human_bytes(before > after ? before - after : 0));
+    text += fmt::format("page cache {} -> {}: {} dropped, to be read from disk again when needed\n",
+                        human_bytes(before), human_bytes(after),
+                        human_bytes(before > after ? before - after : 0));
   }
   if (dropped.level != 1)
-    text += "dentries and inodes given up, which everybody on this host looks up again\n";
+    text += "dentries and inodes dropped, to be looked up again when needed\n";
   return text;
 }
 
@@ -82,15 +82,14 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   CLI::App* const command = app.add_subcommand(
       "drop-caches",
       "drop the caches of the whole host, within a deadline\n\n"
-      "Writes dirty pages back (sync) and writes LEVEL to /proc/sys/vm/drop_caches, from a process "
-      "of its own that is killed at the deadline. No guard is asked, nothing is counted: to free "
-      "zombies use mitigate. The price is paid by everybody: what was cached is read from disk "
-      "again.");
+      "Writes dirty pages back (sync), then writes LEVEL to /proc/sys/vm/drop_caches, in a "
+      "separate process that is killed at the deadline. No guard is asked and no zombies are "
+      "counted: to free zombies use mitigate. The whole host pays for it: data that was cached "
+      "must be read from disk again.");
   add_level(*command, "LEVEL", options->level,
-            "1 page cache, 2 dentries and inodes (no sync), 3 both")
+            "1: page cache, 2: dentries and inodes (no sync),\n3: both")
       ->required();
-  add_time(*command, "--deadline", options->deadline,
-           "the longest to wait for the kernel (default 60s)");
+  add_time(*command, "--deadline", options->deadline, "longest wait for the kernel (default 60s)");
   command->footer(
       "Examples:\n"
       "  cgctl drop-caches 1\n"

@@ -57,12 +57,14 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "get",
-      "read files of a cgroup by the kernel's names\n\n"
-      "Prints the text of each FILE of PATH, from the hierarchy that has its controller. Several "
-      "files are told apart by their names before each line. Nothing outside the cgroup can be "
-      "read.");
-  add_path(*command, options->path, "the cgroup")->required();
-  command->add_option("FILE", options->files, "such as memory.stat or cgroup.procs")->required();
+      "read a cgroup's files by the kernel's names\n\n"
+      "Prints the text of each FILE of PATH, from the hierarchy that has the file's controller. "
+      "With several FILEs, each line begins with its file's name. Files outside the cgroup cannot "
+      "be read.");
+  add_path(*command, options->path, "cgroup to read from")->required();
+  command->add_option("FILE", options->files, "kernel file, such as memory.stat or cgroup.procs")
+      ->required()
+      ->type_name("");
   command->footer(
       "Examples:\n"
       "  cgctl get /batch memory.stat\n"

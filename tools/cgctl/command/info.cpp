@@ -244,8 +244,7 @@ std::string text_of(const Info& info) {
   const std::string skipped =
       info.skipped_lines == 0
           ? ""
-          : fmt::format("lines of /proc/cgroups of another form, left out: {}\n",
-                        info.skipped_lines);
+          : fmt::format("skipped lines of unknown form in /proc/cgroups: {}\n", info.skipped_lines);
   return text + controllers.text() + skipped + "\n" + features.text();
 }
 
@@ -299,10 +298,11 @@ Exit run_info(const Globals& globals) {
 void add(CLI::App& app, const Globals& globals, Run& run) {
   CLI::App* const command = app.add_subcommand(
       "info",
-      "how this host uses cgroups\n\n"
-      "Shows the mode of the host (v1, v2, hybrid), for each controller its version, its mount "
-      "point and whether the whole hierarchy is visible there, the cgroups this process is in, and "
-      "the features of the kernel that the other commands use, found by looking.");
+      "show how this host uses cgroups\n\n"
+      "Shows the mode of the host (v1, v2 or hybrid); for each controller its version, its mount "
+      "point and whether the whole hierarchy is visible there; the cgroups of this process; and "
+      "which of the kernel features that other commands use exist here. cgctl tests for each "
+      "feature and does not go by the kernel's version.");
   command->footer(
       "Examples:\n"
       "  cgctl info\n"

@@ -143,12 +143,12 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   CLI::App* const command = app.add_subcommand(
       "ls",
       "list cgroups\n\n"
-      "Lists the cgroups directly below PATH, one a line as a path; each once, although several "
-      "hierarchies may have it.");
-  add_path(*command, options->path, "the cgroup to look below (default /)");
-  command->add_flag("-R,--recursive", options->recursive, "the whole tree below PATH");
+      "Lists the cgroups directly below PATH, one path per line. A cgroup that exists in several "
+      "hierarchies is listed once.");
+  add_path(*command, options->path, "cgroup to list (default /)");
+  command->add_flag("-R,--recursive", options->recursive, "list the whole tree below PATH");
   command->add_flag("-l,--long", options->processes,
-                    "also the number of processes, and the hierarchies that\nhave the cgroup");
+                    "also show the number of processes, and the\nhierarchies that have the cgroup");
   command->footer(
       "Examples:\n"
       "  cgctl ls -R /kubepods\n"

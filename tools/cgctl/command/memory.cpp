@@ -266,32 +266,30 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   CLI::App* const command = app.add_subcommand(
       "memory",
       "show or set how much memory a cgroup may use\n\n"
-      "Without a setting: what is in use, its limits, and what has happened at them. With "
-      "settings: "
-      "all of them are written, in an order in which each is valid, or none; where the kernel "
-      "keeps "
-      "another value than asked, because it rounds to pages, that is printed. Sizes may have a "
-      "suffix K, M, G, T or P, all powers of 1024.");
-  add_path(*command, options->path, "the cgroup")->required();
+      "Without a setting, shows the memory in use, the limits, and the events at them. With "
+      "settings, writes all of them or none, in an order in which each is valid; a value that the "
+      "kernel rounds to pages is printed. Sizes may have a suffix K, M, G, T or P (powers of "
+      "1024).");
+  add_path(*command, options->path, "cgroup to show or change")->required();
   add_memory_options(*command, options->wanted);
   CLI::Option* const reclaim = add_setting(
-      *command, "Actions", "--reclaim", "SIZE", "take so much back from it (v2, Linux 5.19)",
+      *command, "Actions", "--reclaim", "SIZE", "reclaim this much memory (v2, Linux 5.19)",
       [options](const std::string& text) { options->reclaim = parse_size(text); });
   command
       ->add_flag("--force-empty", options->force_empty,
-                 "take back all that can be, its page cache too\n(v1)")
+                 "reclaim all that can be, page cache included (v1)")
       ->group("Actions")
       ->excludes(reclaim);
-  command->add_flag("--reset-peak", options->reset_peak, "count the peak from now on (v1)")
+  command->add_flag("--reset-peak", options->reset_peak, "measure the peak from now on (v1)")
       ->group("Actions");
-  command->add_flag("--reset-failcnt", options->reset_failcnt, "count from 0 (v1)")
+  command->add_flag("--reset-failcnt", options->reset_failcnt, "count limit hits from 0 again (v1)")
       ->group("Actions");
   command->footer(
       "Examples:\n"
       "  cgctl memory /batch\n"
       "  cgctl memory /batch --max 1G\n"
-      "  cgctl memory /batch --max 1G --memsw-max 1G    no swap beyond it\n"
-      "  cgctl memory /batch --high 800M --max 1G       slowed down before it is killed");
+      "  cgctl memory /batch --max 1G --memsw-max 1G    and no swap\n"
+      "  cgctl memory /batch --high 800M --max 1G       throttled before it is killed");
   command->callback([&globals, &run, options] {
     run = [&globals, options] { return run_memory(globals, *options); };
   });

@@ -28,9 +28,8 @@ void take_tasks(Options& options) {
   const std::string given = options.path.substr(options.path.find('/') + 1);  // npos + 1 is 0
   const auto path = std::find_if_not(options.words.begin(), options.words.end(), is_number);
   if (path != options.words.end() && is_number(given)) {
-    throw CLI::ValidationError(
-        fmt::format("'{}': not the number of a process; PATH comes first: cgctl move {} {}", *path,
-                    *path, given));
+    throw CLI::ValidationError(fmt::format(
+        "'{}': not a process ID; PATH comes first: cgctl move {} {}", *path, *path, given));
   }
   for (const std::string& word : options.words) options.tasks.push_back(parse_task(word));
 }
@@ -55,13 +54,13 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   CLI::App* const command = app.add_subcommand(
       "move",
       "move processes into a cgroup\n\n"
-      "Moves each process, with all its threads, into PATH in every hierarchy that has it. One "
-      "that cannot be moved stays where it was in all of them; the others are moved all the "
-      "same. Memory already charged stays charged to the old cgroup.");
-  add_path(*command, options->path, "the cgroup to move them into")->required();
-  command->add_option("PID", options->words, "the processes")->required()->type_name("");
+      "Moves each process, with all its threads, into PATH in every hierarchy that has PATH. A "
+      "process that cannot be moved stays where it was in every hierarchy; the others are still "
+      "moved. Memory already charged stays charged to the old cgroup.");
+  add_path(*command, options->path, "destination cgroup")->required();
+  command->add_option("PID", options->words, "processes to move")->required()->type_name("");
   command->add_flag("-t,--threads", options->threads,
-                    "PID are single threads; on v2 only within a\nthreaded subtree");
+                    "each PID is a single thread to move; on v2 only\nwithin a threaded subtree");
   command->footer(
       "Examples:\n"
       "  cgctl move /batch/job-1 4242\n"

@@ -89,7 +89,8 @@ Result<Reading> from_the_cheaper(const Target& target, std::chrono::nanoseconds 
   Error error = status.error();
   if (const auto& refused = reader->refused(); refused && error.kind == errc::over_budget) {
     const auto enough = std::chrono::ceil<std::chrono::milliseconds>(refused->predicted).count();
-    error.hint = fmt::format("--budget {}ms allows it, --source file reads without asking", enough);
+    error.hint =
+        fmt::format("--budget {}ms allows this read, --source file reads at any cost", enough);
   }
   return fail(std::move(error));
 }
@@ -149,7 +150,7 @@ std::string text_of(const Reading& reading) {
   }
   text += "\n" + table.text();
   if (stat.skipped_lines() != 0)
-    text += fmt::format("lines of another form, left out: {}\n", stat.skipped_lines());
+    text += fmt::format("skipped lines of unknown form: {}\n", stat.skipped_lines());
   return text;
 }
 
@@ -197,13 +198,13 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "numa-stat",
-      "memory of a cgroup by NUMA node, without stalling a CPU\n\n"
-      "Shows the memory.numa_stat of a cgroup. On cgroup v1 before Linux 5.8 one read of it walks "
-      "all memory cgroups below, removed ones included, and may hold a CPU for a second; so its "
-      "cost is predicted first, from a read that costs next to nothing. Above the budget the root "
-      "is read from the counters of the nodes instead, and any other cgroup is refused (status "
-      "3).");
-  add_path(*command, options->path, "the cgroup (default /)");
+      "show a cgroup's memory by NUMA node, without stalling a CPU\n\n"
+      "Shows the memory.numa_stat of a cgroup. On cgroup v1 before Linux 5.8 one read of that file "
+      "walks all memory cgroups below, removed ones included, and may occupy a CPU for a second; "
+      "so cgctl first predicts the cost, from a read that costs next to nothing. If the prediction "
+      "exceeds the budget, the root is read from the counters of the NUMA nodes instead, and any "
+      "other cgroup is refused (status 3).");
+  add_path(*command, options->path, "cgroup to read (default /)");
   command
       ->add_option_function<std::string>(
           "--source",
@@ -214,12 +215,12 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
             }
             options->from = found->second;
           },
-          "auto (default): the file within the budget\n"
+          "auto (default): memory.numa_stat, within the budget\n"
           "file: memory.numa_stat, whatever it costs\n"
-          "nodes: the nodes' LRU counters, root only")
+          "nodes: the NUMA nodes' LRU counters, root only")
       ->type_name("SOURCE");
   add_time(*command, "--budget", options->budget,
-           "the longest a read may be predicted to take\n(default 10ms)");
+           "longest predicted time of a read (default 10ms)");
   command->footer(
       "Examples:\n"
       "  cgctl numa-stat\n"

@@ -99,10 +99,10 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   CLI::App* const command = app.add_subcommand(
       "pressure",
       "show how long tasks waited for CPU, memory and I/O (PSI)\n\n"
-      "The share of time in which some tasks, or all of them (full), waited, over the last 10, 60 "
-      "and 300 seconds, and the sum since the machine was booted or the cgroup was made. Of the "
-      "whole machine, or of the cgroup PATH, which must be on v2. Linux 4.20.");
-  add_path(*command, options->path, "the cgroup, on v2 (default: the whole machine)");
+      "Shows the share of time in which some tasks, or all of them (full), waited, over the last "
+      "10, 60 and 300 seconds, and the total since boot or since the cgroup was created. Without "
+      "PATH the figures are the whole machine's; a PATH must be a cgroup on v2. Needs Linux 4.20.");
+  add_path(*command, options->path, "cgroup on v2 (default: the whole machine)");
   command->footer(
       "Examples:\n"
       "  cgctl pressure\n"

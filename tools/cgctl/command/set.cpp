@@ -26,10 +26,10 @@ settings::Setting setting_of(const std::string& assignment) {
   const std::string file = assignment.substr(0, equals);
   if (file == "cgroup.procs" || file == "cgroup.threads" || file == "tasks") {
     throw CLI::ValidationError("'" + assignment +
-                               "': no setting; to move processes use cgctl move");
+                               "': not a setting; to move processes use cgctl move");
   }
   if (equals + 1 == assignment.size()) {
-    throw CLI::ValidationError("'" + assignment + "': no value");
+    throw CLI::ValidationError("'" + assignment + "': the value is missing");
   }
   return {file, assignment.substr(equals + 1)};
 }
@@ -52,13 +52,14 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "set",
-      "write files of a cgroup by the kernel's names, all or none\n\n"
-      "Writes the values in the order given and reads each back. When one fails, those before it "
-      "get their old values back; SIGINT, SIGTERM and SIGHUP wait until all are written. Where the "
-      "kernel keeps another value than asked, because it "
-      "clamps or rounds, that is printed.");
-  add_path(*command, options->path, "the cgroup")->required();
-  command->add_option("FILE=VALUE", options->assignments, "such as cpu.shares=512")->required();
+      "write a cgroup's files by the kernel's names, all or none\n\n"
+      "Writes the values in the order given and reads each back. If a write fails, the values "
+      "written before it are restored. SIGINT, SIGTERM and SIGHUP take effect only after all "
+      "values are written. A value that the kernel clamps or rounds is printed.");
+  add_path(*command, options->path, "cgroup to change")->required();
+  command->add_option("FILE=VALUE", options->assignments, "value to write, such as cpu.shares=512")
+      ->required()
+      ->type_name("");
   command->footer(
       "Examples:\n"
       "  cgctl set /batch cpu.cfs_period_us=100000 cpu.cfs_quota_us=50000\n"

@@ -32,8 +32,8 @@ Exit run_snapshot(const Globals& globals, const std::string& path) {
     const std::string more =
         left_out.size() > 1 ? fmt::format(" and {} more", left_out.size() - 1) : "";
     warn(fmt::format(
-        "{}{}: what is on cgroup v2 without a controller is left out, libcgroup refuses "
-        "it (cgctl --json snapshot has it)",
+        "{}{}: settings and cgroups on v2 that belong to no controller are left out, because "
+        "libcgroup refuses them (cgctl --json snapshot includes them)",
         left_out.front(), more));
   }
   return Exit::done;
@@ -45,12 +45,12 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto path = std::make_shared<std::string>("/");
   CLI::App* const command = app.add_subcommand(
       "snapshot",
-      "write down the settings of a tree of cgroups\n\n"
-      "Writes the cgroups at PATH and below, with the settings of all controllers that differ from "
-      "those of a new cgroup, as the text of cgconfig.conf, which `cgctl apply` and libcgroup's "
-      "cgconfigparser read; with --json as JSON, one cgroup a line. Device rules (v1 devices), "
+      "print the settings of a tree of cgroups, for `cgctl apply`\n\n"
+      "Prints the cgroups at PATH and below, with all controller settings that differ from those "
+      "of a new cgroup, as the text of cgconfig.conf, which `cgctl apply` and libcgroup's "
+      "cgconfigparser read; with --json as JSON, one cgroup per line. Device rules (v1 devices), "
       "processes and owners are not settings and are left out.");
-  add_path(*command, *path, "the cgroup to begin with (default /)");
+  add_path(*command, *path, "top of the tree (default /)");
   command->footer(
       "Examples:\n"
       "  cgctl snapshot /batch > batch.conf\n"

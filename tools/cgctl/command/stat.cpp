@@ -178,7 +178,7 @@ std::optional<Sample> look(const Host& host, Target& target) {
     target.group.reset();
   }
   if (!find_again(host, target)) return std::nullopt;
-  warn(fmt::format("stat {}: a new cgroup is there, its figures begin anew", target.path));
+  warn(fmt::format("stat {}: a new cgroup exists there, its figures start anew", target.path));
   target.last = sample(*target.group);
   target.is_new = true;
   return std::nullopt;
@@ -241,13 +241,13 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "stat",
-      "what cgroups use now: CPUs, throttling, memory, stalls\n\n"
-      "Looks at each PATH twice, a second apart, and shows what has happened in between: CPUs "
-      "used, how much of the limit that is, the share of periods in which the quota ran out, "
-      "memory in use, and the share of time in which tasks waited for CPU, memory and I/O (PSI, of "
-      "the last 10 s; cgroup v2 only). What a cgroup does not have shows as -. With --watch, a "
-      "cgroup that is removed is looked for again in each round, and shown once it is back.");
-  add_paths(*command, options->paths, "the cgroups");
+      "show what cgroups use now: CPUs, throttling, memory, stalls\n\n"
+      "Samples each PATH twice, a second apart, and shows CPUs used (also in percent of the "
+      "limit), the share of periods in which the quota ran out, memory in use, and the share of "
+      "the last 10 s in which tasks waited for CPU, memory and I/O (PSI; cgroup v2 only). A dash "
+      "stands for a figure that the cgroup does not have. With --watch, a removed cgroup is looked "
+      "up again in each round and shown once it is back.");
+  add_paths(*command, options->paths, "cgroups to sample");
   const auto take_watch = [options](const std::string& text) {
     const auto bare = text.find_first_not_of("0123456789.") == std::string::npos;
     options->watch = parse_time(bare ? text + "s" : text);
@@ -256,9 +256,9 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
     }
   };
   CLI::Option* const watch = command->add_option_function<std::string>(
-      "-w,--watch", take_watch, "again and again, so far apart, such as 5 or 500ms");
+      "-w,--watch", take_watch, "repeat at this interval: 5 (seconds), 500ms, ...");
   watch->type_name("TIME");
-  add_number(*command, "--count", options->count, "so many times")->needs(watch);
+  add_number(*command, "--count", options->count, "stop after N samples")->needs(watch);
   command->footer(
       "Examples:\n"
       "  cgctl stat /batch /web\n"

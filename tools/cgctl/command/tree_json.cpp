@@ -21,6 +21,8 @@ using settings::Setting;
 using tree::Cgroup;
 using tree::Section;
 
+constexpr const char* form = "write the JSON that `cgctl --json snapshot` prints";
+
 tl::unexpected<Error> malformed(std::string_view shown, std::string reason, std::string hint = {}) {
   return fail(Error::make(errc::malformed, "parse", std::string(shown), std::move(reason),
                           std::move(hint)));
@@ -49,12 +51,12 @@ std::optional<std::string> text_of(const Json& value) {
 
 /// Empty, or why it is no section.
 std::string take_settings(const Json& files, Section& out) {
-  if (!files.is_object()) return fmt::format("'{}' has to be an object", out.controller);
+  if (!files.is_object()) return fmt::format("'{}' must be an object", out.controller);
   for (const auto& [file, value] : files.items()) {
     const auto lines = value.is_array() ? value : Json::array({value});
     for (const Json& line : lines) {
       const auto text = text_of(line);
-      if (!text) return fmt::format("'{}' has to be a string, a number or an array of them", file);
+      if (!text) return fmt::format("'{}' must be a string, a number, or an array of these", file);
       out.settings.push_back({file, *text});
     }
   }
@@ -132,19 +134,19 @@ std::string take_cgroup(const Json& object, Cgroup& out) {
   if (!object.is_object()) return "not an object";
   for (const auto& [key, value] : object.items()) {
     if (key != "path" && key != "path_base64" && key != "controllers") {
-      return fmt::format("'{}' is not understood", key);
+      return fmt::format("unknown key '{}'", key);
     }
   }
   const auto path = object.find("path");
   const auto controllers = object.find("controllers");
-  if (path == object.end() || !path->is_string()) return "'path' has to be a string";
+  if (path == object.end() || !path->is_string()) return "'path' must be a string";
   if (controllers == object.end() || !controllers->is_object()) {
-    return "'controllers' has to be an object";
+    return "'controllers' must be an object";
   }
   const auto bytes = path_of(object);
-  if (!bytes) return "'path_base64' has to be a string in base64";
+  if (!bytes) return "'path_base64' must be a string in base64";
   const auto clean = fs::clean_relative_path(*bytes);
-  if (!clean) return "no path of a cgroup: " + clean.error().reason;
+  if (!clean) return "not a path of a cgroup: " + clean.error().reason;
   out.path = *clean == "." ? "/" : "/" + *clean;
   for (const auto& [name, files] : controllers->items()) {
     Section& section = out.sections.emplace_back(Section{name, {}});
@@ -174,8 +176,7 @@ Json json_of(const Cgroup& cgroup) {
 
 Result<tree::Tree> tree_from_json(const std::string& text, std::string_view shown) {
   if (const auto at = too_deep(text)) {
-    return malformed(shown, position(text, *at) + ": nested deeper than 32 levels",
-                     "the form is that of `cgctl --json snapshot`");
+    return malformed(shown, position(text, *at) + ": nested deeper than 32 levels", form);
   }
   tree::Tree tree;
   std::set<std::string> known;
@@ -187,8 +188,7 @@ Result<tree::Tree> tree_from_json(const std::string& text, std::string_view show
     try {
       stream >> object;
     } catch (const Json::out_of_range&) {
-      return malformed(shown, position(text, begin) + ": a number is too large",
-                       "the form is that of `cgctl --json snapshot`");
+      return malformed(shown, position(text, begin) + ": a number is too large", form);
     } catch (const Json::parse_error& error) {
       const std::size_t at = begin + (error.byte == 0 ? 0 : error.byte - 1);
       return malformed(shown, position(text, at) + ": " + reason_of(error));
@@ -197,12 +197,11 @@ Result<tree::Tree> tree_from_json(const std::string& text, std::string_view show
     const auto end = stream.eof() ? text.size() : static_cast<std::size_t>(stream.tellg());
     const std::string twice = key_twice(std::string_view(text).substr(begin, end - begin));
     std::string reason =
-        twice.empty() ? take_cgroup(object, cgroup) : fmt::format("'{}' is there twice", twice);
-    if (reason.empty() && !known.insert(cgroup.path).second) reason = "it is there twice";
+        twice.empty() ? take_cgroup(object, cgroup) : fmt::format("'{}' occurs twice", twice);
+    if (reason.empty() && !known.insert(cgroup.path).second) reason = "the cgroup occurs twice";
     if (!reason.empty()) {
       const std::string which = cgroup.path.empty() ? std::string() : cgroup.path + ": ";
-      return malformed(shown, fmt::format("{}: {}{}", position(text, begin), which, reason),
-                       "the form is that of `cgctl --json snapshot`");
+      return malformed(shown, fmt::format("{}: {}{}", position(text, begin), which, reason), form);
     }
     tree.push_back(std::move(cgroup));
   }

@@ -74,10 +74,13 @@ std::string headline(const zombies::Count& count) {
   std::string text = paint(Color::bold, in_words(count));
   text += fmt::format(": removed memory cgroups that the kernel still holds (cgroup {})\n",
                       to_string(count.hierarchy));
-  text += fmt::format("{} held by the kernel, {} live\n", count.kernel, count.live);
-  if (!count.exact()) text += "cgroups came and went during the count, hence the range\n";
+  text +=
+      fmt::format("{} memory cgroups in the kernel, {} of them live\n", count.kernel, count.live);
+  if (!count.exact()) text += "the count is a range: cgroups came and went meanwhile\n";
   if (!count.memory_only && count.high != 0) {
-    text += "of all controllers together: before Linux 6.12 cgroup v2 does not tell them apart\n";
+    text +=
+        "the count includes cgroups of all controllers: before Linux 6.12 cgroup v2 does not tell "
+        "them apart\n";
   }
   return text;
 }
@@ -110,20 +113,20 @@ std::string remarks_on(const Findings& found) {
   const zombies::Attribution& where = *found.where;
   std::string text;
   if (found.left_out != 0) {
-    text += fmt::format("and {} more: --top {}\n", found.left_out,
+    text += fmt::format("and {} more (--top {} shows all)\n", found.left_out,
                         found.left_out + where.ancestors.size());
   }
   if (!where.complete) {
     const bool slow_read = found.spent < found.limit;
-    text += fmt::format("cut short {}: {} cgroups were not looked into{}\n",
-                        slow_read ? "by a slow read" : "after " + human_time(found.spent),
-                        where.skipped, slow_read ? "" : "; --time 10s looks longer");
+    text += fmt::format("stopped early, {}: {} cgroups were not examined{}\n",
+                        slow_read ? "because a read was slow" : "after " + human_time(found.spent),
+                        where.skipped, slow_read ? "" : "; --time 10s searches longer");
   } else if (where.skipped != 0) {
     text += fmt::format("{} files could not be read\n", where.skipped);
   } else if (where.ancestors.empty()) {
     text +=
-        "no cgroup above them shows memory of theirs (before Linux 5.13, as long as it is "
-        "little)\n";
+        "no live cgroup above the zombies shows their memory (before Linux 5.13, small amounts "
+        "are not shown)\n";
   }
   return text;
 }
@@ -149,7 +152,9 @@ std::string text_of(const Findings& found) {
   if (!where.ancestors.empty()) text += table_of(where.ancestors, found.count.hierarchy);
   text += remarks_on(found) + "\n";
   if (where.slab == zombies::SlabPins::yes) {
-    text += line("why", "dentries and inodes, which this kernel charges to them, pin them too");
+    text += line("why",
+                 "dentries and inodes, which this kernel charges to cgroups, keep them "
+                 "alive too");
   }
   for (const std::string_view pin : parts(found.pins, "; ")) text += line("why", pin);
   return text + line("what to do", "see cgctl mitigate --once --dry-run");
@@ -219,16 +224,17 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   CLI::App* const command = app.add_subcommand(
       "zombies",
       "count the removed memory cgroups that the kernel still holds\n\n"
-      "A memory cgroup that is removed while pages are charged to it lives on in the kernel, "
-      "unseen, "
-      "until the last page is gone. Says how many there are, below which live cgroups they hang, "
-      "and what pins them. Counting costs next to nothing and comes first; where they hang is "
-      "found out only when there are any. That takes at most a few times as long as the count, "
-      "and 0.1 ms for each zombie, and ends as soon as one read is slow.");
+      "A memory cgroup that is removed while pages are charged to it stays in the kernel, without "
+      "a directory, until the last page is gone: a zombie. This command counts zombies, names the "
+      "live cgroups they hang below, and says what keeps them alive. The count costs next to "
+      "nothing and is printed first. The search for those cgroups is made only if there are "
+      "zombies; it takes at most a few times as long as the count and 0.1 ms per zombie, and ends "
+      "as soon as one read is slow.");
   add_number(*command, "--top", options->top,
-             "cgroups to name, those with the most first; 0 counts\nonly (default 10)");
+             "how many cgroups to name, those with the most first;\n0: only count (default 10)");
   add_time(*command, "--time", options->time,
-           "longest time to look for where they hang, such as\n10s (default: between 50ms and 1s)");
+           "longest search for the cgroups that zombies hang\nbelow, such as 10s (default: between "
+           "50ms and 1s)");
   command->footer(
       "Examples:\n"
       "  cgctl zombies\n"

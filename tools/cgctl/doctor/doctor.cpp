@@ -444,8 +444,8 @@ Walk compare_root_with_leaf(const Known<ReadCost>& cost, std::uint64_t memcgs) {
         "the root is the only memory cgroup; cgctl doctor --probe creates 256 briefly and measures";
   } else if (!cost->measured) {
     walk.reason =
-        "the root was not read, which may be slow; cgctl doctor as root proves it without a slow "
-        "read, in about 0.2 s";
+        "the root was not read, because that may be slow; cgctl doctor as root finds out without "
+        "a slow read, in about 0.2 s";
   } else {
     return judge(*cost->leaf, cost->measured->min, memcgs, Walk::Basis::root_and_leaf);
   }
@@ -562,28 +562,28 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   CLI::App* const command = app.add_subcommand(
       "doctor",
       "examine this host in one screen, and say what to do\n\n"
-      "The first line is the verdict: healthy, costly (and what zombies cost) or harmful. Then: "
-      "how "
-      "many zombies there are and what keeps them alive, what a read of memory.numa_stat costs, "
-      "whether it delays other work on its CPU, whether this kernel walks all memory cgroups for "
-      "it, and what to do. Stops reading as soon as one read is slow. Where the root is too "
-      "expensive to read, root creates 64 empty cgroups briefly instead, see --read-only. Exit "
-      "status 0 whatever is found.");
+      "The first line is the verdict: healthy, costly (zombies cost memory, ids or time), harmful "
+      "(reads of memory.numa_stat stall a CPU) or unknown. The lines below give the number of "
+      "zombies and what keeps them alive, the cost of a read of the root's memory.numa_stat, "
+      "whether the read delays other work on its CPU, whether this kernel walks all memory cgroups "
+      "for it, and what to do. Doctor stops reading as soon as one read is slow. If reading the "
+      "root is predicted to be too expensive, doctor run as root creates 64 empty cgroups briefly "
+      "instead (see --read-only). The exit status is 0 whatever is found.");
   command->add_flag("--probe", options->probe,
                     "create 256 empty memory cgroups briefly (below\ncgctl-doctor-PID, removed at "
-                    "once) to measure\nwhether the kernel walks; needs root");
+                    "once) to measure\nwhether the kernel walks all cgroups; needs root");
   command->add_flag(
       "--measure", options->measure,
-      "read the root's memory.numa_stat once even when it\nmay take more than 100 ms; "
-      "the kubelet does so every few\nseconds anyway");
+      "read the root's memory.numa_stat once even if that\nmay take more than 100 ms; the kubelet "
+      "does so every\nfew seconds anyway");
   command
-      ->add_flag(
-          "--read-only", options->read_only,
-          "create no cgroup; compare small subtrees instead, which\nproves a walk or says nothing")
+      ->add_flag("--read-only", options->read_only,
+                 "create no cgroups; compare small subtrees instead,\nwhich proves a walk or "
+                 "proves nothing")
       ->excludes("--probe");
   command
       ->add_option("--config", options->overrides.file,
-                   fmt::format("configuration file of mitigate (default\n{} where it exists)",
+                   fmt::format("configuration file of mitigate (default, if it\nexists: {})",
                                default_config))
       ->type_name("FILE");
   command->footer(

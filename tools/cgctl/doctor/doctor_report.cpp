@@ -67,7 +67,7 @@ std::string memory_row(const Known<Memory>& memory) {
   if (!memory) return row("memory", memory.error());
   return row("memory", fmt::format("cgroup {} at {}{}", cgctl::to_string(memory->version),
                                    memory->mount_point,
-                                   memory->whole ? "" : ", a part of the hierarchy only"));
+                                   memory->whole ? "" : ", only a part of the hierarchy"));
 }
 
 std::string count_row(const zombies::Count& count) {
@@ -211,8 +211,8 @@ std::string walk_row(const Diagnosis& found) {
 std::string pressure_row(const Diagnosis& found) {
   if (!found.io_pressure && !found.memory_pressure) {
     return row("pressure",
-               "not kept here (PSI is off: boot with psi=1): mitigate's guards io_pressure and "
-               "memory_pressure see nothing");
+               "no figures (PSI is off: boot with psi=1): mitigate's guards io_pressure and "
+               "memory_pressure have no effect");
   }
   return row("pressure",
              fmt::format("last 10 s: waiting for I/O {:.1f} %, for memory {:.1f} % of the time",
@@ -315,7 +315,7 @@ Walk judge(nanoseconds without, nanoseconds with, std::uint64_t memcgs, Walk::Ba
   } else if (share <= does_not_up_to) {
     walk.verdict = Walk::Verdict::does_not_walk;
   } else {
-    walk.reason = "the difference between the reads is too small to say";
+    walk.reason = "the difference between the reads is too small to tell";
   }
   return walk;
 }

@@ -29,15 +29,16 @@ std::string harm(const Diagnosis& found) {
   const ReadCost& cost = *found.read_cost;
   const auto limit = found.policy.read_cost_limit;
   if (cost.measured && cost.measured->median > limit) {
-    return fmt::format("each read of the root's memory.numa_stat keeps a CPU for {}",
+    return fmt::format("each read of the root's memory.numa_stat occupies a CPU for {}",
                        human_time(cost.measured->median));
   }
   if (cost.measured || cost.predicted <= limit || !may_walk(found)) return {};
-  return fmt::format("a read of the root's memory.numa_stat is predicted to keep a CPU for {}{}{}",
-                     cost.by_slope ? "" : "up to ", human_time(cost.predicted),
-                     found.walk.verdict == Walk::Verdict::walks
-                         ? ""
-                         : ", if this kernel has the bug that Linux 5.8 fixed");
+  return fmt::format(
+      "a read of the root's memory.numa_stat is predicted to occupy a CPU for {}{}{}",
+      cost.by_slope ? "" : "up to ", human_time(cost.predicted),
+      found.walk.verdict == Walk::Verdict::walks
+          ? ""
+          : ", if this kernel has the bug that Linux 5.8 fixed");
 }
 
 /// "1,304 zombies hold about 21 MiB of kernel memory (0.1 %), ...".
@@ -206,7 +207,7 @@ std::vector<std::string> advise(const Diagnosis& found) {
   advise_mitigation(found, seen, advice);
   advise_reads(found, seen, advice);
   if (found.walk.verdict == Walk::Verdict::walks && found.memory->version == Version::v1) {
-    advice.emplace_back("Linux 5.8 or later cures it for good (commit dd8657b6c1cb).");
+    advice.emplace_back("Linux 5.8 or later fixes the kernel bug (commit dd8657b6c1cb).");
   }
   if (!advice.empty()) return advice;
   if (!found.zombies) return {"The zombies cannot be counted from here. Run doctor on the host."};

@@ -14,9 +14,9 @@ constexpr const char* help =
     "usage: cgclassify [-g CONTROLLERS:PATH]... [--sticky | --cancel-sticky] PID...\n"
     "Move processes into cgroups, by default into those that cgrules.conf names.\n"
     "  -g CONTROLLERS:PATH  the cgroup, in the hierarchies of these controllers\n"
-    "  --sticky             cgrulesengd is to leave them and their children there\n"
-    "  --cancel-sticky      cgrulesengd may move them again\n"
-    "  -h, --help           this text\n";
+    "  --sticky             keep cgrulesengd from moving them and their children\n"
+    "  --cancel-sticky      let cgrulesengd move them again\n"
+    "  -h, --help           print this help\n";
 
 Status move(const Host& host, const std::vector<Spec>& specs, pid_t process) {
   if (specs.empty()) {
@@ -50,7 +50,7 @@ int run(int argc, char** argv) {
         break;
       case 'g': {
         const auto spec = parse_spec(optarg);
-        if (!spec) return refuse(name, fmt::format("-g '{}': no CONTROLLERS:PATH", optarg));
+        if (!spec) return refuse(name, fmt::format("-g '{}': write CONTROLLERS:PATH", optarg));
         specs.push_back(*spec);
         break;
       }
@@ -59,14 +59,14 @@ int run(int argc, char** argv) {
     }
   }
   const auto texts = options.rest();
-  if (texts.empty()) return refuse(name, "the number of a process is missing");
+  if (texts.empty()) return refuse(name, "a process ID is missing");
   const auto host = Host::detect();
   if (!host) return report(name, host.error());
   int status = done;
   for (const std::string& text : texts) {
     const auto number = parse::whole_number(text);
     if (!number || *number == 0 || *number > INT32_MAX) {
-      return refuse(name, "'" + text + "': not the number of a process");
+      return refuse(name, "'" + text + "': not a process ID");
     }
     const auto process = static_cast<pid_t>(*number);
     if (daemon) {

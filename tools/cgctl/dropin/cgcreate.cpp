@@ -15,14 +15,14 @@ constexpr const char* name = "cgcreate";
 constexpr const char* help =
     "usage: cgcreate [-t USER:GROUP] [-a USER:GROUP] [-d MODE] [-f MODE] [-s MODE]\n"
     "                -g CONTROLLERS:PATH...\n"
-    "Make cgroups.\n"
+    "Create cgroups.\n"
     "  -g CONTROLLERS:PATH  the cgroup, in the hierarchies of these controllers\n"
-    "  -a USER:GROUP        owner of its directory and files but for tasks\n"
-    "  -t USER:GROUP        owner of the files that take tasks (tasks, cgroup.procs)\n"
+    "  -a USER:GROUP        owner of its directory, and of its files except the task files\n"
+    "  -t USER:GROUP        owner of its task files (tasks, cgroup.procs)\n"
     "  -d, --dperm MODE     mode of its directory\n"
-    "  -f, --fperm MODE     mode of its files but for tasks\n"
-    "  -s, --tperm MODE     mode of the files that take tasks\n"
-    "  -h, --help           this text\n";
+    "  -f, --fperm MODE     mode of its files except the task files\n"
+    "  -s, --tperm MODE     mode of its task files\n"
+    "  -h, --help           print this help\n";
 
 bool take_owner(const std::string& text, Access& out) {
   const std::size_t colon = text.find(':');

@@ -13,10 +13,10 @@ namespace {
 constexpr const char* name = "cgdelete";
 constexpr const char* help =
     "usage: cgdelete [-r] [-g] CONTROLLERS:PATH...\n"
-    "Remove cgroups. Their processes are moved into the cgroup above.\n"
-    "  -g CONTROLLERS:PATH  the cgroup (the -g may be left out)\n"
-    "  -r, --recursive      the cgroups below it too\n"
-    "  -h, --help           this text\n";
+    "Remove cgroups. Their processes are moved into the parent cgroup.\n"
+    "  -g CONTROLLERS:PATH  the cgroup (-g may be omitted)\n"
+    "  -r, --recursive      also remove the cgroups below it\n"
+    "  -h, --help           print this help\n";
 
 /// Moves what runs in a cgroup, and below it, into `target`.
 Status move_out(const Group& group, const Group& target, bool recursive) {
@@ -77,7 +77,7 @@ int run(int argc, char** argv) {
   int status = done;
   for (const std::string& text : texts) {
     const auto spec = parse_spec(text);
-    if (!spec) return refuse(name, "'" + text + "': no CONTROLLERS:PATH");
+    if (!spec) return refuse(name, "'" + text + "': write CONTROLLERS:PATH");
     const auto removed = remove(*host, *spec, recursive);
     if (!removed) status = report(name, removed.error());
   }

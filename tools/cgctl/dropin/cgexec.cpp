@@ -17,8 +17,8 @@ constexpr const char* help =
     "usage: cgexec [-g CONTROLLERS:PATH]... [--sticky] COMMAND [ARGUMENT]...\n"
     "Run a command in cgroups, by default in those that cgrules.conf names for it.\n"
     "  -g CONTROLLERS:PATH  the cgroup, in the hierarchies of these controllers\n"
-    "  --sticky             cgrulesengd is to leave it and its children there\n"
-    "  -h, --help           this text\n";
+    "  --sticky             keep cgrulesengd from moving it and its children\n"
+    "  -h, --help           print this help\n";
 
 constexpr int cannot_execute = 126;
 constexpr int not_found = 127;
@@ -49,7 +49,7 @@ int run(int argc, char** argv) {
       sticky = true;
     } else if (letter == 'g') {
       const auto spec = parse_spec(optarg);
-      if (!spec) return refuse(name, fmt::format("-g '{}': no CONTROLLERS:PATH", optarg));
+      if (!spec) return refuse(name, fmt::format("-g '{}': write CONTROLLERS:PATH", optarg));
       specs.push_back(*spec);
     } else {
       return refuse(name, "no such option: " + options.refused());

@@ -15,13 +15,13 @@ constexpr const char* help =
     "usage: cgget [-nv] [-r FILE]... [-g CONTROLLERS]... [-a] PATH...\n"
     "   or: cgget [-nv] [-r FILE]... -g CONTROLLERS:PATH...\n"
     "Print values of cgroups.\n"
-    "  -r, --variable FILE   such as cpu.shares\n"
-    "  -g CONTROLLERS        all files of these controllers\n"
-    "  -g CONTROLLERS:PATH   all files of these controllers in that cgroup\n"
-    "  -a, --all             all files of all controllers, as without -r and -g\n"
-    "  -n                    no line with the cgroup's path\n"
-    "  -v, --values-only     no names of files\n"
-    "  -h, --help            this text\n";
+    "  -r, --variable FILE   print this file, such as cpu.shares\n"
+    "  -g CONTROLLERS        print all files of these controllers\n"
+    "  -g CONTROLLERS:PATH   print all files of these controllers in that cgroup\n"
+    "  -a, --all             print all files of all controllers (default without -r and -g)\n"
+    "  -n                    do not print the cgroup's path\n"
+    "  -v, --values-only     do not print the names of files\n"
+    "  -h, --help            print this help\n";
 
 struct Form {
   bool path = true;
@@ -137,7 +137,7 @@ int run(int argc, char** argv) {
         // Without a path: the controllers of all that follow.
         const bool with_path = std::string_view(optarg).find(':') != std::string_view::npos;
         const auto spec = parse_spec(with_path ? std::string(optarg) : std::string(optarg) + ":/");
-        if (!spec) return refuse(name, fmt::format("-g '{}': no CONTROLLERS[:PATH]", optarg));
+        if (!spec) return refuse(name, fmt::format("-g '{}': write CONTROLLERS[:PATH]", optarg));
         if (with_path) {
           specs.push_back(*spec);
         } else {

@@ -15,10 +15,12 @@ constexpr const char* name = "cgset";
 constexpr const char* help =
     "usage: cgset -r FILE=VALUE... PATH...\n"
     "   or: cgset --copy-from PATH PATH...\n"
-    "Set values of cgroups: of each all or none, as far as old values can be brought back.\n"
-    "  -r, --variable FILE=VALUE  such as cpu.shares=512\n"
-    "  --copy-from PATH           the settings of that cgroup\n"
-    "  -h, --help                 this text\n";
+    "Set values of cgroups. For each cgroup all values are set or none, except for files whose "
+    "old\n"
+    "value cannot be restored.\n"
+    "  -r, --variable FILE=VALUE  set this value, such as cpu.shares=512\n"
+    "  --copy-from PATH           copy the settings of that cgroup\n"
+    "  -h, --help                 print this help\n";
 
 constexpr int copy_from = 256;
 
@@ -90,8 +92,8 @@ int run(int argc, char** argv) {
     }
   }
   if (wanted.empty() == source.empty()) {
-    return refuse(name, wanted.empty() ? "say what to set, with -r or --copy-from"
-                                       : "-r and --copy-from exclude each other");
+    return refuse(name,
+                  wanted.empty() ? "give -r or --copy-from" : "give -r or --copy-from, not both");
   }
   const auto paths = options.rest();
   if (paths.empty()) return refuse(name, "the path of a cgroup is missing");

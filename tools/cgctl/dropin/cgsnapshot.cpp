@@ -23,13 +23,13 @@ namespace {
 constexpr const char* name = "cgsnapshot";
 constexpr const char* help =
     "usage: cgsnapshot [-st] [-b FILE] [-w FILE] [-f FILE] [CONTROLLER]...\n"
-    "Write what all cgroups have as cgconfig.conf, of all controllers or of those named.\n"
-    "  -b, --blacklist FILE  files to leave out (default /etc/cgsnapshot_blacklist.conf)\n"
-    "  -w, --whitelist FILE  files to warn not about\n"
-    "  -t, --strict          leave out what is not in the whitelist\n"
-    "  -s, --silent          no warnings\n"
-    "  -f, --file FILE       write there\n"
-    "  -h, --help            this text\n";
+    "Print the settings of all cgroups as cgconfig.conf, for all controllers or those named.\n"
+    "  -b, --blacklist FILE  list of files to leave out (default /etc/cgsnapshot_blacklist.conf)\n"
+    "  -w, --whitelist FILE  list of files that cause no warning\n"
+    "  -t, --strict          leave out files that are not in the whitelist\n"
+    "  -s, --silent          print no warnings\n"
+    "  -f, --file FILE       write to FILE\n"
+    "  -h, --help            print this help\n";
 constexpr const char* default_blacklist = "/etc/cgsnapshot_blacklist.conf";
 
 using Names = std::set<std::string>;

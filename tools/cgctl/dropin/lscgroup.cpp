@@ -17,8 +17,8 @@ constexpr const char* name = "lscgroup";
 constexpr const char* help =
     "usage: lscgroup [[-g] CONTROLLERS:PATH]...\n"
     "List cgroups.\n"
-    "  -g CONTROLLERS:PATH  that one and those below it (the -g may be left out)\n"
-    "  -h, --help           this text\n";
+    "  -g CONTROLLERS:PATH  list that cgroup and those below it (-g may be omitted)\n"
+    "  -h, --help           print this help\n";
 
 Status list(const Host& host, const Hierarchy& hierarchy, const std::string& path) {
   const auto clean = host.relative_path(path);
@@ -73,7 +73,7 @@ int run(int argc, char** argv) {
   int status = done;
   for (const std::string& text : texts) {
     const auto spec = parse_spec(text);
-    if (!spec) return refuse(name, "'" + text + "': no CONTROLLERS:PATH");
+    if (!spec) return refuse(name, "'" + text + "': write CONTROLLERS:PATH");
     const auto listed = list(*host, *spec);
     if (!listed) status = report(name, listed.error());
   }

@@ -16,12 +16,12 @@ constexpr const char* name = "lssubsys";
 constexpr const char* help =
     "usage: lssubsys [-imM] [CONTROLLER]...\n"
     "   or: lssubsys [-aimM]\n"
-    "List the controllers of each hierarchy, of all that are mounted or of those named.\n"
-    "  -a, --all               also controllers that are not mounted\n"
-    "  -i, --hierarchies       with the hierarchy's number\n"
-    "  -m, --mount-points      with its mount point\n"
-    "  -M, --all-mount-points  once for each of its mount points\n"
-    "  -h, --help              this text\n";
+    "List the controllers of each hierarchy: of all that are mounted, or of those named.\n"
+    "  -a, --all               also list controllers that are not mounted\n"
+    "  -i, --hierarchies       also print the hierarchy's number\n"
+    "  -m, --mount-points      also print the hierarchy's mount point\n"
+    "  -M, --all-mount-points  print a line for each mount point of the hierarchy\n"
+    "  -h, --help              print this help\n";
 
 struct Form {
   bool number = false;

@@ -100,7 +100,7 @@ Key number(const char* table, const char* name, const char* comment, double leas
     const auto value = node.value<double>();
     if (!value || node.is_boolean()) throw CLI::ValidationError("not a number");
     if (!(*value >= least && *value <= most)) {
-      throw CLI::ValidationError(fmt::format("not within {} and {}", least, most));
+      throw CLI::ValidationError(fmt::format("not between {} and {}", least, most));
     }
     place = static_cast<Number>(*value);
   };
@@ -156,7 +156,7 @@ Key list(const char* table, const char* name, const char* comment, Member member
 
 Rung parse_rung(const std::string& name) {
   const auto rung = mitigation::rung_named(name);
-  if (!rung) throw CLI::ValidationError(fmt::format("'{}' is none of the rungs", name));
+  if (!rung) throw CLI::ValidationError(fmt::format("'{}' is not a rung", name));
   return *rung;
 }
 
@@ -182,60 +182,61 @@ auto in(T Configuration::*member) {
 const std::vector<Key>& keys() {
   using namespace std::chrono_literals;
   static const std::vector<Key> all = {
-      number("trigger", "zombies_high", "act from this many zombies on", 1, 1e12,
+      number("trigger", "zombies_high", "act at this many zombies or more", 1, 1e12,
              in_policy(&Policy::zombies_high)),
       number(
           "trigger", "zombies_low",
-          "once it acts, it goes on until so few zombies are left (default: half of zombies_high)",
+          "once started, continue until this many zombies are left (default: half of zombies_high)",
           0, 1e12, in_policy(&Policy::zombies_low)),
-      time(
-          "trigger", "read_cost_limit",
-          "act when a read of the root's memory.numa_stat takes longer, or soon will, and zombies\n"
-          "are to blame",
-          1us, in_policy(&Policy::read_cost_limit)),
+      time("trigger", "read_cost_limit",
+           "act when a read of the root's memory.numa_stat takes longer than this, or soon will,\n"
+           "and zombies are to blame",
+           1us, in_policy(&Policy::read_cost_limit)),
       number(
           "trigger", "min_gain",
-          "with zombies_high reached and reads cheap (a tenth of read_cost_limit), caches are\n"
-          "dropped only if the zombies hold at least this share of the page cache that everybody\n"
-          "gives up, or one of the two below is reached; 0: always. Where zombies_high is given\n"
-          "and this is not, it is 0",
+          "while reads are cheap (at most a tenth of read_cost_limit), zombies_high alone does "
+          "not\n"
+          "drop caches: the zombies must also hold at least this share of the page cache that the\n"
+          "host would lose, or exceed dead_memory, or reach memcgs_high; 0: no such condition.\n"
+          "Default 0 if zombies_high is given",
           0, 1000, in_policy(&Policy::min_gain)),
       number("trigger", "dead_memory",
-             "percent of the machine's memory that zombies may hold before caches are dropped\n"
-             "whatever min_gain says",
+             "drop caches whatever min_gain says when zombies hold more than this percentage of\n"
+             "the machine's memory",
              0, 100, in_policy(&Policy::dead_memory)),
       number("trigger", "memcgs_high",
-             "memory cgroups, dead ones included, from which on caches are dropped whatever\n"
-             "min_gain says; the kernel has 65535 ids for them",
+             "drop caches whatever min_gain says at this many memory cgroups or more, dead ones\n"
+             "included; the kernel has 65535 ids for memory cgroups",
              1, 1e12, in_policy(&Policy::memcgs_high)),
       time("trigger", "probe_interval",
-           "the read of the root's memory.numa_stat is measured at most this often", 1s,
+           "least time between two measured reads of the root's memory.numa_stat", 1s,
            in_policy(&Policy::probe_interval)),
       list(
           "action", "ladder",
-          "the rungs: what may be done, tried in this order until enough zombies are gone. A rung\n"
-          "that the kernel lacks or that was useless lately is left out. memcg_reaper: Alibaba's\n"
-          "kernels; fadvise: gives up the cache of `files`; memory.reclaim: v2, Linux 5.19;\n"
-          "drop_caches=2 comes only after drop_caches=1 freed next to nothing",
+          "rungs (means of freeing zombies), tried in this order until enough zombies are gone.\n"
+          "A rung that this kernel lacks or that did not help lately is skipped. memcg_reaper:\n"
+          "Alibaba's kernels only; fadvise: drops the page cache of action.files; memory.reclaim:\n"
+          "cgroup v2, Linux 5.19; drop_caches=2: only after drop_caches=1 freed next to nothing",
           in_policy(&Policy::ladder), parse_rung, [](Rung rung) { return to_string(rung); }),
       text("action", "files",
-           "glob(7) patterns of files that are read no more, such as rotated logs",
+           "glob(7) patterns of files that nobody reads any more, such as rotated logs; rung\n"
+           "fadvise drops their page cache",
            in_policy(&Policy::files)),
       list("action", "sync",
-           "mount points to write back before drop_caches=1; when empty, all file systems",
+           "mount points to write back (sync) before drop_caches=1; empty: all file systems",
            in_policy(&Policy::sync), parse_mount, [](const std::string& path) { return path; }),
-      time("action", "deadline", "each rung of the ladder may take so long", 1ms,
+      time("action", "deadline", "longest time that one rung of the ladder may take", 1ms,
            in_policy(&Policy::deadline)),
       size("action", "reclaim_chunk", "bytes requested per write to memory.reclaim", 4096,
            in_policy(&Policy::reclaim_chunk)),
       number("action", "min_effect",
-             "an action is effective if at least this share of the zombies goes", 0.001, 1,
-             in_policy(&Policy::min_effect)),
+             "an action counts as effective if it frees at least this share of the zombies", 0.001,
+             1, in_policy(&Policy::min_effect)),
       number("action", "useless_limit",
              "a rung that did not help this often in a row is skipped for guard.max_interval", 1,
              1e6, in_policy(&Policy::useless_limit)),
       time("action", "refaults_after",
-           "so long after an action it tells how much had to be read from disk again; 0s: never",
+           "this long after an action, report how much had to be read from disk again; 0s: never",
            0s, in(&Configuration::refaults_after)),
       time("guard", "min_interval", "shortest time between two actions", 0s,
            in_policy(&Policy::min_interval)),
@@ -245,20 +246,21 @@ const std::vector<Key>& keys() {
       number("guard", "actions_a_day", "most actions in 24 hours", 0, 10000,
              in_policy(&Policy::actions_a_day)),
       number("guard", "io_pressure",
-             "acts only up to this I/O pressure: percent, \"some avg10\" of the kernel", 0, 100,
+             "refuse to act above this I/O pressure (percent, the kernel's \"some avg10\")", 0, 100,
              in_policy(&Policy::io_pressure_limit)),
       number("guard", "memory_pressure",
-             "acts only up to this memory pressure: percent, \"full avg10\" of the kernel", 0, 100,
-             in_policy(&Policy::memory_pressure_limit)),
+             "refuse to act above this memory pressure (percent, the kernel's \"full avg10\")", 0,
+             100, in_policy(&Policy::memory_pressure_limit)),
       number("guard", "disk_busy",
-             "acts only while the busiest disk works at most this percentage of the time", 0, 100,
-             in_policy(&Policy::disk_busy_limit)),
-      size("guard", "dirty", "acts only while at most so many bytes wait to be written back", 0,
+             "refuse to act while the busiest disk works more than this percentage of the time", 0,
+             100, in_policy(&Policy::disk_busy_limit)),
+      size("guard", "dirty",
+           "refuse to act while more than this many bytes wait to be written back", 0,
            in_policy(&Policy::dirty_limit)),
       list("guard", "windows",
-           "it acts only at these times, local time, such as \"Mon-Fri 02:00-05:00\", \"Sat,Sun "
+           "act only at these local times, such as \"Mon-Fri 02:00-05:00\", \"Sat,Sun "
            "00:00-24:00\";\n"
-           "at any time when empty",
+           "empty: at any time",
            in_policy(&Policy::windows), parse_window, window_text),
       time("daemon", "interval", "time between two looks of the daemon", 1s,
            in(&Configuration::interval)),
@@ -266,15 +268,15 @@ const std::vector<Key>& keys() {
            "up to this much is added to daemon.interval at random, so that nodes do not act "
            "together",
            0s, in(&Configuration::jitter)),
-      text("daemon", "state_dir", "directory of the lock and the history, also of mitigate --once",
+      text("daemon", "state_dir",
+           "directory of the lock and the history; mitigate --once uses it too",
            in(&Configuration::state_dir)),
       text("daemon", "metrics_file",
-           "file of metrics for node_exporter's textfile collector, written after each look; none "
-           "when\n"
-           "empty",
+           "file that the daemon replaces with its metrics after each look, for node_exporter's\n"
+           "textfile collector; empty: none",
            in(&Configuration::metrics_file)),
       text("daemon", "listen",
-           "unix:/PATH of a socket that answers HTTP with the metrics; none when empty",
+           "socket, unix:/PATH, on which the daemon serves its metrics by HTTP; empty: none",
            in(&Configuration::listen)),
   };
   return all;
@@ -346,11 +348,12 @@ std::optional<Contradiction> contradiction(const Configuration& all) {
         fmt::format("min_interval {} is longer than max_interval {}",
                     time_text(policy.min_interval), time_text(policy.max_interval))};
   }
-  if (policy.ladder.empty()) return Contradiction{{"ladder"}, "ladder: nothing may be done"};
+  if (policy.ladder.empty()) return Contradiction{{"ladder"}, "ladder: name at least one rung"};
   if (slab_is_dropped_first(policy.ladder)) {
-    return Contradiction{{"ladder"}, "ladder: drop_caches=2 and 3 come after drop_caches=1 only"};
+    return Contradiction{{"ladder"},
+                         "ladder: drop_caches=2 and drop_caches=3 must come after drop_caches=1"};
   }
-  if (all.state_dir.empty()) return Contradiction{{"state_dir"}, "state_dir: no directory"};
+  if (all.state_dir.empty()) return Contradiction{{"state_dir"}, "state_dir: name a directory"};
   if (!all.listen.empty() && !is_unix_address(all.listen)) {
     return Contradiction{
         {"listen"}, fmt::format("'{}' is not unix:/PATH, of at most 107 characters", all.listen)};

@@ -315,13 +315,13 @@ void Daemon::reload() {
   notify("RELOADING=1");
   auto fresh = configure(overrides_, Use::daemon);
   if (!fresh) {
-    warn("kept the configuration it has: " + message_of(fresh.error()));
+    warn("the daemon keeps its old configuration: " + message_of(fresh.error()));
   } else {
     if (fresh->listen != configuration_.listen && !serve_at(fresh->listen)) {
       fresh->listen = configuration_.listen;
     }
     if (fresh->state_dir != configuration_.state_dir) {
-      warn("state_dir changes with a restart only");
+      warn("the new state_dir takes effect only after a restart");
     }
     configuration_ = std::move(*fresh);
     tick_.set(next_look());

@@ -69,10 +69,10 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "metrics",
-      "the state of this machine as Prometheus metrics\n\n"
-      "Zombies, where they hang, what a read of memory.numa_stat costs, and what `cgctl mitigate` "
-      "did so far. Changes nothing.");
-  command->add_option("--config", options->overrides.file, "configuration, as of mitigate")
+      "print the state of this machine as Prometheus metrics\n\n"
+      "Prints the number of zombies, the cgroups they hang below, the cost of a read of the root's "
+      "memory.numa_stat, and what `cgctl mitigate` did so far. Changes nothing.");
+  command->add_option("--config", options->overrides.file, "configuration file of mitigate")
       ->type_name("FILE");
   command
       ->add_option("--state-dir", options->overrides.state_dir,
@@ -81,7 +81,7 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   command
       ->add_option(
           "-o,--output", options->output,
-          "replace this file at once, for node_exporter's\ntextfile collector; a FIFO or a "
+          "replace this file atomically, for node_exporter's\ntextfile collector; a FIFO or a "
           "device is written to")
       ->type_name("FILE");
   command->footer(

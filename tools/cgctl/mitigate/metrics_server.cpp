@@ -37,8 +37,8 @@ UniqueFd stream_socket() {
 }
 
 Error in_use(const std::string& path) {
-  return Error::make(errc::busy, "listen", path, "somebody else listens there",
-                     "stop that one, or give this one another address");
+  return Error::make(errc::busy, "listen", path, "another process listens there",
+                     "stop that process, or choose another address");
 }
 
 /// Takes the lock of the one who listens at a path.
@@ -65,7 +65,7 @@ Status make_room(const std::string& path, const UnixAddress& address) {
   struct ::stat about {};
   if (::lstat(path.c_str(), &about) != 0) return {};
   if (!S_ISSOCK(about.st_mode)) {
-    return fail(Error::make(errc::invalid_argument, "listen", path, "exists and is no socket"));
+    return fail(Error::make(errc::invalid_argument, "listen", path, "exists and is not a socket"));
   }
   const UniqueFd probe = stream_socket();
   if (!probe) return fail(fs::system_error("listen", path, errno));

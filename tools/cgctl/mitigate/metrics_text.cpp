@@ -85,7 +85,7 @@ void add_ancestors(Text& text, const Observation& seen) {
 
 void add_rungs(Text& text, const History& history) {
   text.head("cgctl_mitigation_actions_total", "counter",
-            "Times a rung of the ladder was taken, by what came of it.");
+            "Uses of each rung of the ladder, by result.");
   for (std::size_t i = 0; i < mitigation::rung_count; ++i) {
     const RungHistory& rung = history.rungs[i];
     const auto add = [&](const char* result, std::uint64_t count) {
@@ -112,13 +112,14 @@ std::string metrics_text(const Observation& seen, const mitigation::Plan& plan,
   add_ancestors(text, seen);
   if (seen.read_cost) {
     text.gauge("cgctl_numa_stat_read_seconds",
-               "What a read of the root's memory.numa_stat takes, measured or predicted.",
+               "Time that a read of the root's memory.numa_stat takes, measured or predicted.",
                in_seconds(*seen.read_cost));
     text.gauge("cgctl_numa_stat_read_measured", "1: measured in this look, 0: predicted.",
                seen.read_cost_measured ? 1 : 0);
   }
   add_rungs(text, history);
-  text.head("cgctl_mitigation_decision", "gauge", "What the last look came to.");
+  text.head("cgctl_mitigation_decision", "gauge",
+            "1 for the decision of the last look, 0 for the others.");
   for (const Decision one : {Decision::idle, Decision::act, Decision::refused}) {
     text.value(fmt::format("decision=\"{}\"", mitigation::to_string(one)),
                plan.decision == one ? 1 : 0);
@@ -128,25 +129,26 @@ std::string metrics_text(const Observation& seen, const mitigation::Plan& plan,
   text.gauge("cgctl_mitigation_actions_last_day", "Actions of the last 24 hours.",
              mitigation::actions_accounted(history, mitigation::uptime()));
   const auto now = std::chrono::duration<double>(looked.time_since_epoch()).count();
-  text.gauge("cgctl_last_run_timestamp_seconds", "When the machine was last looked at.",
+  text.gauge("cgctl_last_run_timestamp_seconds", "Time of the last look at the machine.",
              fmt::format("{:.0f}", now));
   double last_look = 0;
   if (history.sample.at) {
     const auto ago = mitigation::uptime() - *history.sample.at;
     last_look = now - static_cast<double>(ago.count());
   }
-  text.gauge(
-      "cgctl_mitigation_last_look_timestamp_seconds",
-      "When cgctl mitigate last looked, as far as it has written that down; 0: not since boot.",
-      fmt::format("{:.0f}", last_look));
+  text.gauge("cgctl_mitigation_last_look_timestamp_seconds",
+             "Time of the last look that cgctl mitigate has recorded; 0: none since boot.",
+             fmt::format("{:.0f}", last_look));
   if (history.last_action) {
     const auto ago = mitigation::uptime() - *history.last_action;
-    text.gauge("cgctl_mitigation_last_action_timestamp_seconds", "When the last action ended.",
+    text.gauge("cgctl_mitigation_last_action_timestamp_seconds",
+               "Time at which the last action ended.",
                fmt::format("{:.0f}", now - static_cast<double>(ago.count())));
   }
-  text.head("cgctl_configuration_info", "gauge", "1; the hash tells configurations apart.");
+  text.head("cgctl_configuration_info", "gauge",
+            "Always 1; the hash identifies the configuration.");
   text.value(fmt::format("hash=\"{}\"", configuration.hash), 1);
-  text.head("cgctl_build_info", "gauge", "1; which cgctl this is.");
+  text.head("cgctl_build_info", "gauge", "Always 1; the version is that of cgctl.");
   text.value(fmt::format("version=\"{}\"", build::version), 1);
   return text.take();
 }

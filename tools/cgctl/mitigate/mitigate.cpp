@@ -106,8 +106,8 @@ Exit run_mitigate(const Globals& globals, const Options& options) {
   if (!host) return tool::report(host.error());
   if (!options.dry_run && !host->live()) {
     return tool::report(Error::make(errc::unsupported, "mitigate", globals.roots.proc,
-                                    "what the roots show is not the running kernel's alone",
-                                    "--dry-run tells what would be done there"));
+                                    "the given roots do not all belong to the running kernel",
+                                    "--dry-run shows what would be done there"));
   }
   if (options.daemon) return run_daemon(globals, *host, options.overrides);
   return run_once(globals, options, *host);
@@ -115,12 +115,11 @@ Exit run_mitigate(const Globals& globals, const Options& options) {
 
 void describe(CLI::App& command, Options& options) {
   Overrides& overrides = options.overrides;
-  const char* const what = "One of";
+  const char* const what = "Mode (give one)";
   // What is added last stands last: --help behind the modes.
   command.set_help_flag();
   command.add_flag("--once", options.once, "look, decide, act and verify once")->group(what);
-  command
-      .add_flag("--daemon", options.daemon, "do so again and again; a line of JSON for each action")
+  command.add_flag("--daemon", options.daemon, "do so repeatedly; print a line of JSON per action")
       ->group(what);
   command
       .add_flag("--print-config", options.print_config,
@@ -131,42 +130,44 @@ void describe(CLI::App& command, Options& options) {
   command.set_help_flag("-h,--help", "print this help and exit");
   command
       .add_option("--config", overrides.file,
-                  fmt::format("configuration (default {}\nwhere it exists)", default_config))
+                  fmt::format("configuration file (default, if it exists:\n{})", default_config))
       ->type_name("FILE");
   command.add_flag("--dry-run", options.dry_run, "say what would be done, change nothing")
       ->excludes("--daemon");
   add_level(command, "--level", overrides.level,
-            "this level of drop_caches instead of the ladder, from\none zombie on")
+            "use this level of drop_caches instead of the ladder,\neven for a single zombie")
       ->excludes("--daemon");
   command.add_flag("--force", overrides.force, "act even if a guard objects")->excludes("--daemon");
   add_number(
       command, "--high", overrides.high,
-      "act from this many zombies on, whatever it gains\n(default 1000, weighed: see min_gain)");
-  add_number(command, "--low", overrides.low,
-             "stop climbing at this many (default half of --high)");
+      "act at this many zombies or more, whatever it gains\n(default 1000, weighed: min_gain in "
+      "--print-config)");
+  add_number(command, "--low", overrides.low, "stop at this many zombies (default half of --high)");
   add_time(command, "--read-cost-limit", overrides.read_cost_limit,
-           "act when a read of the root's numa_stat costs more\nand zombies are to blame (default "
+           "act if reading the root's numa_stat takes longer and\nzombies are to blame (default "
            "10ms)");
   add_time(command, "--min-interval", overrides.min_interval,
-           "the least time between two actions; doubles after\neach without effect, up to 24h "
+           "shortest time between two actions; doubles after\neach without effect, up to 24h "
            "(default 10min)");
   add_time(command, "--deadline", overrides.deadline,
-           "the longest one rung may take (default 60s)");
+           "longest time that one rung may take (default 60s)");
   add_time(command, "--interval", overrides.interval,
-           "(daemon) time between two checks (default 1min)");
+           "(daemon) time between two looks (default 1min)");
   add_time(command, "--refaults-after", overrides.refaults_after,
-           "this long after an action, report how much had to be\nread back in (default 0s, of the "
-           "daemon 1min; 0s: do not)");
+           "this long after an action, report how much had to\nbe read back in; 0s: never (default "
+           "0s, daemon 1min)");
   command
-      .add_option("--state-dir", overrides.state_dir, "lock and history (default /var/lib/cgctl)")
+      .add_option("--state-dir", overrides.state_dir,
+                  "directory of lock and history (default\n/var/lib/cgctl)")
       ->type_name("DIR");
   command
       .add_option("--metrics-file", overrides.metrics_file,
-                  "of the daemon: written after each look, for Prometheus")
+                  "(daemon) write metrics to FILE after each look, for\nnode_exporter's textfile "
+                  "collector")
       ->type_name("FILE");
   command
       .add_option("--listen", overrides.listen,
-                  "of the daemon: a socket that answers HTTP with the\nmetrics, unix:/PATH")
+                  "(daemon) serve metrics by HTTP on this socket:\nunix:/PATH")
       ->type_name("ADDRESS");
 }
 
@@ -188,13 +189,12 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   CLI::App* const command = app.add_subcommand(
       "mitigate",
       "free zombies when needed, and show what it achieved\n\n"
-      "Counts the zombies, decides whether to act, climbs a ladder from the mildest means to the "
-      "strongest (memory.reclaim where the kernel has it, then drop_caches 1, then 2) until few "
-      "are "
-      "left, waits for the count to stand still and says what came of it. Refuses (status 3) when "
-      "I/O or memory is under pressure, the last action was too recent, or nothing could be "
-      "freed. The daemon looks every minute; SIGHUP reads the configuration again, SIGUSR1 acts "
-      "now.");
+      "Counts the zombies and decides whether to act. If so, climbs a ladder from the mildest "
+      "means to the strongest (memory.reclaim where the kernel has it, then drop_caches 1, then 2) "
+      "until few zombies are left, waits until the count stops falling, and reports the effect. "
+      "Refuses (status 3) if I/O or memory is under pressure, if the last action was too recent, "
+      "or if nothing could be freed. The daemon looks every minute; SIGHUP makes it read its "
+      "configuration again, SIGUSR1 makes it act now.");
   describe(*command, *options);
   command->footer(
       "Examples:\n"

@@ -51,7 +51,7 @@ std::string line_of_blind_guards(const Observation& seen) {
 
 std::string line_of(const Action& action) {
   std::string text = fmt::format("{} -> {} zombies, ", action.zombies_before, action.zombies_after);
-  if (action.made != 0) text += fmt::format("some {} of them new, ", action.made);
+  if (action.made != 0) text += fmt::format("about {} of them new, ", action.made);
   switch (action.end) {
     case mitigation::End::done:
       text += "took " + human_time(action.duration);
@@ -63,7 +63,7 @@ std::string line_of(const Action& action) {
       text += "failed";
       break;
     case mitigation::End::cancelled:
-      text += "given up";
+      text += "cancelled";
       break;
   }
   if (!action.status) text += ": " + message_of(action.status.error());
@@ -73,7 +73,7 @@ std::string line_of(const Action& action) {
 std::string line_of_rehearsal(const Plan& plan) {
   std::string ladder;
   for (const mitigation::Rung rung : plan.ladder) {
-    ladder.append(ladder.empty() ? "" : ", then if need be ").append(mitigation::to_string(rung));
+    ladder.append(ladder.empty() ? "" : ", then if needed ").append(mitigation::to_string(rung));
   }
   return line("would do", ladder) + line("dry-run", "nothing was changed");
 }
@@ -86,7 +86,8 @@ std::string gain_of(const Report& report) {
   const bool useless = report.outcome->effect == Effect::ineffective;
   const std::string why = report.outcome->status ? report.outcome->explanation
                                                  : message_of(report.outcome->status.error());
-  if (useless) text += ": " + (why.empty() ? "what pins them could not be found out" : why);
+  if (useless)
+    text += ": " + (why.empty() ? "cgctl could not find out what keeps them alive" : why);
   return text;
 }
 

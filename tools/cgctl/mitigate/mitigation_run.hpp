@@ -18,8 +18,8 @@ using mitigation::Urgency;
 
 /// Said where the kernel keeps no pressure figures (PSI).
 inline constexpr const char* blind_guards =
-    "pressure is not kept here (PSI is off: boot with psi=1): the guards io_pressure and "
-    "memory_pressure see nothing";
+    "this kernel keeps no pressure figures (PSI is off: boot with psi=1): the guards io_pressure "
+    "and memory_pressure have no effect";
 
 /// Says what went wrong in a look and stopped nothing.
 void warn_of(const Report& report);

@@ -191,15 +191,15 @@ void warn_of_oom(const Group& group, const Ended& ended) {
   const bool command = *kills == 1 && ended.status == 128 + SIGKILL;
   const std::string what =
       command ? "the command" : fmt::format("{} {}", *kills, *kills == 1 ? "process" : "processes");
-  std::string hint = "the limit of a cgroup above it is reached";
+  std::string hint = "a cgroup above it has reached its limit";
   const auto state = memory::Controller{group}.state();
   if (state && state->max && state->max->bytes) {
     constexpr std::uint64_t fewest_to_begin = 1U << 20U;
     hint = fmt::format(
         "its limit is {}{}: raise it with --max", human_bytes(*state->max->bytes),
-        *state->max->bytes < fewest_to_begin ? ", in which hardly a program can begin" : "");
+        *state->max->bytes < fewest_to_begin ? ", too little for most programs to start" : "");
   }
-  warn(fmt::format("run {}: out of memory, the kernel killed {} ({})", group.path(), what, hint));
+  warn(fmt::format("run {}: out of memory: the kernel killed {} ({})", group.path(), what, hint));
 }
 
 /// Adds the children of this process: with --init, orphans that were left to it.
@@ -342,21 +342,24 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   CLI::App* const command = app.add_subcommand(
       "run",
       "run a command inside a cgroup, with limits\n\n"
-      "The command is in the cgroup before its first instruction. PATH is made if it is missing, "
-      "and stays; without PATH the cgroup is a throw-away one, which is removed at the end with "
-      "all processes in it, its pages freed first so that no zombie is left. The exit status is "
-      "the command's, 128 + n when signal n ended it, 127 when it is not found, 126 when it cannot "
-      "be executed; then everything is as it was before. All signals are passed on to it but those "
-      "of job control, which stop and continue it, and those of a process's own faults (SEGV, BUS, "
-      "FPE, ILL, TRAP, SYS, ABRT).");
-  add_path(*command, options->path, "the cgroup (default: a throw-away one)");
-  add_path_option(*command, "--below", options->below, "where to make a throw-away cgroup");
+      "The command is in the cgroup from its first instruction on. A missing PATH is created and "
+      "kept. Without PATH the cgroup is a throw-away one: at the end all processes in it are "
+      "ended, its pages are freed so that no zombie is left, and it is removed. The exit status is "
+      "the command's; 128 + n if signal n ended it; 127 if it is not found or 126 if it cannot be "
+      "executed, and then everything is undone. All signals are passed on to the command, except "
+      "those of job control, which stop and continue it, and those of a process's own faults "
+      "(SEGV, BUS, FPE, ILL, TRAP, SYS, ABRT).");
+  add_path(*command, options->path, "cgroup to run in (default: a throw-away one)");
+  add_path_option(*command, "--below", options->below,
+                  "parent of the throw-away cgroup (default /)");
   add_controllers(*command, options->controllers);
   command->add_flag("--init", options->init,
-                    "adopt and reap orphans, end them with the command:\nfor PID 1 of a container");
+                    "adopt and reap orphans, and end them with the\ncommand: for PID 1 of a "
+                    "container");
   add_time(*command, "--grace", options->grace,
-           "from SIGTERM to SIGKILL, for the command and for\nwhat it leaves behind (default 10s)");
-  command->add_flag("--report", options->report, "at the end, what was used, on standard error");
+           "time from SIGTERM to SIGKILL, for the command and for\nprocesses that it leaves "
+           "(default 10s)");
+  command->add_flag("--report", options->report, "at the end, print usage on standard error");
   add_cpu_options(*command, options->cpu);
   add_memory_options(*command, options->memory);
   command->footer(
@@ -367,7 +370,7 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   command->callback([&globals, &run, options] {
     if (globals.command.empty()) {
       throw CLI::ValidationError(
-          "COMMAND is required: write it behind --, such as cgctl run --cpus 0.5 -- make");
+          "COMMAND is required: write it after --, such as cgctl run --cpus 0.5 -- make");
     }
     options->command = globals.command;
     run = [&globals, options] { return run_run(globals, *options); };
