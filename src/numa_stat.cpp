@@ -317,7 +317,7 @@ Status add_leaves(int directory, const std::string& shown, std::vector<Leaf>& ou
     out.push_back({step.path, usage_of(step.parent, step.name)});
     return {};
   };
-  return cgctl::detail::each_below(directory, shown, enter, leave);
+  return cgctl::detail::walk_below(directory, shown, enter, leave);
 }
 
 }  // namespace

@@ -186,7 +186,7 @@ Status Sampler::find(Found& found) const {
     if (!top) return fail(top.error());
     found.add(path_, {});
     const std::string_view prefix = path_ == "/" ? std::string_view() : path_;
-    auto walked = detail::each_below(top->get(), shown, [&](const detail::Step& step) {
+    auto walked = detail::walk_below(top->get(), shown, [&](const detail::Step& step) {
       const bool fits = prefix.size() + step.path.size() <= longest_path;
       if (fits) found.add(prefix, step.path);
       if (!fits) ++found.too_long;

@@ -218,23 +218,20 @@ std::string limited_above(const Group& group, Bandwidth& bandwidth) {
 
 /// A cgroup below that has more than `most`.
 std::string more_below(const Group& group, std::int64_t most, Bandwidth& bandwidth) {
-  std::vector<std::string> paths{group.path()};
-  while (!paths.empty()) {
-    std::string path = std::move(paths.back());
-    paths.pop_back();
+  const auto place = group.place("cpu");
+  std::vector<std::string> paths;
+  if (place) (void)add_paths_below((*place)->directory.get(), group.path(), paths);
+  for (const std::string& relative : paths) {
+    std::string path = fs::join(group.path(), relative);
     const auto below = Group::open(group.host(), path, {"cpu"});
     if (!below) continue;
     std::optional<Bandwidth> found;
-    const bool self = path == group.path();
     ValueFiles files(*below, for_reading);
-    if (!self && read_bandwidth_v1(files, found) && found && found->quota &&
+    if (read_bandwidth_v1(files, found) && found && found->quota &&
         ratio(*found->quota, found->period) > most) {
       bandwidth = *found;
       return path;
     }
-    const auto names = below->children();
-    if (!names) continue;
-    for (const std::string& name : *names) paths.push_back(fs::join(path, name));
   }
   return {};
 }

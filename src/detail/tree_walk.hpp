@@ -136,11 +136,11 @@ class TreeWalk {
 };
 
 /// Calls `enter(step)`, which returns Result<Next>, for each directory below `directory`, and
-/// `leave(step)`, which returns Status, for the same one after those inside it. `shown` is the path
-/// of `directory` in errors. A directory that is removed meanwhile counts as one without others
-/// inside; the first error ends the walk.
+/// `leave(step)`, which returns Status, for the same directory after those inside it. `shown` is
+/// the path of `directory` in errors. A directory that is removed meanwhile counts as one without
+/// others inside; the first error ends the walk.
 template <class Enter, class Leave>
-Status each_below(int directory, std::string_view shown, Enter enter, Leave leave) {
+Status walk_below(int directory, std::string_view shown, Enter enter, Leave leave) {
   struct ::stat self {};
   if (sys::stat(directory, self) == 0 && is_leaf(self)) return {};
   // A description of its own, so that others who list the directory are not disturbed.
@@ -151,8 +151,26 @@ Status each_below(int directory, std::string_view shown, Enter enter, Leave leav
 
 /// The same without a `leave`.
 template <class Enter>
-Status each_below(int directory, std::string_view shown, Enter enter) {
-  return each_below(directory, shown, std::move(enter), [](const Step&) { return Status{}; });
+Status walk_below(int directory, std::string_view shown, Enter enter) {
+  return walk_below(directory, shown, std::move(enter), [](const Step&) { return Status{}; });
+}
+
+/// Calls `visit(step)`, which returns Status, for each directory below `directory`, before those
+/// inside it. Otherwise as walk_below().
+template <class Visit>
+Status each_below(int directory, std::string_view shown, Visit visit) {
+  return walk_below(directory, shown, [&](const Step& step) -> Result<Next> {
+    Status status = visit(step);
+    if (!status) return fail(std::move(status.error()));
+    return Next::inside;
+  });
+}
+
+/// As each_below(), but visits a directory after those inside it.
+template <class Visit>
+Status each_below_inmost_first(int directory, std::string_view shown, Visit visit) {
+  const auto enter = [](const Step&) { return Result<Next>(Next::inside); };
+  return walk_below(directory, shown, enter, visit);
 }
 
 }  // namespace cgctl::detail

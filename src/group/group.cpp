@@ -251,7 +251,7 @@ Result<std::vector<std::string>> child_directories(int directory, std::string_vi
 Status add_paths_below(int directory, std::string_view shown, std::vector<std::string>& out) {
   return detail::each_below(directory, shown, [&](const detail::Step& step) {
     out.push_back(step.path);
-    return Result<detail::Next>(detail::Next::inside);
+    return Status{};
   });
 }
 

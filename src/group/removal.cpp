@@ -128,13 +128,9 @@ class Remover {
   /// `directory` is the cgroup, `name` its name inside `parent`.
   Status remove(int parent, const std::string& name, int directory, const std::string& shown) {
     if (how_.below == Removal::Below::remove) {
-      const auto inside = [](const detail::Step&) {
-        return Result<detail::Next>(detail::Next::inside);
-      };
-      const auto remove_it = [&](const detail::Step& step) { return remove(step, shown); };
-      if (auto status = detail::each_below(directory, shown, inside, remove_it); !status) {
-        return status;
-      }
+      auto status = detail::each_below_inmost_first(
+          directory, shown, [&](const detail::Step& step) { return remove(step, shown); });
+      if (!status) return status;
     }
     return remove_one(parent, name, directory, shown);
   }

@@ -232,11 +232,11 @@ Status add_processes_below(int directory, const std::string& shown, std::vector<
   };
   auto own = add_processes(directory, "cgroup.procs", shown, out);
   if (!own && !passed_by(own)) return own;
-  auto walked = each_below(directory, shown, [&](const Step& step) -> Result<Next> {
+  auto walked = each_below(directory, shown, [&](const Step& step) -> Status {
     auto status = add_processes(step.parent, step.name + std::string("/cgroup.procs"), {}, out);
-    if (status || passed_by(status)) return Next::inside;
+    if (status || passed_by(status)) return {};
     status.error().path = fs::join(shown, step.path);
-    return fail(std::move(status.error()));
+    return status;
   });
   return walked || passed_by(walked) ? Status{} : walked;
 }

@@ -113,15 +113,14 @@ Status add_lists(const Group& group, std::vector<DeviceList>& out) {
   if (!own) return passed_by_if_gone(own.error());
   out.push_back({group.path(), std::move(*own)});
   const std::string shown = fs::join((*place)->hierarchy->mount_point, group.path());
-  auto walked = each_below((*place)->directory.get(), shown, [&](const Step& step) -> Result<Next> {
+  auto walked = each_below((*place)->directory.get(), shown, [&](const Step& step) -> Status {
     auto text = fs::read_beneath(step.parent, fs::join(step.name, list_file), list_file);
     if (text) {
       out.push_back({fs::join(group.path(), step.path), std::move(*text)});
-      return Next::inside;
+      return {};
     }
     text.error().path = fs::join(fs::join(shown, step.path), list_file);
-    if (auto status = passed_by_if_gone(text.error()); !status) return fail(status.error());
-    return Next::past;
+    return passed_by_if_gone(text.error());
   });
   return walked ? walked : passed_by_if_gone(walked.error());
 }

@@ -59,17 +59,13 @@ class Reader {
   }
 
   /// Adds a cgroup below `top`.
-  Result<cgctl::detail::Next> add(const cgctl::detail::Step& step, const std::string& top) {
-    using cgctl::detail::Next;
+  Status add(const cgctl::detail::Step& step, const std::string& top) {
     const std::string path = fs::join(top, step.path);
     const auto child = fs::open_beneath(step.parent, step.name, O_RDONLY | O_DIRECTORY,
                                         fs::join(hierarchy_.mount_point, path));
-    if (!child && is_gone(child.error())) return Next::past;
+    if (!child && is_gone(child.error())) return {};
     if (!child) return fail(child.error());
-    if (auto status = add_one(child->get(), path, step.parent); !status) {
-      return fail(status.error());
-    }
-    return Next::inside;
+    return add_one(child->get(), path, step.parent);
   }
 
   Status add_one(int directory, const std::string& path, int above) {

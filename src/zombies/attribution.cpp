@@ -314,7 +314,7 @@ Status attribute_v1(const Host& host, const Hierarchy& memory, const Attribution
     return Status{};
   };
   const int top = memory.directory.get();
-  if (auto status = detail::each_below(top, memory.mount_point, enter, leave); !status) {
+  if (auto status = detail::walk_below(top, memory.mount_point, enter, leave); !status) {
     return status;
   }
   walk.leave({top, ".", root});
@@ -344,7 +344,7 @@ Status attribute_v2(const Hierarchy& memory, const AttributionLimits& limits, At
     return Status{};
   };
   if (walk.goes_inside()) {
-    auto status = detail::each_below(top, memory.mount_point, enter, leave);
+    auto status = detail::walk_below(top, memory.mount_point, enter, leave);
     if (!status) return status;
   }
   walk.leave(root);

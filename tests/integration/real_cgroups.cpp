@@ -44,7 +44,6 @@ int remove_group(const std::string& directory) {
   return EBUSY;
 }
 
-// NOLINTNEXTLINE(misc-no-recursion)
 int remove_tree(const std::string& directory) {
   std::error_code ignored;
   std::vector<std::string> children;

@@ -40,7 +40,7 @@ std::filesystem::path in_memory() {
   return std::filesystem::is_directory(shm) ? shm : std::filesystem::temp_directory_path();
 }
 
-TEST(EachBelow, EntersParentsBeforeChildrenAndLeavesThemAfter) {
+TEST(WalkBelow, EntersParentsBeforeChildrenAndLeavesThemAfter) {
   const test::TempDirectory tree;
   for (const char* path : {"b/x", "a", "b-c", "d/e/f", "skipped/g"}) {
     std::filesystem::create_directories(tree / path);
@@ -57,13 +57,13 @@ TEST(EachBelow, EntersParentsBeforeChildrenAndLeavesThemAfter) {
     seen.push_back("-" + step.path);
     return {};
   };
-  EXPECT_TRUE(detail::each_below(top.get(), "tree", enter, leave));
+  EXPECT_TRUE(detail::walk_below(top.get(), "tree", enter, leave));
   EXPECT_THAT(seen,
               ElementsAre("/a", "-/a", "/b", "/b/x", "-/b/x", "-/b", "/b-c", "-/b-c", "/d", "/d/e",
                           "/d/e/f", "-/d/e/f", "-/d/e", "-/d", "/skipped", "-/skipped"));
 }
 
-TEST(EachBelow, StopsOnRequest) {
+TEST(WalkBelow, StopsOnRequest) {
   const test::TempDirectory tree;
   std::filesystem::create_directories(tree / "a/b");
   std::filesystem::create_directories(tree / "a/c");
@@ -74,8 +74,43 @@ TEST(EachBelow, StopsOnRequest) {
     seen.push_back(step.path);
     return step.path == "/a/b" ? Next::end : Next::inside;
   };
-  EXPECT_TRUE(detail::each_below(top.get(), "tree", enter));
+  EXPECT_TRUE(detail::walk_below(top.get(), "tree", enter));
   EXPECT_THAT(seen, ElementsAre("/a", "/a/b"));
+}
+
+TEST(EachBelow, VisitsADirectoryBeforeOrAfterThoseInsideIt) {
+  const test::TempDirectory tree;
+  std::filesystem::create_directories(tree / "a/b");
+  std::filesystem::create_directories(tree / "c");
+  const UniqueFd top = opened(tree.path());
+  std::vector<std::string> seen;
+  const auto visit = [&](const Step& step) -> Status {
+    seen.push_back(step.path);
+    return {};
+  };
+  EXPECT_TRUE(detail::each_below(top.get(), "tree", visit));
+  EXPECT_THAT(seen, ElementsAre("/a", "/a/b", "/c"));
+  seen.clear();
+  EXPECT_TRUE(detail::each_below_inmost_first(top.get(), "tree", visit));
+  EXPECT_THAT(seen, ElementsAre("/a/b", "/a", "/c"));
+}
+
+TEST(EachBelow, EndsWithTheFirstError) {
+  const test::TempDirectory tree;
+  std::filesystem::create_directories(tree / "a/b");
+  std::filesystem::create_directories(tree / "c");
+  const UniqueFd top = opened(tree.path());
+  std::vector<std::string> seen;
+  const auto refuse = [&](const Step& step) -> Status {
+    seen.push_back(step.path);
+    return fail(Error::make(errc::outside, "visit", step.path, "refused"));
+  };
+  EXPECT_TRUE(test::fails(detail::each_below(top.get(), "tree", refuse), errc::outside));
+  EXPECT_THAT(seen, ElementsAre("/a"));
+  seen.clear();
+  EXPECT_TRUE(
+      test::fails(detail::each_below_inmost_first(top.get(), "tree", refuse), errc::outside));
+  EXPECT_THAT(seen, ElementsAre("/a/b"));
 }
 
 class DeepTree : public ::testing::Test {
@@ -102,7 +137,7 @@ TEST_F(DeepTree, IsWalkedToItsEndAndBack) {
     ++left;
     return {};
   };
-  EXPECT_TRUE(detail::each_below(top_.get(), "tree", enter, leave));
+  EXPECT_TRUE(detail::walk_below(top_.get(), "tree", enter, leave));
   EXPECT_EQ(deepest, depth);
   EXPECT_EQ(entered, chain_.size());
   EXPECT_EQ(left, chain_.size());
@@ -143,7 +178,7 @@ TEST_F(DeepTree, IsNotConfusedWithAMovedDirectory) {
     EXPECT_EQ(bottom ? std::rename(from.c_str(), to.c_str()) : 0, 0);
     return Next::inside;
   };
-  const auto walked = detail::each_below(top_.get(), "tree", enter);
+  const auto walked = detail::walk_below(top_.get(), "tree", enter);
   EXPECT_EQ(std::rename(to.c_str(), from.c_str()), 0);
   ASSERT_FALSE(walked);
   EXPECT_EQ(walked.error().os_errno, ESTALE);

@@ -119,7 +119,7 @@ Json in_base64(const Json& value) {
   return all;
 }
 
-// NOLINTNEXTLINE(misc-no-recursion): as deep as the command's own reports.
+// The recursion is as deep as the command's own reports.
 template <class Json>
 void keep(Json& value) {
   std::vector<std::pair<std::string, Json>> exact;
