@@ -73,7 +73,7 @@ constexpr const char* cure = "Find and free zombies";
 constexpr const char* look = "Show cgroups and their usage";
 constexpr const char* control = "Create, change and use cgroups";
 
-/// In the order of --help.
+/// The commands, in the order of --help.
 constexpr std::array<Command, 21> commands = {{
     {"doctor", cure, cgctl::tool::doctor_command::add},
     {"zombies", cure, cgctl::tool::zombies_command::add},
@@ -103,8 +103,8 @@ bool is_command(std::string_view name) {
                      [&](const Command& command) { return command.name == name; });
 }
 
-/// Describing a command takes longer than most take to run: only the one that is named, or all for
-/// a line that names none.
+/// Adds only the command `name`, because describing a command takes longer than running most; adds
+/// all commands if `name` is none of them.
 void add_commands(CLI::App& app, const cgctl::tool::Globals& globals, cgctl::tool::Run& run,
                   std::string_view name) {
   const auto named = std::find_if(commands.begin(), commands.end(),
@@ -154,7 +154,7 @@ int main(int argc, char** argv) try {
   }
   return finish(run());
 } catch (const std::bad_alloc&) {
-  // A message that is put together takes memory.
+  // Formatting a message would need memory.
   std::fputs("cgctl: out of memory (raise the limit: ulimit -v, memory.max)\n", stderr);
   return static_cast<int>(Exit::failed);
 } catch (const std::exception& error) {

@@ -21,8 +21,8 @@
 #include "cgctl/zombies.hpp"
 #include "cli/escape.hpp"
 
-/// What every command shares. A command is one file: its options, add_NAME() that describes them, a
-/// function that finds out and returns a report, one that writes the report as text and one that
+/// Declarations that all commands share. A command is one file with its options, add() that
+/// describes them, a function that collects a report, one that formats it as text and one that
 /// turns it into JSON.
 namespace cgctl::tool {
 
@@ -31,23 +31,22 @@ enum class Exit { done = 0, failed = 1, usage = 2, refused = 3, ineffective = 4,
 
 enum class Format { text, json };
 
-/// The options before the command.
+/// Options of all commands.
 struct Globals {
   Roots roots;
   Format format = Format::text;
   bool quiet = false;
-  std::vector<std::string> command;  ///< what stands behind the -- of `run`
+  std::vector<std::string> command;  ///< the words after the -- of `run`
 
   /// Detects the host below the roots given.
   [[nodiscard]] Result<Host> host() const { return Host::detect(roots); }
 };
 
-/// Called by main() once the command line is parsed; set by the add_ function of the command that
-/// was named.
+/// The action of the named command: its callback sets it, main() calls it once the line is parsed.
 using Run = std::function<Exit()>;
 
-/// The first line of a command's description stands in the list of commands, all of it in the
-/// command's own help.
+/// Each add() describes its command. The list of commands shows the first line of the description,
+/// the command's own help shows all of it.
 namespace info_command {
 void add(CLI::App& app, const Globals& globals, Run& run);
 }
@@ -114,11 +113,12 @@ void add(CLI::App& app, const Globals& globals, Run& run);
 
 // ---- options (options.cpp) ----
 
-/// "10ms", "2s", "500us": throws CLI::ValidationError with the forms allowed. For option callbacks.
+/// Parses "10ms", "2s", "500us". Throws CLI::ValidationError that names the allowed forms; for
+/// option callbacks.
 std::chrono::nanoseconds parse_time(const std::string& text);
 
-/// Options with one form everywhere; what is wrong with a value is said with the option's name and
-/// the value.
+/// These functions add options that have the same form in every command. An error names the option
+/// and the wrong value.
 CLI::Option* add_time(CLI::App& command, const std::string& name, std::chrono::nanoseconds& value,
                       const std::string& description);
 CLI::Option* add_time(CLI::App& command, const std::string& name,
@@ -128,34 +128,34 @@ CLI::Option* add_number(CLI::App& command, const std::string& name, std::uint64_
                         const std::string& description);
 CLI::Option* add_number(CLI::App& command, const std::string& name,
                         std::optional<std::uint64_t>& value, const std::string& description);
-/// The positional PATH of a cgroup.
+/// Adds the positional PATH of a cgroup.
 CLI::Option* add_path(CLI::App& command, std::string& path, const std::string& description);
-/// The same as an option, such as --below PATH.
+/// Adds an option that takes the path of a cgroup, such as --below PATH.
 CLI::Option* add_path_option(CLI::App& command, const std::string& name, std::string& path,
                              const std::string& description);
-/// -c,--controllers: those a cgroup is made with.
+/// Adds -c,--controllers: the controllers that a new cgroup gets.
 CLI::Option* add_controllers(CLI::App& command, std::vector<std::string>& controllers);
-/// One or more of them, required.
+/// Adds one or more required PATHs of cgroups.
 CLI::Option* add_paths(CLI::App& command, std::vector<std::string>& paths,
                        const std::string& description);
-/// Of a process or thread: throws CLI::ValidationError.
+/// Parses the ID of a process or thread. Throws CLI::ValidationError.
 pid_t parse_task(const std::string& text);
-/// One or more PID of processes or threads.
+/// Adds one or more PIDs of processes or threads.
 CLI::Option* add_tasks(CLI::App& command, std::vector<pid_t>& tasks,
                        const std::string& description);
-/// A level of drop_caches, 1 to 3, as an option or a positional.
+/// Adds a level of drop_caches, 1 to 3, as an option or a positional.
 CLI::Option* add_level(CLI::App& command, const std::string& name, unsigned& level,
                        const std::string& description);
-/// What mitigation calls a level that add_level() took.
+/// Returns the rung for a level that add_level() accepted.
 mitigation::Rung rung_of(unsigned level);
 
 // ---- output (output.cpp) ----
 
-/// Writes to stdout; a text of several lines, or one line of JSON with its newline. Nothing with
+/// Writes lines of text, or one line of JSON with its newline, to stdout. Does nothing with
 /// --quiet.
 void print(const Globals& globals, std::string_view text);
-/// A text on one line, with its newline, of nlohmann::json and ordered_json. Bytes that are not
-/// UTF-8, which a cgroup's name may have, are replaced; "KEY_base64" has the exact ones.
+/// Returns JSON on one line, with its newline. Bytes that are not UTF-8, which a cgroup's name may
+/// have, are replaced; "KEY_base64" then holds the exact bytes.
 template <class Json>
 std::string json_line(Json object) {
   constexpr int one_line = -1;
@@ -167,48 +167,49 @@ void print(const Globals& globals, const Json& object) {
   print(globals, std::string_view(json_line(object)));
 }
 
-/// Hands what was printed to standard output on at once; close_output() reports what that lost.
+/// Flushes standard output; close_output() reports output that was lost.
 void flush_output();
 
-/// Writes to a stream; on a terminal control characters are escaped.
+/// Writes to a stream; escapes control characters on a terminal.
 void write(std::FILE* stream, std::string_view text);
 
-/// Puts something in the place of each standard stream that is closed, so that no file which is
-/// opened later takes what is printed. A command that is run finds it closed.
+/// Occupies the descriptor of each standard stream that is closed, so that printed text cannot end
+/// up in a file that is opened later. A command that is run finds the stream closed.
 void reserve_standard_streams();
 
-/// Closes stdout; false, with a message unless a closed pipe is the reason, when something could
-/// not be written.
+/// Closes stdout. Returns false if output was lost, with a message unless a closed pipe is the
+/// reason.
 bool close_output();
 
-/// "cgctl: MESSAGE" on stderr; returns the status the kind of error stands for.
+/// Prints "cgctl: MESSAGE" on stderr; returns the exit status for this kind of error.
 Exit report(const Error& error);
-/// Error::message(), with the command's options and commands in place of the library's members and
-/// functions.
+/// Returns Error::message() with the command's options and commands in place of the library's
+/// members and functions.
 std::string message_of(const Error& error);
 void warn(std::string_view message);
-/// Warns of each, of those that say the same once.
+/// Prints each error as a warning, equal messages once.
 void warn_of(const std::vector<Error>& errors);
 
-/// True when stdout is a terminal and NO_COLOR is not set.
+/// True if stdout is a terminal, TERM is not "dumb" and NO_COLOR is not set.
 bool use_color();
 
 enum class Color { bold, red, green, yellow };
-/// `text` in that colour where use_color(), else as it is.
+/// Returns `text` in that colour if use_color(), else unchanged.
 std::string paint(Color color, std::string_view text);
 
-/// A name from the file system for the eye: on a terminal as escaped() writes it.
+/// Returns a name from the file system for display: escaped() on a terminal, else unchanged.
 std::string printable(std::string_view name);
 
-/// "1.5 GiB", "4.8 us": three significant digits at most, fixed units, no locale.
+/// Formats a figure such as "1.5 GiB", "4.8 us": at most three significant digits, fixed units, no
+/// locale.
 std::string human_bytes(std::uint64_t bytes);
 std::string human_time(std::chrono::nanoseconds time);
 
-/// "1 zombie", "12 zombies", "3 to 5 zombies" where the count is a range.
+/// Returns "1 zombie", "12 zombies", or "3 to 5 zombies" for a range.
 std::string in_words(const zombies::Count& count);
 
-/// Columns as wide as their widest cell, two spaces apart. The last column should be one of free
-/// text.
+/// Table whose columns are as wide as their widest cell and two spaces apart. The last column
+/// should hold free text.
 class Table {
  public:
   enum class Align { left, right };
@@ -219,7 +220,7 @@ class Table {
 
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
   void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
-  /// Its lines, each with a newline; the headings first, bold on a terminal.
+  /// Returns the lines, each with a newline: the headings (bold on a terminal), then the rows.
   [[nodiscard]] std::string text() const;
 
  private:

@@ -12,7 +12,7 @@ namespace {
 
 using cpu::microseconds;
 
-/// Whole microseconds, which is what the kernel counts in.
+/// Parses a time that must be whole microseconds, the kernel's unit.
 microseconds parse_microseconds(const std::string& text) {
   const auto time = parse_time(text);
   const auto whole = std::chrono::duration_cast<microseconds>(time);
@@ -22,7 +22,7 @@ microseconds parse_microseconds(const std::string& text) {
   return whole;
 }
 
-/// "0.5", or "500m" in thousandths.
+/// Parses "0.5", or "500m" in thousandths.
 double parse_cpus(const std::string& text) {
   constexpr double thousand = 1000;
   const bool in_thousandths = text.size() > 1 && text.back() == 'm';

@@ -15,7 +15,7 @@
 namespace cgctl::tool {
 namespace {
 
-/// A character of UTF-8, or one byte that is none.
+/// A character of UTF-8, or one byte that is not UTF-8.
 struct Character {
   std::size_t bytes = 1;
   std::optional<std::uint32_t> code;
@@ -25,7 +25,7 @@ unsigned char byte_at(std::string_view text, std::size_t at) {
   return static_cast<unsigned char>(text[at]);
 }
 
-/// How many bytes a character takes that begins with `first`; 0 for none.
+/// Returns the number of bytes of a character that begins with `first`; 0 if none does.
 std::size_t length_of(unsigned char first) {
   if (first < 0x80) return 1;
   if (first >= 0xc2 && first < 0xe0) return 2;
@@ -49,7 +49,7 @@ Character first_of(std::string_view text) {
   return {length, code};
 }
 
-/// True for what a terminal obeys or shows as something else.
+/// True for characters that a terminal obeys or shows as something else.
 bool is_unsafe(std::uint32_t code) {
   struct Range {
     std::uint32_t first;
@@ -68,7 +68,7 @@ bool is_unsafe(std::uint32_t code) {
   });
 }
 
-/// The colour that `text` begins with, as paint() writes them.
+/// Returns the colour sequence of paint() that `text` begins with; empty if there is none.
 std::string_view colour_of(std::string_view text) {
   for (const std::string_view colour : {"\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[33m"}) {
     if (text.substr(0, colour.size()) == colour) return colour;
@@ -99,7 +99,7 @@ std::string escape(std::string_view text, Keep keep) {
 constexpr std::string_view digits =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// True for a string that is not UTF-8, or an array with one.
+/// True for a string that is not UTF-8, or an array with such a string.
 template <class Json>
 bool has_bytes(const Json& value) {
   if (value.is_string()) return !is_utf8(value.template get_ref<const std::string&>());

@@ -7,20 +7,20 @@
 #include <string>
 #include <string_view>
 
-/// How bytes that others chose, such as names of cgroups, are shown.
+/// Display of bytes that others chose, such as names of cgroups.
 namespace cgctl::tool {
 
 /// Writes \xNN for each byte that could steer a terminal or mislead its reader: control characters
-/// (C0 with newline and tab, DEL, C1), line separators, bidirectional controls, and what is not
-/// UTF-8.
+/// (C0 with newline and tab, DEL, C1), line separators, bidirectional controls, and bytes that are
+/// not UTF-8.
 std::string escaped(std::string_view text);
 
-/// The same for a text of several lines: newlines, tabs and the colours of paint() stay.
+/// Escapes a text of several lines: newlines, tabs and the colours of paint() stay.
 std::string escaped_lines(std::string_view text);
 
 bool is_utf8(std::string_view text);
 
-/// RFC 4648, with padding.
+/// Converts to and from base64 as RFC 4648 defines it, with padding.
 std::string to_base64(std::string_view bytes);
 std::optional<std::string> from_base64(std::string_view text);
 

@@ -11,17 +11,18 @@
 #include "cli/command.hpp"
 #include "cli/json.hpp"
 
-/// Figures that more than one command shows.
+/// Formats of figures that several commands show.
 namespace cgctl::tool {
 
-/// {"some": {"avg10", ..., "total_us"}, "full": {...} or null}, or null.
+/// Returns {"some": {"avg10", ..., "total_us"}, "full": {...} or null}; null without a pressure.
 Json pressure_json(const std::optional<pressure::Pressure>& pressure);
-/// "some 1.5% full 0.2% of the last 10 s"
+/// Returns "some 1.5%, full 0.2% of the last 10 s".
 std::string pressure_text(const pressure::Pressure& pressure);
-/// The line of a report that says how many lines were not understood; empty for none.
+/// Returns the line of a report about lines that were not understood; empty if there were none.
 std::string skipped_text(std::size_t lines);
 
-/// Returns a figure, or nothing; then warns, unless this kernel, mount or cgroup lacks the figure.
+/// Returns a figure, or nothing with a warning. Gives no warning if this kernel, mount or cgroup
+/// lacks the figure.
 template <class T>
 std::optional<T> value_or_warning(Result<T> result) {
   if (result) return std::move(*result);

@@ -12,7 +12,7 @@
 namespace cgctl::tool {
 namespace {
 
-/// The number of statfs(2); 0 where it cannot be told.
+/// Returns the file system's magic number, see statfs(2); 0 if it cannot be read.
 std::int64_t file_system(int fd) {
   struct ::statfs about {};
   return ::fstatfs(fd, &about) == 0 ? static_cast<std::int64_t>(about.f_type) : 0;

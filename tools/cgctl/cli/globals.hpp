@@ -6,8 +6,9 @@
 
 namespace cgctl::tool {
 
-/// Detects the host for a command that changes something. errc::outside where the cgroups are the
-/// running kernel's and what the other roots show is not: a captured tree would be acted on here.
+/// Detects the host for a command that changes something. Returns errc::outside if the cgroups are
+/// the running kernel's but another root is not: figures of a captured tree would then decide what
+/// is done here.
 Result<Host> host_to_change(const Globals& globals);
 
 }  // namespace cgctl::tool

@@ -18,7 +18,7 @@
 namespace cgctl::tool {
 namespace {
 
-/// The columns of the terminal on standard output, within reason; 80 when it is none.
+/// Returns the columns of the terminal on standard output, within limits; 80 without a terminal.
 std::size_t screen_width() {
   constexpr std::size_t usual = 80;
   constexpr std::size_t narrowest = 50;
@@ -26,7 +26,7 @@ std::size_t screen_width() {
   return std::clamp(terminal_columns().value_or(usual), narrowest, widest);
 }
 
-/// Breaks the lines of `text` at spaces where they would be longer than `width`.
+/// Breaks lines of `text` that are longer than `width` at spaces.
 std::string wrapped(std::string_view text, std::size_t width) {
   std::string out;
   std::size_t column = 0;
@@ -77,7 +77,7 @@ class HelpForm : public CLI::Formatter {
     const std::string text = command->get_description();
     return fmt::format("  {:<14}{}\n", command->get_name(), text.substr(0, text.find('\n')));
   }
-  /// Descriptions are written for 80 columns; for others they are broken anew.
+  /// Wraps a description anew if the screen has not the 80 columns that it is written for.
   std::string make_option_desc(const CLI::Option* option) const override {
     std::string text = CLI::Formatter::make_option_desc(option);
     constexpr std::size_t written_for = 80;
@@ -103,7 +103,7 @@ class HelpForm : public CLI::Formatter {
   }
 };
 
-/// How many letters were left out, added, replaced or swapped with their neighbour.
+/// Counts letters that were omitted, added, replaced or swapped with their neighbour.
 std::size_t distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> before;
   std::vector<std::size_t> last;
@@ -122,7 +122,7 @@ std::size_t distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
-/// The known word that `word` may have been meant to be; empty when none is near.
+/// Returns the known word that `word` probably means; empty if none is near.
 std::string nearest(const std::string& word, const std::vector<std::string>& known) {
   std::string best;
   std::size_t least = std::max<std::size_t>(word.size() / 3, 1) + 1;
@@ -136,7 +136,7 @@ std::string nearest(const std::string& word, const std::vector<std::string>& kno
   return best;
 }
 
-/// Words of other tools, and the command that does the same here.
+/// Words of other tools, and the cgctl command that does the same.
 constexpr std::array<std::pair<std::string_view, const char*>, 12> words_of_others = {{
     {"list", "ls"},
     {"rm", "delete"},
@@ -189,7 +189,8 @@ std::string unexpected(const CLI::App& app, const CLI::App* command, const std::
                      meant.empty() ? "" : "did you mean " + meant + "? ");
 }
 
-/// Which of the options that take a directory `word` is, with or without its value.
+/// Returns the option that takes a directory if `word` is one, with or without its value; else
+/// null.
 const char* root_option(std::string_view word) {
   for (const char* const name : {"--cgroup-root", "--proc-root", "--sys-root"}) {
     if (word.substr(0, word.find('=')) == name) return name;
@@ -197,7 +198,7 @@ const char* root_option(std::string_view word) {
   return nullptr;
 }
 
-/// Where the first word stands that is no option; argc or more when there is none.
+/// Returns the index of the first word that is not an option; argc or more if there is none.
 int command_position(int argc, char** argv) {
   int i = 1;
   while (i < argc && argv[i][0] == '-' && std::string_view(argv[i]) != "--") {
@@ -275,12 +276,11 @@ std::string usage_error(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App* const command = commands.empty() ? nullptr : commands.front();
   const std::string name = command == nullptr ? "" : command->get_name() + " ";
   const std::string help = fmt::format("see cgctl {}--help)", name);
-  // A misspelt option also makes the option it stood for missing: the word itself is the better
-  // news.
+  // A misspelt option also makes the intended option missing: naming the wrong word helps more.
   const std::vector<std::string> unknown = app.remaining(true);
   if (!unknown.empty()) return name + unexpected(app, command, unknown.front()) + help;
   std::string what = error.what();
-  // The only mismatch left, since of several values the last one counts.
+  // A missing value is the only mismatch left, because the last of several values counts.
   const bool no_value = dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr;
   if (no_value) what = what.substr(0, what.find(':')) + ": the value is missing";
   return fmt::format("{}{} ({}", name, what, help);

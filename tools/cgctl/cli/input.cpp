@@ -25,7 +25,7 @@ using std::chrono::steady_clock;
 constexpr std::int64_t anonymous_pipe = 0x50495045;  // PIPEFS_MAGIC
 using End = std::optional<steady_clock::time_point>;
 
-/// Waits for something to read. Returns false once the time is over.
+/// Waits for input. Returns false once the time is over.
 bool wait_for_input(int fd, End end) {
   pollfd input{fd, POLLIN, 0};
   int ready = 0;
@@ -46,7 +46,7 @@ bool is_fifo(int fd) {
   return ::fstat(fd, &about) == 0 && S_ISFIFO(about.st_mode);
 }
 
-/// True for a FIFO with a name: somebody may open it for writing later, unlike <(command).
+/// True for a FIFO with a name, which a process may still open for writing, unlike <(command).
 bool may_get_a_writer(int fd) {
   struct ::statfs system {};
   return is_fifo(fd) && ::fstatfs(fd, &system) == 0 &&
@@ -59,8 +59,8 @@ Error late(const std::string& shown, const char* reason, milliseconds waited) {
 }
 
 /// Reads a descriptor to its end. `awaits_writer` is true for a FIFO, opened with O_NONBLOCK, that
-/// perhaps nobody has open for writing: poll(2) tells of data only, but a read of nothing says that
-/// there is no writer, and EAGAIN that there is one.
+/// may have no writer yet: poll(2) reports data only, but a read of 0 bytes means that there is no
+/// writer, and EAGAIN that there is one.
 Result<std::string> read_to_end(int fd, const std::string& shown, const InputLimits& limits,
                                 bool awaits_writer) {
   const auto began = steady_clock::now();

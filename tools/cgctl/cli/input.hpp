@@ -13,14 +13,14 @@ namespace cgctl::tool {
 
 struct InputLimits {
   std::size_t bytes = std::size_t{64} << 20;
-  /// The longest time that those who write to a pipe may take; no limit when empty.
+  /// Longest time that the writers of a pipe may take; empty: no limit.
   std::optional<std::chrono::milliseconds> patience;
-  /// The longest wait for a first one who opens a FIFO for writing.
+  /// Longest wait until a FIFO has a writer.
   std::chrono::milliseconds first_writer = std::chrono::seconds(10);
 };
 
 /// Reads a file that a user names to its end: a regular file, a pipe such as <(command), or a
-/// device such as /dev/stdin. A pipe that stays empty or that nobody opens for writing is an error.
+/// device such as /dev/stdin. Fails for a pipe that stays empty or gets no writer.
 Result<std::string> read_input(const std::string& path, const InputLimits& limits);
 
 Result<std::string> read_standard_input(const InputLimits& limits);

@@ -13,13 +13,13 @@ namespace cgctl::tool {
 
 using Json = nlohmann::ordered_json;
 
-/// What is not known is null.
+/// Returns the value, or null if it is not known.
 template <class T>
 Json or_null(const std::optional<T>& value) {
   return value ? Json(*value) : Json(nullptr);
 }
 
-/// What every report about zombies begins with, the first `most` ancestors included.
+/// Returns the keys that every report about zombies begins with, with at most `most` ancestors.
 inline Json zombies_json(const zombies::Count& count,
                          const std::optional<zombies::Attribution>& where, std::size_t most) {
   Json ancestors = Json::array();

@@ -8,8 +8,8 @@
 
 namespace cgctl::tool {
 
-/// A hierarchy in one word, for v1 as /proc/PID/cgroup has it: "cpu,cpuacct", "name=systemd";
-/// "unified" for v2.
+/// Names a hierarchy in one word: for v1 as in /proc/PID/cgroup, "cpu,cpuacct" or "name=systemd";
+/// for v2 "unified".
 inline std::string label(const Hierarchy& hierarchy) {
   if (hierarchy.version == Version::v2) return "unified";
   std::string text;

@@ -10,7 +10,7 @@
 namespace cgctl::tool {
 namespace {
 
-/// What the library's errors advise, and what that is called here.
+/// Words that the library's errors use, and the command's words for them.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 12> words = {{
     {"Roots::cgroup", "--cgroup-root"},
     {"Roots::proc", "--proc-root"},

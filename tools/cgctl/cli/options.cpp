@@ -26,7 +26,7 @@ std::optional<double> nanoseconds_per(std::string_view unit) {
   return std::nullopt;
 }
 
-/// Digits, with or without a fraction; removed from `text`.
+/// Parses digits, with or without a fraction, and removes them from `text`.
 std::optional<double> decimal(std::string_view& text) {
   std::uint64_t whole = 0;
   if (!parse::number(text, whole)) return std::nullopt;
@@ -40,7 +40,7 @@ std::optional<double> decimal(std::string_view& text) {
   return value + static_cast<double>(fraction) / std::pow(10, places);
 }
 
-/// Adds an option whose text `take` understands or refuses with a reason (empty: taken).
+/// Adds an option whose text `take` accepts, returning an empty string, or refuses with a reason.
 template <class Take>
 CLI::Option* add_checked(CLI::App& command, const std::string& name, const std::string& type,
                          const std::string& description, Take take) {
@@ -53,7 +53,7 @@ CLI::Option* add_checked(CLI::App& command, const std::string& name, const std::
   return command.add_option_function<std::string>(name, check, description)->type_name(type);
 }
 
-/// `value` is a time or an optional one.
+/// Adds an option for a time; `value` is a time or an optional time.
 template <class Value>
 CLI::Option* add_time_option(CLI::App& command, const std::string& name, Value& value,
                              const std::string& description) {
@@ -67,7 +67,7 @@ CLI::Option* add_time_option(CLI::App& command, const std::string& name, Value& 
   return command.add_option_function<std::string>(name, take, description)->type_name("TIME");
 }
 
-/// The reason why it is none, or empty.
+/// Sets `path` from `text`; returns the reason if `text` is not the path of a cgroup, else empty.
 std::string take_path(const std::string& text, std::string& path) {
   if (text.empty()) return "the path is empty; the root is /";
   const auto clean = fs::clean_relative_path(text);

@@ -18,7 +18,7 @@
 namespace cgctl::tool {
 namespace {
 
-/// The kernel's reason why standard output lost something first; 0 for none.
+/// The errno of the first failed write to standard output; 0 if none failed.
 int lost_because = 0;
 
 bool is_terminal(std::FILE* stream) {
@@ -31,7 +31,7 @@ bool not_empty(const char* variable) {
   return value != nullptr && *value != '\0';
 }
 
-/// The value in the first unit in which it has three digits at most before the point.
+/// Formats a value in the first unit in which it has at most three digits before the point.
 template <std::size_t N>
 std::string scaled(double value, double step, const std::array<const char*, N>& units) {
   std::size_t unit = 0;
@@ -57,10 +57,11 @@ std::string padded(const std::string& cell, std::size_t width, Table::Align alig
   return align == Table::Align::right ? gap + cell : cell + gap;
 }
 
-/// True if `c` is a byte of a UTF-8 character behind its first.
+/// True if `c` continues a UTF-8 character.
 bool continues(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
 
-/// `path` in at most `width` bytes: its middle gives way to "...", its end is what tells it apart.
+/// Shortens `path` to at most `width` bytes: "..." replaces its middle, because its end identifies
+/// it.
 std::string shortened(const std::string& path, std::size_t width) {
   constexpr std::string_view gap = "...";
   if (path.size() <= width) return path;
@@ -71,7 +72,7 @@ std::string shortened(const std::string& path, std::size_t width) {
   return path.substr(0, head).append(gap).append(path, tail);
 }
 
-/// Makes the paths of the last column so short that a row fits the terminal, where there is one.
+/// Shortens the paths of the last column so that a row fits the terminal, if there is one.
 void fit_terminal(const std::vector<std::size_t>& widths,
                   std::vector<std::vector<std::string>>& rows) {
   constexpr std::size_t least = 12;
@@ -116,9 +117,9 @@ void reserve_standard_streams() {
 bool close_output() {
   flush_output();
   const bool lost = lost_because != 0 || std::ferror(stdout) != 0;
-  // A stream that was closed from the beginning and not written to has lost nothing.
+  // A stream that was closed from the beginning (EBADF) and not written to has lost nothing.
   if (!lost && (std::fclose(stdout) == 0 || errno == EBADF)) return true;
-  // Without an errno an earlier write has failed: its reason is lost.
+  // Without an errno an earlier write failed, and its reason is not known any more.
   int reason = lost_because;
   if (reason == 0) reason = errno == 0 ? EIO : errno;
   if (reason != EPIPE) report(Error::system("write", "standard output", reason));
@@ -172,7 +173,7 @@ std::string human_bytes(std::uint64_t bytes) {
 }
 
 std::string human_time(std::chrono::nanoseconds time) {
-  // A difference below 0 is less than what can be measured.
+  // A difference below 0 is too small to measure.
   if (time.count() <= 0) return "0 s";
   constexpr std::array units = {"ns", "us", "ms", "s"};
   const auto seconds = std::chrono::duration<double>(time).count();

@@ -10,28 +10,29 @@
 
 #include "cgctl/cpu.hpp"
 
-/// What the options of single settings have in common. The parsers throw CLI::ValidationError.
+/// Helpers for options that set one value each. The parsers throw CLI::ValidationError.
 namespace cgctl::tool {
 
-/// "max", "none" and "-1", which is what the two versions and people call no limit.
+/// True for "max" (v2), "-1" (v1) and "none": the words for no limit.
 inline bool means_none(const std::string& text) {
   return text == "max" || text == "none" || text == "-1";
 }
 
 std::uint64_t parse_count(const std::string& text);
-/// "on" or "off".
+/// Parses "on" or "off".
 bool parse_switch(const std::string& text);
-/// The name of a conversion between shares and weight.
+/// Parses the name of a conversion between shares and weight.
 cpu::Conversion parse_conversion(const std::string& text);
-/// Bytes: "512M", "1.5G", "64KiB", "4096". Every suffix is a power of 1024, as the kernel has it.
+/// Parses bytes: "512M", "1.5G", "64KiB", "4096". Every suffix is a power of 1024, as in the
+/// kernel.
 std::uint64_t parse_size(const std::string& text);
 
 inline constexpr const char* conversion_help =
     "formula between shares and weight, where the kernel\nhas the other one: kernel (default), "
     "systemd,\noci2020 or oci2025";
 
-/// Adds an option that `take` gets the text of; what it throws gets the option's name in front, the
-/// first one of several (separated by commas).
+/// Adds an option and passes its text to `take`. The message of an error that `take` throws gets
+/// the option's name in front, the first of several names (separated by commas).
 template <class Take>
 CLI::Option* add_setting(CLI::App& command, const char* group, const std::string& name,
                          const char* type, const char* description, Take take) {

@@ -6,18 +6,19 @@
 
 namespace cgctl::tool {
 
-/// The signals that ask a command to end: SIGINT, SIGTERM and SIGHUP, without those it ignores.
+/// Returns the signals that ask a command to end: SIGINT, SIGTERM and SIGHUP, without ignored ones.
 sigset_t ending_signals();
 
-/// Holds those signals back until its end, so that a change of several values is written whole.
+/// Blocks the ending signals during its lifetime, so that a change of several values is written
+/// whole.
 class HeldSignals {
  public:
   HeldSignals();
   HeldSignals(const HeldSignals&) = delete;
   HeldSignals& operator=(const HeldSignals&) = delete;
-  /// A signal that came meanwhile ends the command here.
+  /// Unblocks the signals: one that came meanwhile ends the command here.
   ~HeldSignals();
-  /// True if one came.
+  /// True if a signal came.
   [[nodiscard]] bool came() const;
 
  private:

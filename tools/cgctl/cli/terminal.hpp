@@ -7,8 +7,8 @@
 
 namespace cgctl::tool {
 
-/// The columns of the terminal on standard output, else those that COLUMNS names; nothing where
-/// standard output is no terminal, or its width is not known.
+/// Returns the columns of the terminal on standard output, else the number in COLUMNS; nothing if
+/// standard output is not a terminal or its width is not known.
 std::optional<std::size_t> terminal_columns();
 
 }  // namespace cgctl::tool

@@ -7,8 +7,8 @@
 
 namespace cgctl::tool {
 
-/// Converts a point in time or a duration for system calls; both members are 32 bits wide on some
-/// machines.
+/// Converts a point in time or a duration for system calls. Both members of timespec are 32 bits
+/// wide on some machines.
 inline timespec to_timespec(std::chrono::nanoseconds time) noexcept {
   const auto whole = std::chrono::duration_cast<std::chrono::seconds>(time);
   timespec converted{};

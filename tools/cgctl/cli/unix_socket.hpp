@@ -15,8 +15,8 @@ struct UnixAddress {
   socklen_t size = 0;
 };
 
-/// Of a path, or of a name in the abstract namespace with '@' in front (unix(7)); nothing when it
-/// is too long.
+/// Returns the address for a path, or for '@' and a name in the abstract namespace (unix(7));
+/// nothing if it is too long.
 std::optional<UnixAddress> unix_address(std::string_view path);
 
 }  // namespace cgctl::tool

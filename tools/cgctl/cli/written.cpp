@@ -13,12 +13,12 @@
 namespace cgctl::tool {
 namespace {
 
-/// True if the kernel keeps another value than asked, in a file of one line.
+/// True for a file of one line in which the kernel keeps another value than requested.
 bool differs(const settings::Written& one) {
   return one.kept.find('\n') == std::string::npos && !settings::is_as_asked(one);
 }
 
-/// The period in microseconds, of a text of cpu.cfs_period_us or cpu.max.
+/// Returns the period in microseconds from a text of cpu.cfs_period_us or cpu.max.
 std::uint64_t period_of(std::string_view text) {
   return parse::whole_number(text.substr(text.rfind(' ') + 1)).value_or(0);
 }

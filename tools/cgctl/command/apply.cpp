@@ -112,13 +112,13 @@ void show(const Globals& globals, const tree::Plan& plan, const std::vector<std:
   print(globals, text);
 }
 
-/// A value of the file, not of the command line.
+/// Reports an error in the file as a failure, not as wrong usage.
 Exit report_input(const Error& error) {
   report(error);
   return Exit::failed;
 }
 
-/// Reads the signals that ask a command to end, instead of being ended by them at once.
+/// Blocks the signals that ask a command to end; returns a descriptor to read them from.
 Result<UniqueFd> take_over_signals() {
   const sigset_t signals = ending_signals();
   UniqueFd taken;
@@ -129,7 +129,7 @@ Result<UniqueFd> take_over_signals() {
   return taken;
 }
 
-/// As a shell says of a command that a signal has ended.
+/// Returns 128 plus the number of the signal read, as a shell does for a command ended by a signal.
 Exit status_of_signal(int signals) {
   signalfd_siginfo info{};
   if (::read(signals, &info, sizeof info) != sizeof info) return Exit::failed;

@@ -24,7 +24,7 @@ struct Options {
   bool dry_run = false;
 };
 
-/// Kernel threads have no command line; this process is about to end.
+/// True if a process has a command line; kernel threads have none.
 bool has_program(const std::filesystem::path& directory) {
   const auto words = fs::read_trusted((directory / "cmdline").string());
   return words && !words->empty();
@@ -75,7 +75,7 @@ Exit run_classify(const Globals& globals, const Options& options) {
       continue;
     }
     if (options.all && moves.error().os_errno == ESRCH) continue;
-    // The rules are at fault, never the command line.
+    // The rules cause these errors, never the command line: the status is not `usage`.
     (void)report(moves.error());
     exit = Exit::failed;
     if (moves.error().kind == errc::unsupported || moves.error().kind == errc::malformed) break;

@@ -19,7 +19,7 @@ struct Options {
   Creation how;
 };
 
-/// USER[:GROUP]; without a group the user's own. Throws CLI::ValidationError.
+/// Parses USER[:GROUP]; the default group is the user's own. Throws CLI::ValidationError.
 Owner owner_of(const std::string& text) {
   const std::size_t colon = std::min(text.find(':'), text.size());
   auto owner = permissions::find_user(text.substr(0, colon));

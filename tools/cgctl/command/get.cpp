@@ -16,7 +16,7 @@ struct Options {
   std::vector<std::string> files;
 };
 
-/// As `grep -H` names each line's file, when there are several.
+/// Puts the file's name before each line, as `grep -H` does.
 std::string text_of(const std::string& file, std::string_view text) {
   std::string out;
   while (!text.empty()) {

@@ -20,18 +20,18 @@
 namespace cgctl::tool::info_command {
 namespace {
 
-/// One controller, or one hierarchy without any.
+/// One controller, or one hierarchy without controllers.
 struct Row {
   std::string controller;
   const Hierarchy* hierarchy = nullptr;  ///< null: not mounted
   const Error* unreachable = nullptr;    ///< the error that hides the hierarchy
   bool enabled = true;
-  std::string own_cgroup;  ///< of this process
+  std::string own_cgroup;  ///< cgroup of this process
 };
 
 struct Feature {
   const char* name;
-  std::optional<bool> available;  ///< nothing: unknown
+  std::optional<bool> available;  ///< empty: unknown
   std::string detail;
 };
 
@@ -41,10 +41,10 @@ struct Info {
   std::vector<std::uint32_t> nodes;
   std::vector<Row> rows;
   std::vector<Feature> features;
-  std::size_t skipped_lines = 0;  ///< of /proc/cgroups, not of the documented form
+  std::size_t skipped_lines = 0;  ///< lines of /proc/cgroups that are not of the documented form
 };
 
-/// The text of a file below a root directory; empty where there is none.
+/// Reads a file below a root directory; returns an empty text if it does not exist.
 Result<std::string> read_if_there(const std::string& root, std::string_view path) {
   auto text = fs::read_in_root(root, path);
   if (!text && text.error().os_errno == ENOENT) return std::string();
@@ -65,7 +65,7 @@ bool is_known(const std::vector<Row>& rows, const std::string& controller) {
                      [&](const Row& row) { return row.controller == controller; });
 }
 
-/// `membership` is the text of /proc/self/cgroup.
+/// Returns the rows of the table of controllers; `text` is that of /proc/self/cgroup.
 std::vector<Row> rows_of(const Host& host, const std::string& text) {
   const auto membership = parse_membership(text);
   std::vector<Row> rows;
@@ -82,7 +82,7 @@ std::vector<Row> rows_of(const Host& host, const std::string& text) {
   for (const Unreachable& one : host.unreachable()) add_unreachable(one, rows);
   for (const SubsystemRow& subsystem : host.subsystems()) {
     if (is_known(rows, subsystem.name)) continue;
-    // On v2, or nowhere.
+    // The controller is on v2 or not mounted.
     const auto& all = host.unreachable();
     const auto where = std::find_if(all.begin(), all.end(), [&](const Unreachable& one) {
       return subsystem.hierarchy == 0 && one.may_have(subsystem.name);
@@ -93,7 +93,7 @@ std::vector<Row> rows_of(const Host& host, const std::string& text) {
   return rows;
 }
 
-/// Counts the lines of /proc/cgroups that describe no controller, although they should.
+/// Counts the lines of /proc/cgroups that should describe a controller but do not.
 std::size_t malformed_lines(std::string_view text) {
   const std::size_t understood = parse_proc_cgroups(text).size();
   std::size_t lines = 0;
@@ -105,7 +105,7 @@ std::size_t malformed_lines(std::string_view text) {
   return lines - understood;
 }
 
-/// The third word of /proc/version, proc_version(5).
+/// Returns the third word of /proc/version, proc_version(5).
 std::string kernel_release(std::string_view rest) {
   parse::field(rest);
   parse::field(rest);
@@ -134,8 +134,8 @@ Feature from_error(const char* name, const Error& error) {
   return {name, says_no(error) ? std::optional(false) : std::nullopt, std::move(why)};
 }
 
-/// The root, or else one of the cgroups directly below it: some kernels give the file to those
-/// only.
+/// Looks for a memory file in the root and then in the cgroups directly below it, because some
+/// kernels do not give the file to the root.
 Feature memory_file(const Host& host, const char* name, const char* file, const char* what) {
   const auto root = host.open("/");
   if (!root) return from_error(name, root.error());

@@ -25,7 +25,7 @@ struct Options {
   bool processes = false;
 };
 
-/// "/a" < "/a/b" < "/a-b": a cgroup comes right before what is below it.
+/// Orders "/a" < "/a/b" < "/a-b": the cgroups below a cgroup follow it directly.
 struct TreeOrder {
   bool operator()(const std::string& a, const std::string& b) const {
     const auto rank = [](char c) { return c == '/' ? 0U : static_cast<unsigned char>(c) + 1U; };
@@ -38,11 +38,11 @@ using Processes = std::optional<std::set<std::uint64_t>>;
 
 struct Found {
   std::vector<std::string> hierarchies;
-  std::set<std::uint64_t> processes;  ///< of all hierarchies together
+  std::set<std::uint64_t> processes;  ///< union over all hierarchies
   bool processes_known = true;
 };
 
-/// Walks one hierarchy after the other. A cgroup that is removed meanwhile is left out.
+/// Walks the hierarchies in turn. Leaves out a cgroup that is removed meanwhile.
 class Listing {
  public:
   Listing(const Options& options, std::map<std::string, Found, TreeOrder>& out)
@@ -56,7 +56,7 @@ class Listing {
       const auto gone = [&] { return !fs::open_beneath(directory, one, O_PATH, one); };
       Processes processes = options_.processes ? processes_in(directory, one) : std::nullopt;
       if (options_.processes && !processes && gone()) continue;
-      // In order: the first hierarchy's go to the end, without a comparison of long paths.
+      // Paths come in order: those of the first hierarchy go to the end without comparing them.
       Found& found = out_.try_emplace(out_.end(), fs::join(path, one))->second;
       found.hierarchies.push_back(label(*place.hierarchy));
       if (processes) found.processes.merge(*processes);
@@ -75,8 +75,8 @@ class Listing {
     return {};
   }
 
-  /// Returns nothing where they cannot be read: EOPNOTSUPP for a threaded cgroup of v2, EACCES for
-  /// one of another user.
+  /// Returns nothing if the processes cannot be read: EOPNOTSUPP for a threaded cgroup of v2,
+  /// EACCES for a cgroup of another user.
   static Processes processes_in(int directory, const std::string& path) {
     const auto text = fs::read_beneath(directory, fs::join(path, "cgroup.procs"), path);
     if (!text) return std::nullopt;

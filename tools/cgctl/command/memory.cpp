@@ -87,7 +87,7 @@ Json json_of(const Report& report) {
   return json;
 }
 
-/// The lines of a report, those without a value left out.
+/// Collects the lines of a report; leaves out lines without a value.
 class Lines {
  public:
   void add(const char* name, const std::string& value) {
@@ -186,7 +186,7 @@ Result<Report> examine(const Group& group) {
   auto stat = memory::stat(group);
   if (!stat) return fail(stat.error());
   report.stat = std::move(*stat);
-  // The root of v2 has none.
+  // The root of v2 has no events.
   report.events = value_or_warning(memory::events(group)).value_or(memory::Events{});
   report.pressure = value_or_warning(pressure::read(group, pressure::Resource::memory));
   return report;
@@ -222,7 +222,7 @@ Exit give_back(const Globals& globals, const Group& group, const Options& option
   return freed == 0 && !given->complete ? Exit::ineffective : Exit::done;
 }
 
-/// Before any limit is written.
+/// Checks that the requested actions are possible, before any limit is written.
 Status check_actions(const memory::Controller& controller, const Options& options) {
   const std::pair<bool, memory::Action> actions[] = {
       {options.reclaim.has_value(), memory::Action::reclaim},

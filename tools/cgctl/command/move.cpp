@@ -20,7 +20,8 @@ struct Options {
   bool threads = false;
 };
 
-/// Throws CLI::ValidationError, with the right order for a PID and a PATH that were swapped.
+/// Parses the PIDs. Throws CLI::ValidationError, which shows the right order if PID and PATH were
+/// swapped.
 void take_tasks(Options& options) {
   const auto is_number = [](const std::string& word) {
     return parse::whole_number(word).has_value();

@@ -26,12 +26,12 @@ struct Options {
   std::chrono::nanoseconds budget = numa::CostGuard::Config{}.budget;
 };
 
-/// The cgroup to read.
+/// Cgroup to read.
 struct Target {
   Group group;
   const Hierarchy* memory = nullptr;
 
-  /// Of the whole hierarchy: what a namespace shows as / is none.
+  /// True for the root of the whole hierarchy, not for the / of a cgroup namespace.
   [[nodiscard]] bool is_root() const { return group.path() == "/" && memory->whole; }
 };
 
@@ -73,7 +73,7 @@ Result<Reading> from_nodes(const Target& target) {
   return reading;
 }
 
-/// The file where it can be afforded, else for the root the nodes.
+/// Reads the file if that is within the budget, else the nodes for the root.
 Result<Reading> from_the_cheaper(const Target& target, std::chrono::nanoseconds budget) {
   numa::CostGuard::Config config;
   config.budget = budget;

@@ -20,7 +20,7 @@ using pressure::Pressure;
 using pressure::Resource;
 
 struct Options {
-  std::string path;  ///< empty: the whole machine
+  std::string path;  ///< empty: whole machine
 };
 
 struct Entry {
@@ -53,8 +53,8 @@ std::array<Entry, 3> read_all(const Place& place) {
            {Resource::io, pressure::read(place, Resource::io)}}};
 }
 
-/// Fails if all three are missing, or if one is there and cannot be read; one that the kernel lacks
-/// is left out.
+/// Prints the figures and leaves out resources that the kernel lacks. Fails if all three are
+/// missing or if one exists and cannot be read.
 Exit show(const Globals& globals, const Json& path, const std::array<Entry, 3>& all) {
   Json json{{"path", path}};
   std::string text =

@@ -16,7 +16,7 @@ struct Options {
   std::vector<std::string> assignments;
 };
 
-/// FILE=VALUE; throws CLI::ValidationError.
+/// Parses FILE=VALUE. Throws CLI::ValidationError.
 settings::Setting setting_of(const std::string& assignment) {
   const std::size_t equals = assignment.find('=');
   if (equals == 0 || equals == std::string::npos) {

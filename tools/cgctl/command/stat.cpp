@@ -28,7 +28,7 @@ struct Options {
   std::uint64_t count = 0;  ///< 0: until interrupted
 };
 
-/// What one cgroup's files say at one time; what it does not have is absent.
+/// Figures of one cgroup at one time; a figure that the cgroup does not have is absent.
 struct Sample {
   Clock::time_point at;
   std::optional<cpu::Stat> cpu;
@@ -39,16 +39,16 @@ struct Sample {
   std::optional<pressure::Pressure> cpu_pressure;
   std::optional<pressure::Pressure> memory_pressure;
   std::optional<pressure::Pressure> io_pressure;
-  std::optional<Error> unread;  ///< the first of those that are there and could not be read
+  std::optional<Error> unread;  ///< error of the first file that exists but cannot be read
 };
 
-/// One of the cgroups named.
+/// One of the named cgroups.
 struct Target {
   std::string path;
-  std::optional<Group> group;  ///< nothing: it is gone
-  bool is_new = false;         ///< found again in the last round
+  std::optional<Group> group;  ///< empty: the cgroup is gone
+  bool is_new = false;         ///< the last round found it again
   Sample last;
-  std::string said;  ///< of what could not be read
+  std::string said;  ///< last warning about a file that could not be read
 };
 
 Sample sample(const Group& group) {
@@ -80,7 +80,7 @@ bool is_gone(const Group& group) {
          (processes.error().kind == errc::vanished || processes.error().os_errno == ENOENT);
 }
 
-/// Says what could not be read, once for as long as it stays the same.
+/// Warns of a file that could not be read, once as long as the message stays the same.
 void warn_of_unread(Target& target, const Sample& sample) {
   const std::string message = sample.unread ? message_of(*sample.unread) : std::string();
   if (!message.empty() && message != target.said) warn(message);
@@ -167,8 +167,8 @@ bool find_again(const Host& host, Target& target) {
   return true;
 }
 
-/// Samples a target; returns nothing where there is no sample to compare with. A new cgroup is
-/// opened once more in the next round: its maker takes it through the hierarchies one by one.
+/// Samples a target; returns nothing if there is no earlier sample to compare with. Opens a new
+/// cgroup again in the next round, because its creator adds it to one hierarchy after the other.
 std::optional<Sample> look(const Host& host, Target& target) {
   if (target.is_new) target.is_new = !find_again(host, target);
   if (target.group) {
@@ -184,8 +184,8 @@ std::optional<Sample> look(const Host& host, Target& target) {
   return std::nullopt;
 }
 
-/// Samples all that are there and shows what has happened since their last samples, behind an empty
-/// line if `is_next`. False when none is there.
+/// Samples the cgroups that exist and shows the differences to their last samples, after an empty
+/// line if `is_next`. Returns false if none exists.
 bool show_all(const Globals& globals, const Host& host, std::vector<Target>& targets,
               bool is_next) {
   Table table = empty_table();
@@ -229,7 +229,7 @@ Exit run_stat(const Globals& globals, const Options& options) {
     next += interval;
     std::this_thread::sleep_until(next);
     any = show_all(globals, *host, targets, round > 0);
-    // A reader that has gone ends it; a pipe is filled as it happens.
+    // Readers of a pipe get each round at once; if the reader is gone, the command ends.
     if (std::fflush(stdout) != 0) return Exit::failed;
   }
   return any ? Exit::done : Exit::failed;

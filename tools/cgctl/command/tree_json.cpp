@@ -36,7 +36,7 @@ std::string position(std::string_view text, std::size_t at) {
   return fmt::format("line {}, column {}", line, column);
 }
 
-/// Without the library's own prefix, which names a position of its own.
+/// Returns the parser's message without its prefix, which names another position.
 std::string reason_of(const Json::parse_error& error) {
   const std::string text = error.what();
   const std::size_t colon = text.find(": ", text.find("column"));
@@ -49,7 +49,7 @@ std::optional<std::string> text_of(const Json& value) {
   return std::nullopt;
 }
 
-/// Empty, or why it is no section.
+/// Adds the settings of a section to `out`; returns the reason if they are malformed, else empty.
 std::string take_settings(const Json& files, Section& out) {
   if (!files.is_object()) return fmt::format("'{}' must be an object", out.controller);
   for (const auto& [file, value] : files.items()) {
@@ -63,7 +63,7 @@ std::string take_settings(const Json& files, Section& out) {
   return {};
 }
 
-/// Finds a key that an object has twice; the library keeps the last one without a word.
+/// Finds a key that occurs twice in an object; the JSON parser silently keeps the last one.
 class KeyTwice : public nlohmann::json_sax<Json> {
  public:
   [[nodiscard]] const std::string& found() const { return found_; }
@@ -106,14 +106,16 @@ std::string key_twice(std::string_view text) {
   return keys.found();
 }
 
-/// The path that `path_base64` holds, else `path`. Nothing where the former is malformed.
+/// Returns the path in `path_base64`, or `path` without that key; nothing if `path_base64` is
+/// malformed.
 std::optional<std::string> path_of(const Json& object) {
   const auto exact = object.find("path_base64");
   if (exact == object.end()) return object.at("path").get<std::string>();
   return exact->is_string() ? from_base64(exact->get<std::string>()) : std::nullopt;
 }
 
-/// Where brackets are nested deeper than the form needs.
+/// Returns the offset at which brackets are nested deeper than the format needs; nothing if
+/// nowhere.
 std::optional<std::size_t> too_deep(std::string_view text) {
   constexpr int most = 32;
   int depth = 0;

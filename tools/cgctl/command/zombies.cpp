@@ -29,16 +29,16 @@ struct Options {
 struct Findings {
   zombies::Count count;
   std::optional<zombies::Attribution>
-      where;                 ///< absent when there are none, or it was not asked for
-  std::size_t left_out = 0;  ///< ancestors beyond the top
+      where;                 ///< absent if there are no zombies or --top 0 was given
+  std::size_t left_out = 0;  ///< number of ancestors beyond --top
   std::string pins;
-  nanoseconds limit{};  ///< the most time to spend on `where`
-  nanoseconds spent{};  ///< the time spent on it
+  nanoseconds limit{};  ///< longest time for finding `where`
+  nanoseconds spent{};  ///< time spent on finding `where`
 };
 
-/// How long it may take to find out where zombies hang. That reads a file of each live cgroup,
-/// which the count does not: so it is a few times as long as the count, and longer the more there
-/// is to find.
+/// Returns the longest time for finding out where zombies hang. Unlike the count, that reads a file
+/// of each live cgroup: the limit is a few times the time of the count, and grows with the number
+/// of zombies.
 nanoseconds patience(const zombies::Count& count, nanoseconds counted_in) {
   using namespace std::chrono_literals;
   constexpr int times_the_count = 4;
@@ -48,7 +48,7 @@ nanoseconds patience(const zombies::Count& count, nanoseconds counted_in) {
   return std::clamp<nanoseconds>(times_the_count * counted_in + zombies * each, 50ms, 1s);
 }
 
-/// Adds where they hang.
+/// Adds the cgroups that zombies hang below.
 Status find_where(const Host& host, const Options& options, Findings& found) {
   zombies::AttributionLimits limits;
   limits.total = found.limit;
@@ -92,7 +92,8 @@ std::string or_unknown(const std::optional<std::uint64_t>& value,
 
 std::string digits(std::uint64_t number) { return std::to_string(number); }
 
-/// v2 tells how many hang below each, and an upper bound of their memory; v1 the memory only.
+/// Returns the table of ancestors: on v2 the number of zombies below each and an upper bound of
+/// their memory, on v1 only the memory.
 std::string table_of(const std::vector<zombies::Ancestor>& ancestors, Version version) {
   constexpr auto right = Table::Align::right;
   const bool v2 = version == Version::v2;
@@ -108,7 +109,7 @@ std::string table_of(const std::vector<zombies::Ancestor>& ancestors, Version ve
   return table.text();
 }
 
-/// What the table does not say.
+/// Returns notes on what the table does not show.
 std::string remarks_on(const Findings& found) {
   const zombies::Attribution& where = *found.where;
   std::string text;
@@ -204,7 +205,7 @@ Exit run_zombies(const Globals& globals, const Options& options) {
   found.limit = options.time.value_or(patience(*count, Clock::now() - start));
   if (globals.format == Format::text) {
     print(globals, headline(*count));
-    // Nobody waits for the number until it is known where they hang.
+    // The number appears at once; finding out where zombies hang may take longer.
     flush_output();
   }
   if (count->high != 0 && options.top != 0) {

@@ -34,7 +34,7 @@ struct Options {
   bool probe = false;
   bool measure = false;
   bool read_only = false;
-  Overrides overrides;  // of these the file alone
+  Overrides overrides;  // only the file is used
 };
 
 constexpr unsigned most_reads = 5;
@@ -49,12 +49,12 @@ tl::unexpected<std::string> because(const Error& error) {
 
 using Unread = std::vector<Error>;
 
-/// Keeps the reason why a figure is missing, unless the kernel has none.
+/// Keeps the reason why a figure is missing, unless the kernel lacks the figure.
 void note_missing(Unread& unread, const Error& error) {
   if (error.os_errno != ENOENT && error.kind != errc::unsupported) unread.push_back(error);
 }
 
-/// The ids of a list such as "0-1,3".
+/// Reads the ids of a list such as "0-1,3".
 std::vector<std::uint32_t> ids(const std::string& path, Unread& unread) {
   std::vector<std::uint32_t> all;
   const auto text = fs::read_trusted(path);
@@ -115,20 +115,21 @@ Known<Zombies> examine_zombies(const Host& host, Unread& unread) {
   return found;
 }
 
-/// Whether timing a read tells something about the kernel.
+/// True if the time of a read tells something about the kernel.
 bool on_running_kernel(const Host& host) {
   const Hierarchy* const memory = host.find("memory");
   return memory != nullptr && host.live();
 }
 
-/// Memory cgroups at and below what is visible as root, removed ones included.
+/// Bounds of the number of memory cgroups at and below the visible root, removed ones included.
 struct Population {
   std::uint64_t at_least = 1;
   std::uint64_t at_most = 1;
 };
 
-/// Where zombies cannot be counted, v2 still says it for each cgroup; on v1 the machine's number
-/// bounds it from above and the live ones from below.
+/// Returns the number of memory cgroups. If zombies cannot be counted, v2 still gives the number
+/// for each cgroup; on v1 the machine's number is the upper bound, that of live cgroups the lower
+/// one.
 Population population(const Host& host, const Known<Zombies>& zombies, Unread& unread) {
   if (zombies) return {zombies->count.kernel, zombies->count.kernel};
   Population found;
@@ -185,7 +186,7 @@ void spin_for(nanoseconds time) {
   }
 }
 
-/// `reading` beside idleness and beside a spinning program, each as long.
+/// Compares `reading` with an idle CPU and with a spinning program, for the same time each.
 Known<Neighbour> compare(const Sentinel& sentinel, const WakeUpDelay& reading) {
   const nanoseconds window = std::max<nanoseconds>(reading.duration, std::chrono::milliseconds(1));
   const auto idle = sentinel.watch([window] { std::this_thread::sleep_for(window); });
@@ -196,7 +197,7 @@ Known<Neighbour> compare(const Sentinel& sentinel, const WakeUpDelay& reading) {
                    window,      sentinel.cpu(),  reading.scheduling};
 }
 
-/// A read that is dear is made once, for its cost and for what it does to the neighbour.
+/// Makes one expensive read, to measure both its cost and the delay of other work on the CPU.
 void examine_dear_read(const numa::Reader& reader, ReadCost& cost, Known<Neighbour>& neighbour) {
   Result<ReadCost::Measured> measured = fail(Error{});
   const auto read = [&] { measured = measure(reader, cost.budget, 1); };
@@ -253,7 +254,7 @@ void examine_read(const Host& host, numa::CostGuard& guard, const Population& me
   cost.memcgs = memcgs.at_most;
   cost.predicted = guard.predict(memcgs.at_most);
   cost.budget = guard.config().budget;
-  // Predictions are upper bounds: one read that may be dear is made, as one that is asked for.
+  // Predictions are upper bounds: a read up to probe_factor above the budget is made once.
   const bool bearable = cost.predicted <= guard.config().budget * guard.config().probe_factor;
   if (guard.admit(memcgs.at_most, now)) {
     examine_cheap_reads(*reader, cost, found.neighbour);
@@ -268,7 +269,7 @@ void examine_read(const Host& host, numa::CostGuard& guard, const Population& me
   found.read_cost = cost;
 }
 
-/// What would end the program waits until the object ends.
+/// Blocks the signals that end the program during its lifetime.
 class HeldSignals {
  public:
   HeldSignals() {
@@ -326,8 +327,8 @@ class ScratchGroup {
   ScratchGroup(std::string path, std::string directory) noexcept
       : path_(std::move(path)), directory_(std::move(directory)) {}
 
-  /// Has the children below counted with it: v2 hands a controller down when told to, v1 before
-  /// Linux 5.11 adds children up only where memory.use_hierarchy is 1.
+  /// Makes reads of this cgroup include its children: v2 needs the controller enabled for them, v1
+  /// before Linux 5.11 needs memory.use_hierarchy to be 1.
   Status include_children(Version version) const {
     const bool v2 = version == Version::v2;
     const std::string control =
@@ -341,7 +342,7 @@ class ScratchGroup {
     return fs::write_once(fd->get(), v2 ? "+memory" : "1", control);
   }
 
-  /// rmdir of a cgroup can say EBUSY for a moment.
+  /// Removes a cgroup; retries, because rmdir can fail with EBUSY for a moment.
   static void remove(const std::string& directory) {
     for (int attempt = 0; attempt < 100; ++attempt) {
       if (::rmdir(directory.c_str()) == 0 || errno != EBUSY) return;
@@ -358,7 +359,8 @@ class ScratchGroup {
   unsigned children_ = 0;
 };
 
-/// How many memory cgroups the kernel holds more than before, once it had a second to let go.
+/// Returns how many more memory cgroups the kernel holds than before, after at most a second in
+/// which it may free them.
 std::optional<std::uint64_t> left_since(const Host& host, const Result<zombies::Count>& before) {
   if (!before) return std::nullopt;
   std::optional<std::uint64_t> left;
@@ -371,7 +373,7 @@ std::optional<std::uint64_t> left_since(const Host& host, const Result<zombies::
   return left;
 }
 
-/// Measures a cgroup without and with children: the one way to know on a machine with few cgroups.
+/// Measures a cgroup without and with children: the only way to tell on a machine with few cgroups.
 Result<Walk> probe_walk(const Host& host, numa::CostGuard& guard, unsigned children) {
   const auto memory = host.require("memory");
   if (!memory) return fail(memory.error());
@@ -401,7 +403,7 @@ Result<Walk> probe(const Host& host, numa::CostGuard& guard, unsigned children,
   return walk;
 }
 
-/// Tells what a read of the root costs by what a probe found for each cgroup.
+/// Predicts the cost of a read of the root from the cost per cgroup that a probe measured.
 void predict_by_slope(const Walk& walk, ReadCost& cost) {
   const bool probed = walk.verdict == Walk::Verdict::walks && walk.basis == Walk::Basis::probe;
   if (!probed || !walk.ns_per_memcg || cost.measured) return;
@@ -410,8 +412,8 @@ void predict_by_slope(const Walk& walk, ReadCost& cost) {
   cost.by_slope = true;
 }
 
-/// Finds out by a few empty cgroups whether the kernel walks, where the root is too dear to read.
-/// Then reads the root after all if that turned out to be bearable.
+/// Finds out with a few empty cgroups whether the kernel walks, if the root is too expensive to
+/// read. Reads the root after all if the kernel does not walk.
 void probe_instead(const Host& host, numa::CostGuard& guard, const Population& memcgs,
                    const Options& options, Diagnosis& found) {
   const auto walk = probe(host, guard, quick_probe_children, found.probe);
@@ -425,7 +427,7 @@ void probe_instead(const Host& host, numa::CostGuard& guard, const Population& m
   }
 }
 
-/// Looks for a walk in reads that are cheap, where nothing may be created.
+/// Looks for a walk in cheap reads of small subtrees, if no cgroup may be created.
 void compare_subtrees_instead(const Host& host, numa::CostGuard& guard, Diagnosis& found) {
   ReadCost& cost = *found.read_cost;
   if (!cost.leaf) return;
@@ -461,13 +463,14 @@ void examine_pressure(const Host& host, Diagnosis& found) {
   if (!memory) note_missing(found.unread, memory.error());
 }
 
-/// 0 where it cannot be read.
+/// Returns the bytes; 0, with a note, if they could not be read.
 std::uint64_t bytes_of(const Result<std::uint64_t>& bytes, Unread& unread) {
   if (!bytes) note_missing(unread, bytes.error());
   return bytes.value_or(0);
 }
 
-/// What is timed. The probe comes first: what it measures may let the guard admit the root's read.
+/// Makes all findings that are timed. The probe comes first: its result may let the guard admit the
+/// root's read.
 void examine_kernel(const Host& host, const Options& options, Diagnosis& found) {
   if (!found.memory || !on_running_kernel(host)) {
     const std::string reason = found.memory ? not_live : found.memory.error();
@@ -498,7 +501,7 @@ void examine_kernel(const Host& host, const Options& options, Diagnosis& found) 
   if (found.read_cost) predict_by_slope(found.walk, *found.read_cost);
 }
 
-/// The word as a shell takes it.
+/// Quotes a word for a shell.
 std::string quoted(const std::string& word) {
   constexpr const char* plain =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-+,:@%";
@@ -508,7 +511,7 @@ std::string quoted(const std::string& word) {
   return out += "'";
 }
 
-/// The commands to advise, with the roots and the configuration given to this one.
+/// Returns the commands to advise, with the roots and the configuration that were given to doctor.
 Commands commands_of(const Roots& roots, const std::string& config) {
   const Roots usual;
   Commands commands;

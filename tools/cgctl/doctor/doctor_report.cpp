@@ -18,7 +18,7 @@ constexpr std::uint64_t fewest_in_subtree = 16;
 constexpr std::size_t ancestors_named = 3;
 constexpr std::size_t pins_named = 3;
 
-/// The columns that a row fills: those of the terminal, within reason; 80 when there is none.
+/// Returns the width of a row: the columns of the terminal, within limits; 80 without a terminal.
 std::size_t row_width() {
   constexpr std::size_t usual = 80;
   constexpr std::size_t narrowest = 50;
@@ -26,7 +26,7 @@ std::size_t row_width() {
   return std::clamp(terminal_columns().value_or(usual), narrowest, widest);
 }
 
-/// Broken at spaces so as to fit the width; a longer word keeps its middle to itself.
+/// Formats a row, broken at spaces to fit the width; "..." replaces the middle of a longer word.
 std::string row(std::string_view label, std::string_view text) {
   constexpr std::size_t label_width = 12;
   const std::size_t width = row_width() - label_width;
@@ -110,7 +110,7 @@ std::string zombie_rows(const Known<Zombies>& zombies) {
   return text;
 }
 
-/// True if reads are so short that nobody notices them.
+/// True if reads take at most a tenth of the limit.
 bool cheap(const ReadCost& cost, const mitigation::Policy& policy) {
   constexpr int tenth = 10;
   return cost.measured && cost.measured->median * tenth <= policy.read_cost_limit;
@@ -163,7 +163,8 @@ std::string neighbour_rows(const Known<Neighbour>& neighbour, bool cheap_reads) 
                                     : "not measured: " + neighbour.error());
 }
 
-/// Returns what is known although nothing was measured.
+/// Returns the row's text if nothing was measured: the reason, and facts about the kernel's
+/// release.
 std::string unproven(const Diagnosis& found) {
   const std::string& kernel = found.machine.kernel;
   const bool v1 = found.memory && found.memory->version == Version::v1;
@@ -179,7 +180,7 @@ std::string unproven(const Diagnosis& found) {
   return text;
 }
 
-/// Returns what the verdict rests on; empty for reads of the root and of a leaf.
+/// Returns the basis of the verdict; empty for reads of the root and of a leaf.
 std::string basis_text(const Walk& walk) {
   if (walk.basis == Walk::Basis::probe) return ", by a probe";
   if (walk.basis != Walk::Basis::subtrees) return "";
@@ -227,7 +228,7 @@ std::string probe_row(const Probe& probe) {
           probe.zombies_left ? std::to_string(*probe.zombies_left) : "an unknown number of"));
 }
 
-/// The finding, or {"unknown": reason}.
+/// Returns the finding, or {"unknown": reason}.
 template <class T, class Describe>
 Json known(const Known<T>& finding, Describe describe) {
   if (!finding) return {{"unknown", finding.error()}};

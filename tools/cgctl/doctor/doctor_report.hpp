@@ -15,23 +15,23 @@
 #include "cgctl/zombies.hpp"
 #include "doctor/wake_up_delay.hpp"
 
-/// What `cgctl doctor` found out about a machine, and how it tells it.
+/// Findings of `cgctl doctor` about a machine, and their report.
 namespace cgctl::tool::doctor_command {
 
 using std::chrono::nanoseconds;
 
-/// A finding, or in a few words why there is none.
+/// A finding, or a short reason why there is none.
 template <class T>
 using Known = tl::expected<T, std::string>;
 
 struct Machine {
   Mode mode = Mode::v1;
-  std::string kernel;                 ///< its release
-  std::optional<std::uint64_t> cpus;  ///< online
-  std::vector<std::uint32_t> nodes;   ///< online; empty where the kernel shows none
+  std::string kernel;                 ///< release of the kernel
+  std::optional<std::uint64_t> cpus;  ///< number of online CPUs
+  std::vector<std::uint32_t> nodes;   ///< online NUMA nodes; empty if the kernel shows none
 };
 
-/// Where the memory controller is.
+/// Place of the memory controller.
 struct Memory {
   Version version = Version::v1;
   std::string mount_point;
@@ -40,12 +40,12 @@ struct Memory {
 
 struct Zombies {
   zombies::Count count;
-  /// Absent when there are none.
+  /// Cgroups that zombies hang below; absent if there are no zombies.
   std::optional<zombies::Attribution> where;
   std::string pins;  ///< mitigation::explain_pins()
 };
 
-/// What a read of the memory.numa_stat of the root, or of what is visible as root, costs.
+/// Cost of a read of the memory.numa_stat of the root, or of the visible root.
 struct ReadCost {
   struct Measured {
     nanoseconds min{};
@@ -54,16 +54,16 @@ struct ReadCost {
     nanoseconds cpu{};  ///< median CPU time of the reading thread
     unsigned reads = 0;
   };
-  nanoseconds predicted{};  ///< an upper bound, before the first read
+  nanoseconds predicted{};  ///< upper bound, before the first read
   nanoseconds budget{};
-  std::uint64_t memcgs = 0;         ///< the prediction is for: at most so many
+  std::uint64_t memcgs = 0;         ///< upper bound of memory cgroups, used for the prediction
   std::optional<nanoseconds> leaf;  ///< measured cost of a cgroup without children
   std::optional<Measured> measured;
-  bool asked_for = false;  ///< read although it may be far above the budget
-  bool by_slope = false;   ///< predicted is what a probe's cost for each cgroup amounts to
+  bool asked_for = false;  ///< true if read because of --measure, although it may be expensive
+  bool by_slope = false;   ///< true if predicted from the cost per cgroup of a probe
 };
 
-/// How long a thread on the reader's CPU waits at worst, in windows of the same length.
+/// Longest wait of a thread on the reader's CPU, in windows of equal length.
 struct Neighbour {
   nanoseconds idle{};      ///< while nothing happens
   nanoseconds spinning{};  ///< while a program spins in user space
@@ -73,7 +73,7 @@ struct Neighbour {
   SentinelClass scheduling = SentinelClass::ordinary;
 };
 
-/// Whether the cost of a read grows with the number of memory cgroups.
+/// Finding on whether the cost of a read grows with the number of memory cgroups.
 struct Walk {
   enum class Verdict { unknown, walks, does_not_walk };
   enum class Basis { none, root_and_leaf, subtrees, probe };
@@ -81,27 +81,27 @@ struct Walk {
   Verdict verdict = Verdict::unknown;
   Basis basis = Basis::none;
   std::optional<double> ns_per_memcg;
-  std::uint64_t memcgs = 0;  ///< at least so many were below what was read
-  std::string reason;        ///< when unknown
+  std::uint64_t memcgs = 0;  ///< lower bound of the memory cgroups below the one that was read
+  std::string reason;        ///< why the verdict is unknown
 };
 
-/// What `--probe` left behind.
+/// Cgroups that a probe created, and zombies that it left.
 struct Probe {
   unsigned children = 0;
-  std::optional<std::uint64_t> zombies_left;  ///< unknown where zombies cannot be counted
+  std::optional<std::uint64_t> zombies_left;  ///< empty if zombies cannot be counted
 };
 
-/// The memory that the verdict weighs, in bytes; 0 where not known.
+/// Amounts of memory that the verdict weighs, in bytes; 0 if not known.
 struct Weights {
-  std::uint64_t kernel_memory = 0;  ///< of the zombies' kernel objects, an estimate
-  std::uint64_t page_cache = 0;     ///< of the whole machine
-  std::uint64_t memory = 0;         ///< that the machine has
+  std::uint64_t kernel_memory = 0;  ///< zombies' kernel objects, an estimate
+  std::uint64_t page_cache = 0;     ///< page cache of the whole machine
+  std::uint64_t memory = 0;         ///< memory of the machine
 };
 
-/// The commands that the advice names.
+/// Commands that the advice names.
 struct Commands {
-  std::string cgctl = "cgctl";  ///< with the roots that were given
-  std::string config;           ///< " --config FILE" where it was given
+  std::string cgctl = "cgctl";  ///< includes the roots that were given
+  std::string config;           ///< " --config FILE" if it was given
 };
 
 struct Diagnosis {
@@ -124,44 +124,44 @@ struct Diagnosis {
 enum class Health {
   unknown,  ///< too little is visible
   healthy,  ///< nothing needs to be done
-  costly,   ///< zombies cost memory, ids or time, and others hardly notice
-  harmful,  ///< a read stops the work of others for longer than read_cost_limit, or would
+  costly,   ///< zombies cost memory, ids or time, but hardly disturb other work
+  harmful,  ///< a read stops other work for longer than read_cost_limit, or would
 };
 
 /// The first line of the report.
 struct Verdict {
   Health health = Health::unknown;
-  std::string reason;  ///< with the figures it rests on
+  std::string reason;  ///< includes the figures it rests on
 };
 
 std::string_view to_string(Health health) noexcept;  ///< "unknown", "healthy", ...
 
-/// Says how well the machine is, from what a read costs, whether it walks, and what zombies hold.
+/// Judges the machine by the cost of a read, by whether reads walk, and by the memory of zombies.
 Verdict verdict_of(const Diagnosis& found);
 
-/// True if Linux kernels of that release walk for v1's memory.numa_stat unless their vendor fixed
-/// it: those before 5.8. False also for a release that is not understood.
+/// True if kernels of that release walk for v1's memory.numa_stat unless their vendor fixed it:
+/// those before Linux 5.8. False for a release that is not understood.
 bool walks_by_release(std::string_view kernel) noexcept;
 
-/// Returns the findings as the policy of mitigation looks at them.
+/// Converts the findings to an observation, for the policy of mitigation.
 mitigation::Observation observation(const Diagnosis& found);
 
-/// The figures with thousands separated: "65,535".
+/// Formats a number with separated thousands: "65,535".
 std::string grouped(std::uint64_t number);
 
 std::string_view to_string(Walk::Verdict verdict) noexcept;  ///< "unknown", "walks", ...
 std::string_view to_string(Walk::Basis basis) noexcept;      ///< "none", "root_and_leaf", ...
 
-/// The verdict on what a read costs with next to nothing below and with `memcgs` memory cgroups
-/// below and including the one read. Relative to each other, so that it holds on slow machines and
-/// fast ones: each cgroup of a walk costs several percent of a read without any, and on a kernel
-/// that does not walk it costs far less than one percent.
+/// Judges whether reads walk, from the cost of a read with next to no cgroups below and of a read
+/// with `memcgs` memory cgroups, including the one read. Compares the two costs with each other, so
+/// that the verdict holds on slow and fast machines: in a walk each cgroup adds several percent of
+/// the cost without any; without a walk, far less than one percent.
 Walk judge(nanoseconds without, nanoseconds with, std::uint64_t memcgs, Walk::Basis basis);
 
-/// What to do, mildest first: one to three sentences.
+/// Returns one to three sentences on what to do, mildest first.
 std::vector<std::string> advise(const Diagnosis& found);
 
-/// One screen.
+/// Formats the report, which fits one screen.
 std::string text_of(const Diagnosis& found);
 nlohmann::ordered_json json_of(const Diagnosis& found);
 

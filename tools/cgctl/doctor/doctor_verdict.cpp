@@ -23,7 +23,7 @@ bool may_walk(const Diagnosis& found) {
          walks_by_release(found.machine.kernel);
 }
 
-/// Returns why others suffer; empty if they do not.
+/// Returns how reads stop other work; empty if they do not.
 std::string harm(const Diagnosis& found) {
   if (!found.read_cost) return {};
   const ReadCost& cost = *found.read_cost;
@@ -41,7 +41,7 @@ std::string harm(const Diagnosis& found) {
           : ", if this kernel has the bug that Linux 5.8 fixed");
 }
 
-/// "1,304 zombies hold about 21 MiB of kernel memory (0.1 %), ...".
+/// Returns "1,304 zombies hold about 21 MiB of kernel memory (0.1 % of all); ...".
 std::string costs(const Diagnosis& found) {
   std::string text = "zombies cannot be counted from here";
   if (found.zombies) {
@@ -66,7 +66,7 @@ std::string costs(const Diagnosis& found) {
   return text;
 }
 
-/// True if zombies cost something that is worth a thought.
+/// True if zombies cost enough to be worth mentioning in the verdict.
 bool costly(const Diagnosis& found) {
   if (!found.zombies || found.zombies->count.low == 0) return false;
   const mitigation::Observation seen = observation(found);
@@ -79,7 +79,7 @@ bool costly(const Diagnosis& found) {
          mitigation::Decision::idle;
 }
 
-/// Why mitigation would refuse at once, and what to do instead.
+/// Returns why mitigation would refuse, and what to do instead.
 std::string objection(const mitigation::Observation& seen, const mitigation::Policy& policy) {
   if (seen.io_pressure.value_or(0) > policy.io_pressure_limit) {
     return fmt::format("I/O pressure is {:.0f} %. Wait until it is below {:.0f} %.",
@@ -94,7 +94,7 @@ std::string objection(const mitigation::Observation& seen, const mitigation::Pol
 
 void advise_mitigation(const Diagnosis& found, const mitigation::Observation& seen,
                        std::vector<std::string>& advice) {
-  // The rule that mitigate decides by, as if it had not run yet.
+  // Doctor applies the rule of mitigate, with an empty history.
   const auto plan = mitigation::decide(seen, {}, found.policy, std::chrono::seconds(0));
   const Commands& commands = found.commands;
   if (plan.decision == mitigation::Decision::act) {

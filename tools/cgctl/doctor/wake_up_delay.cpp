@@ -30,7 +30,7 @@ nanoseconds monotonic() noexcept {
   return seconds(now.tv_sec) + nanoseconds(now.tv_nsec);
 }
 
-/// Returns how late it woke up.
+/// Sleeps until `deadline`; returns how late the thread woke up.
 nanoseconds sleep_until(nanoseconds deadline) noexcept {
   const timespec until = to_timespec(deadline);
   while (::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) == EINTR) {
@@ -46,7 +46,7 @@ SentinelClass rise() noexcept {
                                                            : SentinelClass::ordinary;
 }
 
-/// The other thread, and what it found out.
+/// The other thread and its findings.
 class Watchman {
  public:
   Watchman() : thread_([this] { stand_watch(); }) { posted_.get_future().wait(); }
@@ -58,7 +58,7 @@ class Watchman {
     relieved_ = true;
     if (thread_.joinable()) thread_.join();
   }
-  /// After relieve().
+  /// Returns the findings; to be called after relieve().
   [[nodiscard]] const WakeUpDelay& found() const noexcept { return found_; }
 
  private:
@@ -77,7 +77,7 @@ class Watchman {
   WakeUpDelay found_;
   std::promise<void> posted_;
   std::atomic<bool> relieved_{false};
-  std::thread thread_;  // last: it uses the others
+  std::thread thread_;  // must be last: it uses the other members
 };
 
 }  // namespace
@@ -121,7 +121,7 @@ Sentinel::~Sentinel() {
 
 Result<WakeUpDelay> Sentinel::watch(const std::function<void()>& work) const {
   try {
-    // A new thread has the affinity of the one that starts it.
+    // A new thread inherits the affinity of the thread that starts it.
     Watchman watchman;
     const nanoseconds start = monotonic();
     work();

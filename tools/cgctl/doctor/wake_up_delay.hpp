@@ -14,26 +14,25 @@
 
 namespace cgctl::tool {
 
-/// The scheduling class a sentinel has: SCHED_FIFO with the lowest priority where that is
-/// permitted, which waits for nothing but the kernel, else the ordinary one, which waits for its
-/// turn too.
+/// Scheduling class of a sentinel: SCHED_FIFO with the lowest priority if that is permitted, which
+/// waits only for the kernel; else the ordinary class, which also waits for its turn.
 enum class SentinelClass { fifo, ordinary };
 
-/// "SCHED_FIFO", "SCHED_OTHER".
+/// Returns "SCHED_FIFO" or "SCHED_OTHER".
 std::string_view to_string(SentinelClass scheduling) noexcept;
 
-/// How late a thread was that wanted to run.
+/// Delays of a thread that wanted to run.
 struct WakeUpDelay {
   std::chrono::nanoseconds worst{};
   std::uint64_t wake_ups = 0;
-  std::chrono::nanoseconds duration{};  ///< of the work watched
+  std::chrono::nanoseconds duration{};  ///< duration of the watched work
   SentinelClass scheduling = SentinelClass::ordinary;
 };
 
-/// Tells how long work on one CPU keeps others that share it waiting.
+/// Measures how long work on one CPU delays other work on that CPU.
 class Sentinel {
  public:
-  /// Pins the calling thread to the CPU it runs on until the end of the object, which must come in
+  /// Pins the calling thread to its present CPU for the lifetime of the object, which must end in
   /// the same thread.
   static Result<Sentinel> on_this_cpu();
 
@@ -45,12 +44,12 @@ class Sentinel {
 
   [[nodiscard]] int cpu() const noexcept { return cpu_; }
 
-  /// Does `work` in the calling thread while another thread on the same CPU asks to be woken every
+  /// Runs `work` in the calling thread while another thread on the same CPU asks to be woken every
   /// 200 us. A wake-up that is due before the work ends counts, however late it comes.
   [[nodiscard]] Result<WakeUpDelay> watch(const std::function<void()>& work) const;
 
  private:
-  /// As long as the kernel's mask is: a cpu_set_t holds 1,024 CPUs, machines can have more.
+  /// Mask as long as the kernel's: a cpu_set_t holds 1,024 CPUs, machines can have more.
   using CpuMask = std::vector<cpu_set_t>;
 
   Sentinel(int cpu, CpuMask before) noexcept : cpu_(cpu), before_(std::move(before)) {}

@@ -47,7 +47,7 @@ bool take_mode(const std::string& text, mode_t most, std::optional<mode_t>& out)
   return *out <= most;
 }
 
-/// What was made stays when only its permissions cannot be set: as with libcgroup.
+/// Creates a cgroup. If only its permissions cannot be set, it stays, as with libcgroup.
 Status create(const Host& host, const Spec& spec, const Permissions& permissions) {
   Creation how;
   auto controllers = controllers_of(host, spec);

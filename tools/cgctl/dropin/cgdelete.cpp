@@ -18,7 +18,7 @@ constexpr const char* help =
     "  -r, --recursive      also remove the cgroups below it\n"
     "  -h, --help           print this help\n";
 
-/// Moves what runs in a cgroup, and below it, into `target`.
+/// Moves the processes of a cgroup, if `recursive` also those below, into `target`.
 Status move_out(const Group& group, const Group& target, bool recursive) {
   const auto processes = recursive ? group.processes_below() : group.processes();
   if (!processes) return fail(processes.error());

@@ -28,12 +28,12 @@ struct Form {
   bool names = true;
 };
 
-/// What is asked of one cgroup.
+/// Files to print of one cgroup.
 struct Question {
   std::string path;
   std::vector<std::string> files;
-  std::vector<std::string> controllers;  ///< all files of them
-  bool all = false;                      ///< of all that have the cgroup
+  std::vector<std::string> controllers;  ///< controllers whose files are all printed
+  bool all = false;                      ///< true: all controllers that have the cgroup
 };
 
 std::string controller_of(const std::string& file) { return file.substr(0, file.find('.')); }
@@ -48,7 +48,8 @@ Result<std::vector<std::string>> controllers_with(const Group& group) {
   return all;
 }
 
-/// The files, those of one controller together, controllers in the order they were named.
+/// Returns the files, grouped by controller, with controllers in the order in which they were
+/// named.
 Result<std::vector<std::string>> all_files(const Group& group, const Question& question) {
   std::vector<std::string> controllers;
   const auto add = [&](const std::string& controller) {
@@ -78,7 +79,7 @@ Result<std::vector<std::string>> all_files(const Group& group, const Question& q
   return all;
 }
 
-/// Lines after the first are indented.
+/// Indents the lines after the first.
 std::string indented(const std::string& text) {
   std::string out;
   for (const char c : text) {
@@ -134,7 +135,7 @@ int run(int argc, char** argv) {
         common.files.emplace_back(optarg);
         break;
       case 'g': {
-        // Without a path: the controllers of all that follow.
+        // Without a path the controllers apply to all cgroups.
         const bool with_path = std::string_view(optarg).find(':') != std::string_view::npos;
         const auto spec = parse_spec(with_path ? std::string(optarg) : std::string(optarg) + ":/");
         if (!spec) return refuse(name, fmt::format("-g '{}': write CONTROLLERS[:PATH]", optarg));

@@ -24,7 +24,7 @@ constexpr const char* help =
 
 constexpr int copy_from = 256;
 
-/// All settings of a cgroup, as far as they can be read and written.
+/// Returns all settings of a cgroup that can be read and written.
 Result<tree::Cgroup> all_settings(const Host& host, const std::string& path) {
   const auto group = host.open(path);
   if (!group) return fail(group.error());
@@ -35,7 +35,7 @@ Status copy(const Host& host, tree::Cgroup settings, const std::string& path) {
   const auto group = host.open(path);
   if (!group) return fail(group.error());
   settings.path = group->path();
-  // What it does not have stays so.
+  // Controllers that do not have the target cgroup are skipped.
   const auto lacks = [&](const tree::Section& section) {
     return !group->place(section.controller);
   };
@@ -49,7 +49,7 @@ Status set(const Host& host, const std::vector<settings::Setting>& wanted,
            const std::string& path) {
   const auto group = host.open(path);
   if (!group) return fail(group.error());
-  // Up to a file whose old value cannot be brought back, and each such by itself: all or none.
+  // One transaction, all or none, ends with each file whose old value cannot be restored.
   const auto end = wanted.end();
   for (auto from = wanted.begin(); from != end;) {
     const auto last = std::find_if(from, end, [&](const settings::Setting& one) {

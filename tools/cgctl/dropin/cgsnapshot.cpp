@@ -41,7 +41,7 @@ struct Form {
   bool silent = false;
 };
 
-/// The first word of each line that is no comment.
+/// Reads the first word of each line that is not a comment.
 Result<Names> read_names(const std::string& file) {
   const auto text = fs::read_trusted(file);
   if (!text) return fail(text.error());
@@ -55,7 +55,7 @@ Result<Names> read_names(const std::string& file) {
   return names;
 }
 
-/// Nothing where root owns both.
+/// Returns the `perm` section; empty if root owns both.
 std::string permissions_text(const struct ::stat& directory, const struct ::stat& tasks) {
   const bool roots =
       directory.st_uid == 0 && directory.st_gid == 0 && tasks.st_uid == 0 && tasks.st_gid == 0;
@@ -73,7 +73,7 @@ class Writer {
   Writer(const Host& host, const Hierarchy& hierarchy, const Form& form, std::FILE* out)
       : host_(host), hierarchy_(hierarchy), form_(form), out_(out) {}
 
-  /// Writes all below the root.
+  /// Writes all cgroups below the root.
   Status write() {
     std::vector<std::string> paths;
     auto status = add_paths_below(hierarchy_.directory.get(), hierarchy_.mount_point, paths);
@@ -126,8 +126,8 @@ class Writer {
     return permissions_text(directory, tasks);
   }
 
-  /// Whether it can be written; in the root, since others' modes may have been changed. Warns once
-  /// of what is in no list.
+  /// Returns true if the file is written: it is not read-only (in the root, because modes elsewhere
+  /// may have been changed) and the lists allow it. Warns once of a file that is in no list.
   Result<bool> is_wanted(const std::string& file) {
     const auto known = wanted_.find(file);
     if (known != wanted_.end()) return known->second;
@@ -152,7 +152,7 @@ class Writer {
   std::map<std::string, bool> wanted_;
 };
 
-/// Those that have one of the controllers, or all.
+/// Returns the hierarchies that have one of the wanted controllers; all if none is named.
 std::vector<const Hierarchy*> chosen(const Host& host, const std::vector<std::string>& wanted) {
   std::vector<const Hierarchy*> found;
   for (const Hierarchy& hierarchy : host.hierarchies()) {

@@ -126,7 +126,7 @@ Status attach(const std::vector<Group>& groups, pid_t process) {
 
 namespace {
 
-/// Whether the file can be read by nobody: EACCES then says nothing about the caller.
+/// True if nobody may read the file: EACCES then says nothing about the caller.
 bool is_write_only(const Group& group, std::string_view file) {
   const auto fd = group.open_file(file, O_PATH);
   struct ::stat found {};

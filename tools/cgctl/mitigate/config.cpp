@@ -26,8 +26,8 @@ namespace {
 using mitigation::Policy;
 using mitigation::Rung;
 
-/// A key: how its value is read from TOML, and written. Why a value cannot be is thrown as
-/// CLI::ValidationError, as by the parsers of options.
+/// A key, with functions that read its value from TOML and write it. `read` throws
+/// CLI::ValidationError for a bad value, as the parsers of options do.
 struct Key {
   const char* table;
   const char* name;
@@ -70,7 +70,7 @@ std::string quoted(const std::vector<std::string>& texts) {
   return fmt::format("[{}]", fmt::join(all, ", "));
 }
 
-// ---- kinds of keys; `member` gives the place in a Configuration ----
+// ---- kinds of keys; `member` returns the member of a Configuration ----
 
 template <class Member>
 Key time(const char* table, const char* name, const char* comment, std::chrono::nanoseconds least,
@@ -122,7 +122,7 @@ Key size(const char* table, const char* name, const char* comment, std::uint64_t
           [member](const Configuration& from) { return quoted(size_text(member(from))); }};
 }
 
-/// A text, or several.
+/// Describes a key with one text or several.
 template <class Member>
 Key text(const char* table, const char* name, const char* comment, Member member) {
   return {table, name, comment,
@@ -137,7 +137,7 @@ Key text(const char* table, const char* name, const char* comment, Member member
           [member](const Configuration& from) { return quoted(member(from)); }};
 }
 
-/// Several of what `parse` makes of a text, and `show` a text of.
+/// Describes a key with a list; `parse` converts a text to an element, `show` an element to a text.
 template <class Member, class Parse, class Show>
 Key list(const char* table, const char* name, const char* comment, Member member, Parse parse,
          Show show) {
@@ -169,7 +169,7 @@ std::string parse_mount(const std::string& path) {
   return path;
 }
 
-/// Places in a Configuration.
+/// Return functions that select a member of a Configuration.
 template <class T>
 auto in_policy(T Policy::*member) {
   return [member](auto& from) -> auto& { return from.policy.*member; };
@@ -300,11 +300,12 @@ bool is_table(std::string_view name) {
                      [name](const Key& key) { return key.table == name; });
 }
 
-/// A daemon reads its configuration again while it works: a pipe must not hold it up.
+/// Limits of a configuration file. A daemon reads it again while it works: a pipe must not block
+/// it.
 constexpr InputLimits limits_of_input{std::size_t{1} << 20, std::chrono::seconds(2)};
 
-/// The parser calls itself for each part of a dotted key and each bracket. Returns why a text would
-/// take it too deep, or nothing.
+/// Returns the reason why a text would nest too deep for the parser, which calls itself for each
+/// part of a dotted key and each bracket; else empty.
 std::string too_deep(std::string_view text) {
   constexpr std::int64_t most = 100;
   std::int64_t open = 0;
@@ -324,7 +325,7 @@ std::string too_deep(std::string_view text) {
 }
 
 struct Contradiction {
-  std::vector<const char*> keys;  ///< of which at least one must have been given
+  std::vector<const char*> keys;  ///< keys that contradict each other; at least one was given
   std::string reason;
 };
 
@@ -334,7 +335,7 @@ bool slab_is_dropped_first(const std::vector<Rung>& ladder) {
                      [](Rung rung) { return rung == Rung::drop_slab || rung == Rung::drop_all; });
 }
 
-/// Rules between values, and for those that the command line can change too.
+/// Checks rules between values, and rules for values that the command line can change too.
 std::optional<Contradiction> contradiction(const Configuration& all) {
   const mitigation::Policy& policy = all.policy;
   if (policy.zombies_low > policy.zombies_high) {
@@ -361,7 +362,7 @@ std::optional<Contradiction> contradiction(const Configuration& all) {
   return std::nullopt;
 }
 
-/// `place` becomes what the command line says, if anything.
+/// Sets `place` to the value from the command line, if one was given.
 template <class Place, class Value>
 void override(Place& place, const std::optional<Value>& value) {
   if (!value) return;
@@ -372,7 +373,7 @@ void override(Place& place, const std::optional<Value>& value) {
   }
 }
 
-/// Where the first of the keys is that there is.
+/// Returns the position of the first of the keys that exists in the file.
 toml::source_position place_of(const toml::table& file, const std::vector<const char*>& keys) {
   for (const char* const key : keys) {
     for (const auto& [table_name, node] : file) {

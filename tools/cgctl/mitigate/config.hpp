@@ -12,31 +12,31 @@
 
 namespace cgctl::tool {
 
-/// What `cgctl mitigate` and `cgctl metrics` can be told in a file.
+/// Configuration of `cgctl mitigate` and `cgctl metrics`.
 struct Configuration {
   mitigation::Policy policy;
   std::string state_dir = "/var/lib/cgctl";
-  std::chrono::seconds interval = std::chrono::minutes(1);  ///< between two looks of the daemon
-  std::chrono::seconds jitter = std::chrono::seconds(10);   ///< added to it, at random up to this
-  /// After an action, until it is told how much was read again; 0: not told.
+  std::chrono::seconds interval = std::chrono::minutes(1);  ///< time between looks of the daemon
+  std::chrono::seconds jitter = std::chrono::seconds(10);   ///< most random time added to interval
+  /// Time between an action and the report of how much was read again; 0: no report.
   std::chrono::seconds refaults_after = std::chrono::minutes(1);
-  std::string metrics_file;  ///< written after each look; none when empty
-  std::string listen;        ///< "unix:/run/cgctl/metrics.sock"; nowhere when empty
-  /// Of all values as the file gives them, whatever the command line says over it: nodes with the
-  /// same have the same configuration. 16 hexadecimal digits.
+  std::string metrics_file;  ///< file written after each look; empty: none
+  std::string listen;        ///< address such as "unix:/run/cgctl/metrics.sock"; empty: none
+  /// Hash of all values before the command line overrides them, 16 hexadecimal digits: nodes with
+  /// equal hashes have equal configurations.
   std::string hash;
 };
 
-/// Where it is looked for when none is named.
+/// Configuration file that is used, if it exists, when no file is named.
 inline constexpr const char* default_config = "/etc/cgctl/mitigate.toml";
 
-/// The file as TOML 1.0. errc::malformed with path "FILE:LINE:COLUMN" for what is not TOML, for
-/// an unknown key and for a value out of its range.
+/// Reads a file in TOML 1.0. Returns errc::malformed with path "FILE:LINE:COLUMN" for a syntax
+/// error, an unknown key and a value out of range.
 Result<Configuration> read_config(const std::string& path);
-/// default_config where it exists, else the defaults.
+/// Reads default_config if it exists; returns the defaults otherwise.
 Result<Configuration> find_config();
 
-/// What the command line says over the file.
+/// Values from the command line, which override those of the file.
 struct Overrides {
   std::string file;  ///< empty: find_config()
   std::optional<std::uint64_t> high;
@@ -49,20 +49,20 @@ struct Overrides {
   std::optional<std::string> state_dir;
   std::optional<std::string> metrics_file;
   std::optional<std::string> listen;
-  unsigned level = 0;  ///< of drop_caches; 0: the ladder
+  unsigned level = 0;  ///< level of drop_caches; 0: the ladder
   bool force = false;
 };
 
-/// --once does not wait for refaults unless told to on the command line.
+/// Purpose of a configuration: --once waits for refaults only if the command line says so.
 enum class Use { once, daemon };
 
-/// The file, and what the command line says over it.
+/// Reads the file and applies the values from the command line.
 Result<Configuration> configure(const Overrides& overrides, Use use);
 
-/// Options that contradict each other: throws CLI::ValidationError.
+/// Throws CLI::ValidationError for options that contradict each other.
 void check(const Overrides& overrides);
 
-/// A file that read_config() takes, with every key, its value and what it means.
+/// Returns a file for read_config(), with every key, its value and a comment that explains it.
 std::string to_toml(const Configuration& configuration);
 
 }  // namespace cgctl::tool

@@ -28,7 +28,8 @@ std::optional<std::size_t> day_named(std::string_view name) {
   return static_cast<std::size_t>(found - day_names.begin());
 }
 
-/// Cuts off what stands before `separator`, or all.
+/// Removes the text before `separator` and the separator, or all text without one; returns the
+/// removed text.
 std::string_view cut(std::string_view& text, char separator) {
   const std::size_t end = std::min(text.find(separator), text.size());
   const std::string_view head = text.substr(0, end);
@@ -36,7 +37,7 @@ std::string_view cut(std::string_view& text, char separator) {
   return head;
 }
 
-/// "Mon-Fri", "Sat,Sun".
+/// Parses "Mon-Fri", "Sat,Sun".
 bool add_days(std::string_view text, std::array<bool, 7>& days) {
   for (bool more = true; more;) {
     more = text.find(',') != std::string_view::npos;
@@ -53,7 +54,7 @@ bool add_days(std::string_view text, std::array<bool, 7>& days) {
   return true;
 }
 
-/// "02:30" in minutes.
+/// Converts "02:30" to minutes.
 std::optional<unsigned> minute_of(std::string_view text) {
   const auto hours = parse::whole_number(cut(text, ':'));
   const auto minutes = parse::whole_number(text);

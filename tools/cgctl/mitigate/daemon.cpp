@@ -38,11 +38,11 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 
-/// Becomes readable when something happens, until it is cleared.
+/// Descriptor that becomes readable when something happens, until it is cleared.
 class Waitable {
  public:
   explicit Waitable(int fd) : fd_(fd), error_(fd < 0 ? errno : 0) {}
-  /// The errno of making it; 0 when there is one.
+  /// Returns the errno of creating the descriptor; 0 if it exists.
   [[nodiscard]] int error() const noexcept { return error_; }
   [[nodiscard]] int descriptor() const noexcept { return fd_.get(); }
   void clear() const {
@@ -55,7 +55,7 @@ class Waitable {
   int error_;
 };
 
-/// Another thread makes it happen.
+/// Waitable that another thread raises.
 class Event : public Waitable {
  public:
   Event() : Waitable(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
@@ -65,7 +65,8 @@ class Event : public Waitable {
   }
 };
 
-/// Rings at a point in CLOCK_BOOTTIME, after a suspend at once when that has passed.
+/// Waitable that rings at a point in CLOCK_BOOTTIME; at once after a suspend that passed that
+/// point.
 class Alarm : public Waitable {
  public:
   Alarm() : Waitable(::timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)) {}
@@ -75,7 +76,7 @@ class Alarm : public Waitable {
   }
 };
 
-/// One look at a time, in a thread of its own.
+/// Runs one look at a time, in a separate thread.
 class Worker {
  public:
   explicit Worker(Mitigator mitigator) : mitigator_(std::move(mitigator)) {}
@@ -90,11 +91,11 @@ class Worker {
   [[nodiscard]] int done_descriptor() const noexcept { return done_.descriptor(); }
   [[nodiscard]] nanoseconds started() const noexcept { return started_; }
 
-  /// The first errno of making what wakes it up; 0 when all is there.
+  /// Returns the first errno of creating its events; 0 if all exist.
   [[nodiscard]] int error() const noexcept {
     return stop_.error() != 0 ? stop_.error() : done_.error();
   }
-  /// Fails where the limit of processes leaves no thread.
+  /// Starts a look. Fails if no thread can be started, because of the limit of processes.
   [[nodiscard]] Status start(const mitigation::Policy& policy, Urgency urgency) {
     try {
       thread_ = std::thread([this, policy, urgency] {
@@ -108,7 +109,7 @@ class Worker {
     started_ = boottime();
     return {};
   }
-  /// Once done_descriptor() is readable.
+  /// Returns the result; to be called once done_descriptor() is readable.
   Result<Report> finish() {
     thread_.join();
     done_.clear();
@@ -116,7 +117,7 @@ class Worker {
     if (result) return std::move(*result);
     return fail(Error::system("look", "", ENOMEM, "raise the limit (ulimit -v, memory.max)"));
   }
-  /// Gives the work up; false when it does not end within the time.
+  /// Cancels the work; returns false if it does not end within the time.
   [[nodiscard]] bool stop_within(milliseconds time) {
     stop_.raise();
     if (!busy()) return true;
@@ -124,7 +125,7 @@ class Worker {
     return ::poll(&done, 1, static_cast<int>(time.count())) == 1;
   }
 
-  /// Only while it is not busy.
+  /// Returns the mitigator; to be used only while the worker is not busy.
   [[nodiscard]] Mitigator& mitigator() noexcept { return mitigator_; }
 
  private:
@@ -196,7 +197,7 @@ class Daemon {
   Alarm tick_;
   Alarm verification_;
   std::minstd_rand random_{std::random_device{}()};
-  std::optional<Report> to_verify_;  ///< its refaults are waited for
+  std::optional<Report> to_verify_;  ///< report that waits for its refaults
   std::string metrics_ = "# the first look is not over yet\n";
   std::string last_said_;
   std::optional<std::chrono::microseconds> watchdog_ = watchdog_time();
@@ -213,7 +214,7 @@ nanoseconds Daemon::jitter() {
 
 nanoseconds Daemon::next_look() { return boottime() + configuration_.interval + jitter(); }
 
-/// A rung that its deadline did not end left a child; as PID 1 there are those of others.
+/// Reaps children: rungs that did not end at their deadline, and orphans if the daemon is PID 1.
 void reap_children() {
   while (::waitpid(-1, nullptr, WNOHANG) > 0) {
   }
@@ -229,7 +230,7 @@ void Daemon::look(Urgency urgency) {
   }
 }
 
-/// SIGUSR1.
+/// Handles SIGUSR1: looks at once, or as soon as the present look ends.
 void Daemon::look_again() {
   look_at_once_ = worker_.busy();
   if (!look_at_once_) look(Urgency::at_once);
@@ -240,7 +241,7 @@ void Daemon::log(const Report& report) {
   std::fflush(stdout);
 }
 
-/// What is not an action is said once, until it changes.
+/// Logs a decision without an action, once until the decision changes.
 void Daemon::log_change(const Report& report) {
   const std::string said(mitigation::to_string(report.plan.decision));
   if (said == last_said_) return;
@@ -286,7 +287,7 @@ void Daemon::take_result() {
   if (std::exchange(look_at_once_, false) && !leaving_) look_again();
 }
 
-/// The line of an action comes when it is known what had to be read again.
+/// Logs an action, now that its refaults are known.
 void Daemon::verify() {
   verification_.clear();
   if (!to_verify_) return;
@@ -296,7 +297,7 @@ void Daemon::verify() {
   log(whole);
 }
 
-/// False: nobody can be answered there, and who asks where it listened still is.
+/// Returns false if the new address cannot be used; the old server then keeps running.
 bool Daemon::serve_at(const std::string& address) {
   if (address.empty()) {
     server_.reset();
@@ -349,7 +350,8 @@ int Daemon::poll_time() const {
   return static_cast<int>(std::chrono::duration_cast<milliseconds>(*watchdog_ / 2).count());
 }
 
-/// Not for a worker that hangs, each rung has its deadline; nor where no look has begun for long.
+/// Feeds the watchdog, unless a look takes longer than the deadlines of all rungs or none has begun
+/// for long.
 void Daemon::feed_watchdog() {
   const mitigation::Policy& policy = configuration_.policy;
   const nanoseconds longest =
@@ -364,7 +366,7 @@ void Daemon::feed_watchdog() {
 Exit Daemon::leave() {
   notify("STOPPING=1");
   if (!worker_.stop_within(milliseconds(800))) {
-    // What is written down is whole at any moment; the lock goes with the process.
+    // Files on disk are complete at any moment; the lock ends with the process.
     server_.reset();
     std::fflush(nullptr);
     ::_exit(0);
@@ -377,7 +379,7 @@ Exit Daemon::leave() {
   return Exit::done;
 }
 
-/// A daemon that nothing could wake up does not start.
+/// Returns the error if a descriptor that wakes the daemon could not be created.
 Status Daemon::ready() const {
   for (const int error : {worker_.error(), tick_.error(), verification_.error()}) {
     if (error != 0) return fail(fs::system_error("start the daemon", "", error));
@@ -385,7 +387,7 @@ Status Daemon::ready() const {
   return {};
 }
 
-/// Waits for something to happen and does what it asks for.
+/// Waits for an event and handles it.
 Status Daemon::turn() {
   std::array<pollfd, sources> wait{};
   wait[signalled] = {signals_, POLLIN, 0};
@@ -410,7 +412,7 @@ Status Daemon::turn() {
 
 Exit Daemon::run() {
   if (auto status = ready(); !status) return report(status.error());
-  // Nodes that start as one are not to act as one.
+  // Nodes that are started together must not act together.
   tick_.set(boottime() + jitter());
   notify("READY=1");
   while (!leaving_) {
@@ -436,7 +438,7 @@ Exit run_daemon(const Globals& globals, const Host& host, const Overrides& overr
     if (!listening) return report(listening.error());
     server.emplace(std::move(*listening));
   }
-  // Before there is a second thread, which is to have them blocked too.
+  // Signals are blocked before the second thread starts, which inherits the mask.
   ::signal(SIGPIPE, SIG_IGN);
   sigset_t set{};
   sigemptyset(&set);

@@ -7,7 +7,7 @@
 
 namespace cgctl::tool {
 
-/// `cgctl mitigate --daemon`: until SIGTERM or SIGINT. The work is done in a second thread, so that
+/// Runs `cgctl mitigate --daemon` until SIGTERM or SIGINT. A second thread does the work, so that
 /// signals, the watchdog and metrics are served meanwhile.
 Exit run_daemon(const Globals& globals, const Host& host, const Overrides& overrides);
 

@@ -18,12 +18,12 @@ struct Options {
   std::string output;
 };
 
-/// One look, without acting and without remembering it.
+/// Takes one look, without acting and without recording it.
 Result<std::string> look(const Host& host, const Configuration& configuration) {
   auto history = mitigation::Store::peek(host, configuration.state_dir);
   if (!history) return fail(history.error());
-  // A scrape must not be the harm: what the daemon measured is enough, else a read within the
-  // limit.
+  // A scrape must not do harm: it uses the cost that the daemon measured, else a read that is
+  // predicted to stay within the limit.
   mitigation::Policy gentle = configuration.policy;
   gentle.read_cost_limit /= 10;
   numa::CostGuard guard;
@@ -34,7 +34,7 @@ Result<std::string> look(const Host& host, const Configuration& configuration) {
   return metrics_text(*seen, plan, *history, configuration, std::chrono::system_clock::now());
 }
 
-/// True for a link such as /dev/stdout: a file that standard output goes to must not be replaced.
+/// True for a link to standard output, such as /dev/stdout: its target must not be replaced.
 bool is_standard_output(const std::string& path) {
   struct ::stat link {};
   struct ::stat file {};

@@ -10,7 +10,7 @@
 
 namespace cgctl::tool {
 
-/// What one look found, in Prometheus' text format.
+/// Formats the findings of one look in Prometheus' text format.
 std::string metrics_text(const mitigation::Observation& seen, const mitigation::Plan& plan,
                          const mitigation::History& history, const Configuration& configuration,
                          std::chrono::system_clock::time_point looked);

@@ -41,7 +41,7 @@ Error in_use(const std::string& path) {
                      "stop that process, or choose another address");
 }
 
-/// Takes the lock of the one who listens at a path.
+/// Takes the lock that the process listening at a path holds.
 Result<UniqueFd> take_lock(const std::string& path, const std::string& lock_path) {
   UniqueFd lock(
       ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
@@ -54,13 +54,13 @@ Result<UniqueFd> take_lock(const std::string& path, const std::string& lock_path
   struct ::stat named {};
   const bool same = ::fstat(lock.get(), &mine) == 0 && ::lstat(lock_path.c_str(), &named) == 0 &&
                     mine.st_ino == named.st_ino && mine.st_dev == named.st_dev;
-  // Another one ended in between and removed the file.
+  // Another process ended in between and removed the file.
   if (!same) return fail(in_use(path));
   return lock;
 }
 
-/// Removes a socket that nobody listens on. Only a refused connection says so: a full queue
-/// (EAGAIN) is that of a busy server.
+/// Removes a socket that no process listens on. Only a refused connection proves that: a full queue
+/// (EAGAIN) means a busy server.
 Status make_room(const std::string& path, const UnixAddress& address) {
   struct ::stat about {};
   if (::lstat(path.c_str(), &about) != 0) return {};
@@ -79,7 +79,7 @@ Status make_room(const std::string& path, const UnixAddress& address) {
 
 UniqueFd any_descriptor() { return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
-/// Sends the answer to what was asked.
+/// Sends the answer to a request.
 void answer(int client, std::string_view asked, const std::string& text) {
   const bool get = parse::starts_with(asked, "GET ");
   const std::string answer = fmt::format(
@@ -89,7 +89,7 @@ void answer(int client, std::string_view asked, const std::string& text) {
   (void)::send(client, answer.data(), answer.size(), MSG_NOSIGNAL);
 }
 
-/// Answers if the client has asked. True once nothing more is to be done for it.
+/// Answers the client if it has sent a request. Returns true if the client is done.
 bool attend(int client, const std::string& text) {
   std::array<char, 2048> request{};
   const ssize_t got = ::recv(client, request.data(), request.size(), 0);
@@ -142,8 +142,8 @@ bool MetricsServer::watch(int fd) const noexcept {
   return ::epoll_ctl(events_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-/// Turns away one client whom no descriptor is left for: it would stay in the queue, and the
-/// socket readable, for ever. Where even that fails, the queue is left alone for a second.
+/// Turns away one client for which no descriptor is left: otherwise it would stay in the queue, and
+/// the socket readable, for ever. If even that fails, pauses accepting for a second.
 void MetricsServer::refuse_one() {
   reserve_.reset();
   const UniqueFd refused(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
@@ -158,7 +158,7 @@ void MetricsServer::accept_all() {
       if (watch(client.get())) clients_.push_back({std::move(client), Clock::now() + patience});
       if (clients_.size() > most_clients) clients_.erase(clients_.begin());
     } else if (errno == EMFILE || errno == ENFILE) {
-      // The oldest client has had its time; without one, the newest is turned away.
+      // The oldest client is dropped; if there is none, the newest is turned away.
       if (clients_.empty()) return refuse_one();
       clients_.erase(clients_.begin());
     } else if (errno != EINTR && errno != ECONNABORTED) {
@@ -167,7 +167,7 @@ void MetricsServer::accept_all() {
   }
 }
 
-/// Rings when the oldest client has had its time, or the pause is over.
+/// Sets the timer to the end of the oldest client's time, or of the pause.
 void MetricsServer::set_timer() const noexcept {
   itimerspec when{};
   if (paused_ || !clients_.empty()) {

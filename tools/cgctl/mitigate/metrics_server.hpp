@@ -13,11 +13,11 @@
 namespace cgctl::tool {
 
 /// Answers HTTP on a socket in the file system, which is removed at the end. Never waits for a
-/// client: a client that asks nothing for a second is dropped, and of more than 16 the oldest.
+/// client: drops a client that sends no request within a second, and the oldest of more than 16.
 class MetricsServer {
  public:
-  /// `address` is unix:/PATH. A socket left over at that path is replaced; anything else is an
-  /// error, and so is a socket that somebody listens on, busy or not. PATH.lock is held meanwhile.
+  /// Listens at `address`, unix:/PATH. Replaces a socket left over at PATH; fails for any other
+  /// file, and for a socket that a process listens on, busy or not. Holds PATH.lock meanwhile.
   static Result<MetricsServer> listen(const std::string& address);
 
   MetricsServer(MetricsServer&&) = default;
@@ -26,9 +26,9 @@ class MetricsServer {
   MetricsServer& operator=(const MetricsServer&) = delete;
   ~MetricsServer() = default;
 
-  /// Readable when serve() has something to do.
+  /// Returns a descriptor that is readable when serve() has something to do.
   [[nodiscard]] int descriptor() const noexcept { return events_.get(); }
-  /// Answers each client that has asked: GET of any path with `text`.
+  /// Answers each client that has sent a request: a GET of any path with `text`.
   void serve(const std::string& text);
 
  private:
@@ -37,7 +37,7 @@ class MetricsServer {
     UniqueFd socket;
     Clock::time_point until;
   };
-  /// A file that goes with the server.
+  /// File that is removed together with the server.
   class OwnFile {
    public:
     explicit OwnFile(std::string path = {}) noexcept : path_(std::move(path)) {}
@@ -68,8 +68,8 @@ class MetricsServer {
   UniqueFd socket_;
   UniqueFd events_;
   UniqueFd timer_;
-  UniqueFd reserve_;     ///< given up for a moment to turn a client away when there is no other
-  bool paused_ = false;  ///< nobody is accepted for a second
+  UniqueFd reserve_;             ///< closed for a moment to accept and turn away a client
+  bool paused_ = false;          ///< true while no client is accepted, for a second
   std::vector<Client> clients_;  ///< oldest first
 };
 

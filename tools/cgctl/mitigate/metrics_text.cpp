@@ -18,10 +18,10 @@ using mitigation::Observation;
 using mitigation::Rung;
 using mitigation::RungHistory;
 
-/// Of the cgroups that zombies hang below; a series each.
+/// Most cgroups that get a series for the zombies below them.
 constexpr std::size_t most_ancestors = 20;
 
-/// The value of a label: in UTF-8, with backslash, quote and newline escaped
+/// Returns the value of a label: in UTF-8, with backslash, quote and newline escaped
 /// (exposition_formats.md). Other bytes of a cgroup's name are escaped as on a terminal.
 std::string label(std::string_view value) {
   std::string out;
@@ -42,7 +42,7 @@ class Text {
   void value(Value value) {
     text_ += fmt::format("{} {}\n", name_, value);
   }
-  /// `labels`: name="value",...
+  /// Adds a sample; `labels` is name="value",...
   template <class Value>
   void value(const std::string& labels, Value value) {
     text_ += fmt::format("{}{{{}}} {}\n", name_, labels, value);

@@ -86,7 +86,7 @@ Exit run_once(const Globals& globals, const Options& options, const Host& host) 
   return exit;
 }
 
-/// Says on a host without pressure figures that two guards of the configuration see nothing.
+/// Warns on a host without pressure figures that two guards of the configuration have no effect.
 void warn_of_blind_guards(const Globals& globals) {
   const auto host = globals.host();
   if (!host) return;
@@ -116,7 +116,7 @@ Exit run_mitigate(const Globals& globals, const Options& options) {
 void describe(CLI::App& command, Options& options) {
   Overrides& overrides = options.overrides;
   const char* const what = "Mode (give one)";
-  // What is added last stands last: --help behind the modes.
+  // The help lists groups in the order in which they are added: --help must follow the modes.
   command.set_help_flag();
   command.add_flag("--once", options.once, "look, decide, act and verify once")->group(what);
   command.add_flag("--daemon", options.daemon, "do so repeatedly; print a line of JSON per action")
@@ -171,7 +171,7 @@ void describe(CLI::App& command, Options& options) {
       ->type_name("ADDRESS");
 }
 
-/// What depends on several options.
+/// Checks options that depend on each other.
 void check(const Options& options) {
   const int asked = int{options.once} + int{options.daemon} + int{options.print_config} +
                     int{options.check_config};

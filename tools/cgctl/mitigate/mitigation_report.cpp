@@ -19,7 +19,7 @@ using mitigation::Effect;
 using mitigation::Observation;
 using mitigation::Plan;
 
-/// Less `amount`, or nothing.
+/// Subtracts `amount`, but not below 0.
 std::uint64_t less(std::uint64_t from, std::uint64_t amount) {
   return from - std::min(from, amount);
 }
@@ -43,7 +43,7 @@ std::string line_of(const char* when, const Observation& seen) {
   return line(when, text + fmt::format("; page cache {}", human_bytes(seen.page_cache)));
 }
 
-/// Names the guards that see nothing where the kernel keeps no pressure figures; else empty.
+/// Names the guards that have no effect because the kernel keeps no pressure figures; else empty.
 std::string line_of_blind_guards(const Observation& seen) {
   if (seen.io_pressure || seen.memory_pressure) return {};
   return line("note", blind_guards);
@@ -78,7 +78,7 @@ std::string line_of_rehearsal(const Plan& plan) {
   return line("would do", ladder) + line("dry-run", "nothing was changed");
 }
 
-/// "1991 of 2003 zombies freed", and why not more.
+/// Returns "1991 of 2003 zombies freed", and the reason if that is ineffective.
 std::string gain_of(const Report& report) {
   const auto& actions = report.outcome->actions;
   std::string text = fmt::format("{} of {} zombies freed", mitigation::freed(actions),
@@ -130,7 +130,7 @@ Json json_of(const Action& action) {
   return one;
 }
 
-/// What an action did.
+/// Adds the keys about the effect of an action.
 void add_outcome(Json& one, const Report& report) {
   const Observation& before = report.before;
   const Observation& after = report.outcome->after;

@@ -16,22 +16,22 @@ using mitigation::Mitigator;
 using mitigation::Report;
 using mitigation::Urgency;
 
-/// Said where the kernel keeps no pressure figures (PSI).
+/// Note for kernels that keep no pressure figures (PSI).
 inline constexpr const char* blind_guards =
     "this kernel keeps no pressure figures (PSI is off: boot with psi=1): the guards io_pressure "
     "and memory_pressure have no effect";
 
-/// Says what went wrong in a look and stopped nothing.
+/// Prints the errors of a look that did not stop it.
 void warn_of(const Report& report);
 
-/// Adds what was read again since the action ended.
+/// Adds the amount that was read again since the action ended.
 void add_refaults(const Host& host, Report& report);
 
-/// "idle", "act", "refused", or "dry-run" for an action that was only rehearsed.
+/// Returns "idle", "act", "refused", or "dry-run" for an action that was only rehearsed.
 std::string_view decision_of(const Report& report);
 std::string text_of(const Report& report);
 nlohmann::ordered_json json_of(const Report& report);
-/// For a run that neither did its work nor had none, in one line.
+/// Returns in one line why an action was refused or had no effect.
 std::string complaint_of(const Report& report);
 
 }  // namespace cgctl::tool

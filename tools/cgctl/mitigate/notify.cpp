@@ -19,7 +19,7 @@ void notify(std::string_view state) {
   if (path == nullptr) return;
   const auto address = unix_address(path);
   if (!address) return;
-  // Kept, so that a process without descriptors left is not taken for dead.
+  // The socket stays open: without free descriptors the process would seem dead otherwise.
   static const UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!socket) return;
   (void)::sendto(socket.get(), state.data(), state.size(), MSG_NOSIGNAL,

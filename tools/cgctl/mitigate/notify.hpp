@@ -8,12 +8,12 @@
 
 namespace cgctl::tool {
 
-/// Tells the service manager, as sd_notify(3) describes: "READY=1", "STATUS=...". Does nothing
-/// without NOTIFY_SOCKET, and does not mind failing.
+/// Sends a state such as "READY=1" or "STATUS=..." to the service manager, see sd_notify(3). Does
+/// nothing without NOTIFY_SOCKET; ignores errors.
 void notify(std::string_view state);
 
-/// The time within which the service manager wants to hear WATCHDOG=1, as sd_watchdog_enabled(3)
-/// describes.
+/// Returns the time within which the service manager expects WATCHDOG=1, see
+/// sd_watchdog_enabled(3).
 std::optional<std::chrono::microseconds> watchdog_time();
 
 }  // namespace cgctl::tool

@@ -28,7 +28,7 @@ namespace {
 using Clock = Supervisor::Clock;
 
 struct Options {
-  std::string path;  ///< empty: a throw-away cgroup
+  std::string path;  ///< empty: throw-away cgroup
   std::string below = "/";
   std::vector<std::string> controllers;
   cpu::Change cpu;
@@ -39,15 +39,15 @@ struct Options {
   std::vector<std::string> command;
 };
 
-/// The cgroup of one run.
+/// Cgroup of one run.
 struct Place {
   Group group;
-  std::vector<Made> made;  ///< by this run
-  bool fresh;              ///< all of the cgroup was
+  std::vector<Made> made;  ///< directories and settings that this run made
+  bool fresh;              ///< true if this run created the cgroup
   bool throw_away;
 };
 
-/// Of a name that nobody else has: the number of the process, and the time since boot.
+/// Returns a path with a unique name, from the process ID and the time since boot.
 std::string throw_away_path(const std::string& below) {
   timespec time{};
   ::clock_gettime(CLOCK_BOOTTIME, &time);
@@ -73,7 +73,7 @@ Result<Place> find_place(const Host& host, const Options& options) {
   return Place{std::move(*group), std::move(made), !there, throw_away};
 }
 
-/// Sets the limits and then calls `start`: if that fails, all are as they were.
+/// Sets the limits and then calls `start`; restores the limits if that fails.
 Status with_limits(const Group& group, const Options& options,
                    const std::function<Status()>& start) {
   std::vector<settings::Setting> all;
@@ -96,7 +96,7 @@ Status with_limits(const Group& group, const Options& options,
   return fail(std::move(written.error()));
 }
 
-/// What a group has used; absent where it does not tell.
+/// Usage of a cgroup; a figure that the kernel does not give is absent.
 struct Usage {
   cpu::Stat cpu;
   std::optional<std::uint64_t> peak;
@@ -136,7 +136,7 @@ std::string time_text(const std::optional<std::chrono::nanoseconds>& time) {
   return time ? human_time(*time) : "unknown";
 }
 
-/// How a command that was started has ended.
+/// Result of a command that was started.
 struct Ended {
   int status;
   Clock::duration elapsed;
@@ -144,7 +144,7 @@ struct Ended {
   Usage after;
 };
 
-/// Behind what the command has written, on standard error: its output stays its own.
+/// Prints the report on standard error, so that standard output is the command's alone.
 void print_report(const Globals& globals, const Group& group, const Ended& ended) {
   const auto& [status, elapsed, before, after] = ended;
   const auto used = since(before.cpu.usage, after.cpu.usage);
@@ -184,7 +184,7 @@ void print_report(const Globals& globals, const Group& group, const Ended& ended
   write(stderr, text);
 }
 
-/// Says on standard error that the kernel killed processes because the memory was used up.
+/// Warns that the kernel killed processes because memory ran out.
 void warn_of_oom(const Group& group, const Ended& ended) {
   const auto kills = since(ended.before.oom_kills, ended.after.oom_kills);
   if (kills.value_or(0) == 0) return;
@@ -202,11 +202,11 @@ void warn_of_oom(const Group& group, const Ended& ended) {
   warn(fmt::format("run {}: out of memory: the kernel killed {} ({})", group.path(), what, hint));
 }
 
-/// Adds the children of this process: with --init, orphans that were left to it.
+/// Adds the children of this process, which with --init include adopted orphans.
 Status add_own_children(const Host& host, std::vector<pid_t>& out) {
   const std::string file = fmt::format("self/task/{}/children", ::getpid());
   const auto text = fs::read_in_root(host.roots().proc, file);
-  // Some kernels are built without that file.
+  // Some kernels are built without the file `children`.
   if (!text && text.error().os_errno == ENOENT) return {};
   if (!text) return fail(text.error());
   std::string_view rest = *text;
@@ -218,14 +218,15 @@ Status add_own_children(const Host& host, std::vector<pid_t>& out) {
   return {};
 }
 
-/// Kills all in a throw-away cgroup, thawed first: a frozen process does not end.
+/// Kills all processes in a throw-away cgroup, which is thawed first: a frozen process does not
+/// end.
 void kill_throw_away(const Place& place) {
   constexpr std::chrono::milliseconds at_most(100);
   if (place.throw_away) (void)place.group.kill(at_most);
 }
 
-/// Ends what the command has left behind: all in a throw-away cgroup; elsewhere, with --init, its
-/// orphans.
+/// Ends the processes that the command has left: all in a throw-away cgroup; elsewhere, with
+/// --init, its orphans.
 void end_others(Supervisor& supervisor, const Place& place, bool init) {
   const auto list = [&]() -> Result<std::vector<pid_t>> {
     std::vector<pid_t> left;
@@ -250,7 +251,7 @@ void end_others(Supervisor& supervisor, const Place& place, bool init) {
   if (const auto ended = supervisor.end({list, kill}); !ended) warn(message_of(ended.error()));
 }
 
-/// Calls `step` until it succeeds, a few times: what a clean-up leaves stays for good.
+/// Retries `step` a few times, because whatever a clean-up leaves behind stays forever.
 Status with_retries(const std::function<Status()>& step) {
   constexpr int attempts = 5;
   constexpr std::chrono::milliseconds pause(10);
@@ -269,7 +270,7 @@ void remove(const Place& place) {
     how.tasks = Removal::Tasks::kill;
   }
   const auto removed = with_retries([&]() -> Status {
-    // Opened anew: an attempt before may have removed a part.
+    // The cgroup is opened again, because an earlier attempt may have removed a part.
     const auto group = place.group.host().open(place.group.path());
     if (!group && group.error().kind == errc::vanished) return {};
     if (!group) return fail(group.error());
@@ -279,7 +280,7 @@ void remove(const Place& place) {
   if (!removed) warn(message_of(removed.error()));
 }
 
-/// As a shell has it where the command was not started.
+/// Reports why the command was not started; returns the status that a shell gives then.
 Exit report_failure(const Supervisor& supervisor, const Error& error) {
   const Exit exit = report(error);
   if (error.kind == errc::cancelled) {
@@ -289,7 +290,7 @@ Exit report_failure(const Supervisor& supervisor, const Error& error) {
   return static_cast<Exit>(error.os_errno == ENOENT ? 127 : 126);
 }
 
-/// Starts the command with the limits in place, waits for it, and ends what it leaves behind.
+/// Starts the command with the limits in place, waits for it, and ends the processes it leaves.
 Result<Ended> run_in(const Place& place, const Options& options, Supervisor& supervisor) {
   if (options.init && ::getpid() != 1 && ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) {
     return fail(Error::system("run", "subreaper", errno));

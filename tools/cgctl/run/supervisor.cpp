@@ -15,19 +15,19 @@
 namespace cgctl::tool {
 namespace {
 
-/// Left as they are: what a process does wrong itself, and what stops it in a terminal's
-/// background.
+/// Signals that are left alone: those of a process's own faults, and those that stop it in the
+/// background of a terminal.
 constexpr int left_alone[] = {SIGSEGV, SIGBUS,  SIGFPE,  SIGILL, SIGTRAP,
                               SIGSYS,  SIGABRT, SIGTTIN, SIGTTOU};
 
-/// Those that do not end a process that knows nothing of them. And SIGPIPE, which this process gets
-/// for messages that nobody reads.
+/// Signals that by default do not end a process, and SIGPIPE, which this process gets when nobody
+/// reads its messages.
 constexpr int harmless[] = {SIGCHLD, SIGCONT, SIGURG, SIGWINCH, SIGTSTP, SIGPIPE};
 
-/// What SIGKILL does not end within this time waits for a device.
+/// Longest wait after SIGKILL: a process that lives longer waits for a device.
 constexpr std::chrono::seconds longest_death(5);
 
-/// A list that cannot be read so many times in a row is given up.
+/// Number of consecutive failures to read a list after which it is given up.
 constexpr int most_unread = 10;
 
 bool is_ignored(int signal) {
@@ -45,7 +45,7 @@ Result<Supervisor> Supervisor::make(std::chrono::nanoseconds grace) {
   Supervisor supervisor;
   supervisor.grace_ = grace;
   supervisor.has_terminal_ = has_terminal();
-  // Where SIGCHLD is ignored children leave no status.
+  // If SIGCHLD is ignored, children leave no status.
   ::signal(SIGCHLD, SIG_DFL);
   sigset_t handled;
   ::sigfillset(&handled);
@@ -130,7 +130,8 @@ void Supervisor::take_signals() {
   }
 }
 
-/// A terminal tells all that is in its foreground; that it hung up, its session's leader alone.
+/// True if the terminal has sent the signal to the child as well: it sends signals to its whole
+/// foreground, except that only the session's leader gets SIGHUP.
 bool Supervisor::child_has(const signalfd_siginfo& signal) const {
   if (signal.ssi_code != SI_KERNEL) return false;
   if (signal.ssi_signo == SIGHUP && ::getsid(0) == ::getpid()) return false;
@@ -145,7 +146,7 @@ void Supervisor::pass_on(const signalfd_siginfo& signal) {
     if (child_lives && child_stopped_) ::kill(child_, SIGCONT);
     return;
   }
-  // Somebody else has stopped the child: the terminal wants this process to stop as well.
+  // The child is stopped already: the terminal wants this process to stop as well.
   if (number == SIGTSTP && child_lives && child_stopped_) return stop_with_child();
   const bool own =
       signal.ssi_code == SI_USER && signal.ssi_pid == static_cast<unsigned>(::getpid());
@@ -167,13 +168,13 @@ void Supervisor::reap() {
     if (WIFSTOPPED(status)) {
       child_stopped_ = true;
       const int by = WSTOPSIG(status);
-      // SIGSTOP is no terminal's: whoever sent it continues the child, and not this process.
+      // SIGSTOP does not come from a terminal: its sender continues the child, not this process.
       if (by == SIGTSTP || by == SIGTTIN || by == SIGTTOU) stop_with_child();
     }
   }
 }
 
-/// So that the shell that started this one notices. Without a terminal nobody would continue it.
+/// Stops this process, so that its shell notices. Without a terminal nobody would continue it.
 void Supervisor::stop_with_child() {
   if (has_terminal_) ::raise(SIGSTOP);
 }

@@ -16,15 +16,15 @@
 
 namespace cgctl::tool {
 
-/// Waits for one child, as a shell or a service manager would wait for it itself: passes on the
-/// signals that it gets, stops and goes on with the child, and reaps whatever else becomes its
-/// child. Made before anything else is, it blocks all signals but those of the process's own
-/// mistakes and of a terminal's background: none ends the process while there is something to undo.
+/// Waits for one child as if its shell or service manager waited directly: passes on the signals
+/// that it gets, stops and continues with the child, and reaps all other children. It must be made
+/// before anything else: it blocks all signals except those of the process's own faults and of a
+/// terminal's background, so that none ends the process while there is something to undo.
 class Supervisor {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// How to find the others, and how to end them at once.
+  /// Functions that list the other processes and that kill them at once.
   struct Others {
     std::function<Result<std::vector<pid_t>>()> list;
     std::function<void()> kill;
@@ -32,21 +32,22 @@ class Supervisor {
 
   static Result<Supervisor> make(std::chrono::nanoseconds grace);
 
-  /// Readable once a signal has come that would end the command, were it to run already.
+  /// Returns a descriptor that is readable once a signal has come that would end the command if it
+  /// ran already.
   [[nodiscard]] int stop() const noexcept { return stop_.get(); }
-  /// The number of that signal, if one has come; taken, it is not passed on.
+  /// Takes such a signal, which is then not passed on; returns its number, or nothing if none came.
   [[nodiscard]] std::optional<int> stopped_by() const;
 
-  /// The signals that were blocked before, for the child.
+  /// Returns the signals that were blocked before, for the child.
   [[nodiscard]] const sigset_t& mask() const noexcept { return before_; }
 
-  /// Until the child has ended; its status as a shell has it: 128 + n when signal n ended it. After
-  /// a SIGTERM that was passed on, and the time of grace, `kill` is called.
+  /// Waits until the child has ended; returns its status as a shell gives it: 128 + n if signal n
+  /// ended it. Calls `kill` when the grace time after a SIGTERM that was passed on is over.
   int wait_for(pid_t child, const std::function<void()>& kill);
 
-  /// After the child's end: asks the others with SIGTERM, calls `kill` after the time of grace,
-  /// which a SIGTERM before has begun, and returns when there are none, or when even that has not
-  /// helped for some seconds. A list that cannot be read is asked for again, some times.
+  /// Ends the other processes after the child's end: sends SIGTERM, and calls `kill` after the
+  /// grace time, which an earlier SIGTERM has started. Returns when none is left, or some seconds
+  /// after the first `kill`. Retries a list that cannot be read a few times.
   [[nodiscard]] Status end(const Others& others);
 
  private:
