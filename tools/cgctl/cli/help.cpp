@@ -77,7 +77,7 @@ class HelpForm : public CLI::Formatter {
     const std::string text = command->get_description();
     return fmt::format("  {:<14}{}\n", command->get_name(), text.substr(0, text.find('\n')));
   }
-  /// Wraps a description anew if the screen has not the 80 columns that it is written for.
+  /// Wraps a description again unless the screen has the 80 columns for which it is written.
   std::string make_option_desc(const CLI::Option* option) const override {
     std::string text = CLI::Formatter::make_option_desc(option);
     constexpr std::size_t written_for = 80;

@@ -106,8 +106,8 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "  cgctl classify $(pidof postgres)");
   command->callback([&globals, &run, options] {
     if (options->all != options->processes.empty()) {
-      throw CLI::ValidationError(options->all ? "give --all or PID, not both"
-                                              : "give PID or --all");
+      throw CLI::ValidationError(options->all ? "takes --all or PID, not both"
+                                              : "needs PID or --all");
     }
     run = [&globals, options] { return run_classify(globals, *options); };
   });

@@ -162,7 +162,7 @@ Result<numa::Reader> reader_of(const Host& host, const std::string& path) {
   return numa::Reader::open(*group);
 }
 
-/// A few reads, none after a slow one.
+/// Measures at most `most` reads, none after a slow one.
 Result<ReadCost::Measured> measure(const numa::Reader& reader, nanoseconds slow, unsigned most) {
   std::vector<nanoseconds> wall;
   std::vector<nanoseconds> cpu;

@@ -21,7 +21,7 @@ using Path = std::vector<std::string>::const_iterator;
 /// A cgroup and those below it, depth first.
 struct Subtree {
   Path first;
-  Path last;  ///< behind the last one
+  Path last;  ///< one past the last path
   [[nodiscard]] std::uint64_t live() const { return static_cast<std::uint64_t>(last - first); }
 };
 
@@ -56,8 +56,9 @@ Result<std::uint64_t> usage_of(const Hierarchy& memory, const std::string& path)
   return parse::whole_number(*text).value_or(0);
 }
 
-/// Returns how many removed cgroups the subtree has at most, if each holds a page and none hangs
-/// below a cgroup without children: those that are charged here and to no such cgroup.
+/// Returns an upper bound of the removed cgroups in the subtree, if each holds a page and none
+/// hangs below a cgroup without children: the number of pages charged to the subtree, but not to
+/// its cgroups without children.
 Result<std::uint64_t> most_removed(const Host& host, const Hierarchy& memory,
                                    const Subtree& subtree) {
   const auto all = usage_of(memory, *subtree.first);

@@ -47,6 +47,21 @@ bool take_mode(const std::string& text, mode_t most, std::optional<mode_t>& out)
   return *out <= most;
 }
 
+/// Returns why the value of an option is refused.
+const char* objection_to(int letter) {
+  switch (letter) {
+    case 'g':
+      return "write CONTROLLERS:PATH";
+    case 'd':
+      return "not an octal mode up to 7777";
+    case 'f':
+    case 's':
+      return "not an octal mode up to 777";
+    default:
+      return "no such user or group, write USER:GROUP";
+  }
+}
+
 /// Creates a cgroup. If only its permissions cannot be set, it stays, as with libcgroup.
 Status create(const Host& host, const Spec& spec, const Permissions& permissions) {
   Creation how;
@@ -103,12 +118,13 @@ int run(int argc, char** argv) {
         return refuse(name, "no such option: " + options.refused());
     }
     if (!valid) {
-      return refuse(name,
-                    fmt::format("-{} '{}': not understood", static_cast<char>(letter), optarg));
+      return refuse(name, fmt::format("-{} '{}': {}", static_cast<char>(letter), optarg,
+                                      objection_to(letter)));
     }
   }
   if (specs.empty()) return refuse(name, "-g CONTROLLERS:PATH is missing");
-  if (!options.rest().empty()) return refuse(name, "not understood: " + options.rest().front());
+  if (!options.rest().empty())
+    return refuse(name, "unexpected argument: " + options.rest().front());
   const auto host = Host::detect();
   if (!host) return report(name, host.error());
   int status = done;

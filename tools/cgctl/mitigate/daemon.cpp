@@ -142,7 +142,7 @@ class Worker {
     try {
       result_ = look(policy, urgency);
     } catch (...) {
-      // An error that is put together takes memory too: finish() makes it.
+      // Creating an error needs memory too: finish() does it.
     }
   }
 
@@ -150,7 +150,7 @@ class Worker {
   Event stop_;
   Event done_;
   nanoseconds started_{};
-  std::optional<Result<Report>> result_;  // nothing while busy, and where memory ran out
+  std::optional<Result<Report>> result_;  // empty while busy, and if memory ran out
   std::thread thread_;
 };
 

@@ -114,7 +114,8 @@ std::string metrics_text(const Observation& seen, const mitigation::Plan& plan,
     text.gauge("cgctl_numa_stat_read_seconds",
                "Time that a read of the root's memory.numa_stat takes, measured or predicted.",
                in_seconds(*seen.read_cost));
-    text.gauge("cgctl_numa_stat_read_measured", "1: measured in this look, 0: predicted.",
+    text.gauge("cgctl_numa_stat_read_measured",
+               "1 if this look measured that time, 0 if it is predicted.",
                seen.read_cost_measured ? 1 : 0);
   }
   add_rungs(text, history);

@@ -47,7 +47,7 @@ class Supervisor {
 
   /// Ends the other processes after the child's end: sends SIGTERM, and calls `kill` after the
   /// grace time, which an earlier SIGTERM has started. Returns when none is left, or some seconds
-  /// after the first `kill`. Retries a list that cannot be read a few times.
+  /// after the grace time. Retries a few times if the list cannot be read.
   [[nodiscard]] Status end(const Others& others);
 
  private:
