@@ -24,7 +24,7 @@ using settings::Setting;
 using tree::Cgroup;
 using tree::Section;
 
-/// libcgroup's words (src/lex.l), which need no quotes there.
+/// True for the characters of words that libcgroup reads without quotes (src/lex.l).
 bool is_plain(char c) {
   constexpr std::string_view others = "_-/.,%@\\";
   return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
@@ -94,7 +94,7 @@ class Lexer {
     }
   }
 
-  /// And comments.
+  /// Skips blanks and comments.
   void skip_blanks() {
     for (; at_ < text_.size(); advance(1)) {
       if (text_[at_] == '#') {
@@ -117,7 +117,7 @@ std::string position(const Token& token) {
 
 std::string quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
 
-/// What was found, for a message.
+/// Returns the words for a token in a message.
 std::string name_of(const Token& token) {
   if (token.kind == Token::Kind::end) return "the end of the file";
   if (token.kind == Token::Kind::bad) return "a quote that is not closed";
@@ -168,7 +168,7 @@ class Parser {
     const Token start = take();
     if (start.is_word("group")) return parse_group();
     if (start.is_word("mount")) return pass_over(start, "mount");
-    // libcgroup 3: the slice and scope that its tools work in by default.
+    // libcgroup 3: the default slice and scope of its tools.
     if (start.is_word("systemd")) return pass_over(start, "systemd");
     if (start.is_word("template")) {
       if (!token_.is_name()) return unexpected("the name of a cgroup");
@@ -178,13 +178,13 @@ class Parser {
     if (start.is_word("default")) return parse_default();
     if (start.is_word("namespace")) {
       return refuse(start, "a namespace section is not supported",
-                    "write the whole path behind each `group`", errc::unsupported);
+                    "write the whole path after each `group`", errc::unsupported);
     }
     token_ = start;
     return unexpected("'group', 'default', 'mount', 'template' or 'systemd'");
   }
 
-  /// A section in braces, whatever is in it.
+  /// Skips a section in braces with any content.
   Status pass_over(const Token& start, const char* name) {
     const Token open = token_;
     if (auto status = expect('{'); !status) return status;
@@ -293,7 +293,7 @@ class Parser {
       access.group = permissions::find_group(text);
       valid = access.group.has_value();
     } else if (key.text == "fperm") {
-      // The kernel's files are no programs: nobody is to run them as another.
+      // 0777: set-user-ID and set-group-ID bits make no sense on the kernel's files.
       access.mode = mode_of(text, 0777);
       valid = access.mode.has_value();
     } else if (key.text == "dperm" && !tasks) {
@@ -374,7 +374,7 @@ tl::unexpected<Error> not_to_be_written(std::string_view text, const char* reaso
                           "write JSON instead"));
 }
 
-/// A name or a value.
+/// Formats a name or a value, with quotes if needed.
 Result<std::string> text_of(std::string_view text) {
   const bool plain = !text.empty() && std::all_of(text.begin(), text.end(), is_plain);
   if (plain && !is_keyword(text)) return std::string(text);
@@ -384,8 +384,9 @@ Result<std::string> text_of(std::string_view text) {
   return "\"" + std::string(text) + "\"";
 }
 
-/// libcgroup takes each file once: of those with a line per key, the lines as one value. Their
-/// order counts for rules of devices alone, of which some are for one file and some for another.
+/// Joins the settings of a file with a line per key to one value of several lines, because
+/// libcgroup accepts each file only once. This may change the order, which matters only for device
+/// rules: they go to two files.
 Result<std::vector<Setting>> joined(const std::vector<Setting>& settings) {
   std::vector<Setting> all;
   for (const Setting& setting : settings) {
@@ -408,7 +409,7 @@ Result<std::vector<Setting>> joined(const std::vector<Setting>& settings) {
   return all;
 }
 
-/// libcgroup finds no hierarchy for such a section and refuses the whole text.
+/// False for a "cgroup" section: libcgroup finds no hierarchy for it and refuses the whole text.
 bool is_loadable(const Section& section) { return section.controller != "cgroup"; }
 
 Status add(const Section& section, std::string& out) {

@@ -18,7 +18,7 @@ namespace {
 constexpr std::size_t first_buffer = 4096;
 constexpr std::size_t largest_buffer = std::size_t{64} << 20;
 
-/// Calls `visit` for each component of `path`; stops at the first false.
+/// Calls `visit` for each component of `path` until it returns false.
 template <class Visit>
 bool each_component(std::string_view path, Visit visit) {
   while (!path.empty()) {
@@ -30,7 +30,7 @@ bool each_component(std::string_view path, Visit visit) {
   return true;
 }
 
-/// One name of a path, with the NUL that system calls want.
+/// One component of a path, NUL-terminated for system calls.
 class Component {
  public:
   explicit Component(std::string_view name) noexcept {
@@ -42,8 +42,8 @@ class Component {
   std::array<char, NAME_MAX + 1> text_{};
 };
 
-/// Opens one component without following it. Where a directory is wanted and a symbolic link
-/// stands, openat(2) says ENOTDIR; openat2(2) says ELOOP, and so does this.
+/// Opens one component without following links. For a symbolic link where a directory is wanted,
+/// openat(2) fails with ENOTDIR, but openat2(2) and this function fail with ELOOP.
 int open_component(int directory, std::string_view name, int flags) noexcept {
   if (name.size() > NAME_MAX) return -ENAMETOOLONG;
   const Component component(name);
@@ -54,14 +54,13 @@ int open_component(int directory, std::string_view name, int flags) noexcept {
   return link ? -ELOOP : fd;
 }
 
-/// Adds to `flags` that opening waits for nobody: a FIFO or a device may stand where a file is
-/// expected.
+/// Adds the flags that keep open(2) from blocking if the path is a FIFO or a device.
 int without_waiting(int flags) noexcept {
   return (flags & O_PATH) != 0 ? flags : flags | O_NONBLOCK | O_NOCTTY;
 }
 
-/// Takes O_NONBLOCK from a descriptor that writes: with it, a write to memory.max (Linux 6.16)
-/// reclaims nothing.
+/// Clears O_NONBLOCK on a writable descriptor: with O_NONBLOCK, a write to memory.max reclaims
+/// nothing (Linux 6.16).
 int may_wait(int fd, int flags) noexcept {
   const bool writes = (flags & O_PATH) == 0 && (flags & O_ACCMODE) != O_RDONLY;
   if (fd < 0 || !writes || (flags & O_NONBLOCK) != 0) return fd;
@@ -71,8 +70,8 @@ int may_wait(int fd, int flags) noexcept {
   return status;
 }
 
-/// Does what openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) does, for kernels that lack it and for
-/// paths that are too long for one call. `path` is clean.
+/// Replaces openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) on kernels that lack it and for paths
+/// that are too long for one call. `path` must be clean.
 int walk_beneath(int directory, std::string_view path, int flags) noexcept {
   UniqueFd held;
   int current = directory;
@@ -88,7 +87,8 @@ int walk_beneath(int directory, std::string_view path, int flags) noexcept {
   return open_component(current, path, flags);
 }
 
-/// Returns 0, -EXDEV for another file system than the directory's, or a negated errno.
+/// Returns 0 if `fd` is on the directory's file system, -EXDEV if it is on another, or a negated
+/// errno.
 int on_same_file_system(int directory, int fd) noexcept {
   struct ::stat base {};
   struct ::stat found {};
@@ -97,7 +97,7 @@ int on_same_file_system(int directory, int fd) noexcept {
   return base.st_dev == found.st_dev ? 0 : -EXDEV;
 }
 
-/// ENODEV where no cgroup can be meant.
+/// Restores the plain meaning of ENODEV for a file that belongs to no cgroup.
 Error as_device_error(Error error) {
   if (error.kind == errc::vanished) {
     error.kind = errc::system;
@@ -106,7 +106,7 @@ Error as_device_error(Error error) {
   return error;
 }
 
-/// ENODEV from a cgroup that is there after all.
+/// Restores the plain meaning of ENODEV if the cgroup still exists.
 Error unless_there(Error error, int directory, std::string_view path) {
   struct ::stat found {};
   const bool gone =
@@ -233,7 +233,7 @@ Result<UniqueFd> open_beneath(int directory, std::string_view path, int flags,
   if (fd < 0) return fail(unless_there(system_error("open", shown, -fd), directory, *clean));
 
   UniqueFd opened(fd);
-  // A descriptor with O_PATH can be one of the link itself.
+  // With O_PATH, the descriptor may refer to a symbolic link itself.
   if ((flags & O_PATH) != 0 && (flags & O_DIRECTORY) == 0) {
     struct ::stat found {};
     if (const int status = sys::stat(fd, found); status < 0) {

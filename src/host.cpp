@@ -35,12 +35,12 @@ std::vector<std::string> split(std::string_view text, char separator) {
   return parts;
 }
 
-/// True if the kernel says that there is no such file or mount; any other error leaves it open.
+/// True if the kernel says that there is no such file or mount. Other errors do not tell.
 bool is_absent(const Error& error) { return detail::is_gone(-error.os_errno); }
 
 bool is_octal(char c) { return c >= '0' && c <= '7'; }
 
-/// mountinfo writes space, tab, newline and backslash as \040, \011, \012 and \134.
+/// Decodes mountinfo's escapes \040, \011, \012 and \134: space, tab, newline and backslash.
 std::string unescape(std::string_view text) {
   std::string plain;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -56,7 +56,7 @@ std::string unescape(std::string_view text) {
   return plain;
 }
 
-/// The rest of `path` below `root`, or nothing when it is elsewhere.
+/// Returns the part of `path` below `root`, or nothing if `path` is elsewhere.
 std::optional<std::string_view> below(std::string_view path, std::string_view root) {
   while (root.size() > 1 && root.back() == '/') root.remove_suffix(1);
   if (root == "/") return path;
@@ -70,9 +70,10 @@ bool within(const std::string& mount_point, const Roots& roots) {
   return roots.cgroup == standard_root || below(mount_point, roots.cgroup);
 }
 
-/// Keeps the mounts that the roots given do not exclude, each where this process reaches it. What
-/// mountinfo names below the standard root is looked for below another one only when that one has
-/// no mounts of its own: else those of a container would be taken for its host's.
+/// Returns the mounts below the given roots, with the paths under which this process reaches them.
+/// A mount that mountinfo names below the standard root is looked for below the given root only if
+/// that root has no mounts of its own. Otherwise a container's mounts would be mistaken for its
+/// host's.
 std::vector<MountRow> reachable(std::vector<MountRow> mounts, const Roots& roots) {
   const bool own = std::any_of(mounts.begin(), mounts.end(), [&](const MountRow& mount) {
     return within(mount.mount_point, roots);
@@ -86,8 +87,8 @@ std::vector<MountRow> reachable(std::vector<MountRow> mounts, const Roots& roots
   return kept;
 }
 
-/// Opens the directory of a mount. The running kernel's mount points are trusted, those that a
-/// captured tree or another root directory names are reached beneath the root only.
+/// Opens the directory of a mount. The running kernel's mount points are trusted. Mount points of a
+/// captured tree or another root directory are opened only beneath that root.
 Result<UniqueFd> open_directory(const MountRow& mount, const Roots& roots, bool live) {
   if (live && roots.cgroup == standard_root) {
     return fs::open_trusted(mount.mount_point, O_PATH | O_DIRECTORY);
@@ -97,7 +98,7 @@ Result<UniqueFd> open_directory(const MountRow& mount, const Roots& roots, bool 
   return fs::open_mount_point("/", mount.mount_point);
 }
 
-/// The cgroup whose directory `path` names, or nothing where `path` is below no mount point. A
+/// Returns the cgroup whose directory `path` names, or nothing if `path` is below no mount point. A
 /// controller's name below the root stands for its mount: cpu for cpu,cpuacct.
 std::optional<std::string_view> cgroup_of_directory(const Host& host, std::string_view path) {
   std::optional<std::string_view> shortest;
@@ -113,7 +114,7 @@ std::optional<std::string_view> cgroup_of_directory(const Host& host, std::strin
   return rest->substr(name.size() + 1);
 }
 
-/// The number of "MAJOR:MINOR".
+/// Converts "MAJOR:MINOR" to a device number.
 dev_t device_of(std::string_view text) {
   std::uint64_t major = 0;
   std::uint64_t minor = 0;
@@ -127,14 +128,14 @@ bool is_cgroupfs(std::int64_t magic) {
   return magic == fs::cgroup_v1_magic || magic == fs::cgroup_v2_magic;
 }
 
-/// A mount's directory, and the file system that is seen in it.
+/// A mount's directory and the file system visible in it.
 struct Seen {
   UniqueFd directory;
   std::int64_t magic = 0;
   struct ::stat root {};
 };
 
-/// Looks at a mount point that was opened, or was not: ENOENT and ENODEV mean that it is missing.
+/// Examines an opened mount point, or passes on the error of opening it.
 Result<Seen> look_at(Result<UniqueFd> directory, const std::string& mount_point) {
   if (!directory) return fail(directory.error());
   Seen seen;
@@ -149,8 +150,8 @@ Result<Seen> look_at(Result<UniqueFd> directory, const std::string& mount_point)
   return seen;
 }
 
-/// Whether a mount that the running kernel names is the one that is seen at its mount point, and
-/// not covered by another. Below a root of the user's there may be a captured tree.
+/// True if a mount from mountinfo is the one visible at its mount point, not covered by another.
+/// Below a root that the user gave, a captured tree also counts.
 bool is_seen(const MountRow& mount, const Seen& seen, const Roots& roots) {
   if (!is_cgroupfs(seen.magic)) return roots.cgroup != standard_root;
   return seen.root.st_dev == mount.device;
@@ -164,9 +165,9 @@ Result<bool> exists_in(const UniqueFd& directory, const char* name, const std::s
   return fail(fs::system_error("stat", fs::join(shown, name), -status));
 }
 
-/// On a real cgroup file system the hierarchy's root is inode 1, whatever a namespace makes
-/// mountinfo say. A captured tree has other inodes: there mountinfo's root and the files that only
-/// a root has decide.
+/// True if the mount shows the whole hierarchy. On a real cgroup file system the hierarchy's root
+/// is inode 1, even if a namespace changes the root in mountinfo. A captured tree has other inodes:
+/// there mountinfo's root and the files that only a root has decide.
 Result<bool> shows_whole(const MountRow& mount, const Seen& seen) {
   if (is_cgroupfs(seen.magic)) return seen.root.st_ino == 1;
   if (mount.root != "/") return false;
@@ -203,7 +204,7 @@ Status name_v2_controllers(Hierarchy& hierarchy) {
   return {};
 }
 
-/// Describes a hierarchy as far as mountinfo alone tells, which is not the controllers of v2.
+/// Describes a hierarchy from mountinfo alone, without the controllers of v2.
 Hierarchy described(const MountRow& mount, const std::vector<SubsystemRow>& subsystems) {
   Hierarchy hierarchy;
   hierarchy.version = mount.version;
@@ -213,18 +214,19 @@ Hierarchy described(const MountRow& mount, const std::vector<SubsystemRow>& subs
   return hierarchy;
 }
 
-/// Two mounts of the same hierarchy: v2 is one per machine, v1 is told by its controllers and name.
+/// True for two mounts of the same hierarchy. v2 has one hierarchy per machine; v1 hierarchies
+/// differ in controllers or name.
 bool same_hierarchy(const Hierarchy& a, const Hierarchy& b) {
   if (a.version != b.version) return false;
   return a.version == Version::v2 || (a.controllers == b.controllers && a.name == b.name);
 }
 
-/// True if lxcfs, a FUSE file system, stands in for cgroups or /proc, as in LXC's containers.
+/// True if lxcfs, a FUSE file system, replaces cgroups or /proc, as in LXC containers.
 bool shows_lxcfs(std::string_view mountinfo) {
   return mountinfo.find(" - fuse.lxcfs ") != std::string_view::npos;
 }
 
-/// The number of a line "KEY:   NUMBER kB" of meminfo.
+/// Returns the number of a line "KEY:   NUMBER kB" of meminfo.
 std::optional<std::uint64_t> kibibytes(std::string_view meminfo, std::string_view key) {
   while (!meminfo.empty()) {
     std::string_view row = parse::line(meminfo);
@@ -233,16 +235,17 @@ std::optional<std::uint64_t> kibibytes(std::string_view meminfo, std::string_vie
   return std::nullopt;
 }
 
-/// The text of a file below a root directory; empty where there is none.
+/// Returns the text of a file below a root directory; empty if there is no such file.
 Result<std::string> read_if_there(const std::string& root, std::string_view path) {
   auto text = fs::read_in_root(root, path);
   if (!text && text.error().os_errno == ENOENT) return std::string();
   return text;
 }
 
-/// Bytes per page of a captured machine: meminfo has in kB what vmstat has in pages. The two move
-/// between two reads, small counters drift, and a balloon may be part of MemFree alone: so the
-/// median of several, as a power of two; `otherwise` where they do not tell.
+/// Returns the page size of a captured machine in bytes, from counters that meminfo has in kB and
+/// vmstat in pages. The counters change between the two reads, small ones drift, and a balloon may
+/// be counted in MemFree only. Therefore the result is the median of several quotients, rounded to
+/// a power of two; `otherwise` if the counters do not tell.
 Result<std::uint64_t> captured_page_size(const Roots& roots, std::uint64_t otherwise) {
   constexpr std::array<std::pair<const char*, const char*>, 7> same = {
       {{"MemFree:", "nr_free_pages"},
@@ -347,7 +350,7 @@ std::vector<MountRow> parse_mountinfo(std::string_view text) {
     const std::string_view type = parse::field(rest);
     if (type != "cgroup" && type != "cgroup2") continue;
     row.version = type == "cgroup2" ? Version::v2 : Version::v1;
-    // mount("", ...) leaves the source empty: two spaces side by side.
+    // mount("", ...) leaves the source empty: two adjacent spaces.
     rest.remove_prefix(std::min(rest.find(' ', 1), rest.size()));
     row.options = split(unescape(parse::field(rest)), ',');
     rows.push_back(std::move(row));
@@ -382,7 +385,7 @@ const MembershipRow* find_row(const std::vector<MembershipRow>& rows,
   return nullptr;
 }
 
-/// What copies of a Host share.
+/// The data that all copies of a Host share.
 struct Host::State {
   Roots roots;
   std::vector<Hierarchy> hierarchies;
@@ -422,13 +425,13 @@ std::uint64_t Host::page_size() const noexcept { return state_->page_size; }
 
 bool Host::live() const noexcept { return state_->live; }
 
-/// Opens the hierarchies that mounts show.
+/// Opens the hierarchies of the mounts.
 class Host::Finder {
  public:
   Finder(State& state, bool running, const Roots& roots)
       : state_(state), roots_(roots), running_(running), live_(running) {}
 
-  /// Fails only where a mount point leads out of the root directory.
+  /// Adds the hierarchy of a mount. Fails only if a mount point leads out of the root directory.
   Status add(const MountRow& mount) {
     Hierarchy hierarchy = described(mount, state_.subsystems);
     const auto opened = open(mount, hierarchy);
@@ -443,7 +446,7 @@ class Host::Finder {
     return {};
   }
 
-  /// A hierarchy that another mount shows is reached through that.
+  /// Drops unreachable hierarchies that are reached through another mount.
   void forget_twins() {
     auto& all = state_.unreachable;
     all.erase(std::remove_if(all.begin(), all.end(),
@@ -457,7 +460,8 @@ class Host::Finder {
   [[nodiscard]] bool live() const noexcept { return live_; }
 
  private:
-  /// False where the mount is not seen: its mount point is missing, or another mount covers it.
+  /// Opens a mount. Returns false if it is not visible: its mount point is missing, or another
+  /// mount covers it.
   Result<bool> open(const MountRow& mount, Hierarchy& hierarchy) {
     auto seen = look_at(open_directory(mount, roots_, running_), mount.mount_point);
     if (!seen) return is_absent(seen.error()) ? Result<bool>(false) : fail(seen.error());
@@ -590,7 +594,7 @@ bool disabled_at_boot(const Roots& roots, std::string_view controller) {
   return false;
 }
 
-/// The controller exists and is switched off, as far as the kernel's command line tells.
+/// Builds the error for a controller that exists but is switched off, on the command line or not.
 Error switched_off(const Roots& roots, const std::string& controller) {
   const bool at_boot = disabled_at_boot(roots, controller);
   return Error::make(errc::unsupported, "find controller", controller,

@@ -34,8 +34,8 @@
 namespace cgctl::libcgroup {
 namespace {
 
-/// FILENAME_MAX and CG_CONTROL_VALUE_MAX, CONTROL_NAMELEN_MAX, and CG_CONTROLLER_MAX and CG_NV_MAX
-/// of libcgroup-internal.h.
+/// Limits of libcgroup-internal.h: FILENAME_MAX and CG_CONTROL_VALUE_MAX, CONTROL_NAMELEN_MAX,
+/// CG_CONTROLLER_MAX and CG_NV_MAX.
 constexpr std::size_t longest_text = 4096;
 constexpr std::size_t longest_controller = 32;
 constexpr std::size_t most_controllers = 100;
@@ -46,25 +46,26 @@ std::unique_lock<std::mutex> serialised() {
   return std::unique_lock(calls);
 }
 
-/// Of the last call, for error_of(): ECGOTHER's reason.
+/// Returns the error of the last call, with libcgroup's last errno for ECGOTHER.
 Error failed(int code, const char* operation, std::string path) {
   return error_of(code, ::cgroup_get_last_errno(), operation, std::move(path));
 }
 
 tl::unexpected<Error> refuse(std::string path, std::string reason) {
   return fail(Error::make(errc::invalid_argument, "convert", std::move(path), std::move(reason),
-                          "libcgroup would cut it short without a word"));
+                          "libcgroup would truncate it silently"));
 }
 
 // ---- rules ----
 
-/// Ends the child when its parent does. A parent that ended before the prctl(2) sends no signal.
+/// Ends this process when its parent ends. A parent that ended before the prctl(2) sends no signal,
+/// so getppid(2) is checked too.
 void end_with(pid_t parent) noexcept {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(1);
 }
 
-/// A child that does nothing until it is killed, for the rules engine to move.
+/// A child process that the rules engine can move; it does nothing until it is killed.
 class StandIn {
  public:
   StandIn() {
@@ -89,7 +90,7 @@ class StandIn {
   pid_t pid_ = -1;
 };
 
-/// Where a process is, by hierarchy of the host.
+/// The cgroup of a process in one hierarchy of the host.
 struct Membership {
   const Hierarchy* hierarchy;
   std::string path;
@@ -152,21 +153,21 @@ struct Identity {
   uid_t user = 0;
   gid_t group = 0;
   std::string name;
-  std::string shown;  ///< in errors
+  std::string shown;  ///< name in errors
 };
 
 std::string_view base_of(std::string_view path) {
   return path.substr(path.rfind('/') + 1);  // npos + 1 is 0
 }
 
-/// The kernel keeps 15 characters of a process's name.
+/// True if the kernel's name of a process, of which it keeps 15 characters, is that of `path`.
 bool is_name_of(std::string_view path, std::string_view name) {
   constexpr std::size_t kept = 15;
   return !name.empty() && base_of(path).substr(0, kept) == name;
 }
 
-/// What rules call a process: the path of its program, of its script where that is what runs, or
-/// the name it has given itself.
+/// Returns the name that rules use for a process: the path of its program or of the script it runs,
+/// or the name that it has set itself.
 std::string name_of(const std::string& directory, const std::string& name) {
   std::array<char, longest_text> program{};
   const ssize_t size = ::readlink((directory + "/exe").c_str(), program.data(), program.size() - 1);
@@ -181,7 +182,7 @@ std::string name_of(const std::string& directory, const std::string& name) {
   return name;
 }
 
-/// The second number, which is the effective one, of a line of /proc/PID/status.
+/// Returns the effective id, the second number, of a line of /proc/PID/status.
 std::optional<std::uint32_t> effective(std::string_view text, std::string_view key) {
   while (!text.empty()) {
     std::string_view line = parse::line(text);
@@ -211,7 +212,7 @@ Result<Identity> identity_of(const Host& host, pid_t process) {
   return identity;
 }
 
-/// By default libcgroup's log goes to standard output.
+/// Discards libcgroup's log, which goes to standard output by default.
 void log_nothing(void* /*data*/, int /*level*/, const char* /*format*/, va_list /*arguments*/) {}
 
 constexpr const char* rules_file = "/etc/cgrules.conf";
@@ -232,7 +233,8 @@ Answer ask_engine(const Identity& identity, pid_t process) {
   return {true, code, ::cgroup_get_last_errno()};
 }
 
-/// In a child: asks the engine and writes its answer to a pipe. An expected crash leaves no core.
+/// Runs in a child: asks the engine and writes its answer to a pipe. Core dumps are off, because a
+/// crash is expected.
 [[noreturn]] void serve(const Identity& identity, pid_t process, pid_t parent, int pipe) {
   end_with(parent);
   const ::rlimit no_core{0, 0};
@@ -241,7 +243,7 @@ Answer ask_engine(const Identity& identity, pid_t process) {
   ::_exit(::write(pipe, &answer, sizeof answer) == sizeof answer ? 0 : 1);
 }
 
-/// The error for a child that ended without an answer.
+/// Builds the error for a child that ended without an answer.
 Error crashed(const Identity& identity, int status) {
   const std::string how = WIFSIGNALED(status) ? ::strsignal(WTERMSIG(status)) : "no answer";
   Error error = Error::make(errc::system, "classify", identity.shown,
@@ -254,7 +256,7 @@ Error crashed(const Identity& identity, int status) {
   return error;
 }
 
-/// Asks the rules engine in a child, since libcgroup 2.0.2 crashes on some legal rules.
+/// Asks the rules engine in a child process, because libcgroup 2.0.2 crashes on some legal rules.
 Result<Answer> ask_engine_apart(const Identity& identity, pid_t process) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail(Error::system("pipe", {}, errno));
@@ -278,7 +280,7 @@ Result<Answer> ask_engine_apart(const Identity& identity, pid_t process) {
   return answer;
 }
 
-/// The engine's part; the caller has the lock.
+/// Lets the engine apply the rule. The caller must hold the lock.
 Status apply_rule(const Identity& identity, pid_t process) {
   const auto answer = ask_engine_apart(identity, process);
   if (!answer) return fail(answer.error());
@@ -295,12 +297,12 @@ Status apply_rule(const Identity& identity, pid_t process) {
   } else if (answer->code == ECGROUPNOTALLOWED || answer->code == ECGROUPNOTOWNER) {
     error.hint = "run as root: the rule's destination is another user's";
   } else if (error.hint.empty()) {
-    error.hint = "does the rule's destination exist, with its controllers?";
+    error.hint = "check that the rule's destination exists, with its controllers";
   }
   return fail(std::move(error));
 }
 
-/// The paths of the directories of each hierarchy.
+/// The paths of all directories, by hierarchy.
 using Existing = std::map<const Hierarchy*, std::set<std::string>>;
 
 Result<Existing> what_exists(const Host& host) {
@@ -315,7 +317,7 @@ Result<Existing> what_exists(const Host& host) {
   return all;
 }
 
-/// Whether a cgroup could be removed; only an empty one can.
+/// Removes a cgroup if it is empty; true on success.
 bool remove_directory(const Hierarchy& hierarchy, const std::string& path) {
   const std::string above = fs::parent(path);
   const auto directory = fs::open_beneath(
@@ -325,7 +327,7 @@ bool remove_directory(const Hierarchy& hierarchy, const std::string& path) {
   return sys::remove_directory_at(directory->get(), name.c_str()) == 0;
 }
 
-/// Removes what the engine has made of templates.
+/// Removes the cgroups that the engine made from templates.
 void remove_made(const std::vector<Membership>& places, const Existing& existing) {
   for (const Membership& place : places) {
     const auto& known = existing.at(place.hierarchy);
@@ -336,14 +338,14 @@ void remove_made(const std::vector<Membership>& places, const Existing& existing
   }
 }
 
-/// As the kernel stamps files.
+/// Returns the time from the clock that the kernel uses for file times.
 std::int64_t kernel_time() {
   ::timespec now{};
   ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
   return now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/// When the kernel has first looked at a directory: of a new one, when it was made.
+/// Returns the time when the kernel first looked up a directory; for a new one, when it was made.
 std::int64_t first_seen(const Hierarchy& hierarchy, const std::string& path) {
   struct ::stat found {};
   const auto directory =
@@ -352,7 +354,8 @@ std::int64_t first_seen(const Hierarchy& hierarchy, const std::string& path) {
   return found.st_ctim.tv_sec * 1000000000 + found.st_ctim.tv_nsec;
 }
 
-/// Removes what the engine, which has failed, made between two times: others may make cgroups too.
+/// Removes the cgroups that a failed engine made between two times. Cgroups from other times belong
+/// to other programs.
 void remove_made(const Host& host, const Existing& existing, std::int64_t from, std::int64_t to) {
   const auto now = what_exists(host);
   if (!now) return;
@@ -367,7 +370,8 @@ void remove_made(const Host& host, const Existing& existing, std::int64_t from, 
   }
 }
 
-/// "/a/123" with the number of one process in place of another's, as %P says.
+/// Replaces the number of process `from` in a path like "/a/123" (from a %P template) by that of
+/// `to`.
 std::string renumbered(const std::string& path, pid_t from, pid_t to) {
   const std::string number = std::to_string(from);
   std::string text = path;
@@ -403,7 +407,7 @@ Result<std::vector<Move>> ask(const Host& host, pid_t process, const Existing& e
     remove_made(host, existing, begin, end);
     return fail(applied.error());
   }
-  // Where the stand-in was not moved there is no rule.
+  // In a hierarchy where the stand-in was not moved there is no rule.
   std::vector<Membership> destination = *before;
   for (Membership& place : destination) {
     for (std::size_t i = 0; i < own->size(); ++i) {
@@ -416,7 +420,7 @@ Result<std::vector<Move>> ask(const Host& host, pid_t process, const Existing& e
   return moves(*before, destination);
 }
 
-/// `name`: what rules are to call it; empty: as it is called.
+/// Moves a process by the rules for `name`; if that is empty, by the rules for its own name.
 Result<std::vector<Move>> move(const Host& host, pid_t process, const std::string& name) {
   const auto before = memberships(host, process);
   if (!before) return fail(before.error());
@@ -440,7 +444,7 @@ Result<std::vector<Move>> move(const Host& host, pid_t process, const std::strin
     }
     return first;
   };
-  // On v1 the engine moves one thread, not the process.
+  // On v1 the engine moves only one thread of the process.
   if (status) status = put_all(*after);
   if (status) return moved;
   const auto undone = put_all(*before);
@@ -474,7 +478,7 @@ errc kind_of(int code) {
   }
 }
 
-/// For codes that libcgroup gives instead of an errno.
+/// Returns an errno for a code that libcgroup returns without one.
 int errno_of(int code) {
   switch (code) {
     case ECGROUPNOTEXIST:
@@ -507,7 +511,8 @@ Status check_length(std::string_view text, const std::string& path, const char* 
   return refuse(path, std::string(what) + " has 4,096 bytes or more");
 }
 
-/// libcgroup puts names into paths as they are, and takes texts up to their first NUL.
+/// Refuses a name that is not a plain file name: libcgroup inserts names into paths unchecked and
+/// reads texts only up to the first NUL.
 Status check_name(const std::string& name, const std::string& path, const char* what) {
   if (auto status = check_length(name, path, what); !status) return status;
   const bool bad = name.empty() || name == "." || name == ".." ||
@@ -611,7 +616,7 @@ std::vector<Result<std::vector<Move>>> classify(const Host& host,
                                                 const std::vector<pid_t>& processes,
                                                 Purpose purpose) {
   std::vector<Result<std::vector<Move>>> results;
-  // A cgroup that this list lacks would be taken for one that the engine made, and removed.
+  // A cgroup missing from this list would be mistaken for one that the engine made, and removed.
   const auto existing = purpose == Purpose::ask ? what_exists(host) : Result<Existing>(Existing{});
   results.reserve(processes.size());
   for (const pid_t process : processes) {
@@ -635,7 +640,7 @@ Status register_with_daemon(pid_t process, Daemon what) {
                                                : CGROUP_DAEMON_CANCEL_UNCHANGE_PROCESS;
   if (::cgroup_register_unchanged_process(process, flag) == 0) return {};
   return fail(Error::make(errc::system, "register", "process " + std::to_string(process),
-                          "cgrulesengd does not answer", "is it running?"));
+                          "cgrulesengd does not answer", "check that it runs"));
 }
 
 }  // namespace cgctl::libcgroup

@@ -17,13 +17,13 @@ namespace {
 
 CostGuard::Time now() noexcept { return std::chrono::steady_clock::now().time_since_epoch(); }
 
-/// The file that says how many memory cgroups there are.
+/// Opens the file with the number of memory cgroups.
 Result<UniqueFd> open_counts(const Group& group, const Hierarchy& memory) {
   if (memory.version == Version::v2) return group.open_file("cgroup.stat", O_RDONLY);
   return fs::open_in_root(group.host().roots().proc, "cgroups", O_RDONLY);
 }
 
-/// Returns how many memory cgroups the whole machine has.
+/// Returns the number of memory cgroups of the whole machine.
 std::uint64_t memcgs_of(std::string_view proc_cgroups) noexcept {
   while (!proc_cgroups.empty()) {
     std::string_view row = parse::line(proc_cgroups);
@@ -57,7 +57,7 @@ Result<GuardedReader> GuardedReader::open(const Host& host, std::string_view pat
   } else {
     reader.missing_ = file.error();
   }
-  // If there is no cgroup to measure, the guard goes by its prior.
+  // If there is no cgroup to measure, the guard uses its prior.
   reader.calibrated_ = now();
   (void)calibrate(host, reader.guard_, reader.calibrated_);
   return reader;
@@ -65,8 +65,8 @@ Result<GuardedReader> GuardedReader::open(const Host& host, std::string_view pat
 
 bool GuardedReader::is_root() const noexcept { return group_.path() == "/" && memory_->whole; }
 
-/// v1: what the kernel holds on the whole machine, which is more than below any one cgroup. v2 says
-/// it for each cgroup.
+/// Returns an upper bound for the memory cgroups below this one. v1 has only the number of the
+/// whole machine; v2 has a number for each cgroup.
 Result<std::uint64_t> GuardedReader::memcgs_at_most() {
   const auto text = fs::read_once(counts_.get(), text_, "the number of memory cgroups");
   if (!text) return fail(text.error());
@@ -75,7 +75,8 @@ Result<std::uint64_t> GuardedReader::memcgs_at_most() {
          parse::value_of(*text, "nr_dying_descendants").value_or(0);
 }
 
-/// On v1 nothing says below which cgroup the removed ones hang: all of them may hang here.
+/// Returns the live cgroups below this one plus all removed ones of the machine: v1 does not tell
+/// below which cgroup the removed ones are.
 Result<std::uint64_t> GuardedReader::memcgs_below() const {
   const auto place = group_.place("memory");
   if (!place) return fail(place.error());
@@ -86,7 +87,8 @@ Result<std::uint64_t> GuardedReader::memcgs_below() const {
   return *live + zombies->high;
 }
 
-/// Returns how many memory cgroups a read may visit; 0 and refused_ when they are too many.
+/// Returns the number of memory cgroups that a read may visit. Returns 0 and sets refused_ if they
+/// are too many.
 Result<std::uint64_t> GuardedReader::admitted(CostGuard::Time now) {
   refused_.reset();
   auto most = memcgs_at_most();
@@ -96,7 +98,8 @@ Result<std::uint64_t> GuardedReader::admitted(CostGuard::Time now) {
   refused_ = first.error();
   if (is_root() || memory_->version == Version::v2) return std::uint64_t{0};
   auto below = memcgs_below();
-  // Not known where only a part of the hierarchy is visible: all of the machine may be there.
+  // If only a part of the hierarchy is visible, the number is unknown: all of the machine's cgroups
+  // may be below.
   if (!below && below.error().kind == errc::incomplete_view) return std::uint64_t{0};
   if (!below) return below;
   const auto second = guard_.admit(*below, now);

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::size_t largest_text = std::size_t{4} << 20;
 
-/// The stats that RootReader gives, in the order of the kernel's file.
+/// Names of RootReader's stats, in the order of the kernel's file.
 constexpr std::array<std::string_view, 4> v1_names = {
     "hierarchical_total", "hierarchical_file", "hierarchical_anon", "hierarchical_unevictable"};
 constexpr std::array<std::string_view, 5> v2_names = {
@@ -160,7 +160,8 @@ Result<RootReader> RootReader::open(const Host& host, Version version) {
   if (!status) return fail(status.error());
   const std::string directory = fs::join(root, "devices/system/node");
   if (!listed || nodes.empty()) {
-    return fail(Error::make(errc::malformed, "parse", directory, "the list of nodes is no list"));
+    return fail(
+        Error::make(errc::malformed, "parse", directory, "the list of nodes cannot be understood"));
   }
   return RootReader(std::move(nodes), version, host.page_size(), directory);
 }
@@ -199,7 +200,7 @@ Status RootReader::read(NumaStat& out) const {
       out.values_[row * count + i] = {node.id, values[row]};
     }
   }
-  // The counters' text is used up: its buffer now holds the names.
+  // The text of the counters is no longer needed: its buffer now holds the names.
   std::uint32_t at = 0;
   for (std::size_t row = 0; row < rows; ++row) {
     const std::string_view name = v1 ? v1_names[row] : v2_names[row];
@@ -225,9 +226,9 @@ Error OverBudget::error(std::string path) const {
   return Error::make(errc::over_budget, "read", std::move(path),
                      "predicted to take up to " + milliseconds(predicted) + " with " +
                          std::to_string(memcgs) + " memory cgroups below" +
-                         (measured ? "" : ", nothing being measured yet") + "; the budget is " +
-                         milliseconds(budget),
-                     "raise the budget, or read the root by nodes");
+                         (measured ? "" : " (assumed: no read was measured yet)") +
+                         "; the budget is " + milliseconds(budget),
+                     "raise the budget, or read the root's figures by nodes");
 }
 
 void CostGuard::record(const Cost& cost, std::uint64_t memcgs, Time now) noexcept {
@@ -283,7 +284,7 @@ struct Leaf {
   std::uint64_t usage;  ///< bytes
 };
 
-/// What is charged to a cgroup: one counter, which no kernel walks for.
+/// Returns the bytes charged to a cgroup, from a single counter that is cheap on every kernel.
 std::uint64_t usage_of(int parent, const char* name) {
   for (const char* const file : {"memory.usage_in_bytes", "memory.current"}) {
     const auto text = fs::read_beneath(parent, fs::join(name, file), file);
@@ -303,7 +304,7 @@ Status add_leaves(int directory, const std::string& shown, std::vector<Leaf>& ou
     const std::string name = fs::join(step.name, "memory.numa_stat");
     return sys::stat_at(step.parent, name.c_str(), file);
   };
-  std::string deepest;  // the one entered last, a leaf if it is left next
+  std::string deepest;  // the directory entered last; a leaf if it is left next
   const auto enter = [&](const Step& step) -> Result<Next> {
     if (out.size() >= enough) return Next::end;
     const int looked = look_for_file(step);
@@ -361,8 +362,9 @@ Result<Cost> calibrate(const Host& host, CostGuard& guard, CostGuard::Time now) 
     return fail(Error::make(errc::unsupported, "calibrate", (*memory)->mount_point,
                             "there is no memory cgroup below the root to measure"));
   }
-  // Removed cgroups that hang below a cgroup without children are walked with it, and are charged
-  // to it: the fewest hang where least is in use. The second is for the case that one vanishes.
+  // A read also visits the removed cgroups below a childless cgroup. Their memory is charged to
+  // that cgroup, so the one with the least memory in use has the fewest. The second is tried if the
+  // first one vanishes.
   std::sort(leaves.begin(), leaves.end(),
             [](const Leaf& a, const Leaf& b) { return a.usage < b.usage; });
   Result<Cost> least = measure_leaf(host, leaves.front().path);

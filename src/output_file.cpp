@@ -19,7 +19,7 @@ Error invalid(const std::string& path, const char* reason, const char* hint) {
   return Error::make(errc::invalid_argument, "write", path, reason, hint);
 }
 
-/// Waits until a slow reader has made room. Returns false when the time is over.
+/// Waits until a slow reader has made room. Returns false after the time limit.
 bool waits_for_reader(int fd) {
   pollfd room{fd, POLLOUT, 0};
   return ::poll(&room, 1, milliseconds_for_reader) == 1;
@@ -40,7 +40,7 @@ int make_file(const std::string& path) {
   return sys::open_at(AT_FDCWD, path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
 }
 
-/// `shown` is the file that this one will replace.
+/// Makes the new file; `shown` is the file that it will replace, for errors.
 Result<UniqueFd> make_fresh(const std::string& path, const std::string& shown) {
   int fd = make_file(path);
   if (fd == -EEXIST) {
@@ -54,7 +54,7 @@ Result<UniqueFd> make_fresh(const std::string& path, const std::string& shown) {
 }
 
 Status fill(int fd, std::string_view text, const std::string& shown, Sync sync) {
-  // Other users read it, whatever the umask.
+  // Other users may read the file, regardless of the umask.
   if (::fchmod(fd, 0644) != 0) return fail(system_error("protect", shown, errno));
   if (auto status = write_all(fd, text, shown); !status) return status;
   if (sync == Sync::to_disk && ::fsync(fd) != 0) return fail(system_error("sync", shown, errno));

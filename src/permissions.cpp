@@ -28,13 +28,13 @@ namespace {
 constexpr const char* operation = "set permissions of";
 constexpr mode_t all_bits = 07777;
 
-// Not getpwnam(3) and getgrnam(3): the libraries they load are not there for a static program.
+// getpwnam(3) and getgrnam(3) are not used because a static program lacks the libraries they load.
 
 using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 
 File open_list(const char* path) { return {std::fopen(path, "re"), std::fclose}; }
 
-/// The greatest number is chown(2)'s "as it is".
+/// Parses an id. The largest number is not an id: in chown(2) it means "unchanged".
 std::optional<std::uint64_t> id_of(const std::string& text) {
   const auto number = parse::whole_number(text);
   return number && *number < std::numeric_limits<uid_t>::max() ? number : std::nullopt;
@@ -45,7 +45,7 @@ bool takes_tasks(const std::string& file) {
   return cgctl::detail::kernel_file(file).role == KernelFile::Role::tasks;
 }
 
-/// A file as it is, and as it is to be.
+/// The current and the wanted owner and mode of a file.
 struct Target {
   Previous now;
   uid_t user;
@@ -57,7 +57,7 @@ struct Target {
   }
 };
 
-/// Group and others get no right that the owner lacks: the kernel would not carry it out.
+/// Removes rights that the file's owner does not have now: the kernel would not carry them out.
 mode_t within_owner(mode_t mode, mode_t now) {
   const mode_t own = now & S_IRWXU;
   return mode & (own | (own >> 3U) | (own >> 6U) | ~static_cast<mode_t>(0777));
@@ -113,10 +113,10 @@ Result<std::vector<Target>> targets(const Group& group, const Permissions& wante
   return all;
 }
 
-/// The file itself is opened without rights, so that no link is followed.
+/// Changes one file without following a link.
 Status change(int directory, const std::string& file, uid_t user, gid_t group, mode_t mode) {
   int status = sys::change_owner_at(directory, file.c_str(), user, group);
-  // Last: a change of the owner takes bits away.
+  // The mode comes last because a change of the owner clears bits of it.
   if (status == 0) status = sys::change_mode_at(directory, file.empty() ? "." : file.c_str(), mode);
   if (status < 0) return fail(fs::system_error(operation, file, -status));
   return {};

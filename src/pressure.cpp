@@ -13,7 +13,7 @@
 namespace cgctl::pressure {
 namespace {
 
-/// "12.34", as the kernel prints it: two decimals, no locale.
+/// Parses a percentage as the kernel prints it, "12.34": two decimals, no locale.
 bool percentage(std::string_view text, double& out) {
   std::uint64_t whole = 0;
   std::uint64_t hundredths = 0;
@@ -24,7 +24,7 @@ bool percentage(std::string_view text, double& out) {
   return true;
 }
 
-/// The value of "key=value", the next field of `rest`.
+/// Reads the next field of `rest`, "key=value"; false if it has another key.
 bool keyed(std::string_view& rest, std::string_view key, std::string_view& value) {
   const std::string_view field = parse::field(rest);
   if (!parse::starts_with(field, key)) return false;

@@ -21,7 +21,7 @@
 #include "detail/blocked_signals.hpp"
 #include "group/detail.hpp"
 
-// Linux 5.7; the C library's headers may be older.
+// Since Linux 5.7; the C library's headers may be older.
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL
 #endif
@@ -29,26 +29,26 @@
 namespace cgctl::process {
 namespace {
 
-/// What the child cannot do, told to the parent through a pipe.
+/// A failure in the child, reported to the parent through a pipe.
 struct Failure {
   int os_errno;
-  int door;  ///< the number of the one that did not open, or `program`
+  int door;  ///< index of the door that refused, or `program`
 };
 constexpr int program = -1;
 
-/// A cgroup.procs that the child writes itself into.
+/// A cgroup.procs file that the child writes itself into.
 struct Door {
   const Group::Place* place;
   UniqueFd procs;
 };
 
-/// What the child needs, made before it exists: between fork and exec it may only make system
+/// Data for the child, prepared before the fork: between fork and exec it may only make system
 /// calls.
 struct Start {
   std::vector<Door> doors;
   std::vector<char*> arguments;
   sigset_t mask;
-  int failures;  // the pipe's end
+  int failures;  // write end of the pipe
 };
 
 void default_actions() noexcept {
@@ -66,7 +66,7 @@ void default_actions() noexcept {
   ::_exit(127);
 }
 
-/// In the child. `born` is the place it was born in, or null.
+/// Runs in the child. `born` is the place it was created in, or null.
 [[noreturn]] void enter_and_execute(const Start& start, const Group::Place* born) noexcept {
   int number = 0;
   for (const Door& door : start.doors) {
@@ -83,12 +83,12 @@ void default_actions() noexcept {
   end_with(start.failures, {errno, program});
 }
 
-/// The kernel, or a filter of system calls, does not know clone3 or CLONE_INTO_CGROUP.
+/// True if the kernel or a seccomp filter does not know clone3 or CLONE_INTO_CGROUP.
 bool not_known(int os_errno) {
   return os_errno == ENOSYS || os_errno == E2BIG || os_errno == EINVAL || os_errno == EPERM;
 }
 
-/// Returns twice, as fork() does: 0 in the child. Negated errno on failure.
+/// Returns twice, like fork(2): 0 in the child; in the parent the child's pid or a negated errno.
 long clone_into(int cgroup, int& pidfd) noexcept {
   clone_args args{};
   args.flags = CLONE_INTO_CGROUP | CLONE_PIDFD;
@@ -121,8 +121,8 @@ Error attach_failure(const Group& group, const Group::Place& place, int os_errno
                               place.hierarchy->version);
 }
 
-/// True if the child has said something, or has become the program, before `stop` was readable; and
-/// if poll(2) fails: then the pipe is read without a look at `stop`.
+/// Waits for the child. True if it reported a failure or executed the program before `stop` became
+/// readable. True also if poll(2) fails: the pipe is then read regardless of `stop`.
 bool heard(int pipe, int stop) noexcept {
   std::array<pollfd, 2> watched{{{pipe, POLLIN, 0}, {stop, POLLIN, 0}}};
   int ready = 0;
@@ -141,8 +141,8 @@ bool reaped_soon(pid_t child) noexcept {
   return false;
 }
 
-/// Ends a child that has not become the program. What the v1 freezer holds does not die: it is
-/// moved to the top of that hierarchy, where nothing is frozen.
+/// Kills a child that has not executed the program. A child that the v1 freezer holds cannot die,
+/// so it is moved to the root of that hierarchy, which is never frozen.
 Error abandon(const Group& group, const Start& start, pid_t child) {
   ::kill(child, SIGKILL);
   for (const Door& door : start.doors) {
@@ -151,16 +151,16 @@ Error abandon(const Group& group, const Start& start, pid_t child) {
     const auto top = fs::open_beneath(hierarchy.directory.get(), "cgroup.procs", O_WRONLY, {});
     if (top) (void)fs::write_once(top->get(), std::to_string(child), {});
   }
-  Error error =
-      Error::make(errc::cancelled, "run", group.path(), "given up before the program could begin",
-                  "in a frozen cgroup, or one out of memory with OOM kills off, none can");
+  Error error = Error::make(
+      errc::cancelled, "run", group.path(), "cancelled before the program started",
+      "a program cannot start in a frozen cgroup, or at the memory limit with OOM kills off");
   if (!reaped_soon(child)) {
     error.hint += "; process " + std::to_string(child) + " ends when the cgroup is thawed";
   }
   return error;
 }
 
-/// Waits for what the child says, which is nothing once it has become the program.
+/// Waits for the child's report. An empty report means that it has executed the program.
 Result<Child> confirmed(const Group& group, const Command& command, const Start& start, Child child,
                         int pipe) {
   if (!heard(pipe, command.stop)) return fail(abandon(group, start, child.pid));
@@ -171,7 +171,7 @@ Result<Child> confirmed(const Group& group, const Command& command, const Start&
   } while (got < 0 && errno == EINTR);
   if (got == 0) return child;
   const int reason = errno;
-  // It is then not known whether the program has begun.
+  // After a failed read it is not known whether the program has started.
   if (got < 0) ::kill(child.pid, SIGKILL);
   while (::waitpid(child.pid, nullptr, 0) < 0 && errno == EINTR) {
   }

@@ -31,11 +31,12 @@ std::size_t half_of_the_limit() {
   return static_cast<std::size_t>(limit.rlim_cur / 2);
 }
 
-/// Longer paths, which only somebody makes who means harm, are not kept: the paths of a chain of
-/// cgroups take memory in proportion to the square of its depth. A file's name fits behind.
+/// Longest path of a cgroup in bytes, which leaves room for a file's name. Longer paths are
+/// malicious and are skipped: the paths of a chain of cgroups take memory in proportion to the
+/// square of its depth.
 constexpr std::size_t longest_path = PATH_MAX - NAME_MAX - 2;
 
-/// The size of a short file's text, or a negated errno.
+/// Reads a short file. Returns the size of its text or a negated errno.
 ssize_t read_short(int fd, std::array<char, 1024>& buffer) noexcept {
   ssize_t got = -EINTR;
   while (got == -EINTR) got = sys::pread(fd, buffer.data(), buffer.size(), 0);
@@ -44,7 +45,7 @@ ssize_t read_short(int fd, std::array<char, 1024>& buffer) noexcept {
 
 }  // namespace
 
-/// The paths that a walk has found, one behind the other, each with a NUL at its end.
+/// The paths that a walk has found, concatenated, each NUL-terminated.
 struct Sampler::Found {
   std::string names;
   std::vector<std::size_t> starts;
@@ -113,9 +114,9 @@ Result<Sampler> Sampler::open(const Host& host, std::string_view path) {
   return open(host, path, Config{});
 }
 
-/// A descriptor, or a negated errno. The usage of an entry whose file is another one than before is
-/// forgotten: the cgroup was removed and made again. Since Linux 4.14 (commit 4a3ef68acacf) inode
-/// numbers of cgroups come back only after billions of others.
+/// Opens a file of the entry. Returns a descriptor or a negated errno. If the file's inode has
+/// changed, the cgroup was removed and made again, and its previous usage is forgotten. Since Linux
+/// 4.14 (commit 4a3ef68acacf) the inode number of a cgroup is reused only after billions of others.
 int Sampler::open_file(Figure figure, Entry& entry, std::string& path) const {
   const Source& source = sources_.at(figure);
   path.assign(entry.path, 1);
@@ -137,7 +138,7 @@ int Sampler::open_file(Figure figure, Entry& entry, std::string& path) const {
   return opened;
 }
 
-/// Lowers the budget, and gives up what is kept beyond it: that of the last entries first.
+/// Lowers the limit of kept descriptors and closes those above it, the last entries' first.
 void Sampler::keep_at_most(std::size_t most) {
   most_ = most;
   for (auto entry = entries_.rbegin(); entry != entries_.rend() && kept_ > most_; ++entry) {
@@ -150,7 +151,7 @@ void Sampler::keep_at_most(std::size_t most) {
   }
 }
 
-/// `path` is scratch.
+/// Opens the files of an entry. `path` is a scratch buffer.
 void Sampler::open_files(Entry& entry, std::string& path) {
   for (std::size_t i = 0; i < figure_count; ++i) {
     Entry::State& state = entry.states.at(i);
@@ -272,8 +273,8 @@ bool Sampler::read(Entry& entry, Scratch& scratch, Sample& out) {
   return any;
 }
 
-/// 0 or a negated errno. A kept file that cannot be read is that of a removed cgroup: there may be
-/// another one of that name.
+/// Reads a figure. Returns 0 or a negated errno. If a kept file cannot be read, its cgroup was
+/// removed; a new cgroup of the same name may exist, so the file is opened again.
 int Sampler::read(Figure figure, Entry& entry, Scratch& scratch, Sample& out) const {
   if (entry.states.at(figure) == Entry::kept) {
     const int status = read(figure, entry.fds.at(figure).get(), scratch, out);
@@ -286,7 +287,7 @@ int Sampler::read(Figure figure, Entry& entry, Scratch& scratch, Sample& out) co
   return fd ? read(figure, fd.get(), scratch, out) : fd.get();
 }
 
-/// 0 or a negated errno.
+/// Reads a figure through a descriptor. Returns 0 or a negated errno.
 int Sampler::read(Figure figure, int fd, Scratch& scratch, Sample& out) const {
   const Source& source = sources_.at(figure);
   if (figure == memory_stat) {

@@ -42,8 +42,8 @@ struct Configuration {
 /// quote or, except in the values of such device files, a newline.
 [[nodiscard]] Result<std::string> format(const tree::Tree& tree);
 
-/// Returns the cgroups that format() leaves out, whole or in their "cgroup" section: those with
-/// settings that only v2 has and that belong to no controller.
+/// Returns the cgroups that format() leaves out, whole or in part: cgroups and settings of v2 that
+/// belong to no controller.
 std::vector<std::string> left_out(const tree::Tree& tree);
 
 }  // namespace cgctl::cgconfig

@@ -32,7 +32,7 @@ std::optional<std::int64_t> signed_number(std::string_view text) {
   return negative ? -value : value;
 }
 
-/// Nothing where the kernel has no such file.
+/// Reads a number; nothing if the kernel has no such file.
 Result<std::optional<std::int64_t>> read_number(ValueFiles& files, std::string_view file) {
   const auto text = files.read(file);
   if (!text) return fail(text.error());
@@ -47,7 +47,7 @@ std::optional<microseconds> limit(std::int64_t quota) {
   return microseconds(quota);
 }
 
-/// Reads `file` into `out`, made of its number by `make`.
+/// Reads the number in `file` and stores `make(number)` in `out`.
 template <class T, class Make>
 Status read_into(ValueFiles& files, std::string_view file, std::optional<T>& out, Make make) {
   const auto number = read_number(files, file);
@@ -103,14 +103,14 @@ Status read_share_v2(ValueFiles& files, State& state) {
   return read_into(files, "cpu.weight.nice", state.nice, nice);
 }
 
-/// Which of a cgroup's files are read.
+/// Selects the files of a cgroup to read.
 struct Parts {
   bool bandwidth = true;
   bool share = true;
   bool real_time = true;
 };
 
-/// Those that plan() looks at.
+/// Returns the parts that plan() needs.
 Parts parts_of(const Change& wanted) {
   return {wanted.quota || wanted.cpus || wanted.period || wanted.burst,
           wanted.shares || wanted.weight || wanted.nice || wanted.idle,
@@ -148,7 +148,7 @@ Result<State> read_state(ValueFiles& files, const Parts& parts) {
   return state;
 }
 
-/// What the cgroups directly below `path` have together, without the one at `but`.
+/// Returns the sum of the budgets directly below `path`, without the cgroup `but`.
 std::int64_t ratio_below(const Host& host, const std::string& path, const std::string& but) {
   std::int64_t sum = 0;
   const auto group = Group::open(host, path, {"cpu"});
@@ -167,7 +167,8 @@ std::int64_t ratio_below(const Host& host, const std::string& path, const std::s
   return sum;
 }
 
-/// What cannot be read leaves all of it.
+/// Returns the range for real-time budgets. A parent or child that cannot be read is treated as
+/// imposing no limit.
 RealTimeRoom room_for(const Group& group) {
   RealTimeRoom room;
   room.least = ratio_below(group.host(), group.path(), {});
@@ -194,7 +195,7 @@ Result<std::vector<settings::Setting>> plan_with(ValueFiles& files, const Change
   return settings;
 }
 
-// ---- which rule an errno stands for ----
+// ---- rules behind an errno ----
 
 std::string in_us(microseconds time) { return std::to_string(time.count()) + " us"; }
 
@@ -202,7 +203,7 @@ std::string in_us(const Bandwidth& bandwidth) {
   return in_us(*bandwidth.quota) + " of " + in_us(bandwidth.period);
 }
 
-/// The nearest cgroup above that has a limit.
+/// Returns the nearest ancestor with a limit.
 std::string limited_above(const Group& group, Bandwidth& bandwidth) {
   for (std::string path = fs::parent(group.path()); path != "/"; path = fs::parent(path)) {
     const auto above = group.host().open(path);
@@ -216,7 +217,7 @@ std::string limited_above(const Group& group, Bandwidth& bandwidth) {
   return {};
 }
 
-/// A cgroup below that has more than `most`.
+/// Returns a cgroup below with a limit above `most`.
 std::string more_below(const Group& group, std::int64_t most, Bandwidth& bandwidth) {
   const auto place = group.place("cpu");
   std::vector<std::string> paths;
@@ -240,12 +241,12 @@ Rule bandwidth_rule(const Group& group, const Bandwidth& next, Version version) 
   if (group.path() == "/") return {"the root cannot be limited", "limit the cgroups below it"};
   if (next.period < detail::shortest_period || next.period > detail::longest_period) {
     return {"a period of " + in_us(next.period) + " is out of range",
-            "1000 us (1 ms) to 1000000 us (1 s)"};
+            "give 1000 us (1 ms) to 1000000 us (1 s)"};
   }
   if (!next.quota) return {};
   if (*next.quota < detail::least_quota) {
     return {"a quota of " + in_us(*next.quota) + " is too small",
-            "at least 1000 us (1 ms); for less CPU time take a longer period"};
+            "give at least 1000 us (1 ms); for less CPU time use a longer period"};
   }
   if (version == Version::v2) return {};
   const std::int64_t wanted = ratio(*next.quota, next.period);
@@ -265,7 +266,7 @@ Rule bandwidth_rule(const Group& group, const Bandwidth& next, Version version) 
 Rule real_time_rule(const Group& group, const RealTime& next) {
   if (next.period <= microseconds(0)) return {"a period must be above 0", ""};
   if (next.runtime < microseconds(0)) {
-    return {"a cgroup's real-time budget has to be a limit", "0 or more microseconds"};
+    return {"a cgroup's real-time budget must be a limit", "give 0 or more microseconds"};
   }
   if (next.runtime > next.period) {
     return {
@@ -275,9 +276,9 @@ Rule real_time_rule(const Group& group, const RealTime& next) {
   const RealTimeRoom room = room_for(group);
   if (detail::fits(next, room)) {
     return {
-        "runtime and period are written one after the other, and no way from one budget to the "
-        "other fits at each step",
-        "lower the budgets below it or raise the one above it for the change"};
+        "runtime and period are written one after the other, and no order keeps every step within "
+        "the other cgroups' budgets",
+        "for the change, lower the budgets below or raise the one above"};
   }
   if (ratio(next.runtime, next.period) < room.least) {
     return {"the budget is less than the cgroups below it have together", "lower those first"};
@@ -290,7 +291,7 @@ Rule real_time_rule(const Group& group, const RealTime& next) {
   if (read_real_time(files, budget) && budget) {
     return {"the budgets do not fit: cpu.rt_runtime_us of " + path + " above it is " +
                 in_us(budget->runtime) + " of " + in_us(budget->period),
-            "all cgroups of one level together can have at most what the one above has"};
+            "sibling cgroups together can have at most their parent's budget"};
   }
   return {};
 }
@@ -350,7 +351,7 @@ Error Controller::explain(Error error, const Change& wanted) const {
     rule = real_time_rule(*group_, {wanted.rt_runtime.value_or(now->real_time->runtime),
                                     wanted.rt_period.value_or(now->real_time->period)});
   } else if (parse::starts_with(file, "cpu.rt_") && error.os_errno == EBUSY) {
-    rule = {"there are real-time tasks in it, which cannot be left without cpu.rt_runtime_us",
+    rule = {"there are real-time tasks in it, which need a cpu.rt_runtime_us above 0",
             "move them elsewhere or change their policy with chrt"};
   } else if (file == "cpu.weight" && error.os_errno == ERANGE) {
     rule = {"the weight is out of range", "1 to 10000"};
@@ -359,7 +360,7 @@ Error Controller::explain(Error error, const Change& wanted) const {
   } else if (now->idle.value_or(false) && file != "cpu.idle" && error.os_errno == EINVAL) {
     rule = {"an idle cgroup has no share", "set cpu.idle to 0 first"};
   } else if (group_->path() == "/" && error.os_errno == EINVAL) {
-    rule = {"the root has no share", "set those of the cgroups below it"};
+    rule = {"the root has no share", "set the shares of the cgroups below it"};
   }
   return cgctl::detail::explained(std::move(error), std::move(rule));
 }

@@ -30,17 +30,18 @@ tl::unexpected<Error> lacking(std::string reason, std::string hint) {
   return fail(Error::make(errc::unsupported, "set", {}, std::move(reason), std::move(hint)));
 }
 
-/// Two values that hold only together, in two files: what is written when both change.
+/// The order of writes if two values that depend on each other, in two files, both change.
 enum class Order { value_first, period_first, unlimited_between };
 
-/// With one file written and the other not yet, the cgroup has either less than before and after,
-/// which the limits of the cgroups below may forbid, or more, which that of the one above may.
+/// Chooses the order. After the first of the two writes, the cgroup has either less CPU time than
+/// before and after, which the limits of cgroups below may forbid, or more, which the limit of the
+/// cgroup above may forbid.
 Order bandwidth_order(const Bandwidth& now, const Bandwidth& next, bool has_children) {
   if (!next.quota) return Order::value_first;
   if (!now.quota) return Order::period_first;
   const bool both_grow = *next.quota > *now.quota && next.period > now.period;
   const bool both_shrink = *next.quota < *now.quota && next.period < now.period;
-  // Without a limit of its own a cgroup has that of the one above: all below it fit into that.
+  // Without its own limit a cgroup has its parent's, which all cgroups below already satisfy.
   if (has_children && (both_grow || both_shrink)) return Order::unlimited_between;
   return both_grow ? Order::period_first : Order::value_first;
 }
@@ -85,7 +86,7 @@ Status add_bandwidth(const State& now, const Change& wanted, Settings& out) {
   const bool v2 = now.version == Version::v2;
   const Setting burst{v2 ? "cpu.max.burst" : "cpu.cfs_burst_us",
                       wanted.burst ? text(*wanted.burst) : std::string()};
-  // The burst may not exceed the quota at any time.
+  // The burst may never exceed the quota.
   const bool falls = wanted.burst && *wanted.burst < *before.burst;
   if (falls) out.push_back(burst);
   if (v2 && (wanted.quota || wanted.cpus || wanted.period)) {
@@ -153,7 +154,7 @@ Status add_share(const State& now, const Change& wanted, Settings& out) {
     return lacking("this cgroup has no cpu.idle", "it needs Linux 5.15; the root has none");
   }
   if ((has_share(wanted) || wanted.nice) && !now.shares && !now.weight) {
-    return lacking("this cgroup has no share to be set", "the root of v2 has none");
+    return lacking("this cgroup has no share", "the root of v2 has none");
   }
   const bool was_idle = now.idle.value_or(false);
   if ((has_share(wanted) || wanted.nice) && wanted.idle.value_or(was_idle)) {
@@ -169,8 +170,8 @@ Status add_share(const State& now, const Change& wanted, Settings& out) {
   return {};
 }
 
-/// `count` CPUs for that period, or for a longer one where it may change and the quota would fall
-/// below what the kernel takes.
+/// Returns a limit of `count` CPUs for that period. If `may_grow`, the period is lengthened if the
+/// quota would be below the kernel's minimum.
 Bandwidth of_cpus(double count, microseconds period, bool may_grow) {
   const auto quota = [&] {
     return microseconds(std::llround(count * static_cast<double>(period.count())));
@@ -186,14 +187,14 @@ Bandwidth of_cpus(double count, microseconds period, bool may_grow) {
   return bandwidth;
 }
 
-/// The period to count CPUs in. Where it was lengthened for a small number of CPUs, which shows in
-/// the least quota, the usual period is tried again.
+/// Returns the period for a new number of CPUs. The default period is used again if the present one
+/// was lengthened for a small number of CPUs: its quota is then the kernel's minimum.
 microseconds base_period(const Bandwidth& now) {
   const bool lengthened = now.quota == detail::least_quota && now.period > default_period;
   return lengthened ? default_period : now.period;
 }
 
-/// Beyond any machine; keeps quota * period within 64 bits.
+/// More CPUs than any machine has; keeps quota * period within 64 bits.
 constexpr double most_cpus = 1e6;
 
 }  // namespace
@@ -217,14 +218,14 @@ Result<Bandwidth> wanted_bandwidth(const State& now, const Change& wanted) {
   if (!next.quota && !wanted.period) next.period = base_period(*now.bandwidth);
   if (wanted.cpus) {
     if (!(*wanted.cpus > 0 && *wanted.cpus <= most_cpus)) {
-      return contradiction("not a number of CPUs", "from 0.001 on");
+      return contradiction("not a number of CPUs", "give 0.001 or more");
     }
     const microseconds period = wanted.period ? next.period : base_period(next);
     next = of_cpus(*wanted.cpus, period, !wanted.period);
     next.burst = now.bandwidth->burst;
   }
   if (wanted.burst) next.burst = wanted.burst;
-  // v1 takes any negative quota for none.
+  // v1 treats any negative quota as no limit.
   if (next.quota && *next.quota < microseconds(0)) {
     return contradiction("a quota cannot be negative", "leave it out for no limit");
   }

@@ -11,8 +11,7 @@ namespace {
 
 constexpr std::int64_t one = std::int64_t{1} << 20;
 
-/// Runtime and period are two files: writes one after the other, each brought back to what it was
-/// just before.
+/// A sequence of writes to the runtime and period files, each with the value that undoes it.
 class Way {
  public:
   explicit Way(const RealTime& from) : at_(from) {}
@@ -33,15 +32,15 @@ class Way {
   std::vector<settings::Setting> settings_;
 };
 
-/// value * by / of, rounded up or down.
+/// Returns value * by / of, rounded up or down.
 microseconds scaled(microseconds value, std::int64_t by, std::int64_t of, bool up) {
   const double exact =
       static_cast<double>(value.count()) * static_cast<double>(by) / static_cast<double>(of);
   return microseconds(static_cast<std::int64_t>(up ? std::ceil(exact) : std::floor(exact)));
 }
 
-/// The period as far towards the wanted one as a runtime lets it, with that runtime before it,
-/// until it is there. False where it gets no further.
+/// Moves the period step by step to the wanted one: each step first writes a runtime and then the
+/// period as far as that runtime allows. Returns false if it gets no further.
 bool walk(Way& way, const RealTime& next, const RealTimeRoom& room) {
   constexpr int most_steps = 64;
   for (int step = 0; way.at().period != next.period; ++step) {
@@ -78,7 +77,7 @@ std::vector<settings::Setting> real_time_steps(const RealTime& now, const RealTi
                                                const RealTimeRoom& room) {
   const RealTime runtime_first{next.runtime, now.period};
   const RealTime period_first{now.runtime, next.period};
-  // Of two that fit, the one with less in between.
+  // If both orders fit, the one with the smaller budget in between is used.
   const bool less = ratio(next.runtime, now.period) <= ratio(now.runtime, next.period);
   const bool by_period =
       fits(less ? runtime_first : period_first, room) ? !less : less && fits(period_first, room);

@@ -15,7 +15,7 @@
 namespace cgctl::cpu {
 namespace {
 
-/// A cpu.stat is a quarter of this at most.
+/// A cpu.stat is at most a quarter of this size.
 using Buffer = std::array<char, 4096>;
 
 Result<std::string_view> read_text(int fd, Buffer& buffer) {
@@ -52,8 +52,8 @@ constexpr std::array<Key, 8> v2_keys = {{
     {"burst_usec", nullptr, &Stat::burst},
 }};
 
-/// The number of a text in units of `unit` nanoseconds, or of 1; counts a text that is no number,
-/// or one beyond 64 bits, as skipped.
+/// Returns a text's number times `unit`. A text that is no number, or a number beyond 64 bits, is
+/// counted as skipped.
 std::optional<std::int64_t> number_in(std::string_view text, std::int64_t unit, Stat& out) {
   const auto number = parse::whole_number(text);
   if (number && *number <= static_cast<std::uint64_t>(INT64_MAX / unit)) {
@@ -63,7 +63,7 @@ std::optional<std::int64_t> number_in(std::string_view text, std::int64_t unit, 
   return std::nullopt;
 }
 
-/// Returns false when the line's key is one of `keys` and has no number.
+/// Parses a line. Returns false if its key is one of `keys` but has no number.
 template <std::size_t N>
 bool parse_row(std::string_view row, const std::array<Key, N>& keys, std::int64_t unit, Stat& out) {
   const std::string_view name = parse::field(row);
@@ -98,13 +98,14 @@ Status read_time(int fd, std::optional<nanoseconds>& time, Stat& out) {
   return {};
 }
 
-/// What /proc and cpuacct.stat count in; 100 on every Linux machine of the last twenty years.
+/// Returns the length of a tick, the unit of /proc and cpuacct.stat; 100 ticks per second on every
+/// Linux machine of the last twenty years.
 nanoseconds tick() {
   const long per_second = ::sysconf(_SC_CLK_TCK);
   return nanoseconds(std::chrono::seconds(1)) / (per_second > 0 ? per_second : 100);
 }
 
-/// An invalid descriptor where the kernel has no such file.
+/// Opens a file; returns an empty descriptor if the kernel has no such file.
 Result<UniqueFd> open_if_there(const Group& group, std::string_view file) {
   auto fd = group.open_file(file, O_RDONLY);
   if (!fd && fd.error().kind == errc::unsupported) return UniqueFd();
@@ -172,7 +173,7 @@ Status StatReader::read_cpuacct(Stat& out) const {
   };
   if (auto status = read_if_open(user_, out.user); !status) return status;
   if (auto status = read_if_open(system_, out.system); !status) return status;
-  // The whole after its parts: read before them it could be less.
+  // The total is read after its parts: read first, it could be smaller than their sum.
   if (auto status = read_if_open(usage_, out.usage); !status) return status;
   if (!ticks_) return {};
   Buffer buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): written by the kernel

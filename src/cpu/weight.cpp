@@ -26,8 +26,8 @@ constexpr std::uint64_t rounded(std::uint64_t value, std::uint64_t divisor) noex
   return (value + divisor / 2) / divisor;
 }
 
-/// ceil(10^((l^2 + 125 l) / 612 - 7 / 34)), l = log2(shares), in the order in which runc computes
-/// it: another order rounds 1024 up to 101.
+/// Returns ceil(10^((l^2 + 125 l) / 612 - 7 / 34)), l = log2(shares), in runc's order of
+/// operations: another order rounds 1024 up to 101.
 std::uint64_t quadratic(std::uint64_t shares) noexcept {
   if (shares <= least_shares) return 1;
   if (shares >= most_shares) return most_weight;
@@ -36,7 +36,7 @@ std::uint64_t quadratic(std::uint64_t shares) noexcept {
   return static_cast<std::uint64_t>(std::ceil(std::pow(10, exponent)));
 }
 
-/// The least shares that become at least `weight`.
+/// Returns the smallest shares that convert to at least `weight`.
 Shares inverse(Weight weight, Conversion conversion) noexcept {
   std::uint64_t low = least_shares;
   std::uint64_t high = most_shares;

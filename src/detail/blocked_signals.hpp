@@ -6,7 +6,7 @@
 
 namespace cgctl::detail {
 
-/// With all signals blocked in this thread until its end, so that none of the program's handlers
+/// Blocks all signals in this thread until its destruction, so that none of the program's handlers
 /// runs in a child that is forked meanwhile.
 class BlockedSignals {
  public:

@@ -16,21 +16,21 @@
 
 namespace cgctl::detail {
 
-/// The open directories on the way from one directory down to another, however deep: a user to whom
-/// a cgroup is delegated can nest thousands. Keeps the lowest `most_open` of them open, fewer where
-/// the process has no other descriptors. A directory that was closed is opened again on the way
-/// back, and has to be the same one (st_dev and st_ino).
+/// The open directories on the way from one directory down to another, at any depth: a user with a
+/// delegated cgroup can nest thousands. Keeps the lowest `most_open` directories open, fewer if the
+/// process runs out of descriptors. A closed directory is opened again on the way back and must be
+/// the same one (st_dev and st_ino).
 class Descent {
  public:
-  /// Deeper than the cgroups of today's container runtimes, so that these are opened once.
+  /// More levels than container runtimes use today, so that their cgroups are opened only once.
   static constexpr std::size_t most_open = 32;
 
-  /// `top` has to stay open meanwhile.
+  /// `top` must stay open meanwhile.
   explicit Descent(int top) noexcept : top_(top) {}
 
-  /// The descriptor of the lowest directory.
+  /// Returns the descriptor of the lowest directory.
   [[nodiscard]] int fd() const noexcept { return levels_.empty() ? top_ : levels_.back().fd(); }
-  /// The number of directories below the top.
+  /// Returns the number of directories below the top.
   [[nodiscard]] std::size_t depth() const noexcept { return levels_.size(); }
 
   /// Opens a directory inside the lowest one. Returns a descriptor or a negated errno.
@@ -41,13 +41,13 @@ class Descent {
     return opened;
   }
 
-  /// Makes a directory that was opened inside the lowest one the lowest.
+  /// Enters a directory that was opened inside the lowest one; it becomes the lowest.
   void enter(UniqueFd opened) { add({std::move(opened)}); }
-  /// The same for a directory that stays open until it is left.
+  /// Enters a directory whose descriptor the caller keeps open until it is left.
   void enter_kept(int kept) { add({UniqueFd(), kept}); }
 
-  /// Goes back to the directory above. Returns 0 or a negated errno: -ESTALE when the directory
-  /// above is another one by now.
+  /// Goes back to the parent directory. Returns 0 or a negated errno: -ESTALE if the parent is a
+  /// different directory now.
   int leave() {
     const Level left = std::move(levels_.back());
     levels_.pop_back();
@@ -60,7 +60,7 @@ class Descent {
   struct Level {
     UniqueFd own;
     int kept = -1;
-    dev_t device = 0;  // both once it is closed
+    dev_t device = 0;  // device and inode are set once it is closed
     ino_t inode = 0;
 
     [[nodiscard]] bool is_open() const noexcept { return own || kept >= 0; }
@@ -72,7 +72,7 @@ class Descent {
     levels_.push_back(std::move(level));
   }
 
-  /// Returns false when none but the lowest is open.
+  /// Closes the highest open directory. Returns false if only the lowest is open.
   bool close_highest() noexcept {
     if (first_open_ + 1 >= levels_.size()) return false;
     Level& level = levels_[first_open_];
@@ -85,7 +85,7 @@ class Descent {
     return true;
   }
 
-  /// Opens the lowest directory again from the one that was left.
+  /// Opens the lowest directory again, from the directory that was left.
   int open_above(int left) noexcept {
     UniqueFd opened(sys::open_at(left, "..", O_PATH | O_DIRECTORY));
     if (!opened) return opened.get();
@@ -99,7 +99,7 @@ class Descent {
 
   int top_;
   std::vector<Level> levels_;
-  std::size_t first_open_ = 0;  // those of levels_ from here on are open
+  std::size_t first_open_ = 0;  // index in levels_ of the first open one; all after it are open
 };
 
 }  // namespace cgctl::detail

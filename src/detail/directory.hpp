@@ -16,31 +16,30 @@
 #include "cgctl/detail/sys.hpp"
 #include "cgctl/unique_fd.hpp"
 
-/// Directory listing on one reused buffer, for walks over tens of thousands of cgroups.
+/// Lists directories with one reused buffer, for walks over tens of thousands of cgroups.
 namespace cgctl::detail {
 
-/// Room for what one getdents64(2) gives.
+/// Buffer for one getdents64(2).
 using Entries = std::array<char, 32768>;
 
-/// Not zeroed, which would touch all its pages.
+/// Makes a buffer without zeroing it, which would touch all its pages.
 inline std::unique_ptr<Entries> make_entries() { return std::unique_ptr<Entries>(new Entries); }
 
-/// Of a negated errno: whether the cgroup was removed.
+/// True if a negated errno means that the cgroup was removed.
 inline bool is_gone(int status) noexcept { return status == -ENOENT || status == -ENODEV; }
 
-/// Of a negated errno: whether the process, or the machine, has no more descriptors.
+/// True if a negated errno means that the process or the machine is out of descriptors.
 inline bool too_many_are_open(int status) noexcept {
   return status == -EMFILE || status == -ENFILE;
 }
 
-/// Whether a directory is known to have none inside: kernfs keeps st_nlink = 2 + subdirectories
-/// (fs/kernfs/inode.c), so that a leaf need not be opened. Of file systems that do not count links
-/// so (st_nlink 1) none is.
+/// True if the link count proves that a directory has no subdirectories, so that it need not be
+/// opened: kernfs keeps st_nlink = 2 + subdirectories (fs/kernfs/inode.c). False on file systems
+/// without such link counts (st_nlink 1).
 inline bool is_leaf(const struct ::stat& directory) noexcept { return directory.st_nlink == 2; }
 
 /// Calls `visit(name, type)` for each entry of `fd` (opened for reading, at its start), "." and
-/// ".." included. Returns 0 or a negated errno: that of the list, or the first that `visit`
-/// returns.
+/// ".." included. Returns 0 or a negated errno, of getdents64(2) or the first that `visit` returns.
 template <class Visit>
 int each_entry(int fd, Entries& buffer, Visit visit) {
   for (;;) {
@@ -59,9 +58,9 @@ int each_entry(int fd, Entries& buffer, Visit visit) {
   }
 }
 
-/// Calls `visit(name, stat)` for each directory inside `fd` (opened for reading, at its start). An
-/// entry that is removed meanwhile is left out. Returns 0 or a negated errno, which says that the
-/// list is not complete; a directory removed meanwhile ends the list.
+/// Calls `visit(name, stat)` for each directory inside `fd` (opened for reading, at its start).
+/// Leaves out entries that are removed meanwhile; if `fd` itself is removed, the list ends. Returns
+/// 0, or a negated errno if the list is not complete.
 template <class Visit>
 int each_subdirectory(int fd, Entries& buffer, Visit visit) {
   const int status = each_entry(fd, buffer, [&](const char* name, unsigned char type) {
@@ -76,8 +75,8 @@ int each_subdirectory(int fd, Entries& buffer, Visit visit) {
   return is_gone(status) ? 0 : status;
 }
 
-/// Whether there is a directory inside `directory`, which may be an O_PATH descriptor; or a negated
-/// errno.
+/// Returns 1 if there is a directory inside `directory` (which may be an O_PATH descriptor), 0 if
+/// not, or a negated errno.
 inline int has_subdirectories(int directory) {
   struct ::stat found {};
   if (const int status = sys::stat(directory, found); status < 0) return status;

@@ -19,7 +19,8 @@ namespace cgctl::detail {
 /// Lists the files in `directory`, without its directories, in the kernel's order: all of them, or
 /// an error.
 inline Result<std::vector<std::string>> file_names(int directory, std::string_view shown) {
-  // A description of its own, so that others who list the directory are not disturbed.
+  // A new open file description has its own position, so that other listings of the directory are
+  // not disturbed.
   const auto listed = fs::open_beneath(directory, ".", O_RDONLY | O_DIRECTORY, shown);
   if (!listed) return fail(listed.error());
   const auto is_directory = [&](const char* name, unsigned char type) -> int {

@@ -25,8 +25,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-/// How the wait for the child's verdict ended. A child that dies without one closes the pipe. Where
-/// the pipe could not be read, `verdict` is the reason.
+/// How the wait for the child's verdict ended. `none`: the child died without one and closed the
+/// pipe. `unread`: the pipe could not be read, and `verdict` is the errno.
 enum class Verdict { delivered, none, late, cancelled, unread };
 
 Verdict wait_for(int fd, int stop, Clock::time_point deadline, int& verdict) {
@@ -65,8 +65,8 @@ std::string in_words(std::chrono::nanoseconds time) {
   return std::to_string(duration_cast<std::chrono::microseconds>(time).count()) + " us";
 }
 
-/// Reaps the child; gives up after a while, since a child inside an uninterruptible call cannot be
-/// waited for. ECHILD (somebody else reaped it) is as good.
+/// Reaps the child. Gives up after `patience`, because a child inside an uninterruptible system
+/// call does not end. ECHILD (reaped by somebody else) also counts as success.
 void collect(pid_t child, milliseconds patience) {
   const auto give_up = Clock::now() + patience;
   for (;;) {
@@ -109,12 +109,13 @@ Result<std::chrono::nanoseconds> run_isolated(const std::function<int()>& work,
   collect(child, outcome == Verdict::cancelled ? milliseconds(200) : milliseconds(1000));
   switch (outcome) {
     case Verdict::late:
-      return fail(Error::make(
-          errc::timed_out, how.operation, how.path,
-          "the kernel was not done within " + in_words(how.deadline) + "; the writer was killed",
-          "raise the deadline, or leave it be: this rung is too heavy here"));
+      return fail(
+          Error::make(errc::timed_out, how.operation, how.path,
+                      "the kernel did not finish within " + in_words(how.deadline) +
+                          "; the writing process was killed",
+                      "raise the deadline, or leave this rung out: it is too heavy for this host"));
     case Verdict::cancelled:
-      return fail(Error::make(errc::cancelled, how.operation, how.path, "given up half-way"));
+      return fail(Error::make(errc::cancelled, how.operation, how.path, "cancelled half-way"));
     case Verdict::none:
       return fail(Error::make(errc::system, how.operation, how.path,
                               "the process that did it died without an answer"));

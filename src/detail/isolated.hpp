@@ -12,16 +12,17 @@ namespace cgctl::detail {
 
 struct Isolation {
   std::chrono::nanoseconds deadline{};
-  int stop = -1;               ///< a descriptor; when it becomes readable, the work is given up
-  const char* operation = "";  ///< for the error, as `path`
+  int stop = -1;               ///< a descriptor that cancels the work once it is readable
+  const char* operation = "";  ///< operation in errors, with `path`
   std::string path;
 };
 
-/// Runs `work` in a child process and waits for it, at most until the deadline; then the child is
-/// killed, and left to the kernel when it does not die within a second (an uninterruptible system
-/// call). It is killed too when the calling thread ends. The child's other threads do not exist, so
-/// `work` makes system calls only: no allocation, no lock. It returns 0 or an errno, which becomes
-/// the error, with errc::timed_out for a deadline and errc::cancelled for a stop.
+/// Runs `work` in a child process and waits for it until the deadline. Then it kills the child; a
+/// child that does not die within a second (in an uninterruptible system call) is left behind. The
+/// child is also killed when the calling thread ends. `work` may only make system calls, without
+/// allocations or locks, because the child does not have the program's other threads. `work`
+/// returns 0 or an errno, which becomes the error; errc::timed_out after the deadline,
+/// errc::cancelled after `stop`.
 Result<std::chrono::nanoseconds> run_isolated(const std::function<int()>& work,
                                               const Isolation& how);
 

@@ -8,7 +8,7 @@
 
 namespace cgctl::detail {
 
-/// "0775".
+/// Formats a mode like "0775".
 inline std::string octal(mode_t mode) {
   std::string digits;
   for (; mode != 0; mode >>= 3U) {

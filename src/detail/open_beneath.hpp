@@ -4,8 +4,8 @@
 
 namespace cgctl::detail {
 
-/// fs::open_beneath() of a clean path without an allocation, for hot paths: returns the descriptor
-/// or a negated errno, -ELOOP for a symbolic link, -EXDEV for another file system.
+/// Opens a clean path like fs::open_beneath() but without allocating, for hot paths. Returns the
+/// descriptor or a negated errno: -ELOOP for a symbolic link, -EXDEV for another file system.
 int open_beneath(int directory, const char* path, int flags) noexcept;
 
 }  // namespace cgctl::detail

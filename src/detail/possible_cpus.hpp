@@ -13,7 +13,8 @@
 
 namespace cgctl::detail {
 
-/// Returns how many CPUs the kernel keeps counters for; nothing where it does not tell.
+/// Returns the number of possible CPUs, for which the kernel keeps counters; nothing if it is not
+/// known.
 inline Result<std::optional<std::uint64_t>> possible_cpus(const Host& host) {
   const auto text = fs::read_trusted(fs::join(host.roots().sys, "devices/system/cpu/possible"));
   if (!text && text.error().os_errno == ENOENT) return std::nullopt;

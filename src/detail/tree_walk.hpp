@@ -23,22 +23,22 @@
 
 namespace cgctl::detail {
 
-/// A directory that a walk has found. Valid during the call that it is handed to.
+/// A directory that a walk has found. Valid only during the call that receives it.
 struct Step {
-  int parent;               ///< a descriptor of the directory that it is in
-  const char* name;         ///< inside `parent`
-  const std::string& path;  ///< "/a/b", from the top of the walk
+  int parent;               ///< descriptor of the parent directory
+  const char* name;         ///< name inside `parent`
+  const std::string& path;  ///< path from the top of the walk, "/a/b"
 };
 
-/// The next step of a walk.
+/// The direction in which a walk continues.
 enum class Next {
-  inside,  ///< the directories inside this one
-  past,    ///< the next directory beside it
-  end,     ///< none
+  inside,  ///< continue with the directories inside this one
+  past,    ///< continue with the next sibling
+  end,     ///< end the walk
 };
 
-/// Walks the directories below one, depth first, each level sorted by name, with few descriptors
-/// and no recursion however deep they are. Directories without others inside are never opened.
+/// Walks the directories below a directory at any depth, depth first, each level sorted by name,
+/// with few descriptors and without recursion. Never opens directories without subdirectories.
 template <class Enter, class Leave>
 class TreeWalk {
  public:
@@ -60,9 +60,9 @@ class TreeWalk {
 
  private:
   struct Pending {
-    std::size_t name;   // where it begins in names_
-    std::size_t first;  // where the names of the same directory begin
-    std::size_t depth;  // of the directory that it is in
+    std::size_t name;   // offset of its name in names_
+    std::size_t first;  // offset of the first name of the same directory
+    std::size_t depth;  // depth of its parent
     bool is_leaf;
   };
 
@@ -87,7 +87,7 @@ class TreeWalk {
     return list();
   }
 
-  /// Adds the directories inside the lowest one, the last name first.
+  /// Adds the directories inside the lowest one to pending_, in reverse order of names.
   Status list() {
     const std::size_t mine = pending_.size();
     const std::size_t first = names_.size();
@@ -111,7 +111,7 @@ class TreeWalk {
     return leave_(step());
   }
 
-  /// The size of the path of the lowest directory.
+  /// Returns the size of the lowest directory's path.
   [[nodiscard]] std::size_t path_size() const noexcept {
     return path_sizes_.empty() ? 0 : path_sizes_.back();
   }
@@ -130,33 +130,34 @@ class TreeWalk {
   Descent descent_;
   std::unique_ptr<Entries> entries_ = make_entries();
   std::vector<Pending> pending_;
-  std::string names_;  // of those pending, each with a NUL at its end
-  std::string path_;   // of the directory that the walk is at
+  std::string names_;  // names of the pending directories, each NUL-terminated
+  std::string path_;   // path of the current directory
   std::vector<std::size_t> path_sizes_;
 };
 
 /// Calls `enter(step)`, which returns Result<Next>, for each directory below `directory`, and
-/// `leave(step)`, which returns Status, for the same directory after those inside it. `shown` is
-/// the path of `directory` in errors. A directory that is removed meanwhile counts as one without
-/// others inside; the first error ends the walk.
+/// `leave(step)`, which returns Status, for the same directory after its subdirectories. `shown` is
+/// the path of `directory` in errors. A directory that is removed meanwhile counts as empty; the
+/// first error ends the walk.
 template <class Enter, class Leave>
 Status walk_below(int directory, std::string_view shown, Enter enter, Leave leave) {
   struct ::stat self {};
   if (sys::stat(directory, self) == 0 && is_leaf(self)) return {};
-  // A description of its own, so that others who list the directory are not disturbed.
+  // A new open file description has its own position, so that other listings of the directory are
+  // not disturbed.
   const UniqueFd top(sys::open_at(directory, ".", O_RDONLY | O_DIRECTORY));
   if (!top) return fail(fs::system_error("open", shown, -top.get()));
   return TreeWalk<Enter, Leave>(top.get(), shown, enter, leave).run();
 }
 
-/// The same without a `leave`.
+/// Walks like above, without `leave`.
 template <class Enter>
 Status walk_below(int directory, std::string_view shown, Enter enter) {
   return walk_below(directory, shown, std::move(enter), [](const Step&) { return Status{}; });
 }
 
-/// Calls `visit(step)`, which returns Status, for each directory below `directory`, before those
-/// inside it. Otherwise as walk_below().
+/// Calls `visit(step)`, which returns Status, for each directory below `directory`, before its
+/// subdirectories. Otherwise like walk_below().
 template <class Visit>
 Status each_below(int directory, std::string_view shown, Visit visit) {
   return walk_below(directory, shown, [&](const Step& step) -> Result<Next> {
@@ -166,7 +167,7 @@ Status each_below(int directory, std::string_view shown, Visit visit) {
   });
 }
 
-/// As each_below(), but visits a directory after those inside it.
+/// Visits like each_below(), but a directory after its subdirectories.
 template <class Visit>
 Status each_below_inmost_first(int directory, std::string_view shown, Visit visit) {
   const auto enter = [](const Step&) { return Result<Next>(Next::inside); };

@@ -27,7 +27,7 @@ Error mkdir_error(std::string shown, int os_errno) {
     error.reason = "the kernel has no room for another cgroup of this hierarchy";
     error.hint = "removed memory cgroups count until they are freed: see zombies::count()";
   } else if (os_errno == EINVAL) {
-    error.reason = "the kernel does not take this name";
+    error.reason = "the kernel refuses this name";
   }
   return error;
 }
@@ -57,13 +57,13 @@ Status write_control(int directory, const std::string& value, std::string_view s
   return fs::write_once(file->get(), value, shown);
 }
 
-/// True if the cgroup has processes and is an ordinary one. To enable a controller below such a
-/// cgroup fails with EBUSY, or, for a controller that threads can have, turns it into one of type
-/// "domain threaded" permanently: its other children then take no process (cgroup-v2.rst,
+/// True if the cgroup is an ordinary one and has processes. Enabling a controller for its children
+/// fails with EBUSY. For a controller that supports threads it permanently changes the cgroup's
+/// type to "domain threaded" instead, and its other children then accept no process (cgroup-v2.rst,
 /// "Threads").
 Result<bool> is_occupied_domain(int directory, const std::string& shown) {
   const auto type = fs::read_beneath(directory, "cgroup.type", fs::join(shown, "cgroup.type"));
-  // The root has no such file; no kernel before Linux 4.14 has it.
+  // The root has no cgroup.type, nor has any cgroup before Linux 4.14.
   if (!type && type.error().os_errno == ENOENT) return false;
   if (!type) return fail(type.error());
   if (*type != "domain\n") return false;
@@ -79,8 +79,8 @@ class Maker {
   Maker(const Hierarchy& hierarchy, std::vector<std::string> controllers)
       : hierarchy_(hierarchy), controllers_(std::move(controllers)) {}
 
-  /// Fails where make() would be refused, or would do harm, because a cgroup of the path has
-  /// processes of its own. Writes nothing.
+  /// Fails if make() would be refused, or would do harm, because a cgroup on the path has processes
+  /// of its own. Writes nothing.
   [[nodiscard]] Status check(std::string_view path) const {
     if (hierarchy_.version != Version::v2 || controllers_.empty()) return {};
     for (std::size_t slash = path.find('/'); slash != std::string_view::npos;
@@ -96,7 +96,8 @@ class Maker {
     return {};
   }
 
-  /// `made` is complete when it fails, too.
+  /// Makes the directories and enables the controllers. On failure `made` still lists every step
+  /// taken.
   Status make(std::string_view path, std::vector<Made>& made) {
     auto top = fs::open_beneath(hierarchy_.directory.get(), ".", O_PATH | O_DIRECTORY,
                                 hierarchy_.mount_point);
@@ -139,7 +140,7 @@ class Maker {
     return {};
   }
 
-  /// Fails where the cgroup was made and is not a place of `group`.
+  /// Fails if the cgroup was made here but `group` does not have it.
   [[nodiscard]] Status check_in(const Group& group) const {
     for (const Group::Place& place : group.places()) {
       if (place.hierarchy == &hierarchy_) return {};
@@ -164,7 +165,7 @@ class Maker {
     return *occupied ? fail(enable_error(shown, *missing, EBUSY)) : Status{};
   }
 
-  /// On v2: the wanted controllers for the cgroups below `directory`.
+  /// Enables the wanted v2 controllers for the cgroups below `directory`.
   Status enable(int directory, const std::string& shown, const std::string& path,
                 std::vector<Made>& made) {
     if (hierarchy_.version != Version::v2) return {};
@@ -187,7 +188,7 @@ class Maker {
   std::string shown_;
 };
 
-/// The hierarchies to make it in, each with the controllers wanted there.
+/// Returns a maker for each hierarchy, with the controllers wanted there.
 Result<std::vector<Maker>> makers(const Host& host, const std::vector<std::string>& wanted) {
   constexpr std::array<const char*, 3> usual = {"cpu", "cpuacct", "memory"};
   std::vector<std::pair<const Hierarchy*, std::vector<std::string>>> chosen;
@@ -233,7 +234,7 @@ Result<std::vector<Maker>> makers(const Host& host, const std::vector<std::strin
   return found;
 }
 
-/// What was made so far is in `made`, too, when it fails.
+/// Makes the cgroup in all its hierarchies. On failure `made` lists the steps taken.
 Result<Group> make(const Host& host, std::string_view path, const Creation& how,
                    std::vector<Made>& made) {
   const auto clean = host.relative_path(path);

@@ -149,7 +149,7 @@ Result<const Group::Place*> Group::place(std::string_view controller) const {
   return fail(std::move(error));
 }
 
-/// The place of v2, where it has the cgroup; else of the first hierarchy that has it.
+/// Returns the place in v2 if v2 has the cgroup, else in the first hierarchy that has it.
 Result<const Group::Place*> Group::first_place() const {
   if (places_.empty()) return fail(detail::gone("open", path_));
   if (is_v2(places_.front())) return &places_.front();
@@ -211,7 +211,7 @@ Result<std::string> Group::read(std::string_view file) const {
   const auto fd = open_file(file, O_RDONLY);
   if (!fd) return fail(fd.error());
   auto text = fs::read_all(fd->get(), shown(file));
-  // Root may open what the kernel has no read method for (kernfs says EINVAL).
+  // Root may open a file that has no read method: reading it then fails with EINVAL (kernfs).
   if (!text && text.error().os_errno == EINVAL) text.error().reason = "it can only be written";
   return text;
 }
@@ -229,7 +229,7 @@ std::string Group::shown(std::string_view file) const {
 }
 
 Result<std::vector<std::string>> child_directories(int directory, std::string_view shown) {
-  // A leaf, known by its links, need not be listed.
+  // A leaf, recognised by its link count, need not be listed.
   struct ::stat self {};
   if (const int status = sys::stat(directory, self); status < 0) {
     return fail(fs::system_error("stat", shown, -status));
@@ -276,7 +276,7 @@ Result<std::vector<std::string>> Group::children() const {
     if (!names) return fail(names.error());
     all.insert(all.end(), names->begin(), names->end());
   }
-  // A removed directory lists as an empty one.
+  // A removed directory lists as empty.
   if (places_.empty()) return fail(detail::gone("list", path_));
   if (all.empty()) {
     struct ::stat procs {};

@@ -48,8 +48,8 @@ constexpr Undo share = Undo::share;
 constexpr Undo share_too = Undo::share_too;
 constexpr Undo none = Undo::none;
 
-// A row has the members of KernelFile in their order. A row may leave out the last two: it is then
-// `given` and undone by Undo::rewrite.
+// The columns are the members of KernelFile. A row without the last two has InTree::given and
+// Undo::rewrite.
 // clang-format off
 
 constexpr KernelFile files[] = {
@@ -156,7 +156,7 @@ constexpr KernelFile files[] = {
   {"cgroup.max.descendants",           v2,   setting,   plain,   "max",        ""},
 };
 
-// A '*' stands for any text. The first row that fits counts.
+// A '*' stands for any text. The first matching row counts.
 constexpr KernelFile patterns[] = {
   {"hugetlb.*.limit_in_bytes",         v1,   setting,   size,    "max",        ""},
   {"hugetlb.*.max",                    v2,   setting,   size,    "max",        ""},

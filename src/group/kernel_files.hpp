@@ -10,17 +10,17 @@
 
 namespace cgctl::detail {
 
-/// A file that the kernel puts into cgroups, and all that cgctl knows about it.
+/// The properties of a file that the kernel makes in cgroups.
 struct KernelFile {
   enum class In : std::uint8_t { v1, v2, both };
 
   enum class Role : std::uint8_t {
     setting,    ///< a snapshot keeps its value
-    inherited,  ///< a setting that a new cgroup takes from the one above
+    inherited,  ///< a setting that a new cgroup inherits from its parent
     state,      ///< a tree may set it; a snapshot leaves it out
     counter,    ///< a tree may name it, but does not write it
-    trigger,    ///< a write acts at once; a tree does not write it either
-    tasks,      ///< lists processes or threads, and moves in what is written; not in a tree
+    trigger,    ///< a write acts at once; a tree does not write it
+    tasks,      ///< lists processes or threads; a write moves one in; not in a tree
     control,    ///< kills, watches or enables controllers; not in a tree
   };
 
@@ -28,38 +28,38 @@ struct KernelFile {
     plain,    ///< a number or a word
     size,     ///< bytes, "max" or v1's -1 for no limit
     list,     ///< of CPUs or nodes
-    quota,    ///< microseconds, any negative number for no limit
+    quota,    ///< microseconds; any negative number means no limit
     shares,   ///< a number that the kernel clamps to 2..262144
     rate,     ///< "QUOTA PERIOD" or "QUOTA"
     keyed,    ///< a line for each device, resource or rule; one line is written at a time
-    weights,  ///< keyed, and "DEVICE default" removes a line
-    unknown,  ///< the table lacks the file: read as plain
+    weights,  ///< keyed; "DEVICE default" removes a line
+    unknown,  ///< the file is not in the table; treated as plain
   };
 
   /// How a tree writes the value.
   enum class InTree : std::uint8_t {
-    given,      ///< as the tree gives it
+    given,      ///< unchanged
     planned,    ///< through a cpu::Change or a memory::Change
-    converted,  ///< planned, on hosts with the other version too
+    converted,  ///< planned; also on hosts with the other version
   };
 
   /// How a write is undone.
   enum class Undo : std::uint8_t {
-    rewrite,    ///< writes what the file read as, or restoring_text() of it
+    rewrite,    ///< writes the old text, or restoring_text() of it
     word,       ///< writes the first word of "root invalid (Parent is not a partition root)"
-    switches,   ///< writes "+cpu -memory" where the file reads as "cpu": see switched_back()
-    rules,      ///< writes rules of the devices controller: see restore_devices()
-    share,      ///< writes the cpu share, of which this file shows a rounded form
+    switches,   ///< writes "+cpu -memory" if the old text was "cpu": see switched_back()
+    rules,      ///< writes device rules: see restore_devices()
+    share,      ///< writes the cpu share, which this file shows rounded
     share_too,  ///< rewrites, then writes the cpu share, which the kernel has forgotten
-    none,       ///< nothing undoes it: counters are reset, processes moved, threads made
+    none,       ///< cannot be undone: resets counters, moves processes, makes threads
   };
 
   std::string_view name;
   In versions;
   Role role;
   Form form;
-  std::string_view initial;      ///< value in a new cgroup; if keyed, each value of a line
-  std::string_view counterpart;  ///< for a file of cgroup v1: what v2 has instead
+  std::string_view initial;      ///< value in a new cgroup; if keyed, of each line
+  std::string_view counterpart;  ///< v2's replacement for a file of v1
   InTree in_tree = InTree::given;
   Undo undo = Undo::rewrite;
 
@@ -80,11 +80,12 @@ struct KernelFile {
   [[nodiscard]] bool is_device_rule() const noexcept { return undo == Undo::rules; }
 };
 
-/// Returns what is known about a file; a file that is not in the table, such as a vendor's, counts
-/// as a setting of both versions. The result refers to `name`, which must outlive it.
+/// Returns the properties of a file. A file that is not in the table, such as a vendor's, counts as
+/// a setting of both versions. The result refers to `name`, which must outlive it.
 KernelFile kernel_file(std::string_view name) noexcept;
 
-/// Says what `version` has in place of a file of the other version; empty if that is not known.
+/// Names the file of `version` that replaces a file of the other version, as a hint for errors;
+/// empty if it is not known.
 std::string counterpart_hint(std::string_view name, Version version);
 
 }  // namespace cgctl::detail

@@ -25,7 +25,7 @@ using std::chrono::steady_clock;
 
 constexpr const char* deletion = "delete";
 
-/// More of the same frees nothing then.
+/// Reclaim stops after this many tries in a row that freed nothing.
 constexpr unsigned most_useless = 3;
 constexpr milliseconds longest_pause(50);
 
@@ -37,16 +37,16 @@ std::string counted(std::size_t count, const char* one, const char* many) {
   return std::to_string(count) + " " + (count == 1 ? one : many);
 }
 
-/// One directory's memory files.
+/// The memory files of one directory.
 class Memory {
  public:
   explicit Memory(int directory, Version version, const std::string& shown)
       : directory_(directory), version_(version), shown_(shown) {}
 
-  /// What is charged and can pin it; nothing where the cgroup has no memory controller. From the
-  /// counters of charges: memory.stat may lag behind by as much as 64 pages a CPU
-  /// (memcg_rstat_updated() in mm/memcontrol.c), and says 0 of one dirty page. Kernel memory is
-  /// left out where its counter does not lag.
+  /// Returns the charged bytes that can pin the cgroup; nothing if it has no memory controller.
+  /// Uses the counters of charges, because memory.stat may lag behind by as much as 64 pages for
+  /// each CPU (memcg_rstat_updated() in mm/memcontrol.c) and shows 0 for a single dirty page.
+  /// Kernel memory is left out if its counter does not lag.
   [[nodiscard]] Result<std::optional<std::uint64_t>> pages() const {
     const bool v1 = version_ == Version::v1;
     auto charged = number(v1 ? "memory.usage_in_bytes" : "memory.current");
@@ -56,13 +56,13 @@ class Memory {
     return **charged - std::min(**charged, kernel->value_or(0));
   }
 
-  /// Asks the kernel to free what it can; false when it has no such means.
+  /// Asks the kernel to free as much as it can; false if the kernel has no file for it.
   [[nodiscard]] bool reclaim(std::uint64_t bytes) const {
-    // It fails when not all of it could be freed; what was shows in pages().
+    // The write fails if not all could be freed; pages() shows the rest.
     if (version_ == Version::v1) return write("memory.force_empty", "0");
     const bool reclaimed = write("memory.reclaim", std::to_string(bytes));
     if (!reclaimed) detail::drain_page_lists();
-    // Only a limit gives back what is charged in advance (drain_all_stock()).
+    // Only setting a limit releases charges that CPUs hold in advance (drain_all_stock()).
     const auto before = fs::read_beneath(directory_, "memory.high", shown_);
     const bool limited = before && write("memory.high", "0");
     if (limited) (void)write("memory.high", *before);
@@ -70,7 +70,7 @@ class Memory {
   }
 
  private:
-  /// Whether there is such a file.
+  /// Writes to a file, ignoring failures of the write; false if there is no such file.
   [[nodiscard]] bool write(const char* file, const std::string& text) const {
     const auto fd = fs::open_beneath(directory_, file, O_WRONLY, shown_);
     if (fd) (void)fs::write_once(fd->get(), text, shown_);
@@ -95,7 +95,7 @@ class Remover {
   Remover(const Group::Place& place, const Removal& how, steady_clock::time_point end, Removed& out)
       : version_(place.hierarchy->version), how_(how), end_(end), out_(out) {}
 
-  /// Whether nothing stands in the way; what is to be killed or removed as well does not.
+  /// Fails if processes or cgroups prevent the removal, except those that `how_` kills or removes.
   [[nodiscard]] Status check(int directory, const std::string& shown) const {
     if (how_.below == Removal::Below::refuse) {
       const auto names = child_directories(directory, shown);
@@ -125,7 +125,7 @@ class Remover {
                      "move them with Group::attach(), or end them with Removal::Tasks::kill"));
   }
 
-  /// `directory` is the cgroup, `name` its name inside `parent`.
+  /// Removes the cgroup `directory`, which is `name` inside `parent`.
   Status remove(int parent, const std::string& name, int directory, const std::string& shown) {
     if (how_.below == Removal::Below::remove) {
       auto status = detail::each_below_inmost_first(
@@ -136,7 +136,7 @@ class Remover {
   }
 
  private:
-  /// Removes a cgroup below that at `top`, once those below it are gone.
+  /// Removes a cgroup below `top`, after the cgroups below it.
   Status remove(const detail::Step& step, const std::string& top) {
     const std::string shown = fs::join(top, step.path);
     const auto child = fs::open_beneath(step.parent, step.name, O_PATH | O_DIRECTORY, shown);
@@ -152,8 +152,8 @@ class Remover {
     return remove_directory(parent, name, directory, shown);
   }
 
-  /// Fails if threads are in a threaded cgroup: their processes are those of a cgroup above, which
-  /// is not to be removed.
+  /// Fails if a threaded cgroup has threads: their processes belong to a cgroup above, which is not
+  /// being removed.
   static Status check_threads(int directory, const std::string& shown) {
     const auto type = fs::read_beneath(directory, "cgroup.type", shown);
     if (!type && type.error().os_errno != ENOENT) return fail(type.error());

@@ -21,12 +21,12 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-/// Where a task is now, to bring it back there.
+/// Returns the cgroups of a task, to move it back on failure.
 Result<std::vector<MembershipRow>> membership(const Host& host, pid_t task) {
   const std::string who = task == 0 ? "self" : std::to_string(task);
   const auto text = fs::read_in_root(host.roots().proc, who + "/cgroup");
   if (text) return parse_membership(*text);
-  // There is no such task, or the procfs hides it: what the kernel says of the move decides.
+  // There is no such task, or the procfs hides it. The error of the move itself will tell.
   const int reason = text.error().os_errno;
   if (reason == ENOENT || reason == ESRCH) return std::vector<MembershipRow>{};
   return fail(text.error());
@@ -37,7 +37,7 @@ Status bring_back(const Hierarchy& hierarchy, const std::vector<MembershipRow>& 
   const MembershipRow* const row = find_row(before, hierarchy);
   if (row == nullptr || hierarchy.mount_root != "/") {
     return fail(Error::make(errc::incomplete_view, "attach", hierarchy.mount_point,
-                            "the cgroup that it was in is not known here"));
+                            "the task's present cgroup is not visible here"));
   }
   const std::string shown = fs::join(fs::join(hierarchy.mount_point, row->path), file);
   const auto fd =
@@ -88,8 +88,8 @@ Status attach_to(const Group& group, pid_t task, const char* kind, const char* v
   return {};
 }
 
-/// Thaws each cgroup below one of the v1 freezer: each has a state of its own, and a process that
-/// is frozen does not end (cgroup-v1/freezer-subsystem.rst). Cgroup v2 ends frozen processes too.
+/// Thaws each cgroup below one of the v1 freezer: each has its own state, and a frozen process does
+/// not end (cgroup-v1/freezer-subsystem.rst). On v2 SIGKILL ends frozen processes too.
 void thaw_below(const Group::Place& top) {
   std::vector<std::string> paths = {"."};
   while (!paths.empty()) {
@@ -107,7 +107,7 @@ void thaw_below(const Group::Place& top) {
   }
 }
 
-/// Freezes a cgroup of v1 or v2, where the host can, and thaws it and all below at its end.
+/// Freezes a cgroup of v1 or v2 if the host can, and thaws it and all below on destruction.
 class Frozen {
  public:
   explicit Frozen(const Group& group) : group_(group) {
@@ -143,13 +143,14 @@ Error hidden_processes(const std::string& path) {
 
 Error still_there(const std::string& path, pid_t process) {
   const std::string number = std::to_string(process);
-  return Error::make(errc::timed_out, "kill", path, "process " + number + " is still there",
-                     "no signal ends what waits for a device (state D in ps), nor, on v1, what a "
-                     "frozen cgroup above it holds: see /proc/" +
-                         number + "/cgroup");
+  return Error::make(
+      errc::timed_out, "kill", path, "process " + number + " is still there",
+      "no signal ends a process that waits for a device (state D in ps) or, on v1, one in a "
+      "frozen cgroup: see /proc/" +
+          number + "/cgroup");
 }
 
-/// Sorted, without those of other PID namespaces.
+/// Sorts the processes and removes duplicates and those of other PID namespaces.
 std::vector<pid_t> each_once(std::vector<pid_t> processes) {
   std::sort(processes.begin(), processes.end());
   processes.erase(std::unique(processes.begin(), processes.end()), processes.end());
@@ -191,18 +192,18 @@ Error detail::attach_error(Error error, const std::string& task, Version version
       explain("there is no " + task, "it may have ended; see /proc");
       break;
     case EINVAL:
-      explain("the kernel does not take " + task + " here",
+      explain("the kernel refuses to move " + task + " here",
               "a real-time task needs cpu.rt_runtime_us above 0 in this cgroup (v1 cpu); a kernel "
               "thread cannot be moved");
       break;
     case ENOSPC:
       explain("cpuset.cpus or cpuset.mems of this cgroup is empty",
-              "set both before anything is moved into it");
+              "set both before moving anything into it");
       break;
     case EBUSY:
       if (version == Version::v2) {
         explain("controllers are enabled for the cgroups below it, so it cannot have processes",
-                "move it into one of those below, or empty its cgroup.subtree_control");
+                "move the process into a cgroup below, or empty cgroup.subtree_control");
       }
       break;
     case EOPNOTSUPP:
@@ -225,7 +226,8 @@ Result<std::vector<pid_t>> processes_in(int directory, std::string_view shown) {
 }
 
 Status add_processes_below(int directory, const std::string& shown, std::vector<pid_t>& out) {
-  // ENOENT, ENODEV: removed meanwhile. EOPNOTSUPP: threaded, the processes are in its domain.
+  // ENOENT, ENODEV: removed meanwhile. EOPNOTSUPP: threaded; its processes are listed in its
+  // domain.
   const auto passed_by = [](const Status& status) {
     const Error& error = status.error();
     return error.kind == errc::vanished || error.os_errno == ENOENT || error.os_errno == EOPNOTSUPP;
@@ -275,7 +277,7 @@ Status Group::attach_thread(pid_t thread) const {
 }
 
 Status Group::kill(milliseconds deadline) const {
-  // Elsewhere cgroup.procs names processes of another machine, or of another time.
+  // In a captured tree, cgroup.procs names processes of another machine or another time.
   if (!host_.live()) {
     return fail(Error::make(errc::outside, "kill", path_, "not a cgroup of the running kernel",
                             "nothing was done; check the root directories given"));

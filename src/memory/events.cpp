@@ -56,11 +56,11 @@ Result<Events> read_v1(const Group& group) {
 }
 
 Error v1_only(const Group& group, const char* hint) {
-  return Error::make(errc::unsupported, "watch", group.path(), "cgroup v2 has no such notice",
+  return Error::make(errc::unsupported, "watch", group.path(), "cgroup v2 has no such notification",
                      hint);
 }
 
-/// The kernel's own word that the cgroup is gone.
+/// Checks by a read that the cgroup still exists.
 Status check_there(int fd, const std::string& path) {
   std::array<char, 1> byte{};
   const ssize_t got = sys::pread(fd, byte.data(), byte.size(), 0);
@@ -105,7 +105,7 @@ Result<std::uint64_t> Peak::read() const {
 }
 
 Status Peak::reset() const {
-  // Root may open a file for writing that the kernel has no write method for: EINVAL.
+  // Root may open a file that has no write method: writing then fails with EINVAL.
   auto status = writable_ ? fs::write_once(fd_.get(), "0", path_)
                           : Status(fail(Error::system("write", path_, EACCES)));
   if (status || status.error().kind != errc::system) return status;
@@ -149,7 +149,8 @@ Result<Watch> Watch::oom(const Group& group) {
   if (!notices) {
     return fail(Error::system("watch", shown, errno, "see fs.inotify.max_user_instances"));
   }
-  // By descriptor: the path may by now lead to another cgroup of that name.
+  // Watched through the descriptor, because the path may by now lead to another cgroup of that
+  // name.
   const std::string link = "/proc/self/fd/" + std::to_string(watched->get());
   if (::inotify_add_watch(notices.get(), link.c_str(), IN_MODIFY) < 0) {
     return fail(Error::system("watch", shown, errno, "see fs.inotify.max_user_watches"));
@@ -161,7 +162,7 @@ Result<Watch> Watch::threshold(const Group& group, std::uint64_t bytes) {
   const auto version = version_of(group);
   if (!version) return fail(version.error());
   if (*version == Version::v2) {
-    return fail(v1_only(group, "set memory.high there and watch memory.events"));
+    return fail(v1_only(group, "set memory.high and watch memory.events instead"));
   }
   return register_v1(group, "memory.usage_in_bytes", std::to_string(bytes));
 }
@@ -169,7 +170,7 @@ Result<Watch> Watch::threshold(const Group& group, std::uint64_t bytes) {
 Result<Watch> Watch::pressure(const Group& group, Level level) {
   const auto version = version_of(group);
   if (!version) return fail(version.error());
-  if (*version == Version::v2) return fail(v1_only(group, "use its memory.pressure"));
+  if (*version == Version::v2) return fail(v1_only(group, "use memory.pressure"));
   const char* const names[] = {"low", "medium", "critical"};
   return register_v1(group, "memory.pressure_level", names[static_cast<std::size_t>(level)]);
 }
@@ -183,7 +184,7 @@ Result<std::uint64_t> Watch::take() const {
     } while (got < 0 && errno == EINTR);
     if (got < 0 && errno != EAGAIN) return fail(Error::system("watch", path_, errno));
   } else {
-    // A watch of one file: events without a name, all of one size.
+    // Events of a watch on one file have no name and all the same size.
     std::array<inotify_event, 16> events;  // NOLINT: written by the kernel
     for (;;) {
       const ssize_t got = ::read(fd_.get(), events.data(), sizeof events);

@@ -11,7 +11,7 @@
 
 namespace cgctl::memory::detail {
 
-/// The text of a file that holds a limit; nothing for another text.
+/// Parses the text of a limit file; nothing if the text is no limit.
 inline std::optional<Limit> limit(std::string_view text) noexcept {
   // v1 writes its largest number of whole pages for "no limit".
   constexpr std::uint64_t beyond_any_memory = (std::uint64_t{1} << 63) - (std::uint64_t{1} << 24);

@@ -128,8 +128,8 @@ std::string limit_text(const Limit& limit) {
 Rule limit_rule(const Group& group, const std::string& file, int reason, const State& now) {
   const bool memsw = parse::starts_with(file, "memory.memsw.");
   if (reason == EBUSY) {
-    return {"what is in use, " + bytes_text(memsw ? now.memsw_usage : now.usage) +
-                ", cannot be brought below that",
+    return {"the memory in use, " + bytes_text(memsw ? now.memsw_usage : now.usage) +
+                ", cannot be reclaimed to below that",
             "anonymous memory without swap, tmpfs and locked pages cannot be reclaimed"};
   }
   if (reason == EINVAL && group.path() == "/") {
@@ -145,7 +145,7 @@ Rule limit_rule(const Group& group, const std::string& file, int reason, const S
   return {};
 }
 
-/// Where an action is written, and what there is where there is no such file.
+/// The file that starts an action, and a hint for kernels without the file.
 struct Door {
   const char* file;
   const char* hint;
@@ -158,9 +158,9 @@ Door door(Action action) {
     case Action::force_empty:
       return {"memory.force_empty", "v2 has memory.reclaim instead"};
     case Action::reset_peak:
-      return {"memory.max_usage_in_bytes", "on v2 a peak can be counted anew for one reader only"};
+      return {"memory.max_usage_in_bytes", "on v2 a reset affects one reader only"};
     case Action::reset_failcnt:
-      return {"memory.failcnt", "on v2 the difference of two readings of memory.events says it"};
+      return {"memory.failcnt", "on v2 compare two readings of memory.events"};
   }
   return {};
 }
@@ -196,7 +196,7 @@ Error Controller::explain(Error error) const {
   } else if (file == "memory.swappiness" && error.os_errno == EINVAL) {
     rule = {"the swappiness is out of range", "0 to 100, to 200 since Linux 5.8"};
   } else if (group_->path() == "/" && error.os_errno == EINVAL) {
-    rule = {"the root cannot have that", "set it for the cgroups below it"};
+    rule = {"the root has no such setting", "set it for the cgroups below it"};
   }
   return cgctl::detail::explained(std::move(error), std::move(rule));
 }

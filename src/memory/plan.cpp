@@ -20,7 +20,7 @@ std::string bytes_text(const Limit& limit) {
   return limit.bytes ? std::to_string(*limit.bytes) + " bytes" : "none";
 }
 
-/// Whether a has at most what b has.
+/// True if limit `a` is at most limit `b`.
 bool within(const Limit& a, const Limit& b) {
   return !b.bytes || (a.bytes && *a.bytes <= *b.bytes);
 }
@@ -65,9 +65,9 @@ Status check_files(const State& now, const Change& wanted) {
 Status check_v1(const State& now, const Change& wanted) {
   const bool swap = wanted.swap_max || wanted.memsw_max;
   return check_absences({
-      {wanted.high.has_value(), "cgroup v1 has no memory.high", "limit it with a maximum"},
+      {wanted.high.has_value(), "cgroup v1 has no memory.high", "set a memory limit instead"},
       {wanted.low.has_value(), "cgroup v1 has no memory.low",
-       "a soft limit on the others is the nearest it has"},
+       "the nearest to it is a soft limit on the other cgroups"},
       {wanted.min.has_value(), "cgroup v1 has no memory.min", ""},
       {wanted.swap_high.has_value(), "cgroup v1 has no memory.swap.high", ""},
       {wanted.oom_group.has_value(), "cgroup v1 has no memory.oom.group", ""},
@@ -130,7 +130,8 @@ Status add_v1(const State& now, const Change& wanted, Settings& out) {
   if (auto status = add_limits_v1(now, wanted, out); !status) return status;
   if (wanted.swappiness) out.push_back({"memory.swappiness", std::to_string(*wanted.swappiness)});
   if (wanted.oom_kill) {
-    // What is written disables it; the file reads as several lines.
+    // A write of 1 disables OOM kills. The old value is given because the file reads as several
+    // lines.
     out.push_back({"memory.oom_control", *wanted.oom_kill ? "0" : "1", *now.oom_kill ? "0" : "1"});
   }
   return {};
@@ -154,7 +155,8 @@ Status add_v2(const State& now, const Change& wanted, Settings& out) {
   const auto add = [&out](const char* file, const std::optional<Limit>& limit) {
     if (limit) out.push_back({file, text_v2(*limit)});
   };
-  // Reclaim at `high` before OOM kills at `max`, and never a `max` in force that is to be raised.
+  // `high` takes effect before a lower `max`, so that memory is reclaimed instead of OOM-killed; a
+  // higher `max` is written first.
   const bool rises = wanted.max && within(*now.max, *wanted.max);
   if (rises) add("memory.max", wanted.max);
   add("memory.high", wanted.high);

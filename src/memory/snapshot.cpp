@@ -121,7 +121,7 @@ Status SnapshotReader::read(Snapshot& out) const {
     const std::string_view read(text.data(), static_cast<std::size_t>(got));
     if (!take(read, file_at(stat_.version(), number.place), out)) {
       return fail(Error::make(errc::malformed, "parse", fs::join(path_, number.file),
-                              "not what the kernel writes there: '" + std::string(read) + "'"));
+                              "not in the documented form: '" + std::string(read) + "'"));
     }
   }
   return stat_.read(out.stat);

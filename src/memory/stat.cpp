@@ -32,8 +32,8 @@ Error refused(errc kind, std::string_view shown, const char* reason) {
   return Error::make(kind, "parse", std::string(shown), reason);
 }
 
-/// Reads the number of the line at `line`, behind a name of `name_size` bytes. False when the line
-/// is not "NAME NUMBER".
+/// Reads the number of the line at `line`, after a name of `name_size` bytes. Returns false if the
+/// line is not "NAME NUMBER".
 bool read_value(const char* line, std::size_t name_size, parse::Number& out) noexcept {
   const char* const digits = line + name_size + 1;
   out = parse::number(digits);
@@ -52,7 +52,7 @@ std::optional<Key> key_named(std::string_view name) noexcept {
   return std::nullopt;
 }
 
-/// Returns the slot of a line's value, `unknown_slot` for a name that is new or comes again.
+/// Returns the slot of a line's value; `unknown_slot` for an unknown or repeated name.
 std::size_t Stat::slot_of(std::string_view name, Version version) const {
   const bool is_total = version == Version::v1 && parse::starts_with(name, total);
   const bool whole =
@@ -63,7 +63,7 @@ std::size_t Stat::slot_of(std::string_view name, Version version) const {
   return present_[slot] ? unknown_slot : slot;
 }
 
-/// Finds out what each line of `text` is.
+/// Learns the layout of `text`: the name and slot of each line.
 void Stat::learn(std::string_view text, Version version) {
   version_ = version;
   rows_.clear();
@@ -87,14 +87,14 @@ void Stat::learn(std::string_view text, Version version) {
   unknown_values_.resize(unknown_.size());
 }
 
-/// Parses a text whose lines are those of the last one. False for other lines, among them one that
-/// has a number now and had none before, or the reverse.
+/// Parses a text that has the same lines as the last one. Returns false if a line differs, also if
+/// it has gained or lost its number.
 bool Stat::parse_as_learnt(std::string_view text) {
   const char* const end = text.data() + text.size();
   const char* at = text.data();
   std::size_t next_unknown = 0;
   for (const Row& row : rows_) {
-    // Behind the end of the text there is room for any name.
+    // The name and the byte after it must fit into the rest of the text.
     if (at >= end || std::size_t{row.name_size} >= static_cast<std::size_t>(end - at)) return false;
     if (std::memcmp(at, names_.data() + row.name, row.name_size) != 0) return false;
     parse::Number number{};
@@ -115,7 +115,7 @@ bool Stat::parse_as_learnt(std::string_view text) {
   return at == end;
 }
 
-/// `text` lies inside text_, parse::padding bytes from its end.
+/// Parses `text`, which lies inside text_ with parse::padding bytes after its end.
 Status Stat::parse_rows(std::string_view text, Version version, std::string_view shown) {
   if (text.empty() || text.back() != '\n') {
     learn({}, version);

@@ -146,7 +146,7 @@ TEST(MemoryOnV1, ARefusalIsExplainedByTheRule) {
   ASSERT_FALSE(busy);
   EXPECT_EQ(busy.error().os_errno, EBUSY);
   EXPECT_THAT(busy.error().message(),
-              HasSubstr("what is in use, " + std::to_string(*now.usage) + " bytes, cannot be"));
+              HasSubstr("the memory in use, " + std::to_string(*now.usage) + " bytes, cannot be"));
   faults.on(Call::pread, "memory.memsw.limit_in_bytes").gives("8192\n").always();
   faults.on(Call::write, "memory.limit_in_bytes").fails(EINVAL);
   const auto above = controller.set(change);

@@ -127,8 +127,8 @@ TEST_F(RealMemory, OnV1ALimitBelowTheLockedUsageIsRefusedAndNamesTheUsage) {
   const test::Tenant tenant(directory("used"), [] { return use(8 * MiB); });
   ASSERT_TRUE(ok(Controller{group}.set(max(64 * MiB))));
   const std::string error = error_of(group, max(4 * MiB));
-  EXPECT_THAT(error, HasSubstr("memory.limit_in_bytes: what is in use, "));
-  EXPECT_THAT(error, HasSubstr(" bytes, cannot be brought below that"));
+  EXPECT_THAT(error, HasSubstr("memory.limit_in_bytes: the memory in use, "));
+  EXPECT_THAT(error, HasSubstr(" bytes, cannot be reclaimed to below that"));
   const auto from = error.find("in use, ") + 8;
   EXPECT_GE(std::stoull(error.substr(from)), 8 * MiB);
   EXPECT_EQ(must(Controller{group}.state()).max, Limit{64 * MiB});

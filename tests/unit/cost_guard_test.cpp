@@ -264,10 +264,9 @@ TEST(OverBudget, IsAnErrorThatCarriesThePrediction) {
 
 TEST(OverBudget, SaysWhenNothingIsMeasured) {
   const numa::OverBudget refusal{9999us, 500us, 3, false};
-  EXPECT_THAT(
-      refusal.error("/").message(),
-      HasSubstr("up to 9999 us with 3 memory cgroups below, nothing being measured yet; the "
-                "budget is 500 us"));
+  EXPECT_THAT(refusal.error("/").message(),
+              HasSubstr("up to 9999 us with 3 memory cgroups below (assumed: no read was "
+                        "measured yet); the budget is 500 us"));
 }
 
 TEST(Calibrate, MeasuresALeafForAFirstBound) {
