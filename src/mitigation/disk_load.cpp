@@ -16,7 +16,7 @@ using std::chrono::steady_clock;
 
 constexpr auto shortest = std::chrono::milliseconds(100);
 
-/// Such have no device behind them that others wait for.
+/// False for block devices without hardware that others wait for.
 bool is_disk(std::string_view name) {
   return !parse::starts_with(name, "ram") && !parse::starts_with(name, "zram") &&
          !parse::starts_with(name, "loop");
@@ -32,7 +32,7 @@ Result<DiskLoad::Busy> DiskLoad::read() const {
   if (!text && text.error().os_errno == ENOENT) return busy;
   if (!text) return fail(text.error());
   for (std::string_view rest = *text; !rest.empty();) {
-    // Major and minor number, name, then the fields.
+    // A line has the major and minor number, the name, then the fields.
     std::string_view line = parse::line(rest);
     constexpr int name_at = 2;
     constexpr int time_at = name_at + 10;
@@ -58,7 +58,7 @@ Result<std::optional<double>> DiskLoad::busiest() const {
   double most = 0;
   for (const auto& [name, time] : *after) {
     const auto before = before_->find(name);
-    // The counter has 32 bits, and a disk may come and go.
+    // The counter has 32 bits and may wrap, and disks may appear and vanish.
     if (before == before_->end() || time < before->second) continue;
     most = std::max(most, 100 * static_cast<double>(time - before->second) / passed);
   }

@@ -13,18 +13,19 @@
 
 namespace cgctl::detail {
 
-/// How busy the disks are from its making on: the time in which a disk had I/O in flight
-/// (Documentation/admin-guide/iostats.rst, field 10).
+/// Measures the load of the disks since its construction: the time in which a disk had I/O in
+/// flight (Documentation/admin-guide/iostats.rst, field 10).
 class DiskLoad {
  public:
   explicit DiskLoad(const Host& host);
 
-  /// Percent of the time, the busiest disk; waits until a tenth of a second has passed, below which
-  /// the kernel's steps would show. Nothing without /proc/diskstats or without a disk.
+  /// Returns the percentage of time that the busiest disk was busy; nothing without /proc/diskstats
+  /// or without a disk. Waits until a tenth of a second has passed, because the kernel's counter is
+  /// too coarse for less.
   [[nodiscard]] Result<std::optional<double>> busiest() const;
 
  private:
-  /// Milliseconds busy by device.
+  /// Busy time in milliseconds, by device.
   using Busy = std::map<std::string, std::uint64_t>;
   [[nodiscard]] Result<Busy> read() const;
 

@@ -11,7 +11,7 @@ namespace {
 using std::chrono::duration;
 using std::chrono::seconds;
 
-/// No more of its cost is foreseen than for so many times the memory cgroups.
+/// A prediction covers at most this many times the memory cgroups of the probe.
 constexpr double farthest = 2;
 constexpr seconds smoothing = std::chrono::minutes(10);
 
@@ -19,7 +19,7 @@ double share(std::uint64_t part, std::uint64_t whole) noexcept {
   return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
 }
 
-/// Zombies that went are no growth.
+/// Updates the growth; a fall in the number of zombies counts as no growth.
 void note_growth(History& history, std::uint64_t zombies, seconds now) {
   const Sample last = history.sample;
   history.sample = {now, zombies};
@@ -54,7 +54,7 @@ double share_freed(const Action& action) noexcept {
 
 Effect effect_of(const std::vector<Action>& actions, const Policy& policy) noexcept {
   if (actions.empty() || actions.front().zombies_before == 0) return Effect::none;
-  // Some go by themselves: no rung that failed freed them.
+  // Zombies may go by themselves: if all rungs failed, none of them was freed.
   const bool any = std::any_of(actions.begin(), actions.end(),
                                [](const Action& action) { return action.end != End::failed; });
   const double part = share(freed(actions), actions.front().zombies_before);

@@ -22,7 +22,7 @@ using std::chrono::seconds;
 
 constexpr std::string_view header = "cgctl mitigation history 3";
 constexpr std::string_view never = "never";
-/// The unit of growth: zombies in 1,000,000 seconds.
+/// Growth is stored as zombies in 1,000,000 seconds.
 constexpr double growth_unit = 1e6;
 constexpr std::int64_t sane = 1'000'000'000'000;
 constexpr std::size_t most_actions = 10'000;
@@ -31,8 +31,7 @@ std::string in_text(const std::optional<seconds>& time) {
   return time ? std::to_string(time->count()) : std::string(never);
 }
 
-/// Takes the text apart; after the first thing that is not as expected, ok() is false and all
-/// values are empty.
+/// Parses the text. After the first mismatch, ok() is false and all values are empty.
 class Scanner {
  public:
   explicit Scanner(std::string_view text) : text_(text) {}
@@ -41,7 +40,7 @@ class Scanner {
 
   void line(std::string_view key) {
     if (!line_.empty()) ok_ = false;
-    // A last line without its end was cut off.
+    // A last line without a newline was cut off.
     if (text_.find('\n') == std::string_view::npos) ok_ = false;
     line_ = parse::line(text_);
     if (line_.substr(0, key.size()) != key) {
@@ -100,7 +99,7 @@ std::string checksum_line(std::string_view text) {
   return fmt::format("sum {:016x}\n", fnv1a(text));
 }
 
-/// All but the last line, where that is the checksum of the others.
+/// Returns the text without its last line, if that is the checksum of the others.
 std::optional<std::string_view> without_checksum(std::string_view text) {
   const std::size_t size = checksum_line({}).size();
   if (text.size() < size) return std::nullopt;
@@ -109,7 +108,7 @@ std::optional<std::string_view> without_checksum(std::string_view text) {
   return others;
 }
 
-/// Whether nothing in it is later than `written`.
+/// True if no time in the history is later than `written`.
 bool is_past(const History& history, seconds written) {
   const auto past = [written](const std::optional<seconds>& at) { return !at || *at <= written; };
   return past(history.last_action) && past(history.sample.at) && past(history.probe.at) &&
@@ -118,7 +117,7 @@ bool is_past(const History& history, seconds written) {
                      [&past](const RungHistory& rung) { return past(rung.last); });
 }
 
-/// Into the clock of a later boot.
+/// Translates the times to the clock of a later boot.
 void translate(History& history, const Moment& written, const Moment& now) {
   const seconds between = std::max(now.since_1970 - written.since_1970, seconds(0));
   const seconds shift = now.uptime - between - written.uptime;

@@ -11,22 +11,23 @@
 
 namespace cgctl::detail {
 
-/// When a history is written or read.
+/// The time at which a history is written or read.
 struct Moment {
   std::string boot_id;
   std::chrono::seconds uptime{};      ///< CLOCK_BOOTTIME
   std::chrono::seconds since_1970{};  ///< CLOCK_REALTIME
 };
 
-/// Now.
+/// Returns the present moment.
 Moment moment(std::string boot_id);
 
-/// One line for each thing remembered, the last one a checksum of the others.
+/// Formats a history: one line for each item; the last line is a checksum of the others.
 std::string to_text(const mitigation::History& history, const Moment& written);
 
-/// Nothing where it is not what to_text() writes, not whole, or of the future. What was written in
-/// another boot is translated: actions keep their distance by the wall clock (by none, when that
-/// went backwards), counters stay, and what depends on the running kernel is forgotten.
+/// Parses the text of to_text(). Returns nothing if the text has another form, is not complete, or
+/// lies in the future. A history of another boot is translated: actions keep their age by the wall
+/// clock (no time has passed if that went backwards), counters stay, and items that depend on the
+/// running kernel are dropped.
 std::optional<mitigation::History> history_from_text(std::string_view text, const Moment& now);
 
 }  // namespace cgctl::detail

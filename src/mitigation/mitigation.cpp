@@ -20,7 +20,7 @@ using detail::Counted;
 using detail::Settling;
 using std::chrono::milliseconds;
 
-/// Whether `stop` became readable within the time.
+/// Waits; true if `stop` became readable within the time.
 bool stopped_within(milliseconds time, int stop) {
   pollfd watched{stop, POLLIN, 0};
   return ::poll(&watched, 1, static_cast<int>(time.count())) > 0 && watched.revents != 0;
@@ -28,8 +28,8 @@ bool stopped_within(milliseconds time, int stop) {
 
 constexpr milliseconds between_counts(100);
 
-/// Counts again and again until `enough` is true of the count and its time since `start`, or until
-/// told to stop.
+/// Counts repeatedly until `enough` is true of a count and its time since `start`, or until `stop`
+/// is readable.
 template <class Enough>
 Status count_until(zombies::Counter& counter, int stop, milliseconds pause, Clock::time_point start,
                    const Enough& enough) {
@@ -45,14 +45,15 @@ milliseconds pause_of(const Policy& policy) {
   return std::min(between_counts, std::chrono::ceil<milliseconds>(policy.still_for));
 }
 
-/// How many zombies there are, and how many a second come.
+/// The number of zombies and the rate at which new ones appear, per second.
 struct Tide {
   std::uint64_t zombies = 0;
   double rate = 0;
 };
 
-/// Watches the zombies for half of Policy::still_for. The look is older than the action by what it
-/// took to find out where they hang. Where they cannot be counted, what the look said holds.
+/// Watches the zombies for half of Policy::still_for before the action, because the observation is
+/// older: the attribution came after its count. If they cannot be counted, the observed number
+/// `seen` is used.
 Tide tide_before(zombies::Counter& counter, const Policy& policy, std::uint64_t seen, int stop) {
   std::optional<Counted> first;
   Counted last{{}, seen};
@@ -69,8 +70,8 @@ End end_of(const Error& error) {
   return error.kind == errc::cancelled ? End::cancelled : End::failed;
 }
 
-/// Waits for what the rung that began at `start` freed. `tide` becomes what there is after it;
-/// where that cannot be counted it stays, and the reason is returned.
+/// Waits until the count has settled after the rung that began at `start`, and updates `tide`. If
+/// the zombies cannot be counted, `tide` is unchanged and the reason is returned.
 Status settle(zombies::Counter& counter, const Policy& policy, int stop, Clock::time_point start,
               Tide& tide, Action& action) {
   Settling settling(policy, tide.zombies, tide.rate);
@@ -86,8 +87,8 @@ Status settle(zombies::Counter& counter, const Policy& policy, int stop, Clock::
   return {};
 }
 
-/// `uncounted` becomes the reason why it is not known how many zombies are left; then they are
-/// taken for as many as before.
+/// Takes one rung. If the zombies left cannot be counted, `uncounted` becomes the reason and their
+/// number counts as unchanged.
 Action climb(const Host& host, Rung rung, zombies::Counter& counter, const Policy& policy,
              const Observation& seen, Tide& tide, int stop, Status& uncounted) {
   Action action;
@@ -115,7 +116,7 @@ Action climb(const Host& host, Rung rung, zombies::Counter& counter, const Polic
   return action;
 }
 
-/// What is known without another look.
+/// Returns the figures that are known without another observation.
 Observation unseen(const Observation& before, std::uint64_t zombies) {
   Observation after = before;
   after.zombies.low = zombies;

@@ -35,8 +35,8 @@ Result<Mitigator> Mitigator::open(Host host, const std::string& state_dir) {
 
 Result<Outcome> Mitigator::act(const Plan& plan, const Policy& policy, const Observation& before,
                                int stop) {
-  // Saved before acting too: a run that is killed half-way, or that cannot save, must not be
-  // repeated by the next at once.
+  // Saved before acting, so that a run that is killed half-way, or cannot save, is not repeated at
+  // once by the next one.
   const History remembered = history_;
   begin(history_, uptime());
   if (auto status = save(); !status) {

@@ -24,21 +24,21 @@ namespace {
 
 using std::chrono::seconds;
 
-/// Keeps the reason why a figure is missing, unless the kernel has none.
+/// Records the error of a missing figure, unless the kernel does not have the figure.
 void note_missing(Observation& seen, const Error& error) {
   if (error.os_errno != ENOENT && error.kind != errc::unsupported) seen.unread.push_back(error);
 }
 
-/// Empty where the kernel has no such file.
+/// Reads a file; empty if the kernel has no such file.
 Result<std::string> optional_file(const Host& host, const char* name) {
   auto text = fs::read_in_root(host.roots().proc, name);
   if (!text && text.error().os_errno == ENOENT) return std::string();
   return text;
 }
 
-/// Reads the root's numa_stat, again only while that is cheap, unless even one read is predicted to
-/// take ten times what the policy calls too much: then the prediction has to do, which is an upper
-/// bound. The time to read a captured file would tell nothing.
+/// Measures the cost of reading the root's numa_stat; repeats the read only while it is cheap. If
+/// the predicted cost is above ten times the policy's limit, uses that prediction, an upper bound,
+/// instead. Does not measure captured files, whose read time has no meaning.
 void observe_read_cost(const Host& host, numa::CostGuard& guard, const Policy& policy,
                        const History& history, Observation& seen) {
   if (!probe_due(history, policy, uptime())) {
@@ -48,7 +48,8 @@ void observe_read_cost(const Host& host, numa::CostGuard& guard, const Policy& p
   const auto root = host.open("/");
   if (!root) return note_missing(seen, root.error());
   const auto reader = numa::Reader::open(*root);
-  // Without the file (a kernel without NUMA, v2 before Linux 5.10) no read can cost anything.
+  // Without the file (a kernel without NUMA, v2 before Linux 5.10) there is no read whose cost
+  // matters.
   if (!reader) return note_missing(seen, reader.error());
   if (!host.live()) {
     seen.read_cost = guard.predict(seen.zombies.kernel);
@@ -91,7 +92,8 @@ std::optional<LocalTime> local_time() {
                    static_cast<unsigned>(parts.tm_hour * 60 + parts.tm_min)};
 }
 
-/// The root may lack what its children have: ask a cgroup that zombies hang below.
+/// True if an ancestor of zombies has memory.reclaim. The root is not asked, as it may lack files
+/// that its children have.
 bool can_reclaim(const Host& host, Observation& seen) {
   if (host.find("memory")->version != Version::v2) return false;
   const auto& all = seen.ancestors;

@@ -23,17 +23,18 @@ std::uint64_t less(std::uint64_t from, std::uint64_t amount) {
   return from > amount ? from - amount : 0;
 }
 
-/// Fewer pages than one for twenty zombies cannot be what holds them.
+/// True if there are enough pages to hold the zombies: at least one for twenty zombies.
 bool could_hold(std::uint64_t bytes, const Observation& seen) {
   return bytes / seen.page_size * 20 >= std::max<std::uint64_t>(seen.zombies.low, 1);
 }
 
-/// Zombies that come until the next action may, when cgroups go on dying as they do.
+/// Returns the number of zombies that will appear before the next action may start, at the present
+/// rate.
 double more_to_come(const History& history, const Policy& policy) {
   return history.growth * duration<double>(policy.min_interval).count();
 }
 
-/// What a read will cost then.
+/// Returns the predicted cost of a read when the next action may start.
 std::optional<std::chrono::nanoseconds> cost_to_come(const Observation& seen,
                                                      const History& history, const Policy& policy) {
   if (!seen.read_cost || history.growth <= 0 || seen.zombies.kernel == 0) return std::nullopt;
@@ -43,7 +44,7 @@ std::optional<std::chrono::nanoseconds> cost_to_come(const Observation& seen,
       static_cast<std::int64_t>(static_cast<double>(seen.read_cost->count()) * times));
 }
 
-/// Whether a read would be noticeably cheaper without the zombies.
+/// True if a read would be noticeably cheaper without the zombies.
 bool to_blame(const Observation& seen, const Policy& policy) {
   const std::uint64_t zombies = seen.zombies.low;
   if (zombies > policy.zombies_low || zombies > seen.zombies.live) return true;
@@ -53,7 +54,7 @@ bool to_blame(const Observation& seen, const Policy& policy) {
   return in_ms(*seen.read_cost) * live <= in_ms(policy.read_cost_limit);
 }
 
-/// Why to act at all; empty when there is no need.
+/// Returns the reason to act; empty if there is none.
 std::string need(const Observation& seen, const History& history, const Policy& policy) {
   const std::uint64_t zombies = seen.zombies.low;
   if (zombies == 0) return {};
@@ -97,7 +98,7 @@ seconds interval(const History& history, const Policy& policy) {
   return std::min(wait, std::max(policy.max_interval, policy.min_interval));
 }
 
-/// Dropping caches cannot help when what is left over is neither clean cache nor slab.
+/// True if dropping caches cannot help: the zombies' pages are neither clean cache nor slab.
 bool nothing_freeable(const Observation& seen) {
   return seen.residual && seen.slab == zombies::SlabPins::no &&
          !could_hold(seen.residual->freeable(), seen);
@@ -131,7 +132,7 @@ std::string out_of_hours(const Observation& seen, const Policy& policy) {
   return inside ? std::string() : "outside the maintenance windows (windows = [...])";
 }
 
-/// What the machine is busy with.
+/// Returns why the machine is too busy to act; empty if it is not.
 std::string too_busy(const Observation& seen, const Policy& policy) {
   if (seen.io_pressure && *seen.io_pressure > policy.io_pressure_limit) {
     return fmt::format(
@@ -156,7 +157,7 @@ std::string too_busy(const Observation& seen, const Policy& policy) {
   return {};
 }
 
-/// True if the rung takes cache from everybody, not only from where the zombies hang.
+/// True if the rung drops cache of the whole machine, not only of the zombies' ancestors.
 bool takes_from_everybody(Rung rung) {
   return rung == Rung::drop_page_cache || rung == Rung::drop_slab || rung == Rung::drop_all;
 }
@@ -190,7 +191,7 @@ std::vector<Rung> ladder(const Observation& seen, const History& history, const 
   return rungs;
 }
 
-/// Why not to act now; empty when nothing speaks against it.
+/// Returns the first guard's objection to acting now; empty if there is none.
 std::string objection(const Observation& seen, const History& history, const Policy& policy,
                       seconds now) {
   for (std::string against :
@@ -205,7 +206,7 @@ std::string objection(const Observation& seen, const History& history, const Pol
   return {};
 }
 
-/// Zombies that came while the rungs were taken.
+/// Returns the number of zombies that appeared during these rungs.
 std::uint64_t made(const std::vector<Action>& actions) {
   std::uint64_t sum = 0;
   for (const Action& action : actions) sum += action.made;
@@ -217,13 +218,13 @@ Plan refused(const std::string& why, const std::string& against) {
   return {Decision::refused, why + "; refused: " + against, {}};
 }
 
-/// "; they hold about 21.0 MiB, dropping caches gives up 405.0 MiB of page cache".
+/// Formats "they hold about 21.0 MiB, dropping caches gives up 405.0 MiB of page cache".
 std::string in_words(const Balance& balance) {
   return fmt::format("they hold about {}, dropping caches gives up {} of page cache",
                      in_words(balance.held), in_words(balance.given_up));
 }
 
-/// Why caches are not dropped although there are many zombies.
+/// Explains why caches are not dropped although there are many zombies.
 std::string not_worth_it(const Observation& seen, const Balance& balance, const Policy& policy) {
   return fmt::format(
       "but they do little harm: a read of the root's numa_stat {} {:.3f} ms; {}, and they would "
@@ -380,7 +381,7 @@ bool climb_on(const Observation& before, const std::vector<Action>& done, Rung n
   if (policy.only) return true;
   if (drops_slab(next)) {
     if (before.slab == zombies::SlabPins::no) return false;
-    // Where it was not tried, it was useless lately.
+    // If the rung was not tried, it was useless lately.
     const auto page_cache = std::find_if(done.begin(), done.end(), [](const Action& action) {
       return action.rung == Rung::drop_page_cache;
     });
@@ -390,7 +391,8 @@ bool climb_on(const Observation& before, const std::vector<Action>& done, Rung n
     }
   }
   if (done.empty()) return true;
-  // Where the cost of a read was the reason, they can be fewer than zombies_low from the start.
+  // If the cost of a read was the reason, there may be fewer zombies than zombies_low from the
+  // start.
   const std::uint64_t enough = std::min(policy.zombies_low, before.zombies.low / 2);
   return less(done.back().zombies_after, made(done)) > enough;
 }

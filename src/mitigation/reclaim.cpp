@@ -19,16 +19,16 @@
 namespace cgctl::detail {
 namespace {
 
-/// A page that was used lately is passed by once: so many writes in a row may free no zombie before
-/// it is given up.
+/// Number of writes in a row that may free no zombie before reclaim stops: the kernel skips a
+/// recently used page once.
 constexpr unsigned patience = 4;
 constexpr std::size_t most_ancestors = 8;
 constexpr std::uint64_t smallest_chunk = std::uint64_t{256} << 10;
 
-/// One cgroup to reclaim from. run() is for the isolated child: system calls only.
+/// A cgroup to reclaim from. run() is called in the isolated child, so it makes system calls only.
 class Reclaimer {
  public:
-  /// `bytes` are what the zombies can hold at most.
+  /// `bytes` is the most that the zombies can hold.
   Reclaimer(UniqueFd control, UniqueFd stat, std::uint64_t bytes, std::uint64_t largest_chunk)
       : control_(std::move(control)),
         stat_(std::move(stat)),
@@ -43,7 +43,7 @@ class Reclaimer {
     const std::string* text = &gentle_text_;
     for (std::uint64_t asked = 0; dying > 0 && useless < patience && asked < limit_;
          asked += chunk_) {
-      // EAGAIN: less was reclaimed than asked for, which is as good a step as any.
+      // EAGAIN means that less was reclaimed than asked for, which is also progress.
       ssize_t done = write_chunk(*text);
       if (done == -EINVAL && text != &plain_text_) {
         text = &plain_text_;
@@ -67,7 +67,8 @@ class Reclaimer {
     }
   }
 
-  /// Returns a negated errno when the file cannot be read; of a removed cgroup 0.
+  /// Returns the number of zombies; 0 for a removed cgroup; a negated errno if the file cannot be
+  /// read.
   [[nodiscard]] std::int64_t count() const noexcept {
     std::array<char, 2048> text{};
     const ssize_t got = sys::pread(stat_.get(), text.data(), text.size(), 0);
@@ -82,12 +83,12 @@ class Reclaimer {
   UniqueFd stat_;
   std::uint64_t chunk_;
   std::uint64_t limit_;
-  std::string gentle_text_;  ///< nothing of live cgroups is swapped out, where the kernel knows it
+  std::string gentle_text_;  ///< with swappiness=0, so that no live memory is swapped out
   std::string plain_text_;
 };
 
-/// Returns those of the first ancestors that can be reclaimed from. If there is none, the error is
-/// the first reason other than a removed cgroup or a kernel without the file.
+/// Opens the first ancestors that can be reclaimed from. If there are none, fails with the first
+/// error other than a removed cgroup or a kernel without the file.
 Result<std::vector<Reclaimer>> reclaimers(const Host& host,
                                           const std::vector<zombies::Ancestor>& ancestors,
                                           std::uint64_t largest_chunk) {
@@ -131,7 +132,7 @@ Result<std::chrono::nanoseconds> reclaim(const Host& host,
                             "no cgroup with zombies below it offers memory.reclaim"));
   }
   const auto work = [&chosen]() noexcept {
-    // One that can be reclaimed from is a rung taken.
+    // The rung succeeds if reclaim from one cgroup succeeds.
     int first_error = 0;
     bool any = false;
     for (const Reclaimer& reclaimer : *chosen) {

@@ -12,10 +12,10 @@
 
 namespace cgctl::detail {
 
-/// Frees pages of zombies through v2's memory.reclaim (since Linux 5.19, cgroup-v2.rst) of the
-/// cgroups most of them hang directly below; reclaim of a cgroup reaches its dying descendants. It
-/// reaches live ones too, so no more is asked for than a few times the bytes that can be the
-/// zombies'. `chunk`: bytes a write.
+/// Frees pages of zombies by writing to v2's memory.reclaim (since Linux 5.19, cgroup-v2.rst) of
+/// the cgroups that most zombies are directly below. Reclaim from a cgroup also covers its removed
+/// descendants. It covers live ones too, so the total requested is limited to a few times the bytes
+/// that the zombies can hold. `chunk` is the number of bytes per write.
 Result<std::chrono::nanoseconds> reclaim(const Host& host,
                                          const std::vector<zombies::Ancestor>& ancestors,
                                          std::uint64_t chunk, Isolation how);

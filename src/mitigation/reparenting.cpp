@@ -21,7 +21,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// A page of a file in memory, charged to `group` by a process that is in it for the moment.
+/// Charges one page of the in-memory file `file` to `group`, by a process that is in it briefly.
 Status charge_page(const Group& group, int file) {
   const auto processes = group.open_file("cgroup.procs", O_WRONLY);
   if (!processes) return fail(processes.error());
@@ -60,7 +60,7 @@ std::optional<bool> reparents_pages(const Host& host) {
   const std::string path = "/cgctl-probe-" + std::to_string(::getpid());
   Removal all;
   all.below = Removal::Below::remove;
-  // One that was killed left it, under the same PID: 1 in a container.
+  // A killed process with the same PID (1 in a container) may have left the cgroup behind.
   if (const auto left = host.open(path)) (void)left->remove(all);
   Creation how;
   how.controllers = {"memory"};

@@ -67,7 +67,7 @@ Result<UniqueFd> open_drop_caches(const Host& host) {
   return fail(std::move(error));
 }
 
-/// The file systems to write back; none for all.
+/// Opens the file systems to write back; none means all.
 Result<std::vector<UniqueFd>> open_mounts(const std::vector<std::string>& paths) {
   std::vector<UniqueFd> mounts;
   for (const std::string& path : paths) {
@@ -89,7 +89,7 @@ Result<nanoseconds> drop(const Host& host, Rung rung, const std::vector<std::str
   }
   const auto control = open_drop_caches(host);
   if (!control) return fail(control.error());
-  // Dirty pages are not dropped: written back first.
+  // drop_caches does not drop dirty pages, so they are written back first.
   const bool write_back = rung != Rung::drop_slab;
   const auto mounts = open_mounts(write_back ? to_sync : std::vector<std::string>());
   if (!mounts) return fail(mounts.error());
@@ -114,7 +114,7 @@ Result<nanoseconds> reap(const Host& host, detail::Isolation how) {
   const auto control = open_control(how.operation, host.roots().sys, reaper_file, fs::sysfs_magic);
   if (!control) return fail(control.error());
   const auto work = [&control]() noexcept {
-    // One round promises nothing; a few are advised (memcg_zombie_reaper.rst).
+    // One round may free nothing; the document advises a few (memcg_zombie_reaper.rst).
     constexpr int rounds = 4;
     for (int round = 0; round < rounds; ++round) {
       const int error = write_to(control->get(), "1");
@@ -125,7 +125,7 @@ Result<nanoseconds> reap(const Host& host, detail::Isolation how) {
   return detail::run_isolated(work, how);
 }
 
-// ---- files whose cache may go ----
+// ---- files whose cache may be dropped ----
 
 std::vector<std::string> names_of(const std::vector<std::string>& patterns) {
   std::vector<std::string> names;
@@ -139,7 +139,7 @@ std::vector<std::string> names_of(const std::vector<std::string>& patterns) {
   return names;
 }
 
-/// Of regular files alone: opening a FIFO or a device does things.
+/// Drops the cache of a regular file. Opening a FIFO or a device could have effects.
 bool give_up_cache(const std::string& name) noexcept {
   const int fd =
       sys::open_at(AT_FDCWD, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
@@ -147,7 +147,7 @@ bool give_up_cache(const std::string& name) noexcept {
   const UniqueFd file(fd);
   struct ::stat about {};
   if (sys::stat(fd, about) != 0 || !S_ISREG(about.st_mode)) return false;
-  // Dirty pages stay otherwise.
+  // Written back first: dirty pages would stay in the cache.
   ::fdatasync(fd);
   return ::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0;
 }
@@ -160,7 +160,8 @@ Result<nanoseconds> advise(const Policy& policy, detail::Isolation how) {
   const std::vector<std::string> names = names_of(policy.files);
   how.deadline -= std::chrono::steady_clock::now() - start;
   if (names.empty()) {
-    return fail(Error::make(errc::unsupported, how.operation, how.path, "no file has such a name"));
+    return fail(
+        Error::make(errc::unsupported, how.operation, how.path, "no file matches the patterns"));
   }
   const auto work = [&names]() noexcept {
     bool any = false;

@@ -11,12 +11,12 @@
 
 namespace cgctl::detail {
 
-/// Takes one rung, isolated, within policy.deadline; given up when `stop` becomes readable.
+/// Runs one rung in a child process, within policy.deadline; cancelled once `stop` is readable.
 Result<std::chrono::nanoseconds> take(const Host& host, mitigation::Rung rung,
                                       const mitigation::Observation& seen,
                                       const mitigation::Policy& policy, int stop);
 
-/// Where Alibaba's kernels take the order to reap zombies.
+/// Returns the path of the file that makes Alibaba's kernels reap zombies.
 std::string reaper_path(const Host& host);
 
 }  // namespace cgctl::detail

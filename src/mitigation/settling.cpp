@@ -13,7 +13,7 @@ double in_seconds(std::chrono::nanoseconds time) {
   return std::chrono::duration<double>(time).count();
 }
 
-/// A fall by less than this share of the zombies is taken for noise.
+/// A fall by less than this share of the zombies counts as noise.
 constexpr double noise = 0.01;
 
 }  // namespace

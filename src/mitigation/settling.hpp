@@ -16,27 +16,27 @@ struct Counted {
   std::uint64_t zombies = 0;
 };
 
-/// Returns the zombies a second by which the number rose; 0 when it fell.
+/// Returns the rise in zombies per second; 0 if the number fell.
 double rise(const Counted& from, const Counted& to) noexcept;
 
-/// Follows the number of zombies after a rung, while cgroups may go on dying. The kernel lets go of
-/// what was freed within seconds, all the while new zombies come: what the rung freed is
-/// `before + made - after`. How many were made is an estimate: as many as came by the lower of two
-/// rates, the one before the rung and the one since the number stopped falling. Its error is about
-/// the square root of the zombies that come in a second, times the seconds. Pure: reads no clock.
+/// Follows the number of zombies after a rung. The kernel releases freed zombies within seconds,
+/// while new ones may appear, so the rung freed `before + made - after`. `made` is estimated from
+/// the lower of two rates: the rate before the rung, and the rate since the number stopped falling.
+/// The error is about the square root of the zombies that appear per second, times the seconds.
+/// Reads no clock.
 class Settling {
  public:
-  /// `rate`: zombies a second that came before the rung.
+  /// `rate` is the number of new zombies per second before the rung.
   Settling(const mitigation::Policy& policy, std::uint64_t before, double rate);
 
   void note(const Counted& count);
-  /// True once the number, less what comes at the rate before, has not fallen for
-  /// Policy::still_for; not before twice that time after the rung unless Policy::min_effect is
-  /// reached, and always at Policy::settle_limit after the rung.
+  /// True once the number of old zombies (without new ones at the rate before the rung) has not
+  /// fallen for Policy::still_for. If Policy::min_effect is not reached, not before twice that time
+  /// after the rung. Always true from Policy::settle_limit after the rung.
   [[nodiscard]] bool over() const noexcept;
-  /// Returns the zombies a second that came in the last Policy::still_for.
+  /// Returns the new zombies per second in the last Policy::still_for.
   [[nodiscard]] double rate() const noexcept;
-  /// Returns the zombies that came since the rung began.
+  /// Returns the estimated number of new zombies since the rung began.
   [[nodiscard]] std::uint64_t made() const noexcept;
   /// Returns the last count.
   [[nodiscard]] std::uint64_t after() const noexcept { return counts_.back().zombies; }
@@ -46,10 +46,10 @@ class Settling {
   std::chrono::nanoseconds limit_;
   double rate_before_;
   std::vector<Counted> counts_;           // never empty
-  double lowest_;                         // of the number less what came at rate_before_
-  double effective_;                      // as low as that the rung was effective
-  std::chrono::nanoseconds last_fall_{};  // or the end of the rung
-  std::chrono::nanoseconds rung_end_{};   // the first count after it
+  double lowest_;                         // lowest number of old zombies, see over()
+  double effective_;                      // number of old zombies at which the rung is effective
+  std::chrono::nanoseconds last_fall_{};  // time of the last fall, or the end of the rung
+  std::chrono::nanoseconds rung_end_{};   // time of the first count after the rung
 };
 
 }  // namespace cgctl::detail

@@ -25,8 +25,8 @@ std::string history_path(const std::string& directory) { return fs::join(directo
 
 constexpr std::size_t largest = std::size_t{256} << 10;
 
-/// Reads a file that can be a history. Returns nothing for a link, one of several hard links, a
-/// FIFO, a directory, and more than `largest` bytes.
+/// Reads a file that may be a history. Returns nothing for a symbolic link, a file with several
+/// hard links, a FIFO, a directory, or more than `largest` bytes.
 Result<std::optional<std::string>> read_small_file(const std::string& path) {
   const int fd =
       sys::open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
@@ -35,7 +35,7 @@ Result<std::optional<std::string>> read_small_file(const std::string& path) {
   const UniqueFd file(fd);
   struct ::stat about {};
   if (const int status = sys::stat(fd, about); status < 0) {
-    return fail(fs::system_error("look at", path, -status));
+    return fail(fs::system_error("stat", path, -status));
   }
   if (!S_ISREG(about.st_mode) || about.st_nlink > 1) return std::nullopt;
   std::string text(largest + 1, '\0');
@@ -52,7 +52,7 @@ Result<std::optional<std::string>> read_small_file(const std::string& path) {
   return text;
 }
 
-/// Nothing where there is something else in its place.
+/// Reads the history; nothing if the file is something else.
 Result<std::optional<History>> read_history(const std::string& directory,
                                             const std::string& boot_id) {
   const auto text = read_small_file(history_path(directory));
@@ -70,8 +70,8 @@ Error directory_error(const char* operation, const std::string& path, int os_err
   return error;
 }
 
-/// Renames what is at `path`; beside what cannot be replaced (a directory) under one more name.
-/// Returns the new name.
+/// Renames the file at `path` and returns its new name. Tries further names if one is taken by
+/// something that cannot be replaced (a directory).
 Result<std::string> set_aside(const std::string& path) {
   constexpr int most = 10;
   std::string aside = path + ".corrupt";
@@ -84,7 +84,7 @@ Result<std::string> set_aside(const std::string& path) {
   return aside;
 }
 
-/// Makes a directory, and those above it that are missing.
+/// Makes a directory and its missing parents.
 Status make_directory(const std::string& directory) {
   for (std::size_t end = directory.find('/', 1);; end = directory.find('/', end + 1)) {
     const std::string part = directory.substr(0, end);
@@ -97,7 +97,7 @@ Status make_directory(const std::string& directory) {
   }
 }
 
-/// Fails where another user could put files into the directory.
+/// Fails if another user could put files into the directory.
 Status check_directory(const std::string& directory) {
   const auto opened = fs::open_trusted(directory, O_RDONLY | O_DIRECTORY);
   if (!opened) return fail(directory_error("open", directory, opened.error().os_errno));
@@ -112,7 +112,7 @@ Status check_directory(const std::string& directory) {
                           "name a state directory that only root can write"));
 }
 
-/// Opens the lock file; nothing but a file of one name is one.
+/// Opens the lock file, which must be a regular file with a single name.
 Result<UniqueFd> open_lock(const std::string& path) {
   const int fd = sys::open_at(AT_FDCWD, path.c_str(),
                               O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
@@ -128,7 +128,7 @@ Result<UniqueFd> open_lock(const std::string& path) {
                                                    : "it is not a regular file",
                             "remove it"));
   }
-  // A user who can open the file can hold the lock.
+  // A user who can open the file could hold the lock.
   if (::fchmod(fd, 0600) != 0) return fail(directory_error("protect", path, errno));
   return lock;
 }
@@ -148,7 +148,7 @@ Result<Store> Store::open(const Host& host, const std::string& directory) {
   if (!lock) return fail(lock.error());
   if (::flock(lock->get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) {
-      return fail(Error::make(errc::busy, "lock", path, "another instance is at work",
+      return fail(Error::make(errc::busy, "lock", path, "another instance is running",
                               "wait for it to end"));
     }
     return fail(directory_error("lock", path, errno));
@@ -157,7 +157,7 @@ Result<Store> Store::open(const Host& host, const std::string& directory) {
 }
 
 Result<History> Store::peek(const Host& host, const std::string& directory) {
-  // A captured tree does not say which boot it is of: then no history can be of the same.
+  // A captured tree does not tell its boot, so that no history can be of the same boot.
   const auto boot_id = boot_id_of(host);
   const auto history = read_history(directory, boot_id ? *boot_id : std::string());
   if (!history) return fail(history.error());
@@ -171,7 +171,7 @@ Result<History> Store::load() const {
   const std::string path = history_path(directory_);
   const auto aside = set_aside(path);
   if (!aside) return fail(aside.error());
-  warning_ = path + " was not understood and is kept as " + *aside;
+  warning_ = path + " could not be understood and is kept as " + *aside;
   return History{};
 }
 

@@ -22,7 +22,7 @@ using Clock = std::chrono::steady_clock;
 using detail::Next;
 using detail::Step;
 
-/// Keys of v1's memory.stat that tell a cgroup's own pages, and the two that tell its subtree's.
+/// Keys of v1's memory.stat: those for a cgroup's own pages and the two for its subtree.
 enum Key : std::size_t {
   cache,
   rss,
@@ -65,7 +65,7 @@ class Walk {
   Walk(const AttributionLimits& limits, Attribution& out) noexcept : limits_(limits), out_(out) {}
 
  protected:
-  /// The text of one of a cgroup's files; errc::vanished when the cgroup is gone or lacks the file.
+  /// Reads one of a cgroup's files. errc::vanished if the cgroup is gone or lacks the file.
   Result<std::string_view> read(const Step& cgroup, const char* file) {
     const auto start = Clock::now();
     name_.assign(cgroup.name).append(1, '/').append(file);
@@ -82,7 +82,7 @@ class Walk {
     return text;
   }
 
-  /// Whether a cgroup that is there kept its figures to itself; counts it.
+  /// True if an existing cgroup's file could not be read; counts the cgroup as skipped.
   bool unknown(const Result<std::string_view>& text) {
     if (text || text.error().kind == errc::vanished) return false;
     ++out_.skipped;
@@ -107,7 +107,7 @@ class Walk {
   std::string name_;
 };
 
-/// Looks at each cgroup after those below it.
+/// Examines each cgroup after those below it.
 class WalkV1 : public Walk {
  public:
   using Walk::Walk;
@@ -132,14 +132,14 @@ class WalkV1 : public Walk {
  private:
   /// A cgroup on the way down.
   struct Level {
-    std::optional<std::uint64_t> below = 0;  // charged to its children; nothing: unknown
+    std::optional<std::uint64_t> below = 0;  // bytes charged to its children; absent: unknown
     bool is_parent = false;
   };
 
-  /// Returns what the subtree is charged with (total_cache + total_rss), nothing when the kernel
-  /// does not tell.
+  /// Returns the bytes charged to the subtree (total_cache + total_rss); nothing if the kernel does
+  /// not tell.
   std::optional<std::uint64_t> look(const Step& cgroup, const Level& level) {
-    // A read costs more the more there is below: after a slow one none of those above.
+    // A read costs more the more cgroups are below: after a slow one no ancestor is read.
     if (!complete()) {
       skip();
       return std::nullopt;
@@ -166,10 +166,10 @@ class WalkV1 : public Walk {
     return total;
   }
 
-  /// Linux 5.9 moved slab accounting to objects that change owner, and emptied slabinfo; before, a
-  /// cgroup whose own tasks use kernel memory has lines there. Only cgroups without children are
-  /// asked (the usage is hierarchical, the lines are not), a few of them, since the old kernels
-  /// hold a global lock meanwhile.
+  /// Finds out from slabinfo whether slab objects can pin zombies. Before Linux 5.9 a cgroup whose
+  /// own tasks use kernel memory has lines in slabinfo; since then slab objects change owner, and
+  /// slabinfo is empty. Only childless cgroups are read, because the usage is hierarchical and the
+  /// lines are not; and only a few, because old kernels hold a global lock during the read.
   void note_slab_accounting(const Step& cgroup) {
     constexpr unsigned enough = 8;
     constexpr unsigned most_unused = 256;
@@ -186,7 +186,8 @@ class WalkV1 : public Walk {
     slab_ = slabinfo->empty() ? SlabPins::no : SlabPins::yes;
   }
 
-  /// Linux 5.11 made every hierarchy hierarchical and the file reads 1; later kernels may drop it.
+  /// True if charges are hierarchical. Since Linux 5.11 they always are and the file reads 1; later
+  /// kernels may drop the file.
   bool has_hierarchy(const Step& cgroup) {
     const auto text = read(cgroup, "memory.use_hierarchy");
     return text ? *text != "0\n" : !unknown(text);
@@ -196,10 +197,10 @@ class WalkV1 : public Walk {
   Stat own_{};
   SlabPins slab_ = SlabPins::unknown;
   unsigned asked_ = 0;
-  unsigned unused_ = 0;  // cgroups asked that use no kernel memory
+  unsigned unused_ = 0;  // cgroups read that use no kernel memory
 };
 
-/// Looks at each cgroup before those below it, which are passed by where it has no zombies.
+/// Examines each cgroup before those below it, which are skipped if it has no zombies.
 class WalkV2 : public Walk {
  public:
   using Walk::Walk;
@@ -231,13 +232,13 @@ class WalkV2 : public Walk {
   [[nodiscard]] bool goes_inside() const noexcept { return levels_.back().dying != 0; }
 
  private:
-  /// A cgroup on the way down; nothing stands for unknown.
+  /// A cgroup on the way down; absent values are unknown.
   struct Level {
     std::optional<std::uint64_t> dying;
     std::optional<std::uint64_t> current;
-    std::optional<std::uint64_t> dying_below = 0;  // below its children
+    std::optional<std::uint64_t> dying_below = 0;  // zombies below its children
     std::optional<std::uint64_t> current_below = 0;
-    bool current_unknown = false;  // there is a figure, and it could not be read
+    bool current_unknown = false;  // the figure exists but could not be read
   };
 
   void look(const Step& cgroup) {
@@ -267,8 +268,8 @@ class WalkV2 : public Walk {
   std::vector<Level> levels_;
 };
 
-/// Returns how far the sum of live cgroups' counters may be off, in bytes: before Linux 5.12 each
-/// CPU holds back up to 32 pages of a counter (MEMCG_CHARGE_BATCH, mm/memcontrol.c).
+/// Returns the possible error, in bytes, of the sum of live cgroups' counters: before Linux 5.12
+/// each CPU holds back up to 32 pages of a counter (MEMCG_CHARGE_BATCH, mm/memcontrol.c).
 Result<std::uint64_t> drift(const Host& host) {
   constexpr std::uint64_t batch = 32;
   constexpr std::uint64_t cpus_where_not_told = 2;
@@ -281,7 +282,7 @@ std::uint64_t above(std::uint64_t noise, std::uint64_t bytes) noexcept {
   return bytes > noise ? bytes : 0;
 }
 
-/// The counters of the whole machine less what live cgroups own.
+/// Returns the counters of the whole machine less those of live cgroups.
 Result<Residual> residual(const Host& host, const Stat& own) {
   const auto vmstat = fs::read_in_root(host.roots().proc, "vmstat");
   if (!vmstat) return fail(vmstat.error());

@@ -19,9 +19,9 @@
 
 namespace cgctl::zombies {
 
-/// A directory as the last count found it.
+/// A directory as the last count saw it.
 struct DirectoryCounter::Directory {
-  /// What tells a directory from another that came in its place.
+  /// Device and inode, which differ if another directory has taken the place of this one.
   struct Identity {
     dev_t device;
     ino_t inode;
@@ -36,11 +36,11 @@ struct DirectoryCounter::Directory {
 
   std::string name;
   Identity identity;
-  std::vector<Directory> inner;  // those inside that have others inside
-  std::vector<Identity> leaves;  // those that have none
-  std::string leaf_names;        // each with a NUL at its end
-  std::uint64_t below = 0;       // directories
-  std::uint64_t counted = 0;     // by the count of this number
+  std::vector<Directory> inner;  // subdirectories that have subdirectories
+  std::vector<Identity> leaves;  // subdirectories that have none
+  std::string leaf_names;        // names of the leaves, each NUL-terminated
+  std::uint64_t below = 0;       // number of directories below
+  std::uint64_t counted = 0;     // number of the count that last counted it
   UniqueFd kept;
 
   Directory(const char* its_name, const Identity& its_identity)
@@ -49,7 +49,7 @@ struct DirectoryCounter::Directory {
   Directory& operator=(Directory&&) noexcept = default;
   Directory(const Directory&) = delete;
   Directory& operator=(const Directory&) = delete;
-  /// Takes the tree below apart, so that it is not destroyed level within level.
+  /// Destroys the tree below without recursion.
   ~Directory() {
     std::vector<Directory> doomed = std::move(inner);
     while (!doomed.empty()) {
@@ -110,7 +110,7 @@ class DirectoryCounter::Walk {
   Walk(std::uint64_t number, std::size_t may_keep, int top) noexcept
       : number_(number), may_keep_(may_keep), descent_(top) {}
 
-  /// Counts those below `top`, which has so many links.
+  /// Counts the directories below `top`; `links` is its st_nlink.
   int below(Directory& top, nlink_t links) {
     int status = begin(top, links);
     while (status == 0 && !levels_.empty()) status = step();
@@ -121,13 +121,12 @@ class DirectoryCounter::Walk {
   /// A directory on the way down.
   struct Level {
     Directory* directory;
-    bool learned;          // true when this count has listed it
-    bool missed = false;   // one inside was gone, or another in its place
+    bool learned;          // true if this count has listed it
+    bool missed = false;   // true if a subdirectory was gone or replaced
     std::size_t next = 0;  // index in the directory's `inner`
   };
 
-  /// Begins with the directory that is the lowest; no number of links where it was listed a moment
-  /// ago.
+  /// Begins with the lowest directory. `links` is absent if it was just listed.
   int begin(Directory& directory, std::optional<nlink_t> links) {
     const bool learned = !links || !stands(descent_.fd(), directory, *links);
     if (links && learned) {
@@ -156,8 +155,8 @@ class DirectoryCounter::Walk {
     return levels_.empty() ? 0 : descent_.leave();
   }
 
-  /// -ENOENT when it is gone, or another one is in its place. `learned`: the list that has it was
-  /// made by this count.
+  /// Enters a subdirectory. Returns -ENOENT if it is gone or replaced. `learned`: this count listed
+  /// its parent.
   int enter(Directory& one, bool learned) {
     if (one.kept) {
       const Look look = Look::at(descent_.fd(), one.name.c_str());
@@ -198,9 +197,10 @@ class DirectoryCounter::Walk {
     descent_.enter_kept(one.kept.get());
   }
 
-  /// Whether what is known is all there is: as many inside as the kernel counts, and each leaf
-  /// still there and still a leaf; the others show it when they are counted. All that are known
-  /// were there when the links were read, since none that is removed comes again as itself.
+  /// True if the known subdirectories are all: their number equals the kernel's, and each leaf
+  /// still exists and is still a leaf. The other subdirectories are checked when they are counted.
+  /// A removed directory never comes back with the same identity, so every known one existed when
+  /// `links` was read.
   static bool stands(int fd, const Directory& directory, nlink_t links) {
     if (links != 2 + directory.inside()) return false;
     const char* name = directory.leaf_names.data();
@@ -222,7 +222,7 @@ class DirectoryCounter::Walk {
     return opened ? learn(opened.get(), directory) : opened.get();
   }
 
-  /// Lists what was opened for reading as `fd`. What was known below those inside is kept.
+  /// Lists the directory opened for reading as `fd`. Keeps the knowledge of its subdirectories.
   int learn(int fd, Directory& directory) {
     std::vector<Directory> before = std::move(directory.inner);
     std::sort(before.begin(), before.end(),
@@ -239,7 +239,7 @@ class DirectoryCounter::Walk {
         });
   }
 
-  /// What is known of that directory, of some sorted by name.
+  /// Takes the directory of that name and identity from `sorted`; a new one if it is not known.
   static Directory take(std::vector<Directory>& sorted, const char* name,
                         const Identity& identity) {
     const auto at = std::lower_bound(
@@ -249,11 +249,11 @@ class DirectoryCounter::Walk {
       return {name, identity};
     }
     Directory taken = std::move(*at);
-    at->name = name;  // by which the others are found
+    at->name = name;  // the name keeps the list sorted for further searches
     return taken;
   }
 
-  /// Adds up what is there; what turned out to have none inside is a leaf.
+  /// Adds up the directories below. A subdirectory found to be empty becomes a leaf.
   void sum(Directory& directory) const {
     auto& inner = directory.inner;
     directory.below = 0;
@@ -274,7 +274,7 @@ class DirectoryCounter::Walk {
   std::size_t may_keep_;
   detail::Descent descent_;
   std::vector<Level> levels_;
-  std::unique_ptr<detail::Entries> entries_;  // once there is something to list
+  std::unique_ptr<detail::Entries> entries_;  // made before the first listing
 };
 
 DirectoryCounter::DirectoryCounter(std::size_t descriptors) noexcept : descriptors_(descriptors) {}

@@ -23,7 +23,8 @@ std::optional<std::uint64_t> memory_row(std::string_view proc_cgroups) {
   return std::nullopt;
 }
 
-/// A hierarchy that the counts are meaningful for.
+/// Returns the memory controller's hierarchy if it is visible as a whole, so that counts are
+/// meaningful.
 Result<const Hierarchy*> whole_memory_hierarchy(const Host& host) {
   Result<const Hierarchy*> hierarchy = host.require("memory");
   if (!hierarchy) return hierarchy;
@@ -65,7 +66,7 @@ Result<Counter> Counter::open(const Host& host, std::size_t descriptors) {
     Error error = source.error();
     if (error.os_errno == ENOENT) {
       error.kind = errc::unsupported;
-      error.hint = "cgroup v2 counts dying cgroups since Linux 4.14";
+      error.hint = "cgroup v2 counts removed cgroups since Linux 4.14";
     }
     return fail(std::move(error));
   }
