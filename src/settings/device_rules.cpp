@@ -21,10 +21,10 @@ constexpr const char* deny_file = "devices.deny";
 constexpr const char* list_file = "devices.list";
 constexpr std::string_view all_access = "rwm";
 
-/// By "c 1:3": a set of bits, one for each of all_access.
+/// Access bits (see all_access) by device, such as "c 1:3".
 using Access = std::map<std::string, unsigned>;
 
-/// What a devices.list says.
+/// The content of a devices.list.
 struct Devices {
   bool all = false;
   Access allowed;
@@ -40,7 +40,7 @@ struct DeviceRule {
   unsigned access = 0;
 };
 
-/// Nothing for a text that is no rule.
+/// Parses a rule; nothing if the text is no rule.
 std::optional<DeviceRule> rule_of(std::string_view text) {
   const std::string_view type = parse::field(text);
   if (parse::starts_with(type, "a")) return DeviceRule{true, {}, 0};
@@ -74,7 +74,7 @@ Devices devices_of(std::string_view list) {
   return devices;
 }
 
-/// What `from` has and `other` has not.
+/// Returns rules for the access that `from` has and `other` lacks.
 std::vector<std::string> missing_in(const Access& other, const Access& from) {
   std::vector<std::string> rules;
   for (const auto& [devices, access] : from) {
@@ -85,7 +85,7 @@ std::vector<std::string> missing_in(const Access& other, const Access& from) {
   return rules;
 }
 
-/// What is written for devices that are as `now` to be as `wanted`.
+/// Returns the rules that change `now` into `wanted`.
 std::vector<Setting> rules_between(const Devices& now, const Devices& wanted) {
   if (now == wanted) return {};
   if (wanted.all) return {{allow_file, "a *:* rwm"}};
@@ -105,7 +105,7 @@ Status passed_by_if_gone(const Error& error) {
   return gone ? Status{} : fail(error);
 }
 
-/// Adds the lists of a cgroup and of all below it, those above first.
+/// Adds the lists of a cgroup and of all below, parents first.
 Status add_lists(const Group& group, std::vector<DeviceList>& out) {
   const auto place = group.place("devices");
   if (!place) return passed_by_if_gone(place.error());

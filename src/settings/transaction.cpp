@@ -32,7 +32,7 @@ struct ValueFiles::Step {
   const Setting* setting;
   const File* file;
   std::string before;
-  std::vector<Write> undo;  ///< in their order; none: its old value cannot be brought back
+  std::vector<Write> undo;  ///< writes that restore the old value, in order; empty: impossible
 };
 
 namespace {
@@ -59,8 +59,8 @@ Result<std::string> ValueFiles::read_text(const File& file) const {
   if (got < 0) {
     return fail(fs::system_error("read", group_->shown(file.name), static_cast<int>(-got)));
   }
-  // The kernel ends a piece where the next line would not fit into a page: what is less than half
-  // of one is all.
+  // The kernel delivers whole lines, up to a page at a time: less than half a page is the whole
+  // file.
   const auto size = static_cast<std::size_t>(got);
   if (size < text.size() / 2) return std::string(text.data(), size);
   return fs::read_all(file.readable(), group_->shown(file.name));
@@ -78,8 +78,8 @@ Status ValueFiles::read_first(File& file) const {
     file.text = std::move(*text);
     return {};
   }
-  // Root may open a file that the kernel has no read method for (kernfs says EINVAL): its mode says
-  // so.
+  // Root may open a file that has no read method: reading it then fails with EINVAL (kernfs), and
+  // its mode has no read bits.
   struct ::stat found {};
   const bool write_only = text.error().os_errno == EINVAL &&
                           sys::stat(file.readable(), found) == 0 &&
@@ -88,7 +88,8 @@ Status ValueFiles::read_first(File& file) const {
   return {};
 }
 
-/// Opens for both where both are wanted and allowed, else for reading, else for writing.
+/// Opens a file for reading and writing if both are wanted and allowed, else for reading, else for
+/// writing.
 Result<ValueFiles::File*> ValueFiles::open(std::string_view name) {
   if (File* const file = known(name)) return file;
   File file{std::string(name), {}, {}, {}};
@@ -131,7 +132,7 @@ Result<std::optional<std::string_view>> ValueFiles::read(std::string_view file) 
   return std::optional<std::string_view>(*(*opened)->text);
 }
 
-/// The share as it is, of whichever version the cgroup has.
+/// Adds to the undo of a step the present share, in the version that the cgroup has.
 Status ValueFiles::add_share(Step& step) {
   for (const std::string_view name : {"cpu.shares", "cpu.weight"}) {
     const auto file = open(name);
@@ -177,7 +178,7 @@ Status ValueFiles::add_undo(Step& step) {
   const bool takes_it_back =
       text == "\n" || (!text.empty() && text.find('\n') == std::string::npos);
   if (takes_it_back) step.undo.push_back({step.file, std::move(text)});
-  // An idle cgroup has no share that could be written.
+  // The share of an idle cgroup cannot be written.
   if (file.undo == Undo::share_too && step.before == "0") return add_share(step);
   return {};
 }
@@ -185,7 +186,7 @@ Status ValueFiles::add_undo(Step& step) {
 Result<ValueFiles::Step> ValueFiles::prepare(const Setting& setting) {
   if (setting.value.empty()) {
     return fail(Error::make(errc::invalid_argument, "set", group_->shown(setting.file),
-                            "no value is given", "the kernel takes an empty write for none"));
+                            "no value is given", "the kernel ignores an empty write"));
   }
   const auto file = open(setting.file);
   if (!file) return fail(file.error());
@@ -198,11 +199,12 @@ Result<ValueFiles::Step> ValueFiles::prepare(const Setting& setting) {
 
 bool ValueFiles::can_be_restored(const Setting& setting) {
   const auto step = prepare(setting);
-  // What is wrong is for apply() to say.
+  // apply() reports the error.
   return !step || !step->undo.empty();
 }
 
-/// Takes the first `count` steps back, the last one first. What could not be is said.
+/// Undoes the first `count` steps, the last one first. Returns a text about the values that could
+/// not be restored.
 std::string ValueFiles::undo(const std::vector<Step>& steps, std::size_t count) const {
   std::string left;
   while (count > 0) {
@@ -234,7 +236,7 @@ Result<std::vector<Written>> ValueFiles::apply(const std::vector<Setting>& setti
     const bool last = i + 1 == steps.size() && !then;
     if (last || !steps[i].undo.empty()) continue;
     return fail(Error::make(errc::invalid_argument, "set", group_->shown(steps[i].file->name),
-                            "its old value could not be brought back if a later one failed",
+                            "its old value could not be restored if a later setting failed",
                             "name it last, or alone"));
   }
   const bool rules = std::any_of(settings.begin(), settings.end(), [](const Setting& one) {
@@ -281,7 +283,7 @@ Result<std::vector<Written>> ValueFiles::apply(const std::vector<Setting>& setti
 
 tl::unexpected<Error> malformed(const Group& group, std::string_view file, std::string_view text) {
   return fail(Error::make(errc::malformed, "parse", group.shown(file),
-                          "not what the kernel writes there: '" + std::string(text) + "'"));
+                          "not in the documented form: '" + std::string(text) + "'"));
 }
 
 std::string file_of(const Error& error) {

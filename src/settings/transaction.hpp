@@ -14,32 +14,32 @@
 #include "cgctl/settings.hpp"
 #include "settings/device_rules.hpp"
 
-/// What the controllers share: files of one value, and saying which rule a refused value has
-/// broken.
+/// Opens, writes, reads back and rolls back a cgroup's value files, and explains refused values;
+/// shared by the controllers.
 namespace cgctl::detail {
 
-/// A cgroup's files of one value. Each is opened once: what is read to make a plan is then written
-/// and read back through the same descriptor. `group` must outlive it.
+/// A cgroup's value files. Each file is opened once: the same descriptor reads it for a plan,
+/// writes it and reads it back. `group` must outlive it.
 class ValueFiles {
  public:
   enum class For { reading, writing };
   ValueFiles(const Group& group, For purpose) noexcept : group_(&group), purpose_(purpose) {}
 
   [[nodiscard]] const Group& group() const noexcept { return *group_; }
-  /// The text of a file, read at the first call; nothing where the cgroup has no such file.
+  /// Returns the text of a file, read at the first call; nothing if the cgroup has no such file.
   Result<std::optional<std::string_view>> read(std::string_view file);
-  /// settings::apply(). What was read before is what a value is brought back to.
+  /// Does settings::apply(). On failure values are restored to the texts read before.
   Result<std::vector<settings::Written>> apply(const std::vector<settings::Setting>& settings,
                                                const std::function<Status()>& then = {});
-  /// settings::can_be_restored().
+  /// Does settings::can_be_restored().
   bool can_be_restored(const settings::Setting& setting);
 
  private:
   struct File {
     std::string name;
-    UniqueFd reading;                 ///< invalid: one descriptor does both, or it cannot be read
-    UniqueFd writing;                 ///< invalid: only read so far
-    std::optional<std::string> text;  ///< before anything was written; nothing: it cannot be read
+    UniqueFd reading;                 ///< empty: `writing` also reads, or the file is write-only
+    UniqueFd writing;                 ///< empty: not written yet
+    std::optional<std::string> text;  ///< the text before any write; absent: write-only
 
     [[nodiscard]] int readable() const noexcept { return reading ? reading.get() : writing.get(); }
   };
@@ -59,23 +59,23 @@ class ValueFiles {
 
   const Group* group_;
   For purpose_;
-  std::deque<File> files_;           // which others point to
-  std::vector<DeviceList> devices_;  // before the first rule of them is written
+  std::deque<File> files_;           // a deque, because pointers to its elements must stay valid
+  std::vector<DeviceList> devices_;  // the lists before the first device rule was written
 };
 
-/// errc::malformed: `text` is not what the kernel writes to `file`.
+/// Builds the errc::malformed error for a `text` that does not have the documented form of `file`.
 tl::unexpected<Error> malformed(const Group& group, std::string_view file, std::string_view text);
 
-/// Of the path in an error, the file's name.
+/// Returns the file name of the path in an error.
 std::string file_of(const Error& error);
 
-/// A rule of the kernel, and what to do; without a reason none that is known.
+/// A rule of the kernel and a remedy. An empty reason means that no rule is known.
 struct Rule {
   std::string reason;
   std::string hint;
 };
 
-/// The error with the rule in place of the bare errno.
+/// Returns the error with the rule instead of the bare errno.
 Error explained(Error error, Rule rule);
 
 }  // namespace cgctl::detail

@@ -48,7 +48,7 @@ std::uint64_t unit_shift(char unit) noexcept {
   }
 }
 
-/// The granularity of a file's sizes: "hugetlb.2MB.max" counts in huge pages.
+/// Returns the granularity of a file's sizes: "hugetlb.2MB.max" counts in huge pages.
 std::uint64_t granularity(std::string_view name, std::uint64_t page_size) noexcept {
   if (!parse::starts_with(name, "hugetlb.")) return page_size;
   name.remove_prefix(name.find('.') + 1);
@@ -68,7 +68,8 @@ std::optional<std::set<std::uint64_t>> members(std::string_view list) {
   return valid && sane ? std::optional(found) : std::nullopt;
 }
 
-/// As the kernel takes numbers: decimal, 0x, 0, with a fraction for cpu.uclamp.
+/// Parses a number as the kernel does: decimal, with 0x or 0 in front, or with a fraction for
+/// cpu.uclamp.
 std::optional<double> number_of(const std::string& text) {
   char* end = nullptr;
   errno = 0;
@@ -98,7 +99,7 @@ std::string_view value_in(std::string_view word) {
   return equals == std::string_view::npos ? word : word.substr(equals + 1);
 }
 
-/// The line that brings a key back to what it has in a new cgroup.
+/// Returns the line that sets a key to its value in a new cgroup.
 std::string initial_line(const KernelFile& file, std::string_view line) {
   std::string_view rest = line;
   std::string text(parse::field(rest));
@@ -118,7 +119,7 @@ bool is_default(const KernelFile& file, std::string_view value) {
     const auto size = size_of(value, 1);
     return value.empty() || value == "0" || value == "max" || (size && !size->bytes);
   }
-  // Repeats blkio.bfq.weight.
+  // This line repeats blkio.bfq.weight.
   if (file.name == "blkio.bfq.weight_device" && parse::starts_with(value, "default ")) return true;
   if (file.is_keyed()) return initial_line(file, value) == value;
   return same_value(file, value, file.initial, 1);
@@ -134,7 +135,7 @@ std::string restoring_text(const KernelFile& file, std::string_view text,
   if (file.is_keyed()) return current_line(file, text, written);
   std::string value = written_form(file, text);
   if (value.find('\n') != std::string::npos) return {};
-  // An empty text is brought back by an empty line.
+  // An empty line restores an empty text.
   return value.empty() ? "\n" : value;
 }
 
@@ -223,8 +224,7 @@ bool is_as_asked(const KernelFile& file, std::string_view asked, std::string_vie
 }
 
 std::optional<Size> size_of(std::string_view text, std::uint64_t unit) noexcept {
-  // v1 writes its largest number of whole pages for "no limit", of the largest of pages for
-  // hugetlb.
+  // For "no limit" v1 prints its largest number of whole pages; hugetlb uses the largest pages.
   constexpr std::uint64_t beyond_any_memory = (std::uint64_t{1} << 63) - (std::uint64_t{1} << 34);
   if (text == "max" || text == "-1") return Size{};
   const int base = !parse::starts_with(text, "0")               ? 10

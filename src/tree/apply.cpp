@@ -22,7 +22,7 @@ using detail::Job;
 using detail::Work;
 using settings::Setting;
 
-/// Brings back what `change` changes.
+/// Returns the change that undoes `change`.
 cpu::Change back(const cpu::State& before, const cpu::Change& change) {
   cpu::Change undo;
   if (before.bandwidth && (change.quota || change.cpus || change.period || change.burst)) {
@@ -61,21 +61,22 @@ memory::Change back(const memory::State& before, const memory::Change& change) {
   return undo;
 }
 
-/// The kernel may take it once other cgroups have their values.
+/// True if the kernel may accept the value once other cgroups have theirs.
 bool may_pass_later(const Error& error) {
   return error.os_errno == EINVAL || error.os_errno == EBUSY || error.os_errno == EACCES ||
          error.os_errno == ENOSPC || error.os_errno == EPERM || error.os_errno == ERANGE;
 }
 
-/// The rule behind a refused setting (cgroup-v1/cpusets.rst for cpuset.cpus and cpuset.mems).
+/// Adds the broken rule to the error of a refused setting (cgroup-v1/cpusets.rst for cpuset.cpus
+/// and cpuset.mems).
 Error explained(Error error, const Setting& setting) {
   const bool list = setting.file == "cpuset.cpus" || setting.file == "cpuset.mems";
   if (list && error.os_errno == EACCES) {
-    error.reason = "'" + setting.value + "' is not within what the cgroup above has";
-    error.hint = "give that one " + setting.file + " first: it is empty in a new cgroup";
+    error.reason = "'" + setting.value + "' is not a part of the parent cgroup's";
+    error.hint = "set " + setting.file + " of the parent first: it is empty in a new cgroup";
   } else if (list && error.os_errno == EBUSY) {
     error.reason = "a cgroup below has more than '" + setting.value + "'";
-    error.hint = "lower that one with it";
+    error.hint = "lower that cgroup's as well";
   }
   if (cgctl::detail::kernel_file(setting.file).is_keyed() && error.os_errno == ENODEV) {
     error.kind = errc::system;
@@ -85,7 +86,7 @@ Error explained(Error error, const Setting& setting) {
   return error;
 }
 
-/// Carries work out, and back.
+/// Carries out a plan's work and can undo it.
 class Transaction {
  public:
   Transaction(const Host& host, const Options& options) noexcept : host_(host), options_(options) {}
@@ -109,7 +110,7 @@ class Transaction {
     return {};
   }
 
-  /// The first thing that could not be brought back.
+  /// Undoes all steps. Returns the first error.
   Status undo() {
     Status status;
     const auto note = [&status](Status one) {
@@ -120,7 +121,7 @@ class Transaction {
     return status;
   }
 
-  /// Adds to the steps what the kernel has made of them.
+  /// Adds the values that the kernel kept to the steps.
   void report(std::vector<Step>& steps) const {
     for (Step& step : steps) {
       const auto kept = kept_.find({step.path, step.file});
@@ -129,7 +130,7 @@ class Transaction {
   }
 
  private:
-  /// Those that the kernel refuses are tried again as long as others pass.
+  /// Writes the jobs. Retries refused ones as long as others succeed.
   Status write(const std::vector<Job>& jobs) {
     std::vector<const Job*> left;
     left.reserve(jobs.size());
@@ -170,7 +171,7 @@ class Transaction {
     return write(*group, std::get<Setting>(job.what));
   }
 
-  /// For cpu::Change and memory::Change.
+  /// Applies a cpu::Change or memory::Change.
   template <class Controller, class Change>
   Status change(const Group& group, const Change& wanted) {
     const Controller controller(group);
@@ -195,7 +196,7 @@ class Transaction {
     const std::string& before = written->front().before;
     const auto file = cgctl::detail::kernel_file(setting.file);
     std::string old = cgctl::detail::restoring_text(file, before, setting.value);
-    // What reads as several lines may not take them back.
+    // A file that reads as several lines may not accept them as a value.
     const bool doubtful = old.empty();
     if (doubtful) old = before;
     undo_.push_back([this, path = group.path(), file = setting.file, old, doubtful]() -> Status {
@@ -204,13 +205,13 @@ class Transaction {
       const auto restored = settings::apply(*again, {{file, old}});
       if (!restored) return fail(restored.error());
       if (!doubtful || restored->front().kept == old) return {};
-      return fail(Error::make(errc::system, "restore", fs::join(path, file),
-                              "it reads otherwise than before"));
+      return fail(
+          Error::make(errc::system, "restore", fs::join(path, file), "it does not read as before"));
     });
     return {};
   }
 
-  /// Rules of the devices controller.
+  /// Writes device rules.
   Status write(const Group& group, const std::vector<Setting>& rules) {
     auto before = cgctl::detail::device_lists(group);
     if (!before) return fail(before.error());
@@ -246,7 +247,7 @@ class Transaction {
     if (!group) return group.error().kind == errc::vanished ? Status{} : fail(group.error());
     auto was = detail::Removed::remember(host_, *group);
     if (!was) return fail(was.error());
-    // Before it is tried: it may fail in one hierarchy and be done in another.
+    // Recorded before the removal, which may fail in one hierarchy after it succeeded in another.
     undo_.push_back([this, was = std::move(*was)] { return was.bring_back(host_); });
     const auto removed = group->remove();
     return removed ? Status{} : fail(removed.error());
@@ -274,7 +275,7 @@ Result<Plan> apply(const Host& host, const Tree& wanted, const Options& options)
   const auto undone = transaction.undo();
   if (!error.hint.empty()) error.hint += "; ";
   error.hint +=
-      undone ? "nothing was changed" : "not all could be brought back: " + undone.error().message();
+      undone ? "nothing was changed" : "not all could be restored: " + undone.error().message();
   return fail(std::move(error));
 }
 

@@ -28,7 +28,8 @@ tl::unexpected<Error> no_value(const Setting& setting, const char* expected) {
 
 std::string in_words(const Setting& setting) { return setting.file + " " + setting.value; }
 
-/// As the kernel's kstrtoll() reads it: decimal, with 0x or, octal, with 0 in front.
+/// Parses a number like the kernel's kstrtoll(): decimal, hexadecimal with 0x or octal with 0 in
+/// front.
 std::optional<std::int64_t> whole(std::string_view text) {
   const bool negative = parse::starts_with(text, "-");
   if (negative) text.remove_prefix(1);
@@ -45,12 +46,12 @@ std::optional<std::int64_t> whole(std::string_view text) {
   return negative ? -value : value;
 }
 
-/// Refuses what another setting, of this or the other version, has said before.
+/// Stores a value. Fails if another setting, of this or the other version, has already set it.
 template <class T>
 Status say(std::optional<T>& out, T value, const Setting& setting) {
   if (out) {
     return refuse(errc::invalid_argument,
-                  setting.file + " says what another setting of this cgroup says too",
+                  setting.file + " conflicts with another setting of this cgroup",
                   "give one of them");
   }
   out = std::move(value);
@@ -141,7 +142,7 @@ Status take(const Setting& setting, memory::Change& out) {
     if (!size) return no_value(setting, "a number of bytes such as 1073741824 or 1G, or no limit");
     return say(out.*(limit->member), memory::Limit{size->bytes}, setting);
   }
-  // cgsnapshot(1) writes all lines that memory.oom_control reads as.
+  // cgsnapshot(1) writes all lines of memory.oom_control.
   const bool as_read = parse::starts_with(setting.value, "oom_kill_disable");
   const auto number =
       whole(as_read ? written_form(kernel_file(setting.file), setting.value) : setting.value);
@@ -160,11 +161,11 @@ Status take(const Setting& setting, memory::Change& out) {
   return {};
 }
 
-// ---- what has another name, or another form ----
+// ---- files with another name or form ----
 
 struct Throttle {
   std::string_view v1;
-  std::string_view key;  ///< in io.max
+  std::string_view key;  ///< key in io.max
 };
 
 constexpr std::array throttles = {Throttle{"blkio.throttle.read_bps_device", "rbps"},
@@ -206,7 +207,7 @@ bool replace_end(std::string& text, std::string_view end, std::string_view with)
   return true;
 }
 
-/// Nothing: there is no counterpart.
+/// Returns the counterparts of a setting; nothing if it has none.
 Counterparts counterparts(const Setting& setting, Version version) {
   const bool to_v2 = version == Version::v2;
   Setting other = setting;
@@ -238,7 +239,7 @@ Counterparts counterparts(const Setting& setting, Version version) {
   return {};
 }
 
-/// Of cfq's 10..1000 as the runtimes of OCI do: linear over the ranges.
+/// Converts a cfq weight (10..1000) to io.weight like OCI runtimes do: linear over the ranges.
 Counterparts io_weight(const Setting& setting) {
   const auto weight = whole(setting.value);
   if (!weight || *weight < 10 || *weight > 1000) return {};
@@ -268,10 +269,10 @@ Status take_foreign(const Setting& setting, const KernelFile& file, Version vers
     return {};
   }
   if (is_default(file, setting.value)) {
-    out.notes.push_back(in_words(setting) + ": left out, cgroup " + name + " does so anyway");
+    out.notes.push_back(in_words(setting) + ": left out, it is the default of cgroup " + name);
     return {};
   }
-  // The planner of that controller knows what to use instead.
+  // The controller's planner suggests an alternative.
   if (file.in_tree == InTree::planned) return take(setting, out);
   return refuse(errc::unsupported, "cgroup " + name + " has no counterpart of " + in_words(setting),
                 "leave it out, or use a host with the other version of its controller");

@@ -14,15 +14,15 @@
 namespace cgctl::settings {
 namespace {
 
-/// The rule of a text that is no value of its file; empty for another reason.
+/// Returns the rule that a value breaks if it is invalid for its file, else an empty rule.
 detail::Rule value_rule(const Setting& refused, Version version) {
   const auto wanted = detail::wanted_of({refused}, version);
   if (wanted || wanted.error().kind != errc::invalid_argument) return {};
   return {wanted.error().reason, wanted.error().hint};
 }
 
-/// The rule of the cpu or memory controller behind an error of writing these settings, where one is
-/// known: the range, the limit of a cgroup above or below, what is in use.
+/// Adds the broken rule of the cpu or memory controller, if it is known, to an error of writing
+/// these settings: the range, the limit of a cgroup above or below, the memory in use.
 Error explain(const Group& group, Error error, const std::vector<Setting>& settings) {
   const std::string file = detail::file_of(error);
   const auto named = [&](const Setting& one) { return one.file == file; };
@@ -37,7 +37,7 @@ Error explain(const Group& group, Error error, const std::vector<Setting>& setti
   }
   const auto place = group.place("cpu");
   if (!parse::starts_with(file, "cpu.") || !place) return error;
-  // The settings after the one that failed were not written, and did not cause the failure.
+  // Settings after the failed one were not written and did not cause the failure.
   if (asked == settings.end()) return error;
   const auto wanted =
       detail::wanted_of({settings.begin(), asked + 1}, (*place)->hierarchy->version);

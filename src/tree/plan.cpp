@@ -30,17 +30,18 @@ using cgctl::detail::Wanted;
 using detail::Work;
 using settings::Setting;
 
-/// True if an error of Group::place() says that the host, or the hierarchy, does not have it.
+/// True if an error of Group::place() means that the host or the hierarchy does not have the
+/// controller or cgroup.
 bool is_nowhere(const Error& error) {
   return error.kind == errc::unsupported || error.kind == errc::vanished;
 }
 
-/// Whether the controller can be used in the cgroup as it is.
+/// True if the controller can already be used in the cgroup.
 Result<bool> serves(const Group& group, const std::string& controller) {
   if (controller == "cgroup") {
     if (auto status = group.require_all(); !status) return fail(status.error());
-    return !group.places().empty() &&
-           group.places().front().hierarchy->version == Version::v2;  // which stands first
+    // v2 comes first.
+    return !group.places().empty() && group.places().front().hierarchy->version == Version::v2;
   }
   const auto place = group.place(controller);
   if (!place && !is_nowhere(place.error())) return fail(place.error());
@@ -52,7 +53,7 @@ Result<bool> serves(const Group& group, const std::string& controller) {
   return parse::has_word(*enabled, controller);
 }
 
-/// What a new cgroup has, as far as plans of changes look at it.
+/// Returns the state of a new cgroup, as far as plans need it.
 cpu::State new_cpu_state(Version version) {
   cpu::State state;
   state.version = version;
@@ -116,14 +117,14 @@ std::string text_of(const permissions::Permissions& wanted) {
   return text;
 }
 
-/// By file: one may be written more than once.
+/// Returns the last value written to each file.
 std::map<std::string, std::string> final_values(const std::vector<Setting>& writes) {
   std::map<std::string, std::string> values;
   for (const Setting& write : writes) values[write.file] = write.value;
   return values;
 }
 
-/// Makes the work of a tree, cgroup by cgroup.
+/// Plans the work for a tree, cgroup by cgroup.
 class Planner {
  public:
   Planner(const Host& host, const Options& options) : host_(host), options_(options) {}
@@ -195,15 +196,16 @@ class Planner {
     return rules.empty() ? Status{} : add_rules(std::move(rules));
   }
 
-  /// Those of the cgroup that is looked at.
+  /// Checks the sections of the present cgroup.
   [[nodiscard]] Status check_sections(const Cgroup& cgroup) const {
     if (!cgroup.sections.empty()) return {};
     return fail(Error::make(errc::invalid_argument, "plan", path_,
-                            "no controller says in which hierarchies it is meant",
-                            "name one, with or without settings"));
+                            "without a controller its hierarchy is not known",
+                            "name a controller, with or without settings"));
   }
 
-  /// What a section sets, a line each; a note for what it only repeats from reading.
+  /// Returns the settings of a section, one for each line. Files that are no settings get a note
+  /// instead.
   Result<std::vector<Setting>> settings_of(const Section& section) {
     std::vector<Setting> settings;
     std::set<std::string> once;
@@ -223,7 +225,7 @@ class Planner {
     return settings;
   }
 
-  /// Of the host's controller; nothing where the section has nothing to say to it.
+  /// Returns the version of the host's controller; nothing if the section can be left out.
   Result<std::optional<Version>> version_of(const std::string& controller, bool has_settings) {
     if (controller == "cgroup" && host_.unified() != nullptr) return Version::v2;
     for (const Version version : {Version::v1, Version::v2}) {
@@ -241,22 +243,22 @@ class Planner {
                              const KernelFile& file) const {
     if (file.is_kept_out_of_trees()) {
       return fail(Error::make(errc::invalid_argument, "plan", fs::join(path_, setting.file),
-                              "no setting", "move processes with Group::attach()"));
+                              "it is no setting", "move processes with Group::attach()"));
     }
     if (setting.file.substr(0, setting.file.find('.')) == section.controller) return {};
     return fail(Error::make(errc::invalid_argument, "plan", fs::join(path_, setting.file),
-                            "no file of the controller " + section.controller,
+                            "it is no file of the controller " + section.controller,
                             "name it as the kernel does, such as " + section.controller + ".max"));
   }
 
-  /// Fails if a file of a cgroup that is to be made is known to be missing: the nearest cgroup
-  /// above has others of that controller. The root is not asked: it lacks many files that its
-  /// children have.
+  /// Fails if a new cgroup is known to lack a file: the nearest cgroup above has other files of
+  /// that controller, but not this one. The root is not examined, because it lacks many files that
+  /// its children have.
   [[nodiscard]] Status check_kernel(const std::string& file) const {
     const std::string controller = file.substr(0, file.find('.'));
     for (std::string above = fs::parent(path_); above != "/"; above = fs::parent(above)) {
       const auto group = Group::open(host_, above);
-      // A cgroup of v2 has cpu.stat without the controller.
+      // A v2 cgroup has cpu.stat even without the controller.
       if (!group || !serves(*group, controller).value_or(false)) continue;
       const auto files = group->files(controller);
       if (!files || files->empty()) continue;
@@ -268,8 +270,7 @@ class Planner {
     return {};
   }
 
-  /// What the file says now; nothing for a cgroup that is to be made, and for a file that can only
-  /// be written.
+  /// Returns the present text of the file; nothing for a new cgroup and for a write-only file.
   [[nodiscard]] Result<std::optional<std::string>> current(const std::string& file) const {
     if (is_new_) {
       if (auto status = check_kernel(file); !status) return fail(status.error());
@@ -281,7 +282,7 @@ class Planner {
     return std::optional<std::string>(std::move(*text));
   }
 
-  /// Adds a step for each file that the writes end with; whether any differs from what is there.
+  /// Adds a step for each file written. Returns true if any value differs from the present one.
   Result<bool> add_steps(const std::vector<Setting>& writes) {
     bool differs = false;
     for (const auto& [name, value] : final_values(writes)) {
@@ -307,7 +308,7 @@ class Planner {
     work_.plan.steps.push_back(std::move(step));
   }
 
-  /// A note for what was converted, and the job if there is anything to do.
+  /// Adds notes for converted settings, and the job if anything changes.
   template <class Change>
   Status add_change(const Change& change, const std::vector<Setting>& writes, const Wanted& wanted,
                     bool names_conversion) {
@@ -348,7 +349,7 @@ class Planner {
     if (!text) return fail(text.error());
     if (!*text && !is_new_) {
       return fail(Error::make(errc::invalid_argument, "plan", fs::join(path_, setting.file),
-                              "it can only be written, so it could not be brought back",
+                              "it is write-only, so its value could not be restored",
                               "write it with settings::apply()"));
     }
     if (!*text) {
@@ -368,8 +369,8 @@ class Planner {
     return {};
   }
 
-  /// Of the devices controller. A new cgroup gets them before there are any below it: the kernel
-  /// then refuses those for all devices (cgroup-v1/devices.rst).
+  /// Adds device rules. A new cgroup gets them before cgroups are made below it, because the kernel
+  /// then refuses rules for all devices (cgroup-v1/devices.rst).
   Status add_rules(std::vector<Setting> rules) {
     bool same = false;
     if (!is_new_) {
@@ -405,7 +406,7 @@ class Planner {
     return {};
   }
 
-  /// Puts the steps of making it, and those above that are missing, before its other steps.
+  /// Inserts the steps that make the cgroup and its missing ancestors before its other steps.
   void add_creation(std::size_t at, std::vector<std::string> missing) {
     std::vector<Step> steps;
     if (missing.empty()) {

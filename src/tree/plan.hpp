@@ -9,11 +9,11 @@
 
 namespace cgctl::tree::detail {
 
-/// Whether the caller wants no more.
+/// True if the caller has cancelled.
 bool is_stopped(const Options& options);
 Error cancelled(const char* operation, const std::string& path);
 
-/// Errors as of tree::plan().
+/// Returns the plan and its work. Fails like tree::plan().
 Result<Work> work_for(const Host& host, const Tree& wanted, const Options& options);
 
 }  // namespace cgctl::tree::detail

@@ -21,7 +21,7 @@ namespace {
 
 using settings::Setting;
 
-/// Of named cgroups, those that no named one is above.
+/// Returns the named cgroups without a named ancestor.
 std::vector<std::string> tops(const std::set<std::string>& named) {
   std::vector<std::string> found;
   for (const std::string& path : named) {
@@ -35,7 +35,7 @@ std::vector<std::string> tops(const std::set<std::string>& named) {
   return found;
 }
 
-/// Adds the paths below `path`, of all hierarchies.
+/// Adds the paths below `path` in all hierarchies.
 Status collect(const Host& host, const std::string& path, std::set<std::string>& out) {
   const auto group = Group::open(host, path);
   if (!group) return group.error().kind == errc::vanished ? Status{} : fail(group.error());
@@ -54,11 +54,11 @@ Error occupied(const std::string& path, const std::string& by, bool more) {
           EBUSY,
           "plan",
           path,
-          "it is to be removed and has " + by + (more ? ", ...)" : ")"),
-          "move or end them first, or name the cgroup in the file"};
+          "it would be removed, but has " + by + (more ? ", ...)" : ")"),
+          "move or end them first, or add the cgroup to the file"};
 }
 
-/// EBUSY for a cgroup that tasks are in.
+/// Fails with EBUSY if the cgroup has tasks.
 Status check_empty(const Group& group) {
   const auto processes = group.processes();
   if (processes) {
@@ -68,7 +68,7 @@ Status check_empty(const Group& group) {
   }
   if (processes.error().kind == errc::vanished) return {};
   if (processes.error().os_errno != EOPNOTSUPP) return fail(processes.error());
-  // A threaded cgroup of v2 lists threads alone.
+  // A threaded v2 cgroup lists only its threads.
   for (const Group::Place& place : group.places()) {
     const bool v2 = place.hierarchy->version == Version::v2;
     const char* const file = v2 ? "cgroup.threads" : "tasks";
@@ -82,7 +82,7 @@ Status check_empty(const Group& group) {
   return {};
 }
 
-/// A file of one value; empty where there is none, or where the kernel keeps it off.
+/// Reads a file of one value; empty if there is no such file or the kernel disables it.
 Result<std::string> value_in(int directory, const char* file, const std::string& shown) {
   auto text = fs::read_beneath(directory, file, fs::join(shown, file));
   if (!text && (text.error().os_errno == ENOENT || text.error().os_errno == EOPNOTSUPP)) {
@@ -93,7 +93,7 @@ Result<std::string> value_in(int directory, const char* file, const std::string&
   return std::move(*text);
 }
 
-/// What is no setting, and does not come with the cgroup.
+/// Returns the states to restore: values that are no settings and that a new cgroup would not have.
 Result<std::vector<Setting>> states_in(int directory, const std::string& shown) {
   std::vector<Setting> states;
   const auto type = value_in(directory, "cgroup.type", shown);
@@ -133,7 +133,7 @@ Result<std::vector<permissions::Previous>> files_in(int directory, const std::st
   return files;
 }
 
-/// The directory in one hierarchy, made if it is missing.
+/// Opens the cgroup's directory in one hierarchy; makes it if it is missing.
 Result<UniqueFd> made(const Hierarchy& hierarchy, const std::string& path) {
   const std::string above = fs::parent(path);
   const std::string shown = fs::join(hierarchy.mount_point, path.substr(1));
@@ -167,7 +167,7 @@ Status add_removals(const Host& host, const std::set<std::string>& named, Work& 
   for (const std::string& top : tops(named)) {
     if (auto status = collect(host, top, there); !status) return status;
   }
-  // From behind: those below come before those above.
+  // In reverse order, children come before their parents.
   for (auto path = there.rbegin(); path != there.rend(); ++path) {
     if (kept.count(*path) != 0 || *path == "/") continue;
     const auto group = Group::open(host, *path);

@@ -12,25 +12,25 @@
 #include "settings/device_rules.hpp"
 #include "tree/work.hpp"
 
-/// Removing the cgroups that a tree does not name, and bringing them back.
+/// Removes the cgroups that a tree does not name, and restores them.
 namespace cgctl::tree::detail {
 
-/// Adds to the plan, and to the removals, what is below the named paths, and not above any.
+/// Adds the removals of cgroups that are below a named path and not above one.
 Status add_removals(const Host& host, const std::set<std::string>& named, Work& work);
 
-/// All that is lost with a cgroup that has no tasks and no cgroups below.
+/// Everything that is lost with a removed cgroup that has no tasks and no cgroups below.
 class Removed {
  public:
   static Result<Removed> remember(const Host& host, const Group& group);
 
-  /// Makes what is missing of it, and all as it was; the first error, if any.
+  /// Makes the missing directories and restores everything. Returns the first error.
   [[nodiscard]] Status bring_back(const Host& host) const;
 
  private:
   struct Place {
-    const Hierarchy* hierarchy;  ///< of a Host that outlives it
+    const Hierarchy* hierarchy;  ///< belongs to a Host that outlives this
     std::vector<permissions::Previous> files;
-    std::vector<settings::Setting> states;  ///< what is no setting; in the order they are written
+    std::vector<settings::Setting> states;  ///< values that are no settings, in writing order
   };
 
   std::string path_;

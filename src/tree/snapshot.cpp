@@ -22,7 +22,7 @@ namespace cgctl::tree {
 namespace {
 
 using Sections = std::vector<Section>;
-/// By path: one above another has a shorter one that the other begins with.
+/// The sections found, by path. A parent sorts before its children.
 using Found = std::map<std::string, Sections>;
 
 bool is_gone(const Error& error) {
@@ -76,7 +76,7 @@ class Reader {
     for (std::string& controller : *controllers) sections.push_back({std::move(controller), {}});
     auto files = setting_files(directory, shown);
     if (!files) return is_gone(files.error()) ? Status{} : fail(files.error());
-    // The kernel says 3 shares, or a weight of 0 or 1, of an idle cgroup, and lets neither be set.
+    // An idle cgroup shows 3 shares, or a weight of 0 or 1, which cannot be set.
     const auto idle = fs::read_beneath(directory, "cpu.idle", fs::join(shown, "cpu.idle"));
     if (!idle && !is_gone(idle.error())) return fail(idle.error());
     const bool is_idle = idle && *idle == "1\n";
@@ -91,7 +91,7 @@ class Reader {
         return status;
       }
     }
-    // Controllers of v2 say by themselves that the cgroup is there.
+    // A v2 controller's section already says that the cgroup exists in v2.
     if (sections.size() > 1 && sections.front().controller == "cgroup" &&
         sections.front().settings.empty()) {
       sections.erase(sections.begin());
@@ -102,7 +102,8 @@ class Reader {
   }
 
  private:
-  /// Those that the cgroup has here; on v2 "cgroup" besides, for files of no controller.
+  /// Returns the controllers of the cgroup in this hierarchy; on v2 also "cgroup", for files of no
+  /// controller.
   Result<std::vector<std::string>> controllers_of(int directory, const std::string& shown) const {
     if (hierarchy_.version == Version::v1) return hierarchy_.controllers;
     const auto text =
@@ -114,8 +115,8 @@ class Reader {
     return controllers;
   }
 
-  /// The names, sorted: so that the files of quotas and limits, written in this order to a new
-  /// cgroup, are all accepted.
+  /// Returns the names of the setting files, sorted. In this order a new cgroup accepts all quotas
+  /// and limits.
   Result<std::vector<std::string>> setting_files(int directory, const std::string& shown) {
     auto names = cgctl::detail::file_names(directory, shown);
     if (!names) return names;
@@ -149,12 +150,12 @@ class Reader {
   Status add_settings(int directory, int above, const std::string& shown, const std::string& name,
                       Section& section) const {
     const auto text = fs::read_beneath(directory, name, fs::join(shown, name));
-    // The kernel may know the file and not have the feature: cpu.rt_runtime_us, memory.kmem.
+    // The kernel may have the file without the feature: cpu.rt_runtime_us, memory.kmem.
     if (!text && text.error().os_errno == EOPNOTSUPP) return {};
     if (!text) return fail(text.error());
     const cgctl::detail::KernelFile file = cgctl::detail::kernel_file(name);
     if (file.is_keyed()) {
-      // The kernel lists the device that was named last first: sorted, the same says the same.
+      // The kernel lists the device set last first; sorted, equal settings give equal texts.
       std::set<std::string_view> lines;
       std::string_view rest = *text;
       while (!rest.empty()) lines.insert(parse::line(rest));
@@ -175,7 +176,8 @@ class Reader {
     return {};
   }
 
-  /// Whether a new cgroup would have it, be it made before or after the one above got its settings.
+  /// True if a new cgroup would have this value, whether made before or after its parent got its
+  /// settings.
   Result<bool> is_as_new(int above, const cgctl::detail::KernelFile& file,
                          const std::string& value) const {
     if (!file.is_inherited()) return cgctl::detail::is_default(file, value);
@@ -192,7 +194,8 @@ class Reader {
   const Hierarchy& hierarchy_;
   Found& found_;
   Which which_;
-  std::unordered_map<std::string, bool> is_setting_;  // the same in all cgroups of a hierarchy
+  // Cached, because it is the same in all cgroups of a hierarchy.
+  std::unordered_map<std::string, bool> is_setting_;
 };
 
 }  // namespace

@@ -13,23 +13,25 @@
 
 namespace cgctl::tree::detail {
 
-/// A cgroup that is to be made for these controllers of the host.
+/// A cgroup to make, for these controllers of the host.
 struct Creation {
   std::string path;
   std::vector<std::string> controllers;
-  std::vector<settings::Setting> rules;  ///< of the devices controller, written at once
+  std::vector<settings::Setting> rules;  ///< device rules, written right after it is made
 };
 
-/// What is written to one cgroup as one: all of it or none.
+/// Settings of one cgroup that are written all or none.
 struct Job {
   std::string path;
-  std::vector<std::string> controllers;  ///< whose hierarchies permissions are for
+  /// For permissions: controllers that select the hierarchies.
+  std::vector<std::string> controllers;
+  /// A vector of settings holds device rules.
   std::variant<cpu::Change, memory::Change, settings::Setting, std::vector<settings::Setting>,
                permissions::Permissions>
-      what;  ///< several settings: rules of the devices controller
+      what;
 };
 
-/// A plan and what carries it out.
+/// A plan and the work that carries it out.
 struct Work {
   Plan plan;
   std::vector<Creation> creations;

@@ -331,7 +331,7 @@ TEST_F(RealTree, WithAThreadInAThreadedCgroupIsNotPruned) {
   const auto refused = apply(group("", "memory {}") + group("dom", "cgroup {}"), options);
   EXPECT_TRUE(test::fails(refused, errc::system));
   EXPECT_THAT(refused.error().message(),
-              HasSubstr("/dom/thr: it is to be removed and has threads"));
+              HasSubstr("/dom/thr: it would be removed, but has threads"));
   EXPECT_TRUE(host().open(path("x")));
 }
 

@@ -143,7 +143,7 @@ TEST(TreePlan, RemovesOtherCgroupsOnlyOnRequest) {
   options.others = tree::Options::Others::remove;
   const auto refused = tree::plan(host, tree, options);
   ASSERT_FALSE(refused);
-  EXPECT_THAT(refused.error().message(), HasSubstr("it is to be removed and has processes"));
+  EXPECT_THAT(refused.error().message(), HasSubstr("it would be removed, but has processes"));
   for (const char* const pod : {"pod-a", "pod-b"}) {
     test::put_file(machine.cgroup("kubepods.slice/" + std::string(pod) + "/cgroup.procs"), "");
   }
@@ -166,13 +166,14 @@ TEST(TreePlan, ConvertsV1ToV2AndSaysSo) {
                           "memory.max max -> 1073741824", "memory.swap.max max -> 2147483648"));
   EXPECT_THAT(
       planned.notes,
-      ElementsAre("/kubepods.slice/pod-b: cpu.cfs_quota_us 50000, cpu.cfs_period_us 200000, "
-                  "cpu.shares 512 -> cpu.max 50000 200000, cpu.weight 50 (kernel)",
-                  "/kubepods.slice/pod-b: memory.soft_limit_in_bytes -1: left out, cgroup v2 does "
-                  "so anyway",
-                  "/kubepods.slice/pod-b: memory.limit_in_bytes 1G, memory.memsw.limit_in_bytes 3G "
-                  "-> memory.max 1073741824, memory.swap.max 2147483648",
-                  "/kubepods.slice/pod-b: cpuacct: left out, this host has no such controller"));
+      ElementsAre(
+          "/kubepods.slice/pod-b: cpu.cfs_quota_us 50000, cpu.cfs_period_us 200000, "
+          "cpu.shares 512 -> cpu.max 50000 200000, cpu.weight 50 (kernel)",
+          "/kubepods.slice/pod-b: memory.soft_limit_in_bytes -1: left out, it is the default "
+          "of cgroup v2",
+          "/kubepods.slice/pod-b: memory.limit_in_bytes 1G, memory.memsw.limit_in_bytes 3G "
+          "-> memory.max 1073741824, memory.swap.max 2147483648",
+          "/kubepods.slice/pod-b: cpuacct: left out, this host has no such controller"));
 }
 
 TEST(TreePlan, UsesTheConversionNamed) {
