@@ -58,7 +58,8 @@ bool to_blame(const Observation& seen, const Policy& policy) {
 std::string need(const Observation& seen, const History& history, const Policy& policy) {
   const std::uint64_t zombies = seen.zombies.low;
   if (zombies == 0) return {};
-  if (policy.only) return fmt::format("{} asked for, {} zombies", to_string(*policy.only), zombies);
+  if (policy.only)
+    return fmt::format("{} was requested; {} zombies", to_string(*policy.only), zombies);
   if (zombies >= policy.zombies_high) {
     return fmt::format("{} zombies, the limit is {}", zombies, policy.zombies_high);
   }
@@ -109,7 +110,7 @@ std::string too_recent(const History& history, const Policy& policy, seconds now
     const seconds since = now - *history.last_action;
     const seconds wait = interval(history, policy);
     if (since < wait) {
-      return fmt::format("the last action was {} s ago, the next may come after {} s{}",
+      return fmt::format("the last action was {} s ago, the next may start after {} s{}",
                          since.count(), wait.count(),
                          history.ineffective == 0
                              ? std::string()
@@ -118,7 +119,7 @@ std::string too_recent(const History& history, const Policy& policy, seconds now
   }
   const std::size_t today = actions_accounted(history, now);
   if (today >= policy.actions_a_day) {
-    return fmt::format("there were {} actions in the last 24 hours, of {} at most", today,
+    return fmt::format("there were {} actions in the last 24 hours, the limit is {}", today,
                        policy.actions_a_day);
   }
   return {};
@@ -142,8 +143,8 @@ std::string too_busy(const Observation& seen, const Policy& policy) {
   }
   if (seen.memory_pressure && *seen.memory_pressure > policy.memory_pressure_limit) {
     return fmt::format(
-        "memory pressure is {:.1f} % (full avg10), above {:.1f} %: the cache that would go is in "
-        "use",
+        "memory pressure is {:.1f} % (full avg10), above {:.1f} %: the cache that would be "
+        "dropped is in use",
         *seen.memory_pressure, policy.memory_pressure_limit);
   }
   if (seen.disk_busy && *seen.disk_busy > policy.disk_busy_limit) {
@@ -199,7 +200,7 @@ std::string objection(const Observation& seen, const History& history, const Pol
     if (!against.empty()) return against;
   }
   if (nothing_freeable(seen)) {
-    std::string why = "nothing that could be freed holds them";
+    std::string why = "dropping caches would free none of them";
     const std::string pins = explain_pins(seen);
     return pins.empty() ? why : why + ": " + pins;
   }
@@ -342,10 +343,11 @@ Plan decide(const Observation& seen, const History& history, const Policy& polic
     return idle(std::move(reason));
   }
   if (seen.pages_reparented.value_or(false) && !policy.only) {
-    return idle(why +
-                "; but this kernel hands the pages of a removed cgroup to the one above: none of "
-                "them keeps a zombie, and what does (files not yet written back, for a while) "
-                "cannot be freed from here");
+    return idle(
+        why +
+        "; but this kernel hands the pages of a removed cgroup to its parent, so that pages "
+        "keep no zombies; those left are kept for a while by files not yet written back, "
+        "and cannot be freed from here");
   }
   auto rungs = ladder(seen, history, policy, now);
   const Balance balance = weigh(seen, policy);
@@ -359,7 +361,7 @@ Plan decide(const Observation& seen, const History& history, const Policy& polic
     if (!against.empty()) return refused(why, against);
   }
   if (rungs.empty()) {
-    return refused(why, "every configured rung is missing on this kernel or was useless lately");
+    return refused(why, "every configured rung is missing on this kernel or was useless recently");
   }
   const bool drops = std::any_of(rungs.begin(), rungs.end(), takes_from_everybody);
   const bool weighed = drops && balance.given_up != 0 && balance.held != 0;
@@ -381,7 +383,7 @@ bool climb_on(const Observation& before, const std::vector<Action>& done, Rung n
   if (policy.only) return true;
   if (drops_slab(next)) {
     if (before.slab == zombies::SlabPins::no) return false;
-    // If the rung was not tried, it was useless lately.
+    // If the rung was not tried, it was useless recently.
     const auto page_cache = std::find_if(done.begin(), done.end(), [](const Action& action) {
       return action.rung == Rung::drop_page_cache;
     });
