@@ -594,7 +594,7 @@ bool disabled_at_boot(const Roots& roots, std::string_view controller) {
   return false;
 }
 
-/// Builds the error for a controller that exists but is switched off, on the command line or not.
+/// Builds the error for a controller that is switched off, with a hint that fits the command line.
 Error switched_off(const Roots& roots, const std::string& controller) {
   const bool at_boot = disabled_at_boot(roots, controller);
   return Error::make(errc::unsupported, "find controller", controller,
