@@ -291,10 +291,10 @@ TEST(TreePlan, RefusesValuesThatTheKernelWouldReadInPart) {
 
 TEST(TreePlan, RefusesConflictingValues) {
   EXPECT_THAT(refusal(v2, in_group(v2_group, "cpu { cpu.max = 5000; cpu.cfs_quota_us = 6000; }")),
-              HasSubstr("cpu.cfs_quota_us says what another setting"));
+              HasSubstr("cpu.cfs_quota_us conflicts with another setting"));
   EXPECT_THAT(
       refusal(v2, in_group(v2_group, "memory { memory.max = 1G; memory.limit_in_bytes = 2G; }")),
-      HasSubstr("memory.limit_in_bytes says what another setting"));
+      HasSubstr("memory.limit_in_bytes conflicts with another setting"));
   const tree::Tree twice{{"/made", {{"pids", {{"pids.max", "5"}, {"pids.max", "9"}}}}}};
   const auto refused = tree::plan(test::captured(v2), twice);
   EXPECT_TRUE(fails(refused, errc::invalid_argument));
@@ -327,9 +327,9 @@ TEST(TreePlan, AcceptsALineForEachDevice) {
 TEST(TreePlan, RefusesACgroupWithoutAController) {
   const auto refused = tree::plan(test::captured(v2), {{"/made", {}}});
   EXPECT_TRUE(fails(refused, errc::invalid_argument));
-  EXPECT_THAT(refused.error().message(), HasSubstr("/made: no controller says"));
+  EXPECT_THAT(refused.error().message(), HasSubstr("/made: without a controller"));
   EXPECT_THAT(refusal(v2, in_group(v2_group, "perm { admin { uid = 1; } }")),
-              HasSubstr("no controller says"));
+              HasSubstr("without a controller"));
 }
 
 TEST(TreePlan, DoesNotListAMissingCgroupAsUnchanged) {
