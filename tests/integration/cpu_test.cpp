@@ -507,7 +507,7 @@ TEST_F(RealTimeBudget, IsAtMostThePeriodAndTheParentsBudget) {
   EXPECT_THAT(error_of(group, budget(some + 1ms)),
               HasSubstr("cpu.rt_runtime_us of " + path() + " above it is 20000 us of 1000000 us"));
   EXPECT_THAT(error_of(group, budget(2s)), HasSubstr("is more than its period of 1000000 us"));
-  EXPECT_THAT(error_of(group, budget(-1us)), HasSubstr("has to be a limit"));
+  EXPECT_THAT(error_of(group, budget(-1us)), HasSubstr("must be a limit"));
   ASSERT_TRUE(ok(Controller{group}.set(budget(some))));
   EXPECT_FALSE(ok(Controller{top}.set(budget(0us)))) << "a child cgroup has a budget";
   Change shorter = budget(some / 2);
