@@ -115,8 +115,8 @@ class Group {
   /// Makes the cgroup and its missing ancestors in every hierarchy that has a wanted controller; on
   /// v2 enables the controllers from the root down to its parent. An existing cgroup is used
   /// unchanged. On failure everything made or enabled is undone. errc::unsupported for a controller
-  /// that the host lacks, errc::invalid_argument for the root; else the kernel's errno with the
-  /// rule it stands for: EBUSY (v2: a cgroup above has processes of its own), EOPNOTSUPP (v2:
+  /// that the host lacks, errc::invalid_argument for the root; otherwise the kernel's errno with
+  /// the broken rule: EBUSY (v2: a cgroup above has processes of its own), EOPNOTSUPP (v2:
   /// threaded), EAGAIN (cgroup.max.descendants or cgroup.max.depth), EINVAL (v2 cpu: real-time
   /// tasks outside the root), ENOSPC (too many cgroups).
   [[nodiscard]] static Result<Group> create(const Host& host, std::string_view path,

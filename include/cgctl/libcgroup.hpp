@@ -42,7 +42,7 @@ Error error_of(int code, int os_errno, const char* operation, std::string path);
 /// controllers, or more than 100 values of one controller.
 [[nodiscard]] Result<Handle> to_libcgroup(const tree::Cgroup& cgroup);
 
-/// Returns those controllers of `names` that a `struct cgroup` has, with their settings. The caller
+/// Returns the controllers of `names` that a `struct cgroup` has, with their settings. The caller
 /// gives `path` and `names` because libcgroup offers no way to ask a `struct cgroup` for its name
 /// or its controllers.
 [[nodiscard]] Result<tree::Cgroup> from_libcgroup(::cgroup* group, std::string_view path,

@@ -281,9 +281,9 @@ Plan decide(const Observation& seen, const History& history, const Policy& polic
             std::chrono::seconds now);
 
 /// True if the ladder continues with `next` after the rungs `done`: as long as more zombies are
-/// left than zombies_low or half of those at the start, without the ones that appeared meanwhile.
-/// Slab is dropped only if it can pin zombies and if dropping the page cache completed and freed
-/// less than min_effect (or was skipped as useless).
+/// left than the smaller of zombies_low and half of those at the start. Zombies that appeared
+/// meanwhile are not counted. Slab is dropped only if it can pin zombies and if dropping the page
+/// cache completed and freed less than min_effect (or was skipped as useless).
 bool climb_on(const Observation& before, const std::vector<Action>& done, Rung next,
               const Policy& policy);
 

@@ -696,7 +696,7 @@ TEST(Ladder, DropsSlabOnlyAfterThePageCacheWasDroppedToTheEnd) {
     }
     EXPECT_TRUE(
         climb_on(before, {{Rung::drop_page_cache, End::done, 1s, 1000, 1000}}, slab, Policy{}));
-    EXPECT_TRUE(climb_on(before, {}, slab, Policy{})) << "1 was useless lately";
+    EXPECT_TRUE(climb_on(before, {}, slab, Policy{})) << "1 was useless recently";
     EXPECT_FALSE(climb_on(before,
                           {{Rung::drop_page_cache, End::done, 1s, 1000, 800},
                            {Rung::drop_slab, End::done, 1s, 800, 800}},
