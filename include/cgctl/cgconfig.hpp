@@ -30,10 +30,11 @@ struct Configuration {
 /// cgrulesengd(8) use; and `systemd`, which says where libcgroup's own tools work (paths here begin
 /// at the hierarchies' roots). A cgroup that is named twice gets the settings of both sections.
 /// Users and groups of `perm` sections are looked up in /etc/passwd and /etc/group; a `default`
-/// section applies to cgroups without a `perm` section. Errors: errc::malformed with line and
-/// column (counted from 1, columns in bytes) for text that is no cgconfig.conf, for a path that
-/// leaves the hierarchies, and for a setting named twice, unless the setting is one for a device.
-/// errc::unsupported for a `namespace` section.
+/// section applies to cgroups without a `perm` section.
+///
+/// Errors: errc::malformed with line and column (counted from 1, columns in bytes) for text that is
+/// no cgconfig.conf, for a path that leaves the hierarchies, and for a setting named twice, unless
+/// the setting is one for a device. errc::unsupported for a `namespace` section.
 [[nodiscard]] Result<Configuration> parse(std::string_view text, std::string_view shown);
 
 /// Formats a tree as a cgconfig.conf that libcgroup 2.0.2 loads. A file with a line for each device

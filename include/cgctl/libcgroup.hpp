@@ -17,9 +17,10 @@ struct cgroup;
 
 /// Bridge to libcgroup: converts cgroups between the two libraries and uses libcgroup's rules
 /// engine (cgrules.conf(5)). The CMake target is cgctl::libcgroup, available if cgctl was built
-/// with CGCTL_LIBCGROUP; the pkg-config name is cgctl-libcgroup. libcgroup keeps global state and
-/// is not thread-safe. A lock serialises the calls made through this bridge, but not calls that the
-/// program makes to libcgroup directly.
+/// with CGCTL_LIBCGROUP; the pkg-config name is cgctl-libcgroup.
+///
+/// libcgroup keeps global state and is not thread-safe. A lock serialises the calls made through
+/// this bridge, but not calls that the program makes to libcgroup directly.
 namespace cgctl::libcgroup {
 
 /// True if this build has the bridge; without it every function fails with errc::unsupported.
@@ -64,9 +65,12 @@ enum class Purpose {
 /// /etc/cgrules.conf and /etc/cgrules.d. Returns for each process its moves to a different cgroup;
 /// none if no rule matches. The destination must exist, unless it is a template (%u, %p, ...),
 /// which is made as cgconfig.conf describes it. A process that cannot be moved is moved back; the
-/// others are still moved. Needs the privilege to move them. libcgroup's rules engine finds the
-/// destination. For Purpose::ask it moves a child of the calling process instead. errc::malformed
-/// for rules that libcgroup does not understand; ESRCH if there is no such process.
+/// others are still moved. Needs the privilege to move them.
+///
+/// libcgroup's rules engine finds the destination. For Purpose::ask it moves a child of the calling
+/// process instead.
+///
+/// errc::malformed for rules that libcgroup does not understand; ESRCH if there is no such process.
 std::vector<Result<std::vector<Move>>> classify(const Host& host,
                                                 const std::vector<pid_t>& processes,
                                                 Purpose purpose);

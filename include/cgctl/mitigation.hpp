@@ -25,6 +25,7 @@
 ///     auto plan = cgctl::mitigation::decide(*before, {}, policy, cgctl::mitigation::uptime());
 ///     if (plan.decision == Decision::act) auto outcome = cgctl::mitigation::carry_out(*host,
 ///     guard, plan, policy, *before);
+///
 /// A program that mitigates repeatedly keeps a History in a Store.
 namespace cgctl::mitigation {
 

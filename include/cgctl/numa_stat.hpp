@@ -224,8 +224,10 @@ struct OverBudget {
 /// last reads with the number of memory cgroups below each. On every kernel the cost is at most
 /// linear in that number, so each measured read gives an upper bound for another read: cost *
 /// max(1, memcgs / measured memcgs). The prediction is the smallest bound. Before the first
-/// measurement it is `prior` for each memory cgroup. One guard serves all cgroups of a machine. It
-/// has no clock, does no I/O, allocates nothing and is not synchronised.
+/// measurement it is `prior` for each memory cgroup.
+///
+/// One guard serves all cgroups of a machine. It has no clock, does no I/O, allocates nothing and
+/// is not synchronised.
 class CostGuard {
  public:
   using nanoseconds = std::chrono::nanoseconds;

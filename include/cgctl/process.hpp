@@ -40,9 +40,12 @@ struct Child {
 /// CLONE_INTO_CGROUP, Linux 5.7), elsewhere it moves itself before execve(2). It inherits the
 /// environment, the working directory and the open descriptors without O_CLOEXEC. Signals that the
 /// caller handles are reset to their default action; ignored signals stay ignored. Safe in a
-/// multi-threaded program. Returns once the program runs. This can block for ever if the cgroup
-/// lets no task run: it is frozen (v1 freezer, v2 cgroup.freeze), or its memory limit is reached
-/// and OOM kills are off (v1 memory.oom_control). Command::stop ends the wait with errc::cancelled.
+/// multi-threaded program.
+///
+/// Returns once the program runs. This can block for ever if the cgroup lets no task run: it is
+/// frozen (v1 freezer, v2 cgroup.freeze), or its memory limit is reached and OOM kills are off (v1
+/// memory.oom_control). Command::stop ends the wait with errc::cancelled.
+///
 /// On failure there is no child. An Error with the operation "execute" comes from execve(2): ENOENT
 /// if there is no such program, EACCES if it may not be executed. Other errors mean that the cgroup
 /// refuses the process: see Group::attach(). There is one exception: if the v1 freezer holds the

@@ -32,11 +32,12 @@ struct Sample {
   const memory::Stat* memory_stat = nullptr;
 };
 
-/// Samples a cgroup and all below it repeatedly, for node agents. Keeps descriptors open, up to
-/// four for each cgroup on v1 and three on v2, and makes one pread(2) for each in a sample. If no
-/// descriptors are left for a cgroup, its files are opened for each sample, one at a time, which
-/// costs two to three times as much. sample() allocates nothing once it has seen each kind of file.
-/// A cgroup takes less than 1 KiB, not counting its descriptors.
+/// Samples a cgroup and all below it repeatedly, for node agents.
+///
+/// Keeps descriptors open, up to four for each cgroup on v1 and three on v2, and makes one pread(2)
+/// for each in a sample. If no descriptors are left for a cgroup, its files are opened for each
+/// sample, one at a time, which costs two to three times as much. sample() allocates nothing once
+/// it has seen each kind of file. A cgroup takes less than 1 KiB, not counting its descriptors.
 ///
 ///     auto sampler = cgctl::Sampler::open(*host, "/kubepods");
 ///     for (;; wait()) {
@@ -85,10 +86,11 @@ class Sampler {
   [[nodiscard]] std::size_t descriptors() const noexcept { return kept_; }
 
   /// Calls `visit(const Sample&)` for each cgroup, sorted by path, except removed ones. A cgroup
-  /// that was removed and made again is a new cgroup. Returns the number of existing cgroups with a
-  /// file that could not be read: the process had no descriptor left (EMFILE), the kernel refused
-  /// (EACCES, ENOMEM), or the text could not be parsed. Their samples lack those figures; a cgroup
-  /// that lacks all figures is left out.
+  /// that was removed and made again is a new cgroup.
+  ///
+  /// Returns the number of existing cgroups with a file that could not be read: the process had no
+  /// descriptor left (EMFILE), the kernel refused (EACCES, ENOMEM), or the text could not be
+  /// parsed. Their samples lack those figures; a cgroup that lacks all figures is left out.
   template <class Visit>
   std::size_t sample(Visit visit) {
     return sample(own_, 0, 1, visit);

@@ -41,21 +41,24 @@ bool can_be_restored(const Group& group, const Setting& setting);
 /// Writes the settings in order and reads each back: all or none. If one fails, the settings before
 /// it are restored in reverse order. The error names the setting, the kernel's reason, the broken
 /// rule of the cpu or memory controller if it is known (the range, the limit of a cgroup above or
-/// below, the current usage) and, if a value could not be restored, the value that remains. In a
-/// file with a line for each device or resource (io.max, blkio.throttle.*) the line with the same
-/// key is restored. A value of several lines is written line by line, with a Written for each.
+/// below, the current usage) and, if a value could not be restored, the value that remains.
+///
+/// In a file with a line for each device or resource (io.max, blkio.throttle.*) the line with the
+/// same key is restored. A value of several lines is written line by line, with a Written for each.
 /// Restoring devices.allow and devices.deny makes devices.list read as before, here and in the
 /// cgroups below; exceptions to "all devices" cannot be read and are lost (cgroup-v1/devices.rst).
-/// For cpu.idle and cpu.weight.nice the share that they change is restored too. Any other file
-/// whose old value cannot be restored must be the last setting, else the call fails with
-/// errc::invalid_argument. Examples: write-only files (memory.force_empty, cgroup.kill), files that
-/// read as several lines, and files that any write resets (memory.max_usage_in_bytes,
+/// For cpu.idle and cpu.weight.nice the share that they change is restored too.
+///
+/// Any other file whose old value cannot be restored must be the last setting, else the call fails
+/// with errc::invalid_argument. Examples: write-only files (memory.force_empty, cgroup.kill), files
+/// that read as several lines, and files that any write resets (memory.max_usage_in_bytes,
 /// memory.failcnt, cpuacct.usage).
 ///
 /// The first write happens only after every file was opened and every old value read.
 /// errc::vanished if the cgroup is gone, errc::unsupported if it has no such file,
-/// errc::invalid_argument for an empty value, which the kernel would never see. Each setting is one
-/// write(2), which the kernel accepts or refuses as a whole (kernfs,
+/// errc::invalid_argument for an empty value, which the kernel would never see.
+///
+/// Each setting is one write(2), which the kernel accepts or refuses as a whole (kernfs,
 /// Documentation/admin-guide/cgroup-v2.rst). Other programs can write the same files meanwhile.
 [[nodiscard]] Result<std::vector<Written>> apply(const Group& group,
                                                  const std::vector<Setting>& settings);

@@ -39,15 +39,16 @@ struct Count {
   [[nodiscard]] std::uint64_t zombies() const noexcept { return low; }
 };
 
-/// Counts the directories below a directory, repeatedly. Not for concurrent use. The first count
-/// lists each directory that has subdirectories. It opens no leaf (kernfs keeps st_nlink = 2 +
-/// subdirectories, fs/kernfs/inode.c) and follows no link. It keeps names and inode numbers, some
-/// 100 to 200 bytes for a cgroup with a name as long as a container's. A later count lists only
-/// directories that have changed: if all known subdirectories still exist and st_nlink gives the
-/// same number, there are no others. This takes one fstatat(2) for each directory; a directory with
-/// subdirectories that is not kept open is also opened and closed. At most some 30 directories are
-/// open at a time, at any depth of the tree. On a file system without such link counts (st_nlink 1)
-/// every count lists all directories.
+/// Counts the directories below a directory, repeatedly. Not for concurrent use.
+///
+/// The first count lists each directory that has subdirectories. It opens no leaf (kernfs keeps
+/// st_nlink = 2 + subdirectories, fs/kernfs/inode.c) and follows no link. It keeps names and inode
+/// numbers, some 100 to 200 bytes for a cgroup with a name as long as a container's. A later count
+/// lists only directories that have changed: if all known subdirectories still exist and st_nlink
+/// gives the same number, there are no others. This takes one fstatat(2) for each directory; a
+/// directory with subdirectories that is not kept open is also opened and closed. At most some 30
+/// directories are open at a time, at any depth of the tree. On a file system without such link
+/// counts (st_nlink 1) every count lists all directories.
 class DirectoryCounter {
  public:
   /// `descriptors` is the most directories to keep open between counts, of those that have
@@ -73,11 +74,12 @@ class DirectoryCounter {
   std::uint64_t counts_ = 0;
 };
 
-/// Counts zombies repeatedly through kept descriptors. Not for concurrent use. v1: the number in
-/// the memory row of /proc/cgroups, which includes removed cgroups, less the number of directories
-/// in the hierarchy, see DirectoryCounter. /proc/cgroups is read before and after the walk, and the
-/// walk is repeated while the two numbers differ. v2: one read of the root's `cgroup.stat` (since
-/// Linux 4.14); nr_dying_subsys_memory if it is there (6.12).
+/// Counts zombies repeatedly through kept descriptors. Not for concurrent use.
+///
+/// v1: the number in the memory row of /proc/cgroups, which includes removed cgroups, less the
+/// number of directories in the hierarchy, see DirectoryCounter. /proc/cgroups is read before and
+/// after the walk, and the walk is repeated while the two numbers differ. v2: one read of the
+/// root's `cgroup.stat` (since Linux 4.14); nr_dying_subsys_memory if it is there (6.12).
 class Counter {
  public:
   /// Opens the files. `descriptors` is the number of v1 directories to keep open, see
