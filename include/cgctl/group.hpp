@@ -89,7 +89,8 @@ class Group {
     UniqueFd directory;  ///< O_PATH
   };
 
-  /// A hierarchy that may have this cgroup, but whose directory of it could not be opened.
+  /// A hierarchy that may have this cgroup, but in which the cgroup's directory could not be
+  /// opened.
   struct Unopened {
     const Hierarchy* hierarchy = nullptr;
     Error error;

@@ -29,7 +29,7 @@ struct Section {
 struct Cgroup {
   std::string path;  ///< "/a/b"
   std::vector<Section> sections;
-  /// Permissions in the hierarchies of those controllers.
+  /// Permissions in the hierarchies of the sections' controllers.
   permissions::Permissions permissions = {};
 };
 

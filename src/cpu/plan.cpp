@@ -41,7 +41,7 @@ Order bandwidth_order(const Bandwidth& now, const Bandwidth& next, bool has_chil
   if (!now.quota) return Order::period_first;
   const bool both_grow = *next.quota > *now.quota && next.period > now.period;
   const bool both_shrink = *next.quota < *now.quota && next.period < now.period;
-  // Without its own limit a cgroup has its parent's, which all cgroups below already satisfy.
+  // A cgroup without a limit has its parent's, which all cgroups below already satisfy.
   if (has_children && (both_grow || both_shrink)) return Order::unlimited_between;
   return both_grow ? Order::period_first : Order::value_first;
 }

@@ -48,8 +48,7 @@ void observe_read_cost(const Host& host, numa::CostGuard& guard, const Policy& p
   const auto root = host.open("/");
   if (!root) return note_missing(seen, root.error());
   const auto reader = numa::Reader::open(*root);
-  // Without the file (a kernel without NUMA, v2 before Linux 5.10) there is no read whose cost
-  // matters.
+  // If the file is missing (a kernel without NUMA, v2 before Linux 5.10), no read can be expensive.
   if (!reader) return note_missing(seen, reader.error());
   if (!host.live()) {
     seen.read_cost = guard.predict(seen.zombies.kernel);
