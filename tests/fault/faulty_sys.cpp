@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/openat2.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -274,5 +275,16 @@ std::int64_t file_system(int fd) noexcept {
   const int status = result(::fstatfs(fd, &out));
   return status < 0 ? status : static_cast<std::int64_t>(out.f_type);
 }
+
+int bpf(int command, void* attributes, std::size_t size) noexcept {
+  return result(static_cast<int>(::syscall(SYS_bpf, command, attributes, size)));
+}
+
+int map_shared(int fd, std::size_t size, void*& out) noexcept {
+  out = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  return out == MAP_FAILED ? -errno : 0;
+}
+
+void unmap(void* memory, std::size_t size) noexcept { ::munmap(memory, size); }
 
 }  // namespace cgctl::sys

@@ -38,4 +38,10 @@ int change_mode_at(int directory, const char* name, mode_t mode) noexcept;
 /// Returns the file system's magic number (statfs(2) f_type) or a negated errno.
 std::int64_t file_system(int fd) noexcept;
 
+/// bpf(2); `attributes` is a bpf_attr of `size` bytes. A new descriptor has O_CLOEXEC.
+int bpf(int command, void* attributes, std::size_t size) noexcept;
+/// Maps `size` bytes of a BPF map or a file, shared, readable and writable; a negated errno.
+int map_shared(int fd, std::size_t size, void*& out) noexcept;
+void unmap(void* memory, std::size_t size) noexcept;
+
 }  // namespace cgctl::sys

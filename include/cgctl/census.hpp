@@ -1,0 +1,99 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cgctl/error.hpp"
+#include "cgctl/host.hpp"
+
+/// A census names every memory cgroup that the kernel holds, removed ones included. A BPF program
+/// walks the kernel's own tree and only reads. Nothing is attached to the kernel.
+namespace cgctl::census {
+
+/// The memory charged to one cgroup itself, in bytes. The LRU lists are exact; where a machine has
+/// more than four NUMA nodes (Snapshot::nodes is 0) they are counters too. Counters lag by up to
+/// two seconds since Linux 5.13, and before that by up to 32 pages for each CPU.
+struct Memory {
+  std::uint64_t file = 0;         ///< page cache on LRU lists, without tmpfs
+  std::uint64_t anon = 0;         ///< on anonymous LRU lists: anonymous memory and tmpfs
+  std::uint64_t unevictable = 0;  ///< on the unevictable LRU list: locked in memory
+  std::uint64_t shmem = 0;        ///< counter: tmpfs and shared memory
+  std::uint64_t mapped = 0;       ///< counter: file and tmpfs pages mapped by processes
+  std::uint64_t dirty = 0;        ///< counter: not yet written back
+  std::uint64_t writeback = 0;    ///< counter: being written back
+  std::uint64_t slab = 0;         ///< counter: slab objects; they hold a cgroup before Linux 5.9
+  std::uint64_t swap = 0;         ///< counter: swapped out
+  std::uint64_t sockets = 0;      ///< counter: socket buffers
+};
+
+/// One memory cgroup.
+struct Cgroup {
+  std::size_t parent = 0;    ///< its place in Snapshot::cgroups; the root's is its own
+  std::string_view name;     ///< raw bytes; empty for the root. Valid as long as the snapshot
+  bool live = false;         ///< false: removed, and held by references
+  std::uint64_t inode = 0;   ///< that its directory has or had
+  std::uint64_t serial = 0;  ///< grows with each cgroup made, never reused
+  std::uint64_t references =
+      0;                    ///< to a removed one; 0 for a live one, which the kernel does not count
+  std::uint64_t usage = 0;  ///< memory.usage_in_bytes or memory.current, those below included
+  Memory own;
+  std::optional<std::chrono::seconds> age;  ///< since it was made; v1 only
+};
+
+/// All memory cgroups at one time, each after its parent.
+class Snapshot {
+ public:
+  Snapshot() = default;
+  Snapshot(Snapshot&&) = default;
+  Snapshot& operator=(Snapshot&&) = default;
+  Snapshot(const Snapshot&) = delete;
+  Snapshot& operator=(const Snapshot&) = delete;
+  ~Snapshot() = default;
+
+  std::vector<Cgroup> cgroups;
+  unsigned nodes = 0;    ///< NUMA nodes whose LRU lists were read; 0: none
+  std::size_t runs = 0;  ///< of the BPF program
+  std::chrono::nanoseconds
+      longest_run{};  ///< longest time that one run held the CPU, system call included
+
+  /// "/a/b", raw bytes.
+  [[nodiscard]] std::string path(std::size_t cgroup) const;
+
+ private:
+  friend class Census;
+  std::vector<char> names_;
+};
+
+/// Takes a census again and again; not for concurrent use. About 1.5 us a cgroup.
+class Census {
+ public:
+  /// Loads the program and proves its first census, before any answer: every live cgroup is a
+  /// directory with this path, inode and usage, every directory is found, the total is the kernel's
+  /// own, and the memory adds up to the root's memory.stat. errc::malformed if the proof fails.
+  ///
+  /// Needs the type information of the kernel (CONFIG_DEBUG_INFO_BTF), Linux 5.10, CAP_BPF and
+  /// CAP_PERFMON in the host's user namespace, and the whole memory hierarchy in view
+  /// (errc::unsupported, errc::system, errc::incomplete_view).
+  [[nodiscard]] static Result<Census> open(const Host& host);
+  Census(Census&&) noexcept;
+  Census& operator=(Census&&) noexcept;
+  ~Census();
+
+  /// Replaces `snapshot`. errc::busy when cgroups come and go faster than the walk can follow.
+  [[nodiscard]] Status take(Snapshot& snapshot);
+
+ private:
+  class Walker;
+  explicit Census(std::unique_ptr<Walker> walker) noexcept;
+  std::unique_ptr<Walker> walker_;
+};
+
+}  // namespace cgctl::census

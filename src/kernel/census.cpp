@@ -1,0 +1,105 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/census.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "cgctl/filesystem.hpp"
+#include "cgctl/parse.hpp"
+#include "kernel/proof.hpp"
+#include "kernel/walker.hpp"
+
+namespace cgctl::census {
+namespace {
+
+constexpr const char* operation = "take a census";
+
+Result<const Hierarchy*> running_hierarchy(const Host& host) {
+  if (!host.live()) {
+    return fail(Error::make(errc::unsupported, operation, host.roots().proc,
+                            "these are files of another kernel", "only the running one is walked"));
+  }
+  auto hierarchy = host.require("memory");
+  if (hierarchy && !(*hierarchy)->whole) {
+    return fail(Error::make(errc::incomplete_view, operation, (*hierarchy)->mount_point,
+                            "only a part of the memory hierarchy is visible here",
+                            "run in the host's cgroup namespace"));
+  }
+  return hierarchy;
+}
+
+Result<kernel::Layout> running_layout(const Host& host) {
+  constexpr const char* file = "kernel/btf/vmlinux";
+  auto content = fs::read_in_root(host.roots().sys, file);
+  if (!content) {
+    Error error = content.error();
+    if (error.os_errno == ENOENT) {
+      error.kind = errc::unsupported;
+      error.hint =
+          "the kernel has no type information (CONFIG_DEBUG_INFO_BTF); zombies are still counted, "
+          "but without names";
+    }
+    return fail(std::move(error));
+  }
+  const auto btf = kernel::Btf::parse(std::move(*content));
+  if (!btf) return fail(btf.error());
+  return kernel::layout_of(*btf);
+}
+
+/// Returns how many NUMA nodes have LRU lists of their own; 0 where they are more than a record has
+/// room for.
+unsigned count_nodes(const Host& host) {
+  const auto text = fs::read_in_root(host.roots().sys, "devices/system/node/possible");
+  if (!text) return 1;
+  std::string_view rest = *text;
+  unsigned last = 0;
+  parse::ranges(parse::line(rest), [&](std::uint64_t, std::uint64_t end) {
+    last = static_cast<unsigned>(std::min<std::uint64_t>(end, cgctl_nodes));
+    return true;
+  });
+  return last < cgctl_nodes ? last + 1 : 0;
+}
+
+}  // namespace
+
+std::string Snapshot::path(std::size_t cgroup) const {
+  if (cgroup == 0) return "/";
+  std::vector<std::size_t> line;
+  for (; cgroup != 0; cgroup = cgroups[cgroup].parent) line.push_back(cgroup);
+  std::string path;
+  for (auto one = line.rbegin(); one != line.rend(); ++one) {
+    path.append(1, '/').append(cgroups[*one].name);
+  }
+  return path;
+}
+
+class Census::Walker : public kernel::Walker {
+ public:
+  using kernel::Walker::Walker;
+};
+
+Census::Census(std::unique_ptr<Walker> walker) noexcept : walker_(std::move(walker)) {}
+Census::Census(Census&&) noexcept = default;
+Census& Census::operator=(Census&&) noexcept = default;
+Census::~Census() = default;
+
+Status Census::take(Snapshot& snapshot) { return walker_->take(snapshot, snapshot.names_); }
+
+Result<Census> Census::open(const Host& host) {
+  const auto hierarchy = running_hierarchy(host);
+  if (!hierarchy) return fail(hierarchy.error());
+  auto layout = running_layout(host);
+  if (!layout) return fail(layout.error());
+  layout->fields.nodes = count_nodes(host);
+  auto program = kernel::Program::load(layout->fields);
+  if (!program) return fail(program.error());
+  const bool births = (*hierarchy)->version == Version::v1;
+  Census census(std::make_unique<Walker>(std::move(*program), *layout, births));
+  const auto proof =
+      kernel::prove(host, **hierarchy, [&](Snapshot& snapshot) { return census.take(snapshot); });
+  if (!proof) return fail(proof.error());
+  return census;
+}
+
+}  // namespace cgctl::census

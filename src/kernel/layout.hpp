@@ -1,0 +1,50 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "cgctl/error.hpp"
+#include "kernel/btf.hpp"
+#include "kernel/walk.h"
+
+namespace cgctl::kernel {
+
+/// The counters of a memory cgroup that a census tells.
+enum class Counter {
+  inactive_anon,
+  active_anon,
+  inactive_file,
+  active_file,
+  unevictable,
+  shmem,
+  mapped,
+  dirty,
+  writeback,
+  slab,
+  slab_fixed,
+  swap,
+  sockets
+};
+inline constexpr std::size_t counters = 13;
+
+/// The index of a counter in cgctl_record::state, and its unit.
+struct Slot {
+  static constexpr std::size_t absent = ~std::size_t{0};
+  std::size_t index = absent;
+  bool bytes = false;  ///< false: pages
+};
+
+/// The places of the fields and counters that a census reads, on one kernel.
+struct Layout {
+  cgctl_layout fields{};
+  std::array<Slot, counters> slots{};  ///< by Counter
+  std::size_t zones = 0;               ///< of each node
+};
+
+/// Finds the fields by the kernel's type information. errc::unsupported names one that is missing.
+[[nodiscard]] Result<Layout> layout_of(const Btf& btf);
+
+}  // namespace cgctl::kernel

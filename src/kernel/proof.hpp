@@ -1,0 +1,22 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <functional>
+
+#include "cgctl/census.hpp"
+#include "cgctl/host.hpp"
+
+namespace cgctl::kernel {
+
+/// Takes a census into the snapshot that it is given.
+using Take = std::function<Status(census::Snapshot&)>;
+
+/// Compares censuses with what the file system says meanwhile. errc::malformed names the first
+/// thing that differs: a live cgroup without a directory of its path and inode, a directory that
+/// was not found, a usage, the total. What comes, goes or moves during the comparison is compared
+/// again, up to `rounds` times in about three seconds.
+[[nodiscard]] Status prove(const Host& host, const Hierarchy& hierarchy, const Take& take,
+                           unsigned rounds = 6);
+
+}  // namespace cgctl::kernel

@@ -1,0 +1,25 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "kernel/btf.hpp"
+#include "kernel/layout.hpp"
+#include "require.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const auto btf =
+      cgctl::kernel::Btf::parse(std::string(reinterpret_cast<const char*>(data), size));
+  if (!btf) {
+    require(btf.error().kind == cgctl::errc::malformed);
+    return 0;
+  }
+  btf->field("outer", "inside.many");
+  btf->value("numbers", "SECOND");
+  const auto layout = cgctl::kernel::layout_of(*btf);
+  if (!layout) {
+    require(layout.error().kind == cgctl::errc::unsupported);
+    return 0;
+  }
+  require(layout->fields.css_bytes < cgctl_css_bytes);
+  require(layout->fields.state_bytes < sizeof cgctl_record::state);
+  require(layout->fields.lists_bytes <= sizeof(std::uint64_t) * cgctl_lists);
+  return 0;
+}

@@ -1,0 +1,318 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cgctl/census.hpp"
+
+#include <gtest/gtest.h>
+#include <linux/bpf.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "../support/child.hpp"
+#include "../support/result.hpp"
+#include "../support/skip.hpp"
+#include "cgctl/filesystem.hpp"
+#include "kernel/proof.hpp"
+#include "kernel/walker.hpp"
+#include "real_cgroups.hpp"
+
+namespace census_test {
+
+using namespace cgctl;
+using census::Census;
+using census::Cgroup;
+using census::Snapshot;
+using lab::Pin;
+
+class RealCensus : public test::RealCgroups {
+ protected:
+  void SetUp() override {
+    test::RealCgroups::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    if (!test::kernel_is_at_least(5, 10))
+      return test::skip("BPF programs run on demand since 5.10");
+    if (::access("/sys/kernel/btf/vmlinux", R_OK) != 0) return test::skip("the kernel has no BTF");
+  }
+
+  /// The dead whose path begins with `top`, by name.
+  static std::vector<const Cgroup*> dead_below(const Snapshot& snapshot, const std::string& top) {
+    std::vector<const Cgroup*> dead;
+    for (std::size_t i = 0; i < snapshot.cgroups.size(); ++i) {
+      const std::string path = snapshot.path(i);
+      if (!snapshot.cgroups[i].live && path.rfind(top + "/", 0) == 0) {
+        dead.push_back(&snapshot.cgroups[i]);
+      }
+    }
+    return dead;
+  }
+};
+
+struct Kind {
+  Pin pin;
+  std::uint64_t (*bytes)(const census::Memory&);
+};
+
+class CensusKinds : public RealCensus, public ::testing::WithParamInterface<Kind> {};
+
+TEST_P(CensusKinds, AreNamedWithThePageThatHoldsEach) {
+  constexpr std::uint64_t number = 60;
+  const auto files = folder(GetParam().pin);
+  if (!files) return test::skip("no folder on such a file system");
+  // Each kind has a parent of its own, since dead cgroups of earlier tests keep their paths.
+  const std::string top = "of-" + std::string(lab::to_string(GetParam().pin));
+  auto maker = zombies(GetParam().pin, *files, top);
+  ASSERT_TRUE(maker) << maker.error().message();
+  make(top + "/live");
+  const test::Tenant tenant(directory(top + "/live"), [] {
+    static std::vector<char> memory;
+    memory.assign(1U << 20, 'x');
+    return 0;
+  });
+  if (const auto made = maker->make(number); !made) FAIL() << made.error().message();
+  auto census = Census::open(host());
+  ASSERT_TRUE(census) << census.error().message();
+  Snapshot snapshot;
+  const std::uint64_t page = host().page_size();
+  EXPECT_EQ(test::persist(40,
+                          [&]() -> std::string {
+                            // Counters lag by two seconds.
+                            ::usleep(100000);
+                            if (const auto took = census->take(snapshot); !took) {
+                              return took.error().message();
+                            }
+                            std::uint64_t exact = 0;
+                            for (const Cgroup* one : dead_below(snapshot, maker->group())) {
+                              if (GetParam().bytes(one->own) == page) ++exact;
+                            }
+                            // The first file in a block of the inode table is charged for it.
+                            return exact >= number * 9 / 10 ? "" : std::to_string(exact) + " exact";
+                          }),
+            "");
+  std::set<std::string_view> names;
+  for (const Cgroup* one : dead_below(snapshot, maker->group())) {
+    names.insert(one->name);
+    EXPECT_GE(one->references, 1);
+    EXPECT_GE(GetParam().bytes(one->own), page) << one->name;
+  }
+  std::set<std::string> expected;
+  for (std::uint64_t i = 0; i < number; ++i) expected.insert("z" + std::to_string(i));
+  EXPECT_EQ(std::set<std::string>(names.begin(), names.end()), expected);
+}
+
+std::string name_of(const ::testing::TestParamInfo<Kind>& kind) {
+  std::string name(lab::to_string(kind.param.pin));
+  name.erase(std::remove_if(name.begin(), name.end(), [](char c) { return std::isalnum(c) == 0; }),
+             name.end());
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Each, CensusKinds,
+    ::testing::Values(Kind{Pin::page_cache, [](const census::Memory& own) { return own.file; }},
+                      Kind{Pin::tmpfs, [](const census::Memory& own) { return own.shmem; }},
+                      Kind{Pin::mapped_file, [](const census::Memory& own) { return own.mapped; }},
+                      Kind{Pin::mlock, [](const census::Memory& own) { return own.unevictable; }}),
+    name_of);
+
+TEST_F(RealCensus, TellsALiveCgroupsUsageAndAge) {
+  make("live");
+  const test::Tenant tenant(directory("live"), [] {
+    static std::vector<char> memory;
+    memory.assign(4U << 20, 'x');
+    return 0;
+  });
+  auto census = Census::open(host());
+  ASSERT_TRUE(census) << census.error().message();
+  Snapshot snapshot;
+  ASSERT_TRUE(census->take(snapshot));
+  const auto found = std::find_if(snapshot.cgroups.begin(), snapshot.cgroups.end(),
+                                  [](const Cgroup& one) { return one.name == "live"; });
+  ASSERT_NE(found, snapshot.cgroups.end());
+  EXPECT_TRUE(found->live);
+  EXPECT_GE(found->own.anon, 4U << 20);
+  EXPECT_EQ(found->references, 0);
+  struct ::stat inode {};
+  ASSERT_EQ(::stat(directory("live").c_str(), &inode), 0);
+  EXPECT_EQ(found->inode, inode.st_ino);
+  if (!v2()) {
+    ASSERT_TRUE(found->age);
+    EXPECT_LT(*found->age, std::chrono::minutes(5));
+  }
+}
+
+/// Takes a census with `layout`. Returns the difference that the proof found, or nothing.
+std::string prove(const Host& host, const Hierarchy& hierarchy, const kernel::Layout& layout,
+                  unsigned rounds = 6) {
+  auto program = kernel::Program::load(layout.fields);
+  if (!program) return program.error().message();
+  kernel::Walker walker(std::move(*program), layout, false);
+  std::vector<std::vector<char>> names;
+  const auto status = kernel::prove(
+      host, hierarchy,
+      [&](Snapshot& snapshot) {
+        names.emplace_back();
+        return walker.take(snapshot, names.back());
+      },
+      rounds);
+  return status ? "" : status.error().message();
+}
+
+TEST_F(RealCensus, WithAnOffsetThatIsWrongIsRefused) {
+  const auto files = folder(Pin::tmpfs);
+  if (!files) return test::skip("no tmpfs");
+  auto maker = zombies(Pin::tmpfs, *files);
+  ASSERT_TRUE(maker && maker->make(500));
+  auto content = fs::read_in_root("/sys", "kernel/btf/vmlinux");
+  ASSERT_TRUE(content);
+  const auto btf = kernel::Btf::parse(std::move(*content));
+  ASSERT_TRUE(btf);
+  auto layout = kernel::layout_of(*btf);
+  ASSERT_TRUE(layout) << layout.error().message();
+  layout->fields.nodes = 1;
+  ASSERT_EQ(prove(host(), hierarchy(), *layout), "");
+  kernel::Layout counters_only = *layout;
+  counters_only.fields.nodes = 0;
+  EXPECT_EQ(prove(host(), hierarchy(), counters_only), "");
+  using Field = unsigned cgctl_layout::*;
+  const std::pair<const char*, Field> fields[] = {
+      {"task_cgroups", &cgctl_layout::task_cgroups},
+      {"cset_memory", &cgctl_layout::cset_memory},
+      {"css_cgroup", &cgctl_layout::css_cgroup},
+      {"css_sibling", &cgctl_layout::css_sibling},
+      {"css_children", &cgctl_layout::css_children},
+      {"css_flags", &cgctl_layout::css_flags},
+      {"css_parent", &cgctl_layout::css_parent},
+      {"css_reference_data", &cgctl_layout::css_reference_data},
+      {"reference_count", &cgctl_layout::reference_count},
+      {"usage", &cgctl_layout::usage},
+      {"vmstats", &cgctl_layout::vmstats},
+      {"nodeinfo", &cgctl_layout::nodeinfo},
+      {"lists", &cgctl_layout::lists},
+      {"cgroup_kn", &cgctl_layout::cgroup_kn},
+      {"kn_name", &cgctl_layout::kn_name},
+      {"kn_id", &cgctl_layout::kn_id},
+  };
+  for (const auto& [name, field] : fields) {
+    for (const int by : {-8, 8}) {
+      kernel::Layout wrong = *layout;
+      unsigned& value = wrong.fields.*field;
+      if (value == CGCTL_ABSENT || (by < 0 && value < 8)) continue;
+      value = static_cast<unsigned>(static_cast<int>(value) + by);
+      EXPECT_NE(prove(host(), hierarchy(), wrong, 1), "") << name << " " << by;
+    }
+  }
+}
+
+TEST_F(RealCensus, HasNoDuplicateAndNoOrphanWhileCgroupsComeAndGo) {
+  auto census = Census::open(host());
+  ASSERT_TRUE(census) << census.error().message();
+  make("churn");
+  std::atomic<bool> stop{false};
+  std::atomic<std::uint64_t> rounds{0};
+  std::thread churn([&] {
+    for (std::uint64_t i = 0; !stop; ++i) {
+      const std::string one = directory("churn/c" + std::to_string(i % 50));
+      if (::mkdir(one.c_str(), 0755) == 0) ++rounds;
+      ::rmdir(directory("churn/c" + std::to_string((i + 25) % 50)).c_str());
+    }
+  });
+  Snapshot snapshot;
+  std::string wrong;
+  for (unsigned i = 0; i < 300 && wrong.empty(); ++i) {
+    if (const auto took = census->take(snapshot); !took) wrong = took.error().message();
+    std::set<std::uint64_t> serials;
+    for (std::size_t k = 0; k < snapshot.cgroups.size(); ++k) {
+      const Cgroup& one = snapshot.cgroups[k];
+      if (!serials.insert(one.serial).second) wrong = "twice: " + snapshot.path(k);
+      const bool mine = snapshot.cgroups[one.parent].name == "churn" && k != 0;
+      if (mine && (one.name.empty() || one.name.front() != 'c' || one.name.size() > 3)) {
+        wrong = "no such name: " + snapshot.path(k);
+      }
+    }
+  }
+  stop = true;
+  churn.join();
+  for (int i = 0; i < 50; ++i) ::rmdir(directory("churn/c" + std::to_string(i)).c_str());
+  EXPECT_EQ(wrong, "");
+  EXPECT_GT(rounds, 100);
+}
+
+/// Makes bpf(2) fail with EPERM for this process, as a container engine's filter does.
+void refuse_bpf() {
+  ::sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_bpf, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const ::sock_fprog program = {std::size(filter), filter};
+  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+std::string refusal(const Host& host) {
+  const auto census = Census::open(host);
+  if (census) return "it was opened";
+  const std::string text = census.error().message();
+  const bool told = census.error().os_errno == EPERM && text.find("CAP_BPF") != std::string::npos &&
+                    text.find("seccomp") != std::string::npos;
+  return told ? "" : text;
+}
+
+TEST_F(RealCensus, IsRefusedWithTheCauseWithoutTheRight) {
+  EXPECT_EQ(test::in_child([&]() -> std::string {
+              refuse_bpf();
+              return refusal(host());
+            }),
+            "");
+  EXPECT_EQ(test::in_child([&]() -> std::string {
+              constexpr uid_t nobody = 65534;
+              if (::setresuid(nobody, nobody, nobody) != 0) return "setresuid";
+              return refusal(host());
+            }),
+            "");
+  EXPECT_EQ(test::in_child([&]() -> std::string {
+              if (::unshare(CLONE_NEWUSER) != 0) return "";
+              return refusal(host());
+            }),
+            "");
+}
+
+/// The number of BPF programs in the kernel.
+unsigned programs() {
+  unsigned number = 0;
+  bpf_attr attributes{};
+  while (::syscall(SYS_bpf, BPF_PROG_GET_NEXT_ID, &attributes, sizeof attributes) == 0) {
+    attributes.start_id = attributes.next_id;
+    ++number;
+  }
+  return number;
+}
+
+TEST_F(RealCensus, LeavesNothingBehindWhenItsProcessIsKilled) {
+  const unsigned before = programs();
+  const std::string death = test::in_child([&]() -> std::string {
+    const auto census = Census::open(host());
+    if (!census) return census.error().message();
+    if (programs() <= before) return "no program was loaded";
+    ::kill(::getpid(), SIGKILL);
+    return "alive";
+  });
+  EXPECT_NE(death.find("9"), std::string::npos) << death;
+  EXPECT_TRUE(test::eventually([&] { return programs() <= before; }));
+}
+
+}  // namespace census_test
