@@ -14,6 +14,7 @@
 #include "cgctl/mitigation.hpp"
 #include "cli/command.hpp"
 #include "cli/json.hpp"
+#include "command/dead.hpp"
 
 namespace cgctl::tool::zombies_command {
 namespace {
@@ -24,6 +25,8 @@ using std::chrono::nanoseconds;
 struct Options {
   std::uint64_t top = 10;
   std::optional<nanoseconds> time;
+  bool names = false;
+  std::string below;
 };
 
 struct Findings {
@@ -194,6 +197,32 @@ Json json_of(const Findings& found) {
   return one;
 }
 
+/// Names the removed cgroups. Returns no value, and warns, if the kernel cannot be walked.
+Result<std::optional<Dead>> name_them(const Host& host, const Options& options) {
+  DeadOptions wanted;
+  wanted.top = options.top;
+  if (!options.below.empty()) {
+    const auto below = host.relative_path(options.below);
+    if (!below) return fail(below.error());
+    if (*below != ".") wanted.below = "/" + *below;
+  }
+  auto dead = find_dead(host, wanted);
+  if (dead) return std::optional<Dead>(std::move(*dead));
+  warn(message_of(dead.error()));
+  return std::optional<Dead>();
+}
+
+Exit print_dead(const Globals& globals, const Findings& found, const Dead& dead) {
+  if (globals.format == Format::text) print(globals, dead.text);
+  if (globals.format == Format::json) {
+    Json one = json_of(found);
+    one["dead"] = dead.json;
+    one["dead_left_out"] = dead.left_out;
+    print(globals, one);
+  }
+  return Exit::done;
+}
+
 Exit run_zombies(const Globals& globals, const Options& options) {
   const auto host = globals.host();
   if (!host) return report(host.error());
@@ -207,6 +236,11 @@ Exit run_zombies(const Globals& globals, const Options& options) {
     print(globals, headline(*count));
     // The number appears at once; finding out where zombies hang may take longer.
     flush_output();
+  }
+  if (options.names) {
+    const auto dead = name_them(*host, options);
+    if (!dead) return report(dead.error());
+    if (*dead) return print_dead(globals, found, **dead);
   }
   if (count->high != 0 && options.top != 0) {
     if (const auto status = find_where(*host, options, found); !status) {
@@ -233,6 +267,11 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "as soon as one read is slow.");
   add_number(*command, "--top", options->top,
              "how many cgroups to name, those with the most first;\n0: only count (default 10)");
+  command->add_flag("--names", options->names,
+                    "name the removed cgroups themselves, with what holds\neach, most references "
+                    "first (root, Linux 5.10 or later)");
+  add_path_option(*command, "--below", options->below,
+                  "with --names: only those that were below this cgroup");
   add_time(*command, "--time", options->time,
            "longest search for the cgroups that zombies hang\nbelow, such as 10s (default: between "
            "50ms and 1s)");

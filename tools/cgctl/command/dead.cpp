@@ -1,0 +1,165 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "command/dead.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "cgctl/census.hpp"
+#include "cgctl/parse.hpp"
+#include "cli/command.hpp"
+
+namespace cgctl::tool {
+namespace {
+
+using census::Cgroup;
+using census::Memory;
+using census::Snapshot;
+
+struct Named {
+  const Cgroup* cgroup;
+  std::string path;
+};
+
+/// True if `path` is below the cgroup `top`, "/" included.
+bool is_below(const std::string& path, const std::string& top) {
+  if (top.empty() || top == "/") return true;
+  return parse::starts_with(path, top) && path.size() > top.size() && path[top.size()] == '/';
+}
+
+/// Returns the removed cgroups, those with the most references first.
+std::vector<Named> dead_of(const Snapshot& snapshot, const std::string& top) {
+  std::vector<Named> dead;
+  for (std::size_t i = 0; i < snapshot.cgroups.size(); ++i) {
+    const Cgroup& one = snapshot.cgroups[i];
+    if (one.live) continue;
+    std::string path = snapshot.path(i);
+    if (is_below(path, top)) dead.push_back({&one, std::move(path)});
+  }
+  std::stable_sort(dead.begin(), dead.end(), [](const Named& a, const Named& b) {
+    return a.cgroup->references > b.cgroup->references;
+  });
+  return dead;
+}
+
+/// The kinds of memory that hold a removed cgroup. Slab objects do not, since Linux 5.9.
+struct Kind {
+  const char* name;
+  std::uint64_t (*bytes)(const Memory&);
+  const char* cure;
+};
+
+std::uint64_t mapped_file(const Memory& own) {
+  return std::min(own.mapped > own.shmem ? own.mapped - own.shmem : 0, own.file);
+}
+
+constexpr Kind kinds[] = {
+    {"file", [](const Memory& own) { return own.file - mapped_file(own); },
+     "page cache; dropping it frees them, once it is written back"},
+    {"mapped file", mapped_file, "restart the processes that map the files"},
+    {"tmpfs", [](const Memory& own) { return own.shmem; },
+     "remove the files on tmpfs, the shared memory or the memfds"},
+    {"anonymous", [](const Memory& own) { return own.anon > own.shmem ? own.anon - own.shmem : 0; },
+     "restart the processes, which were moved to another cgroup"},
+    {"locked", [](const Memory& own) { return own.unevictable; },
+     "restart the processes that locked it (mlock)"},
+    {"swap", [](const Memory& own) { return own.swap; },
+     "restart the processes that it belongs to"},
+    {"sockets", [](const Memory& own) { return own.sockets; },
+     "close the sockets, or restart their processes"},
+};
+
+/// "file 64 KiB, tmpfs 8 KiB"
+std::string held_by(const Memory& own) {
+  std::string text;
+  for (const Kind& kind : kinds) {
+    const std::uint64_t bytes = kind.bytes(own);
+    if (bytes == 0) continue;
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", kind.name, human_bytes(bytes));
+  }
+  if (own.dirty != 0) text += fmt::format(" ({} dirty)", human_bytes(own.dirty));
+  return text.empty() ? "no pages" : text;
+}
+
+std::string age_of(const Cgroup& one) { return one.age ? human_time(*one.age) : "unknown"; }
+
+std::string table_of(const std::vector<Named>& dead, std::size_t rows) {
+  constexpr auto right = Table::Align::right;
+  Table table({{"REFERENCES", right}, {"AGE", right}, {"HELD BY"}, {"WAS"}});
+  for (std::size_t i = 0; i < rows; ++i) {
+    const Cgroup& one = *dead[i].cgroup;
+    table.add(
+        {std::to_string(one.references), age_of(one), held_by(one.own), printable(dead[i].path)});
+  }
+  return table.text();
+}
+
+/// One line for each kind of memory that holds any of them.
+std::string cures_of(const std::vector<Named>& dead) {
+  std::string text;
+  for (const Kind& kind : kinds) {
+    std::uint64_t bytes = 0;
+    std::size_t holds = 0;
+    for (const Named& one : dead) {
+      const std::uint64_t mine = kind.bytes(one.cgroup->own);
+      bytes += mine;
+      holds += mine != 0 ? 1 : 0;
+    }
+    if (holds == 0) continue;
+    text += fmt::format("{:<16}{} in {} of them: {}\n", kind.name, human_bytes(bytes), holds,
+                        kind.cure);
+  }
+  const auto bare = std::count_if(dead.begin(), dead.end(), [](const Named& one) {
+    return held_by(one.cgroup->own) == "no pages";
+  });
+  if (bare != 0) {
+    text += fmt::format("{:<16}{} of them: kernel objects or removed cgroups below hold them\n",
+                        "no pages", bare);
+  }
+  return text;
+}
+
+Json json_of(const Named& one) {
+  const Memory& own = one.cgroup->own;
+  return {{"path", one.path},
+          {"inode", one.cgroup->inode},
+          {"references", one.cgroup->references},
+          {"age_s", one.cgroup->age ? Json(one.cgroup->age->count()) : Json(nullptr)},
+          {"usage_bytes", one.cgroup->usage},
+          {"held_by_bytes",
+           {{"file", own.file},
+            {"anon", own.anon},
+            {"unevictable", own.unevictable},
+            {"shmem", own.shmem},
+            {"mapped", own.mapped},
+            {"dirty", own.dirty},
+            {"writeback", own.writeback},
+            {"swap", own.swap},
+            {"sockets", own.sockets}}}};
+}
+
+}  // namespace
+
+Result<Dead> find_dead(const Host& host, const DeadOptions& options) {
+  auto census = census::Census::open(host);
+  if (!census) return fail(census.error());
+  Snapshot snapshot;
+  if (auto status = census->take(snapshot); !status) return fail(status.error());
+  const std::vector<Named> dead = dead_of(snapshot, options.below);
+  const auto rows = static_cast<std::size_t>(std::min<std::uint64_t>(options.top, dead.size()));
+  Dead found;
+  found.left_out = dead.size() - rows;
+  found.text = "\n";
+  if (rows != 0) found.text += table_of(dead, rows);
+  if (found.left_out != 0) {
+    found.text += fmt::format("and {} more: --top {}\n", found.left_out, dead.size());
+  }
+  found.text += "\n" + cures_of(dead);
+  for (std::size_t i = 0; i < rows; ++i) found.json.push_back(json_of(dead[i]));
+  return found;
+}
+
+}  // namespace cgctl::tool

@@ -1,0 +1,30 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "cgctl/error.hpp"
+#include "cgctl/host.hpp"
+#include "cli/json.hpp"
+
+/// The removed memory cgroups, each with the path that it had.
+namespace cgctl::tool {
+
+struct DeadOptions {
+  std::uint64_t top = 10;  ///< rows of the table
+  std::string below;       ///< only those below this cgroup; empty: all
+};
+
+/// The dead cgroups as text and as JSON.
+struct Dead {
+  std::string text;
+  Json json = Json::array();
+  std::size_t left_out = 0;
+};
+
+/// Takes a census. The errors are those of census::Census::open().
+[[nodiscard]] Result<Dead> find_dead(const Host& host, const DeadOptions& options);
+
+}  // namespace cgctl::tool
