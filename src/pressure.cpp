@@ -4,7 +4,6 @@
 
 #include <cerrno>
 #include <cstdint>
-#include <limits>
 #include <string>
 
 #include "cgctl/filesystem.hpp"
@@ -40,8 +39,10 @@ std::optional<Line> parse_line(std::string_view rest) {
   if (!keyed(rest, "avg300=", value) || !percentage(value, line.avg300)) return std::nullopt;
   if (!keyed(rest, "total=", value)) return std::nullopt;
   const auto total = parse::whole_number(value);
-  if (!total || *total > std::numeric_limits<std::int64_t>::max()) return std::nullopt;
-  line.total = std::chrono::microseconds(*total);
+  using std::chrono::microseconds;
+  constexpr auto most = std::chrono::duration_cast<microseconds>(std::chrono::nanoseconds::max());
+  if (!total || *total > static_cast<std::uint64_t>(most.count())) return std::nullopt;
+  line.total = microseconds(*total);
   return line;
 }
 

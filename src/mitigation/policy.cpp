@@ -216,7 +216,7 @@ std::uint64_t made(const std::vector<Action>& actions) {
 
 Plan idle(std::string reason) { return {Decision::idle, std::move(reason), {}}; }
 Plan refused(const std::string& why, const std::string& against) {
-  return {Decision::refused, why + "; refused: " + against, {}};
+  return {Decision::refused, why + ", but " + against, {}};
 }
 
 /// Formats "they hold about 21.0 MiB, dropping caches gives up 405.0 MiB of page cache".

@@ -10,8 +10,9 @@
 //                                    failed, or for each recorded call
 //   CGCTL_NO_MEMORY=STRAND:NUMBER    operator new of a strand throws from allocation NUMBER on
 //   CGCTL_FAST=FACTOR                CLOCK_BOOTTIME runs this many times faster; timers do not
-//   CGCTL_WALK=NANOSECONDS           a read of memory.numa_stat takes this much CPU time for each
-//                                    cgroup at and below its own, as before Linux 5.8
+//   CGCTL_WALK=NANOSECONDS[:MORE]    a read of memory.numa_stat takes this much CPU time for each
+//                                    cgroup at and below its own, as before Linux 5.8; each read
+//                                    makes the next one cost MORE for each
 // A strand is a process or a thread: 0 is the main one, 1 the first that the command creates.
 #include <dirent.h>
 #include <fcntl.h>
@@ -62,6 +63,7 @@ unsigned starved_number = 0;
 long fast_factor = 1;
 timespec fast_since{};
 long walk_each = 0;
+long walk_more = 0;
 
 struct Strand {
   bool known = false;
@@ -87,7 +89,7 @@ void begin() {
   if (fast != nullptr) fast_factor = std::atol(fast);
   __real_clock_gettime(CLOCK_BOOTTIME, &fast_since);
   const char* const walk = std::getenv("CGCTL_WALK");
-  if (walk != nullptr) walk_each = std::atol(walk);
+  if (walk != nullptr) std::sscanf(walk, "%ld:%ld", &walk_each, &walk_more);
   ::unsetenv("CGCTL_FAULT");
   ::unsetenv("CGCTL_FAULT_LOG");
   if (log_descriptor >= 0) ::syscall(SYS_fcntl, log_descriptor.load(), F_SETFD, FD_CLOEXEC);
@@ -157,6 +159,7 @@ void walk_if_told(int fd) {
   constexpr int descriptors = 16;
   ::nftw(path.data(), walk_one, descriptors, FTW_PHYS);
   const auto end = start + std::chrono::nanoseconds(walk_each * cgroups_walked);
+  walk_each += walk_more;
   while (std::chrono::steady_clock::now() < end) {
   }
 }

@@ -20,6 +20,7 @@
 #include "cgctl/mitigation.hpp"
 #include "cgctl/zombies.hpp"
 #include "cli/escape.hpp"
+#include "cli/units.hpp"
 
 /// Declarations that all commands share. A command is one file with its options, add() that
 /// describes them, a function that collects a report, one that formats it as text and one that
@@ -199,11 +200,6 @@ std::string paint(Color color, std::string_view text);
 
 /// Returns a name from the file system for display: escaped() on a terminal, else unchanged.
 std::string printable(std::string_view name);
-
-/// Formats a figure such as "1.5 GiB", "4.8 us": at most three significant digits, fixed units, no
-/// locale.
-std::string human_bytes(std::uint64_t bytes);
-std::string human_time(std::chrono::nanoseconds time);
 
 /// Returns "1 zombie", "12 zombies", or "3 to 5 zombies" for a range.
 std::string in_words(const zombies::Count& count);

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -29,14 +28,6 @@ bool is_terminal(std::FILE* stream) {
 bool not_empty(const char* variable) {
   const char* const value = std::getenv(variable);
   return value != nullptr && *value != '\0';
-}
-
-/// Formats a value in the first unit in which it has at most three digits before the point.
-template <std::size_t N>
-std::string scaled(double value, double step, const std::array<const char*, N>& units) {
-  std::size_t unit = 0;
-  for (; value >= 999.5 && unit + 1 < N; ++unit) value /= step;
-  return fmt::format("{:.{}g} {}", value, value < 999.5 ? 3 : 15, units[unit]);
 }
 
 Exit status_of(errc kind) {
@@ -165,21 +156,6 @@ std::string paint(Color color, std::string_view text) {
 
 std::string printable(std::string_view name) {
   return is_terminal(stdout) ? escaped(name) : std::string(name);
-}
-
-std::string human_bytes(std::uint64_t bytes) {
-  constexpr std::array units = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-  return scaled(static_cast<double>(bytes), 1024, units);
-}
-
-std::string human_time(std::chrono::nanoseconds time) {
-  // A difference below 0 is too small to measure.
-  if (time.count() <= 0) return "0 s";
-  constexpr std::array units = {"ns", "us", "ms", "s"};
-  const auto seconds = std::chrono::duration<double>(time).count();
-  if (seconds >= 2 * 3600) return fmt::format("{:.3g} h", seconds / 3600);
-  if (seconds >= 2 * 60) return fmt::format("{:.3g} min", seconds / 60);
-  return scaled(static_cast<double>(time.count()), 1000, units);
 }
 
 std::string in_words(const zombies::Count& count) {

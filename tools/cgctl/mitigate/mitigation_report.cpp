@@ -30,17 +30,34 @@ std::string line(std::string_view label, std::string_view text) {
   return fmt::format("{:<16}{}\n", label, text);
 }
 
+/// "; a read of numa_stat takes 3 us"; empty where that is not known.
+std::string cost_of_read(const Observation& seen) {
+  if (!seen.read_cost) return {};
+  return fmt::format("; a read of numa_stat {} {}",
+                     seen.read_cost_measured ? "takes" : "may take up to",
+                     human_time(*seen.read_cost));
+}
+
 std::string line_of(const char* when, const Observation& seen) {
   const zombies::Count& count = seen.zombies;
-  std::string text = fmt::format("{}, {} live", in_words(count), count.live);
-  if (seen.read_cost) {
-    text += fmt::format("; a read of numa_stat {} {}",
-                        seen.read_cost_measured ? "takes" : "may take up to",
-                        human_time(*seen.read_cost));
-  }
+  std::string text = fmt::format("{}, {} live", in_words(count), count.live) + cost_of_read(seen);
   if (seen.residual)
     text += fmt::format("; {} could be freed", human_bytes(seen.residual->freeable()));
   return line(when, text + fmt::format("; page cache {}", human_bytes(seen.page_cache)));
+}
+
+/// Describes a look that nothing came of, without what the reason tells.
+std::string line_of_look(const Observation& seen, std::string_view reason) {
+  const auto told = [reason](const char* word) {
+    return reason.find(word) != std::string_view::npos;
+  };
+  std::string text = told("zombies") ? "" : in_words(seen.zombies) + ", ";
+  text += fmt::format("{} live cgroups", seen.zombies.live);
+  if (!told("numa_stat")) text += cost_of_read(seen);
+  if (seen.residual)
+    text += fmt::format("; {} could be freed", human_bytes(seen.residual->freeable()));
+  if (!told("page cache")) text += "; page cache " + human_bytes(seen.page_cache);
+  return line("now", text);
 }
 
 /// Names the guards that have no effect because the kernel keeps no pressure figures; else empty.
@@ -75,7 +92,7 @@ std::string line_of_rehearsal(const Plan& plan) {
   for (const mitigation::Rung rung : plan.ladder) {
     ladder.append(ladder.empty() ? "" : ", then if needed ").append(mitigation::to_string(rung));
   }
-  return line("would do", ladder) + line("dry-run", "nothing was changed");
+  return line("would do", ladder + " (dry run: nothing was changed)");
 }
 
 /// Returns "1991 of 2003 zombies freed", and the reason if that is ineffective.
@@ -142,7 +159,8 @@ void add_outcome(Json& one, const Report& report) {
   one["zombies_freed"] = mitigation::freed(report.outcome->actions);
   one["read_cost_saved_us"] = nullptr;
   if (before.read_cost_measured && after.read_cost_measured) {
-    const auto saved = *before.read_cost - *after.read_cost;
+    // A difference below 0 is noise, as human_time() has it.
+    const auto saved = std::max(*before.read_cost - *after.read_cost, std::chrono::nanoseconds(0));
     one["read_cost_saved_us"] = static_cast<double>(saved.count()) / 1e3;
   }
   one["page_cache_given_up_bytes"] = less(before.page_cache, after.page_cache);
@@ -174,17 +192,19 @@ std::string_view decision_of(const Report& report) {
 }
 
 std::string complaint_of(const Report& report) {
-  return report.outcome ? "ineffective: " + gain_of(report) : report.plan.reason;
+  return report.outcome ? "ineffective: " + gain_of(report) : "refused: " + report.plan.reason;
 }
 
 std::string text_of(const Report& report) {
   if (report.plan.decision != Decision::act) {
-    return line_of("now", report.before) + line(decision_of(report), report.plan.reason) +
-           line_of_blind_guards(report.before);
+    return line_of_look(report.before, report.plan.reason) +
+           line(decision_of(report), report.plan.reason) + line_of_blind_guards(report.before);
   }
-  std::string text = line_of(report.outcome ? "before" : "now", report.before) +
-                     line("why", report.plan.reason) + line_of_blind_guards(report.before);
-  if (!report.outcome) return text + line_of_rehearsal(report.plan);
+  const std::string why = line("why", report.plan.reason) + line_of_blind_guards(report.before);
+  if (!report.outcome) {
+    return line_of_look(report.before, report.plan.reason) + why + line_of_rehearsal(report.plan);
+  }
+  std::string text = line_of("before", report.before) + why;
   for (const Action& action : report.outcome->actions) text += line_of(action);
   if (report.refaults) {
     text += line("read again", fmt::format("{} within {} s", human_bytes(report.refaults->bytes),
