@@ -87,6 +87,12 @@ int walk_beneath(int directory, std::string_view path, int flags) noexcept {
   return open_component(current, path, flags);
 }
 
+bool is_device(int directory, const char* path) noexcept {
+  struct ::stat found {};
+  return sys::stat_at(directory, path, found) == 0 &&
+         (S_ISCHR(found.st_mode) || S_ISBLK(found.st_mode));
+}
+
 /// Returns 0 if `fd` is on the directory's file system, -EXDEV if it is on another, or a negated
 /// errno.
 int on_same_file_system(int directory, int fd) noexcept {
@@ -104,14 +110,6 @@ Error as_device_error(Error error) {
     error.reason.clear();
   }
   return error;
-}
-
-/// Restores the plain meaning of ENODEV if the cgroup still exists.
-Error unless_there(Error error, int directory, std::string_view path) {
-  struct ::stat found {};
-  const bool gone =
-      error.kind == errc::vanished && sys::stat_at(directory, std::string(path).c_str(), found) < 0;
-  return gone ? error : as_device_error(std::move(error));
 }
 
 }  // namespace
@@ -139,6 +137,9 @@ Error system_error(const char* operation, std::string_view shown, int os_errno) 
       break;
     case ENFILE:
       error.hint = "the whole machine has too many files open: see /proc/sys/fs/file-nr";
+      break;
+    case EISNAM:
+      error.reason = "it is a device, not a file";
       break;
     case ESPIPE:
       error.reason = "it is a FIFO, a socket or a terminal, not a file";
@@ -194,7 +195,7 @@ Result<UniqueFd> open_in_root(const std::string& root, std::string_view path, in
   if (!directory) return fail(directory.error());
   const std::int64_t magic = sys::file_system(directory->get());
   if (magic != proc_magic && magic != sysfs_magic) {
-    return open_beneath(directory->get(), path, flags, shown);
+    return open_beneath(directory->get(), path, flags | no_device, shown);
   }
   return open_trusted(shown, flags);
 }
@@ -230,7 +231,10 @@ Result<UniqueFd> open_beneath(int directory, std::string_view path, int flags,
                             "another file system is mounted there",
                             "unmount it, or name a path of this hierarchy"));
   }
-  if (fd < 0) return fail(unless_there(system_error("open", shown, -fd), directory, *clean));
+  if (fd < 0) {
+    return fail(
+        cgctl::detail::unless_there(system_error("open", shown, -fd), directory, clean->c_str()));
+  }
 
   UniqueFd opened(fd);
   // With O_PATH, the descriptor may refer to a symbolic link itself.
@@ -282,12 +286,13 @@ Result<std::string> read_all(int fd, std::string_view shown) {
   return text;
 }
 
-Result<std::string> read_beneath(int directory, std::string_view path, std::string_view shown) {
-  const auto fd = open_beneath(directory, path, O_RDONLY, shown);
+Result<std::string> read_beneath(int directory, std::string_view path, std::string_view shown,
+                                 int more_flags) {
+  const auto fd = open_beneath(directory, path, O_RDONLY | more_flags, shown);
   if (!fd) return fail(fd.error());
   auto text = read_all(fd->get(), shown);
-  if (!text) return fail(unless_there(text.error(), directory, path));
-  return text;
+  if (text) return text;
+  return fail(cgctl::detail::unless_there(text.error(), directory, std::string(path).c_str()));
 }
 
 Result<std::string> read_trusted(const std::string& path) {
@@ -345,6 +350,10 @@ std::string parent(std::string_view path) {
 }  // namespace cgctl::fs
 
 int cgctl::detail::open_beneath(int directory, const char* path, int flags) noexcept {
+  if ((flags & fs::no_device) != 0) {
+    flags &= ~fs::no_device;
+    if ((flags & O_PATH) == 0 && fs::is_device(directory, path)) return -EISNAM;
+  }
   const int at_once = fs::without_waiting(flags);
   int fd = sys::open_beneath(directory, path, at_once);
   if (fd == -ENOSYS || fd == -EPERM || fd == -EXDEV || fd == -ENAMETOOLONG) {
@@ -354,4 +363,10 @@ int cgctl::detail::open_beneath(int directory, const char* path, int flags) noex
     fd = status < 0 ? status : walked.release();
   }
   return fs::may_wait(fd, flags);
+}
+
+cgctl::Error cgctl::detail::unless_there(Error error, int directory, const char* path) {
+  struct ::stat found {};
+  const bool gone = error.kind == errc::vanished && sys::stat_at(directory, path, found) < 0;
+  return gone ? error : fs::as_device_error(std::move(error));
 }

@@ -194,8 +194,9 @@ void name_v1_controllers(Hierarchy& hierarchy, const MountRow& mount,
 }
 
 Status name_v2_controllers(Hierarchy& hierarchy) {
-  const auto text = fs::read_beneath(hierarchy.directory.get(), "cgroup.controllers",
-                                     fs::join(hierarchy.mount_point, "cgroup.controllers"));
+  const auto text =
+      fs::read_beneath(hierarchy.directory.get(), "cgroup.controllers",
+                       fs::join(hierarchy.mount_point, "cgroup.controllers"), hierarchy.open_flags);
   if (!text) return fail(text.error());
   std::string_view rest = std::string_view(*text).substr(0, text->find('\n'));
   for (auto name = parse::field(rest); !name.empty(); name = parse::field(rest)) {
@@ -317,8 +318,9 @@ bool Unreachable::may_have(std::string_view controller) const noexcept {
   return hierarchy.version == Version::v2 || hierarchy.has(controller);
 }
 
-std::vector<SubsystemRow> parse_proc_cgroups(std::string_view text) {
+std::vector<SubsystemRow> parse_proc_cgroups(std::string_view text, std::size_t* malformed) {
   std::vector<SubsystemRow> rows;
+  std::size_t skipped = 0;
   while (!text.empty()) {
     std::string_view rest = parse::line(text);
     SubsystemRow row;
@@ -327,12 +329,16 @@ std::vector<SubsystemRow> parse_proc_cgroups(std::string_view text) {
     const auto hierarchy = parse::whole_number(parse::field(rest));
     const auto num_cgroups = parse::whole_number(parse::field(rest));
     const auto enabled = parse::whole_number(parse::field(rest));
-    if (!hierarchy || !num_cgroups || !enabled) continue;
+    if (!hierarchy || !num_cgroups || !enabled) {
+      ++skipped;
+      continue;
+    }
     row.hierarchy = static_cast<std::uint32_t>(*hierarchy);
     row.num_cgroups = *num_cgroups;
     row.enabled = *enabled != 0;
     rows.push_back(std::move(row));
   }
+  if (malformed != nullptr) *malformed = skipped;
   return rows;
 }
 
@@ -391,6 +397,7 @@ struct Host::State {
   std::vector<Hierarchy> hierarchies;
   std::vector<Unreachable> unreachable;
   std::vector<SubsystemRow> subsystems;
+  std::size_t malformed_subsystems = 0;
   std::uint64_t page_size = 4096;
   bool live = false;
   mutable std::atomic<std::size_t> owners{1};
@@ -420,6 +427,8 @@ const std::vector<Hierarchy>& Host::hierarchies() const noexcept { return state_
 const std::vector<Unreachable>& Host::unreachable() const noexcept { return state_->unreachable; }
 
 const std::vector<SubsystemRow>& Host::subsystems() const noexcept { return state_->subsystems; }
+
+std::size_t Host::malformed_subsystems() const noexcept { return state_->malformed_subsystems; }
 
 std::uint64_t Host::page_size() const noexcept { return state_->page_size; }
 
@@ -474,6 +483,7 @@ class Host::Finder {
     if (!whole) return whole;
     hierarchy.whole = *whole;
     hierarchy.directory = std::move(seen->directory);
+    if (!is_cgroupfs(seen->magic)) hierarchy.open_flags = fs::no_device;
     if (mount.version == Version::v2) {
       if (auto status = name_v2_controllers(hierarchy); !status) return fail(status.error());
     }
@@ -515,7 +525,7 @@ Result<Host> Host::detect(Roots roots) {
   }
   const auto cgroups = read_if_there(roots.proc, "cgroups");
   if (!cgroups) return fail(cgroups.error());
-  state->subsystems = parse_proc_cgroups(*cgroups);
+  state->subsystems = parse_proc_cgroups(*cgroups, &state->malformed_subsystems);
 
   const auto proc = look_at(fs::open_trusted(roots.proc, O_PATH | O_DIRECTORY), roots.proc);
   if (!proc) return fail(proc.error());

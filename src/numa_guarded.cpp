@@ -11,6 +11,7 @@
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
 #include "cgctl/zombies.hpp"
+#include "detail/memory_row.hpp"
 
 namespace cgctl::numa {
 namespace {
@@ -21,17 +22,6 @@ CostGuard::Time now() noexcept { return std::chrono::steady_clock::now().time_si
 Result<UniqueFd> open_counts(const Group& group, const Hierarchy& memory) {
   if (memory.version == Version::v2) return group.open_file("cgroup.stat", O_RDONLY);
   return fs::open_in_root(group.host().roots().proc, "cgroups", O_RDONLY);
-}
-
-/// Returns the number of memory cgroups of the whole machine.
-std::uint64_t memcgs_of(std::string_view proc_cgroups) noexcept {
-  while (!proc_cgroups.empty()) {
-    std::string_view row = parse::line(proc_cgroups);
-    if (parse::field(row) != "memory") continue;
-    parse::field(row);  // the hierarchy's number
-    return std::max<std::uint64_t>(1, parse::whole_number(parse::field(row)).value_or(1));
-  }
-  return 1;
 }
 
 }  // namespace
@@ -70,7 +60,9 @@ bool GuardedReader::is_root() const noexcept { return group_.path() == "/" && me
 Result<std::uint64_t> GuardedReader::memcgs_at_most() {
   const auto text = fs::read_once(counts_.get(), text_, "the number of memory cgroups");
   if (!text) return fail(text.error());
-  if (memory_->version == Version::v1) return memcgs_of(*text);
+  if (memory_->version == Version::v1) {
+    return std::max<std::uint64_t>(1, cgctl::detail::memory_cgroups(*text).value_or(1));
+  }
   return 1 + parse::value_of(*text, "nr_descendants").value_or(0) +
          parse::value_of(*text, "nr_dying_descendants").value_or(0);
 }

@@ -285,16 +285,16 @@ struct Leaf {
 };
 
 /// Returns the bytes charged to a cgroup, from a single counter that is cheap on every kernel.
-std::uint64_t usage_of(int parent, const char* name) {
+std::uint64_t usage_of(int parent, const char* name, int open_flags) {
   for (const char* const file : {"memory.usage_in_bytes", "memory.current"}) {
-    const auto text = fs::read_beneath(parent, fs::join(name, file), file);
+    const auto text = fs::read_beneath(parent, fs::join(name, file), file, open_flags);
     if (text) return parse::whole_number(*text).value_or(0);
   }
   return std::numeric_limits<std::uint64_t>::max();
 }
 
-/// Adds the leaves below `directory`, until there are enough to choose from.
-Status add_leaves(int directory, const std::string& shown, std::vector<Leaf>& out) {
+/// Adds the leaves below the root, until there are enough to choose from.
+Status add_leaves(const Hierarchy& memory, std::vector<Leaf>& out) {
   using cgctl::detail::Next;
   using cgctl::detail::Step;
   constexpr std::size_t enough = 32;
@@ -315,10 +315,10 @@ Status add_leaves(int directory, const std::string& shown, std::vector<Leaf>& ou
   };
   const auto leave = [&](const Step& step) -> Status {
     if (step.path != deepest || out.size() >= enough) return {};
-    out.push_back({step.path, usage_of(step.parent, step.name)});
+    out.push_back({step.path, usage_of(step.parent, step.name, memory.open_flags)});
     return {};
   };
-  return cgctl::detail::walk_below(directory, shown, enter, leave);
+  return cgctl::detail::walk_below(memory.directory.get(), memory.mount_point, enter, leave);
 }
 
 }  // namespace
@@ -354,10 +354,7 @@ Result<Cost> calibrate(const Host& host, CostGuard& guard, CostGuard::Time now) 
   const auto memory = host.require("memory");
   if (!memory) return fail(memory.error());
   std::vector<Leaf> leaves;
-  if (auto status = add_leaves((*memory)->directory.get(), (*memory)->mount_point, leaves);
-      !status) {
-    return fail(status.error());
-  }
+  if (auto status = add_leaves(**memory, leaves); !status) return fail(status.error());
   if (leaves.empty()) {
     return fail(Error::make(errc::unsupported, "calibrate", (*memory)->mount_point,
                             "there is no memory cgroup below the root to measure"));

@@ -122,10 +122,11 @@ int Sampler::open_file(Figure figure, Entry& entry, std::string& path) const {
   path.assign(entry.path, 1);
   if (!path.empty()) path.push_back('/');
   path.append(source.file);
-  const int directory = source.hierarchy->directory.get();
-  const int opened = detail::open_beneath(directory, path.c_str(), O_RDONLY);
+  const Hierarchy& hierarchy = *source.hierarchy;
+  const int opened = detail::open_beneath(hierarchy.directory.get(), path.c_str(),
+                                          O_RDONLY | hierarchy.open_flags);
   const bool counts_usage =
-      figure == cpu_usage || (figure == cpu_stat && source.hierarchy->version == Version::v2);
+      figure == cpu_usage || (figure == cpu_stat && hierarchy.version == Version::v2);
   if (opened < 0 || !counts_usage) return opened;
   struct ::stat found {};
   if (const int status = sys::stat(opened, found); status < 0) {

@@ -24,6 +24,10 @@ inline constexpr std::int64_t cgroup_v2_magic = 0x63677270;
 inline constexpr std::int64_t proc_magic = 0x9fa0;
 inline constexpr std::int64_t sysfs_magic = 0x62656572;
 
+/// A flag beside those of open(2): a device is refused before it is opened, which could start a
+/// watchdog or move a tape. For captured trees, at one more system call.
+inline constexpr int no_device = 1 << 30;
+
 /// Normalises a relative path to the form "a/b/c" ("." for the directory itself): drops a leading
 /// slash, doubled slashes and "." components. errc::outside for a ".." component,
 /// errc::invalid_argument for a NUL byte or a component above 255 bytes.
@@ -66,7 +70,7 @@ inline constexpr std::int64_t sysfs_magic = 0x62656572;
 
 /// open_beneath + read_all.
 [[nodiscard]] Result<std::string> read_beneath(int directory, std::string_view path,
-                                               std::string_view shown);
+                                               std::string_view shown, int more_flags = 0);
 
 /// open_in_root + read_all.
 [[nodiscard]] Result<std::string> read_in_root(const std::string& root, std::string_view path);

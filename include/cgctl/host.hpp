@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -46,6 +47,8 @@ struct Hierarchy {
   /// 1 on a real cgroup file system). False in a cgroup namespace or for a bind mount of a part.
   bool whole = false;
   UniqueFd directory;  ///< O_PATH descriptor of mount_point
+  /// Flags to add wherever a file below is opened: fs::no_device in a captured tree, else 0.
+  int open_flags = 0;
 
   /// True if the controller belongs to this hierarchy; "name=NAME" stands for the v1 hierarchy
   /// named NAME.
@@ -71,8 +74,10 @@ struct SubsystemRow {
   bool enabled = false;
 };
 
-/// Parses the text of /proc/cgroups. Leaves out malformed rows.
-std::vector<SubsystemRow> parse_proc_cgroups(std::string_view text);
+/// Parses the text of /proc/cgroups. Leaves out malformed rows; `malformed`, if given, is set to
+/// their number.
+std::vector<SubsystemRow> parse_proc_cgroups(std::string_view text,
+                                             std::size_t* malformed = nullptr);
 
 /// One cgroup mount of a mountinfo text (proc_pid_mountinfo(5)), escapes decoded.
 struct MountRow {
@@ -133,6 +138,8 @@ class Host {
 
   /// Returns the rows of /proc/cgroups at detection; empty if the file is absent.
   [[nodiscard]] const std::vector<SubsystemRow>& subsystems() const noexcept;
+  /// Returns the number of malformed rows of /proc/cgroups, which subsystems() leaves out.
+  [[nodiscard]] std::size_t malformed_subsystems() const noexcept;
   /// Returns the page size of the inspected machine in bytes: from sysconf(3) for the running
   /// machine, derived from the captured meminfo and vmstat if /proc is not the kernel's.
   [[nodiscard]] std::uint64_t page_size() const noexcept;

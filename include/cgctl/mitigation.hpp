@@ -56,6 +56,10 @@ enum class Intent {
          ///< whether pages keep zombies (Observation::pages_reparented)
 };
 
+/// Keeps `error` as the reason why a figure is missing, unless the kernel does not have the figure
+/// (ENOENT, errc::unsupported).
+void note_missing(std::vector<Error>& unread, const Error& error);
+
 /// Observes the machine. Takes one count, one attribution, and a tenth of a second to measure the
 /// disks' load. The cost of reading the root's numa_stat is measured by a few cheap reads or a
 /// single expensive one. It is predicted without a read if `history` has a probe younger than

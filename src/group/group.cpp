@@ -179,7 +179,7 @@ Result<UniqueFd> open_file_in(const Group::Place& place, std::string_view path,
                               std::string_view file, int flags) {
   const auto shown = [&] { return fs::join(fs::join(place.hierarchy->mount_point, path), file); };
   if (!is_file_name(file)) return fail(not_a_file_name(shown()));
-  auto fd = fs::open_beneath(place.directory.get(), file, flags, {});
+  auto fd = fs::open_beneath(place.directory.get(), file, flags | place.hierarchy->open_flags, {});
   if (fd) return fd;
   fd.error().path = shown();
   if (fd.error().os_errno != ENOENT) return fd;

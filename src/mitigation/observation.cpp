@@ -24,11 +24,6 @@ namespace {
 
 using std::chrono::seconds;
 
-/// Records the error of a missing figure, unless the kernel does not have the figure.
-void note_missing(Observation& seen, const Error& error) {
-  if (error.os_errno != ENOENT && error.kind != errc::unsupported) seen.unread.push_back(error);
-}
-
 /// Reads a file; empty if the kernel has no such file.
 Result<std::string> optional_file(const Host& host, const char* name) {
   auto text = fs::read_in_root(host.roots().proc, name);
@@ -46,23 +41,23 @@ void observe_read_cost(const Host& host, numa::CostGuard& guard, const Policy& p
     return;
   }
   const auto root = host.open("/");
-  if (!root) return note_missing(seen, root.error());
+  if (!root) return note_missing(seen.unread, root.error());
   const auto reader = numa::Reader::open(*root);
   // If the file is missing (a kernel without NUMA, v2 before Linux 5.10), no read can be expensive.
-  if (!reader) return note_missing(seen, reader.error());
+  if (!reader) return note_missing(seen.unread, reader.error());
   if (!host.live()) {
     seen.read_cost = guard.predict(seen.zombies.kernel);
     return;
   }
   const numa::CostGuard::Time now = std::chrono::steady_clock::now().time_since_epoch();
   const auto calibrated = numa::calibrate(host, guard, now);
-  if (!calibrated) note_missing(seen, calibrated.error());
+  if (!calibrated) note_missing(seen.unread, calibrated.error());
   if (!calibrated && calibrated.error().kind == errc::unsupported && seen.zombies.kernel > 1)
     return;
   seen.read_cost = guard.predict(seen.zombies.kernel);
   if (*seen.read_cost > 10 * policy.read_cost_limit) return;
   const auto cost = numa::least_cost(*reader, policy.read_cost_limit);
-  if (!cost) return note_missing(seen, cost.error());
+  if (!cost) return note_missing(seen.unread, cost.error());
   guard.record(*cost, seen.zombies.kernel, now);
   seen.read_cost = cost->wall;
   seen.read_cost_measured = true;
@@ -71,10 +66,10 @@ void observe_read_cost(const Host& host, numa::CostGuard& guard, const Policy& p
 Status observe_load(const Host& host, Observation& seen) {
   const auto io = pressure::read(host, pressure::Resource::io);
   if (io) seen.io_pressure = io->some.avg10;
-  if (!io) note_missing(seen, io.error());
+  if (!io) note_missing(seen.unread, io.error());
   const auto memory = pressure::read(host, pressure::Resource::memory);
   if (memory && memory->full) seen.memory_pressure = memory->full->avg10;
-  if (!memory) note_missing(seen, memory.error());
+  if (!memory) note_missing(seen.unread, memory.error());
   const auto text = optional_file(host, "vmstat");
   if (!text) return fail(text.error());
   const std::uint64_t dirty = parse::value_of(*text, "nr_dirty").value_or(0);
@@ -99,7 +94,7 @@ bool can_reclaim(const Host& host, Observation& seen) {
   return std::any_of(all.begin(), all.end(), [&host, &seen](const auto& ancestor) {
     const auto group = host.open(ancestor.path);
     const auto file = group ? group->open_file("memory.reclaim", O_WRONLY) : fail(group.error());
-    if (!file && file.error().kind != errc::vanished) note_missing(seen, file.error());
+    if (!file && file.error().kind != errc::vanished) note_missing(seen.unread, file.error());
     return file.has_value();
   });
 }
@@ -146,6 +141,10 @@ Result<std::optional<std::uint64_t>> refaults(const Host& host) {
   if (!vmstat) return fail(vmstat.error());
   const auto of_files = parse::value_of(*vmstat, "workingset_refault_file");
   return of_files ? of_files : parse::value_of(*vmstat, "workingset_refault");
+}
+
+void note_missing(std::vector<Error>& unread, const Error& error) {
+  if (error.os_errno != ENOENT && error.kind != errc::unsupported) unread.push_back(error);
 }
 
 Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Policy& policy,

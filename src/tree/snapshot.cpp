@@ -77,7 +77,7 @@ class Reader {
     auto files = setting_files(directory, shown);
     if (!files) return is_gone(files.error()) ? Status{} : fail(files.error());
     // An idle cgroup shows 3 shares, or a weight of 0 or 1, which cannot be set.
-    const auto idle = fs::read_beneath(directory, "cpu.idle", fs::join(shown, "cpu.idle"));
+    const auto idle = read(directory, "cpu.idle", shown);
     if (!idle && !is_gone(idle.error())) return fail(idle.error());
     const bool is_idle = idle && *idle == "1\n";
     for (const std::string& file : *files) {
@@ -102,12 +102,15 @@ class Reader {
   }
 
  private:
+  Result<std::string> read(int directory, const std::string& name, const std::string& shown) const {
+    return fs::read_beneath(directory, name, fs::join(shown, name), hierarchy_.open_flags);
+  }
+
   /// Returns the controllers of the cgroup in this hierarchy; on v2 also "cgroup", for files of no
   /// controller.
   Result<std::vector<std::string>> controllers_of(int directory, const std::string& shown) const {
     if (hierarchy_.version == Version::v1) return hierarchy_.controllers;
-    const auto text =
-        fs::read_beneath(directory, "cgroup.controllers", fs::join(shown, "cgroup.controllers"));
+    const auto text = read(directory, "cgroup.controllers", shown);
     if (!text) return fail(text.error());
     auto controllers = words(*text);
     std::sort(controllers.begin(), controllers.end());
@@ -149,7 +152,7 @@ class Reader {
 
   Status add_settings(int directory, int above, const std::string& shown, const std::string& name,
                       Section& section) const {
-    const auto text = fs::read_beneath(directory, name, fs::join(shown, name));
+    const auto text = read(directory, name, shown);
     // The kernel may have the file without the feature: cpu.rt_runtime_us, memory.kmem.
     if (!text && text.error().os_errno == EOPNOTSUPP) return {};
     if (!text) return fail(text.error());
@@ -182,7 +185,7 @@ class Reader {
                          const std::string& value) const {
     if (!file.is_inherited()) return cgctl::detail::is_default(file, value);
     for (const int from : {above, hierarchy_.directory.get()}) {
-      const auto text = fs::read_beneath(from, file.name, file.name);
+      const auto text = fs::read_beneath(from, file.name, file.name, hierarchy_.open_flags);
       if (!text && !is_gone(text.error())) return fail(text.error());
       const bool same = text ? cgctl::detail::written_form(file, *text) == value
                              : cgctl::detail::is_default(file, value);

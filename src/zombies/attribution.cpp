@@ -12,6 +12,7 @@
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
 #include "cgctl/zombies.hpp"
+#include "detail/open_beneath.hpp"
 #include "detail/possible_cpus.hpp"
 #include "detail/tree_walk.hpp"
 
@@ -62,20 +63,19 @@ std::uint64_t less(std::uint64_t from, std::uint64_t amount) noexcept {
 /// One walk over the live cgroups, depth first.
 class Walk {
  public:
-  Walk(const AttributionLimits& limits, Attribution& out) noexcept : limits_(limits), out_(out) {}
+  Walk(const AttributionLimits& limits, int open_flags, Attribution& out) noexcept
+      : limits_(limits), open_flags_(open_flags), out_(out) {}
 
  protected:
   /// Reads one of a cgroup's files. errc::vanished if the cgroup is gone or lacks the file.
   Result<std::string_view> read(const Step& cgroup, const char* file) {
     const auto start = Clock::now();
     name_.assign(cgroup.name).append(1, '/').append(file);
-    const auto fd = fs::open_beneath(cgroup.parent, name_, O_RDONLY, file);
+    const auto fd = fs::open_beneath(cgroup.parent, name_, O_RDONLY | open_flags_, file);
     if (!fd && fd.error().os_errno == ENOENT) return fail(fs::system_error("open", file, ENODEV));
     if (!fd) return fail(fd.error());
     auto text = fs::read_once(fd->get(), text_, file);
-    if (!text && text.error().kind == errc::vanished && is_there(cgroup)) {
-      return fail(Error::system("read", file, ENODEV));
-    }
+    if (!text) return fail(detail::unless_there(text.error(), cgroup.parent, name_.c_str()));
     const auto stop = Clock::now();
     if (stop - start > limits_.slowest_read || stop - started_ > limits_.total)
       out_.complete = false;
@@ -95,12 +95,8 @@ class Walk {
   [[nodiscard]] bool complete() const noexcept { return out_.complete; }
 
  private:
-  [[nodiscard]] bool is_there(const Step& cgroup) const {
-    struct ::stat found {};
-    return sys::stat_at(cgroup.parent, name_.c_str(), found) == 0;
-  }
-
   AttributionLimits limits_;
+  int open_flags_;
   Attribution& out_;
   Clock::time_point started_ = Clock::now();
   std::vector<char> text_;
@@ -305,7 +301,7 @@ Result<Residual> residual(const Host& host, const Stat& own) {
 Status attribute_v1(const Host& host, const Hierarchy& memory, const AttributionLimits& limits,
                     Attribution& out) {
   const std::string root = "/";
-  WalkV1 walk(limits, out);
+  WalkV1 walk(limits, memory.open_flags, out);
   const auto enter = [&](const Step&) -> Result<Next> {
     walk.enter();
     return walk.goes_inside() ? Next::inside : Next::past;
@@ -333,7 +329,7 @@ Status attribute_v1(const Host& host, const Hierarchy& memory, const Attribution
 
 Status attribute_v2(const Hierarchy& memory, const AttributionLimits& limits, Attribution& out) {
   const std::string root = "/";
-  WalkV2 walk(limits, out);
+  WalkV2 walk(limits, memory.open_flags, out);
   const int top = memory.directory.get();
   walk.enter({top, ".", root});
   const auto enter = [&](const Step& step) -> Result<Next> {

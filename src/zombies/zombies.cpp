@@ -9,19 +9,10 @@
 
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
+#include "detail/memory_row.hpp"
 
 namespace cgctl::zombies {
 namespace {
-
-std::optional<std::uint64_t> memory_row(std::string_view proc_cgroups) {
-  while (!proc_cgroups.empty()) {
-    std::string_view row = parse::line(proc_cgroups);
-    if (parse::field(row) != "memory") continue;
-    parse::field(row);
-    return parse::whole_number(parse::field(row));
-  }
-  return std::nullopt;
-}
 
 /// Returns the memory controller's hierarchy if it is visible as a whole, so that counts are
 /// meaningful.
@@ -61,7 +52,8 @@ Result<Counter> Counter::open(const Host& host, std::size_t descriptors) {
                    DirectoryCounter(descriptors));
   }
   std::string path = fs::join((*hierarchy)->mount_point, "cgroup.stat");
-  auto source = fs::open_beneath((*hierarchy)->directory.get(), "cgroup.stat", O_RDONLY, path);
+  auto source = fs::open_beneath((*hierarchy)->directory.get(), "cgroup.stat",
+                                 O_RDONLY | (*hierarchy)->open_flags, path);
   if (!source) {
     Error error = source.error();
     if (error.os_errno == ENOENT) {
@@ -81,7 +73,7 @@ Result<Count> Counter::count(unsigned rounds) {
 Result<std::uint64_t> Counter::kernel_count() {
   const auto text = fs::read_once(source_.get(), text_, path_);
   if (!text) return fail(text.error());
-  const auto number = memory_row(*text);
+  const auto number = detail::memory_cgroups(*text);
   if (!number) {
     return fail(Error::make(errc::malformed, "parse", path_, "the memory row has no num_cgroups"));
   }

@@ -121,7 +121,7 @@ TEST_F(AttributionFaults, ACgroupThatVanishesBeforeItIsReadIsNeitherUnknownNorAn
     Faults faults;
     faults.on(reason == ENOENT ? Call::open_beneath : Call::pread, "pod-a/memory.stat")
         .fails(reason);
-    if (reason == ENODEV) faults.on(Call::stat_at, "pod-a/memory.stat").fails(ENOENT);
+    if (reason == ENODEV) faults.on(Call::stat_at, "pod-a/memory.stat").fails(ENOENT).always();
     const auto out = attribute();
     expect_bytes(out, parent, of_zombies + of_pod_a);
     EXPECT_EQ(out.skipped, 0);

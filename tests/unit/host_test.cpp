@@ -473,6 +473,7 @@ TEST(Subsystems, AreNoneWithoutTheFile) {
 }
 
 TEST(ParseProcCgroups, SkipsCommentsAndMalformedLines) {
+  std::size_t malformed = 0;
   const auto rows = parse_proc_cgroups(
       "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"
       "cpu\t0\t1\t1\n"
@@ -480,8 +481,10 @@ TEST(ParseProcCgroups, SkipsCommentsAndMalformedLines) {
       "half\t1\t2\n"
       "letters\ta\tb\tc\n"
       "great\t1\t18446744073709551616\t1\n"
-      "memory\t4\t18446744073709551615\t0");
+      "memory\t4\t18446744073709551615\t0",
+      &malformed);
   ASSERT_THAT(rows, SizeIs(2));
+  EXPECT_EQ(malformed, 3);
   EXPECT_EQ(rows[0].name, "cpu");
   EXPECT_EQ(rows[1].num_cgroups, 18446744073709551615U);
   EXPECT_FALSE(rows[1].enabled);

@@ -41,7 +41,6 @@ struct Info {
   std::vector<std::uint32_t> nodes;
   std::vector<Row> rows;
   std::vector<Feature> features;
-  std::size_t skipped_lines = 0;  ///< lines of /proc/cgroups that are not of the documented form
 };
 
 /// Reads a file below a root directory; returns an empty text if it does not exist.
@@ -93,18 +92,6 @@ std::vector<Row> rows_of(const Host& host, const std::string& text) {
   return rows;
 }
 
-/// Counts the lines of /proc/cgroups that should describe a controller but do not.
-std::size_t malformed_lines(std::string_view text) {
-  const std::size_t understood = parse_proc_cgroups(text).size();
-  std::size_t lines = 0;
-  while (!text.empty()) {
-    std::string_view line = parse::line(text);
-    const std::string_view name = parse::field(line);
-    if (!name.empty() && name.front() != '#') ++lines;
-  }
-  return lines - understood;
-}
-
 /// Returns the third word of /proc/version, proc_version(5).
 std::string kernel_release(std::string_view rest) {
   parse::field(rest);
@@ -137,15 +124,14 @@ Feature from_error(const char* name, const Error& error) {
 /// Looks for a memory file in the root and then in the cgroups directly below it, because some
 /// kernels do not give the file to the root.
 Feature memory_file(const Host& host, const char* name, const char* file, const char* what) {
-  const auto root = host.open("/");
+  const auto root = Group::open(host, "/", {"memory"});
   if (!root) return from_error(name, root.error());
   const auto opened = root->open_file(file, O_PATH);
   if (opened) return {name, true, what};
-  const auto memory = Group::open(host, "/", {"memory"});
-  const auto children = memory ? memory->children() : fail(memory.error());
+  const auto children = root->children();
   if (!children) return from_error(name, children.error());
   for (const std::string& child : *children) {
-    const auto group = host.open("/" + child);
+    const auto group = Group::open(host, "/" + child, {"memory"});
     if (group && group->open_file(file, O_PATH)) return {name, true, what};
   }
   return from_error(name, opened.error());
@@ -190,10 +176,7 @@ Result<Info> find_out(const Host& host) {
   if (!nodes) return fail(nodes.error());
   const auto membership = read_if_there(host.roots().proc, "self/cgroup");
   if (!membership) return fail(membership.error());
-  const auto subsystems = read_if_there(host.roots().proc, "cgroups");
-  if (!subsystems) return fail(subsystems.error());
-  Info info{host, kernel_release(*version),    online_nodes(*nodes), rows_of(host, *membership),
-            {},   malformed_lines(*subsystems)};
+  Info info{host, kernel_release(*version), online_nodes(*nodes), rows_of(host, *membership), {}};
   info.features.push_back(memory_file(host, "memory.numa_stat", "memory.numa_stat",
                                       "memory per NUMA node of a cgroup"));
   info.features.push_back(memory_reclaim(host));
@@ -242,9 +225,10 @@ std::string text_of(const Info& info) {
     features.add({feature.name, here(feature), feature.detail});
   }
   const std::string skipped =
-      info.skipped_lines == 0
+      info.host.malformed_subsystems() == 0
           ? ""
-          : fmt::format("skipped lines of unknown form in /proc/cgroups: {}\n", info.skipped_lines);
+          : fmt::format("skipped lines of unknown form in /proc/cgroups: {}\n",
+                        info.host.malformed_subsystems());
   return text + controllers.text() + skipped + "\n" + features.text();
 }
 
@@ -272,10 +256,13 @@ nlohmann::ordered_json json_of(const Info& info) {
     if (feature.available) available = *feature.available;
     features[feature.name] = {{"available", std::move(available)}, {"detail", feature.detail}};
   }
-  return {{"mode", to_string(info.host.mode())},      {"kernel", info.kernel},
-          {"page_size_bytes", info.host.page_size()}, {"nodes", info.nodes},
-          {"controllers", std::move(controllers)},    {"features", std::move(features)},
-          {"skipped_lines", info.skipped_lines}};
+  return {{"mode", to_string(info.host.mode())},
+          {"kernel", info.kernel},
+          {"page_size_bytes", info.host.page_size()},
+          {"nodes", info.nodes},
+          {"controllers", std::move(controllers)},
+          {"features", std::move(features)},
+          {"skipped_lines", info.host.malformed_subsystems()}};
 }
 
 Exit run_info(const Globals& globals) {

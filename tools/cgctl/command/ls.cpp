@@ -54,7 +54,7 @@ class Listing {
     const int directory = place.directory.get();
     for (const std::string& one : below) {
       const auto gone = [&] { return !fs::open_beneath(directory, one, O_PATH, one); };
-      Processes processes = options_.processes ? processes_in(directory, one) : std::nullopt;
+      Processes processes = options_.processes ? processes_in(place, one) : std::nullopt;
       if (options_.processes && !processes && gone()) continue;
       // Paths come in order: those of the first hierarchy go to the end without comparing them.
       Found& found = out_.try_emplace(out_.end(), fs::join(path, one))->second;
@@ -77,8 +77,9 @@ class Listing {
 
   /// Returns nothing if the processes cannot be read: EOPNOTSUPP for a threaded cgroup of v2,
   /// EACCES for a cgroup of another user.
-  static Processes processes_in(int directory, const std::string& path) {
-    const auto text = fs::read_beneath(directory, fs::join(path, "cgroup.procs"), path);
+  static Processes processes_in(const Group::Place& place, const std::string& path) {
+    const auto text = fs::read_beneath(place.directory.get(), fs::join(path, "cgroup.procs"), path,
+                                       place.hierarchy->open_flags);
     if (!text) return std::nullopt;
     std::set<std::uint64_t> found;
     for (std::string_view rest = *text; !rest.empty();) {

@@ -47,17 +47,13 @@ tl::unexpected<std::string> because(const Error& error) {
   return tl::unexpected<std::string>(message_of(error));
 }
 
+using mitigation::note_missing;
 using Unread = std::vector<Error>;
 
-/// Keeps the reason why a figure is missing, unless the kernel lacks the figure.
-void note_missing(Unread& unread, const Error& error) {
-  if (error.os_errno != ENOENT && error.kind != errc::unsupported) unread.push_back(error);
-}
-
 /// Reads the ids of a list such as "0-1,3".
-std::vector<std::uint32_t> ids(const std::string& path, Unread& unread) {
+std::vector<std::uint32_t> ids(const Host& host, std::string_view path, Unread& unread) {
   std::vector<std::uint32_t> all;
-  const auto text = fs::read_trusted(path);
+  const auto text = fs::read_in_root(host.roots().sys, path);
   if (!text) {
     note_missing(unread, text.error());
     return all;
@@ -83,9 +79,9 @@ Machine examine_machine(const Host& host, Unread& unread) {
   } else {
     note_missing(unread, version.error());
   }
-  const auto cpus = ids(fs::join(host.roots().sys, "devices/system/cpu/online"), unread);
+  const auto cpus = ids(host, "devices/system/cpu/online", unread);
   if (!cpus.empty()) machine.cpus = cpus.size();
-  machine.nodes = ids(fs::join(host.roots().sys, "devices/system/node/online"), unread);
+  machine.nodes = ids(host, "devices/system/node/online", unread);
   return machine;
 }
 
