@@ -10,7 +10,6 @@ namespace cgctl::kernel {
 namespace {
 
 constexpr unsigned pointer_bytes = 8;
-constexpr unsigned lru_lists = 5;
 
 // Since Linux 6.10 a memory cgroup keeps some counters only, in the order of memcg_node_stat_items
 // and memcg_stat_items in mm/memcontrol.c; kernels that lack one do not leave a gap.
@@ -44,7 +43,7 @@ struct Wanted {
   const char* before;  // its name before Linux 5.9, which counted slab in pages
 };
 
-constexpr Wanted wanted[] = {
+constexpr Wanted wanted_counters[] = {
     {Counter::inactive_anon, "NR_INACTIVE_ANON", ""},
     {Counter::active_anon, "NR_ACTIVE_ANON", ""},
     {Counter::inactive_file, "NR_INACTIVE_FILE", ""},
@@ -151,7 +150,7 @@ void find_slots(const Btf& btf, Layout& layout) {
   const std::size_t size = layout.fields.state_bytes / sizeof(std::int64_t);
   const auto all = item(btf, "MEMCG_NR_STAT");
   const bool packed = all && static_cast<std::size_t>(*all) > size;
-  for (const Wanted& one : wanted) {
+  for (const Wanted& one : wanted_counters) {
     Slot& slot = layout.slots[static_cast<std::size_t>(one.counter)];
     const auto now = item(btf, one.name);
     const auto value = now ? now : item(btf, one.before);

@@ -30,6 +30,9 @@ enum class Counter {
 };
 inline constexpr std::size_t counters = 13;
 
+/// LRU lists of a zone: inactive and active anonymous, inactive and active file, unevictable.
+inline constexpr std::size_t lru_lists = 5;
+
 /// The index of a counter in cgctl_record::state, and its unit.
 struct Slot {
   static constexpr std::size_t absent = ~std::size_t{0};

@@ -42,13 +42,13 @@ struct Seen {
 };
 
 /// A kind of memory in a census and in the root's memory.stat.
-struct Kind {
+struct Sum {
   std::uint64_t (*own)(const census::Memory&);
   const char* v1[2];  // the sum of these; the second may be empty
   const char* v2[2];
 };
 
-constexpr Kind kinds[] = {
+constexpr Sum sums[] = {
     {[](const census::Memory& own) { return own.file; },
      {"total_inactive_file", "total_active_file"},
      {"inactive_file", "active_file"}},
@@ -183,7 +183,7 @@ class Round {
       const std::string path = before_.path(i);
       const auto found = std::lower_bound(
           seen_.begin(), seen_.end(), path,
-          [](const Seen& seen, const std::string& wanted) { return seen.path < wanted; });
+          [](const Seen& seen, const std::string& text) { return seen.path < text; });
       if (found == seen_.end() || found->path != path) {
         return fail(disproved(path, "there is no such directory"));
       }
@@ -266,13 +266,13 @@ class Round {
   /// The sums over all cgroups are what the root's memory.stat says.
   [[nodiscard]] Status compare_memory(std::uint64_t tolerance) const {
     constexpr std::uint64_t part = 20;
-    for (const Kind& kind : kinds) {
-      const auto* const keys = hierarchy_.version == Version::v1 ? kind.v1 : kind.v2;
+    for (const Sum& sum : sums) {
+      const auto* const keys = hierarchy_.version == Version::v1 ? sum.v1 : sum.v2;
       const auto first = parse::value_of(memory_stat_, keys[0]);
       if (!first) continue;
       const std::uint64_t stated = *first + parse::value_of(memory_stat_, keys[1]).value_or(0);
       std::uint64_t found = 0;
-      for (const Cgroup& one : after_.cgroups) found += kind.own(one.own);
+      for (const Cgroup& one : after_.cgroups) found += sum.own(one.own);
       const auto [least, most] = std::minmax(stated, found);
       if (most - least <= most / part + batch_ + tolerance) continue;
       return fail(disproved(hierarchy_.mount_point, std::string(keys[0]) + " is " +

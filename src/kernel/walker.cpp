@@ -16,10 +16,9 @@ using std::chrono::microseconds;
 using std::chrono::nanoseconds;
 using Clock = std::chrono::steady_clock;
 
-constexpr const char* operation = "take a census";
+constexpr const char* walking = "take a census";
 constexpr std::uint32_t css_online = 2;  // include/linux/cgroup-defs.h
 constexpr std::uint32_t css_dying = 16;
-constexpr std::size_t lru_lists = 5;
 
 /// Returns a field of the css that a record has a copy of.
 template <class T>
@@ -82,12 +81,12 @@ Status Walker::take(census::Snapshot& snapshot, std::vector<char>& names) {
     if (auto status = run_once(snapshot); !status) return status;
     for (unsigned i = 0; i < std::min<unsigned>(walk.count, cgctl_steps); ++i) {
       if (!add(walk.records[i], snapshot, names)) {
-        return fail(Error::make(errc::malformed, operation, {},
+        return fail(Error::make(errc::malformed, walking, {},
                                 "a cgroup was found that does not belong to its parent"));
       }
     }
     if (walk.status == cgctl_no_root) {
-      return fail(Error::make(errc::unsupported, operation, {},
+      return fail(Error::make(errc::unsupported, walking, {},
                               "the root of the memory hierarchy was not found"));
     }
     if (walk.status == cgctl_done) {
@@ -99,7 +98,7 @@ Status Walker::take(census::Snapshot& snapshot, std::vector<char>& names) {
       if (!recover()) break;
     }
   }
-  return fail(Error::make(errc::busy, operation, {},
+  return fail(Error::make(errc::busy, walking, {},
                           "cgroups come and go faster than they can be counted", "try again"));
 }
 
