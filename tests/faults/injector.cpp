@@ -12,7 +12,7 @@
 //   CGCTL_FAST=FACTOR                CLOCK_BOOTTIME runs this many times faster; timers do not
 //   CGCTL_WALK=NANOSECONDS[:MORE]    a read of memory.numa_stat takes this much CPU time for each
 //                                    cgroup at and below its own, as before Linux 5.8; each read
-//                                    makes the next one cost MORE for each
+//                                    takes MORE longer than the one before
 // A strand is a process or a thread: 0 is the main one, 1 the first that the command creates.
 #include <dirent.h>
 #include <fcntl.h>
@@ -64,6 +64,7 @@ long fast_factor = 1;
 timespec fast_since{};
 long walk_each = 0;
 long walk_more = 0;
+long walk_later = 0;
 
 struct Strand {
   bool known = false;
@@ -158,8 +159,8 @@ void walk_if_told(int fd) {
   cgroups_walked = 0;
   constexpr int descriptors = 16;
   ::nftw(path.data(), walk_one, descriptors, FTW_PHYS);
-  const auto end = start + std::chrono::nanoseconds(walk_each * cgroups_walked);
-  walk_each += walk_more;
+  const auto end = start + std::chrono::nanoseconds(walk_each * cgroups_walked + walk_later);
+  walk_later += walk_more;
   while (std::chrono::steady_clock::now() < end) {
   }
 }
