@@ -97,7 +97,7 @@ int run(const Options& options) {
   lab::ZombieMaker maker = need(lab::ZombieMaker::open(
       host, options.pin, "cgctl-zombie-lab-" + std::to_string(::getpid()), options.directory));
   const std::uint64_t others = settled(host);
-  std::printf("%-22s %10llu zombies of others, left out below\n", "at the start",
+  std::printf("%-22s %10llu zombies of others, included in the counts below\n", "at the start",
               static_cast<unsigned long long>(others));
   need(maker.make(options.count));
   (void)settled(host);

@@ -16,7 +16,7 @@ using mitigation::Policy;
 using simulation::Model;
 using simulation::Result;
 
-constexpr unsigned months = 90;  // days
+constexpr unsigned days = 90;
 
 Model model(const std::string& name) {
   const auto all = simulation::models();
@@ -27,7 +27,7 @@ Model model(const std::string& name) {
 }
 
 Result run(const std::string& name, const Policy& policy = {}) {
-  return simulation::run_policy(model(name), policy, months);
+  return simulation::run_policy(model(name), policy, days);
 }
 
 TEST(MitigationOverMonths, NeverActsMoreThanItsBudget) {
@@ -35,7 +35,7 @@ TEST(MitigationOverMonths, NeverActsMoreThanItsBudget) {
     for (const Model& one : simulation::models()) {
       Policy policy;
       policy.actions_a_day = budget;
-      EXPECT_LE(simulation::run_policy(one, policy, months).most_in_24_hours, budget) << one.name;
+      EXPECT_LE(simulation::run_policy(one, policy, days).most_in_24_hours, budget) << one.name;
     }
   }
 }
@@ -52,7 +52,7 @@ TEST(MitigationOverMonths, ActsBeforeAReadPassesItsLimitInASteadyLeak) {
   EXPECT_LE(result.worst_read, Policy{}.read_cost_limit);
   EXPECT_GT(result.actions_a_day, 0);
   EXPECT_EQ(result.useless, 0);
-  EXPECT_GT(simulation::run_cron(model("steady leak"), 12h, months).worst_read,
+  EXPECT_GT(simulation::run_cron(model("steady leak"), 12h, days).worst_read,
             Policy{}.read_cost_limit);
 }
 
@@ -65,22 +65,22 @@ TEST(MitigationOverMonths, ReclaimsWithoutDroppingCachesWhereTheKernelCan) {
   EXPECT_LT(result.gibibytes_a_day, 1);
   Model without = model("leak on v2");
   without.can_reclaim = false;
-  EXPECT_GT(simulation::run_policy(without, {}, months).drops, 0);
+  EXPECT_GT(simulation::run_policy(without, {}, days).drops, 0);
 }
 
 TEST(MitigationOverMonths, StopsActingWhereItDoesNotHelp) {
   const Result result = run("tmpfs pins");
   // One useless action at each doubling of the interval, then one a day.
-  EXPECT_LE(result.useless, months + 10);
+  EXPECT_LE(result.useless, days + 10);
   EXPECT_GE(result.longest_pause, 24h);
   EXPECT_LE(result.longest_pause, 24h + 10min) << "it goes on trying once a day";
-  EXPECT_EQ(simulation::run_cron(model("tmpfs pins"), 12h, months).useless, months * 2);
+  EXPECT_EQ(simulation::run_cron(model("tmpfs pins"), 12h, days).useless, days * 2);
 }
 
 TEST(MitigationOverMonths, DoesNothingIfNothingCanBeFreed) {
   Model told = model("tmpfs pins");
   told.tells_pins = true;
-  const Result result = simulation::run_policy(told, {}, months);
+  const Result result = simulation::run_policy(told, {}, days);
   EXPECT_EQ(result.actions_a_day, 0);
   EXPECT_GT(result.refused, 0);
 }
@@ -94,7 +94,7 @@ TEST(MitigationOverMonths, SparesBusyDisks) {
   EXPECT_GT(result.actions_a_day, 0);
   EXPECT_GT(result.refused, 0);
   EXPECT_EQ(result.while_busy, 0);
-  EXPECT_GT(simulation::run_cron(model("slow disk"), 1h, months).while_busy, 0);
+  EXPECT_GT(simulation::run_cron(model("slow disk"), 1h, days).while_busy, 0);
 }
 
 TEST(MitigationOverMonths, DropsSlabIfSlabPins) {
@@ -119,7 +119,7 @@ TEST(MitigationOverMonths, HelpsAgainOnceSomethingCanBeFreed) {
     (now < month ? births.tmpfs : births.cache) = now < month ? 20 : 30;
     return births;
   };
-  const Result result = simulation::run_policy(changing, {}, months);
+  const Result result = simulation::run_policy(changing, {}, days);
   EXPECT_GT(result.useless, 0);
   EXPECT_GT(result.actions_a_day, 5);
 }

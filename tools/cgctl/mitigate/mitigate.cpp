@@ -190,7 +190,8 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "mitigate",
       "free zombies when needed, and show what it achieved\n\n"
       "Counts the zombies and decides whether to act. If so, climbs a ladder from the mildest "
-      "means to the strongest (memory.reclaim where the kernel has it, then drop_caches 1, then 2) "
+      "means to the strongest, as far as the kernel and the configuration have them (memcg_reaper, "
+      "fadvise on named files, memory.reclaim, drop_caches 1, then 2), "
       "until few zombies are left, waits until the count stops falling, and reports the effect. "
       "Refuses (status 3) if I/O or memory is under pressure, if the last action was too recent, "
       "or if nothing could be freed. The daemon looks every minute; SIGHUP makes it read its "
