@@ -33,10 +33,11 @@ Error attach_error(Error error, const std::string& task, Version version);
 
 /// Returns the processes in the cgroup at `directory`; 0 stands for a process of another PID
 /// namespace.
-Result<std::vector<pid_t>> processes_in(int directory, std::string_view shown);
+Result<std::vector<pid_t>> processes_in(int directory, std::string_view shown, int open_flags);
 
 /// Adds the processes in a cgroup and in all cgroups below; skips cgroups that are removed
 /// meanwhile.
-Status add_processes_below(int directory, const std::string& shown, std::vector<pid_t>& out);
+Status add_processes_below(int directory, const std::string& shown, std::vector<pid_t>& out,
+                           int open_flags = 0);
 
 }  // namespace cgctl::detail

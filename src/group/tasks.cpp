@@ -160,8 +160,8 @@ std::vector<pid_t> each_once(std::vector<pid_t> processes) {
 
 /// Adds the processes that a cgroup.procs lists.
 Status add_processes(int directory, std::string_view file, std::string_view shown,
-                     std::vector<pid_t>& out) {
-  const auto text = fs::read_beneath(directory, file, shown);
+                     std::vector<pid_t>& out, int open_flags = 0) {
+  const auto text = fs::read_beneath(directory, file, shown, open_flags);
   if (!text) return fail(text.error());
   for (std::string_view rest = *text; !rest.empty();) {
     const auto number = parse::whole_number(parse::line(rest));
@@ -217,25 +217,27 @@ Error detail::attach_error(Error error, const std::string& task, Version version
 
 namespace detail {
 
-Result<std::vector<pid_t>> processes_in(int directory, std::string_view shown) {
+Result<std::vector<pid_t>> processes_in(int directory, std::string_view shown, int open_flags) {
   std::vector<pid_t> found;
-  if (auto status = add_processes(directory, "cgroup.procs", shown, found); !status) {
+  if (auto status = add_processes(directory, "cgroup.procs", shown, found, open_flags); !status) {
     return fail(status.error());
   }
   return found;
 }
 
-Status add_processes_below(int directory, const std::string& shown, std::vector<pid_t>& out) {
+Status add_processes_below(int directory, const std::string& shown, std::vector<pid_t>& out,
+                           int open_flags) {
   // ENOENT, ENODEV: removed meanwhile. EOPNOTSUPP: threaded; its processes are listed in its
   // domain.
   const auto passed_by = [](const Status& status) {
     const Error& error = status.error();
     return error.kind == errc::vanished || error.os_errno == ENOENT || error.os_errno == EOPNOTSUPP;
   };
-  auto own = add_processes(directory, "cgroup.procs", shown, out);
+  auto own = add_processes(directory, "cgroup.procs", shown, out, open_flags);
   if (!own && !passed_by(own)) return own;
   auto walked = each_below(directory, shown, [&](const Step& step) -> Status {
-    auto status = add_processes(step.parent, step.name + std::string("/cgroup.procs"), {}, out);
+    auto status =
+        add_processes(step.parent, step.name + std::string("/cgroup.procs"), {}, out, open_flags);
     if (status || passed_by(status)) return {};
     status.error().path = fs::join(shown, step.path);
     return status;
@@ -250,7 +252,8 @@ Result<std::vector<pid_t>> Group::processes() const {
   std::vector<pid_t> all;
   for (const Place& place : places_) {
     const auto found =
-        detail::processes_in(place.directory.get(), fs::join(place.hierarchy->mount_point, path_));
+        detail::processes_in(place.directory.get(), fs::join(place.hierarchy->mount_point, path_),
+                             place.hierarchy->open_flags);
     if (!found) return fail(found.error());
     all.insert(all.end(), found->begin(), found->end());
   }
@@ -261,7 +264,9 @@ Result<std::vector<pid_t>> Group::processes_below() const {
   std::vector<pid_t> all;
   for (const Place& place : places_) {
     const std::string shown = fs::join(place.hierarchy->mount_point, path_);
-    if (auto status = detail::add_processes_below(place.directory.get(), shown, all); !status) {
+    if (auto status = detail::add_processes_below(place.directory.get(), shown, all,
+                                                  place.hierarchy->open_flags);
+        !status) {
       return fail(status.error());
     }
   }

@@ -114,7 +114,8 @@ Status add_lists(const Group& group, std::vector<DeviceList>& out) {
   out.push_back({group.path(), std::move(*own)});
   const std::string shown = fs::join((*place)->hierarchy->mount_point, group.path());
   auto walked = each_below((*place)->directory.get(), shown, [&](const Step& step) -> Status {
-    auto text = fs::read_beneath(step.parent, fs::join(step.name, list_file), list_file);
+    auto text = fs::read_beneath(step.parent, fs::join(step.name, list_file), list_file,
+                                 (*place)->hierarchy->open_flags);
     if (text) {
       out.push_back({fs::join(group.path(), step.path), std::move(*text)});
       return {};

@@ -48,7 +48,8 @@ Result<bool> serves(const Group& group, const std::string& controller) {
   if (!place) return false;
   if ((*place)->hierarchy->version == Version::v1) return true;
   const auto enabled = fs::read_beneath((*place)->directory.get(), "cgroup.controllers",
-                                        fs::join(group.path(), "cgroup.controllers"));
+                                        fs::join(group.path(), "cgroup.controllers"),
+                                        (*place)->hierarchy->open_flags);
   if (!enabled) return fail(enabled.error());
   return parse::has_word(*enabled, controller);
 }

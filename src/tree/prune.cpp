@@ -72,7 +72,8 @@ Status check_empty(const Group& group) {
   for (const Group::Place& place : group.places()) {
     const bool v2 = place.hierarchy->version == Version::v2;
     const char* const file = v2 ? "cgroup.threads" : "tasks";
-    const auto text = fs::read_beneath(place.directory.get(), file, fs::join(group.path(), file));
+    const auto text = fs::read_beneath(place.directory.get(), file, fs::join(group.path(), file),
+                                       place.hierarchy->open_flags);
     if (!text) return fail(text.error());
     std::string_view rest = *text;
     const std::string_view first = parse::line(rest);
@@ -83,8 +84,9 @@ Status check_empty(const Group& group) {
 }
 
 /// Reads a file of one value; empty if there is no such file or the kernel disables it.
-Result<std::string> value_in(int directory, const char* file, const std::string& shown) {
-  auto text = fs::read_beneath(directory, file, fs::join(shown, file));
+Result<std::string> value_in(int directory, const char* file, const std::string& shown,
+                             int open_flags) {
+  auto text = fs::read_beneath(directory, file, fs::join(shown, file), open_flags);
   if (!text && (text.error().os_errno == ENOENT || text.error().os_errno == EOPNOTSUPP)) {
     return std::string();
   }
@@ -94,12 +96,12 @@ Result<std::string> value_in(int directory, const char* file, const std::string&
 }
 
 /// Returns the states to restore: values that are no settings and that a new cgroup would not have.
-Result<std::vector<Setting>> states_in(int directory, const std::string& shown) {
+Result<std::vector<Setting>> states_in(int directory, const std::string& shown, int open_flags) {
   std::vector<Setting> states;
-  const auto type = value_in(directory, "cgroup.type", shown);
+  const auto type = value_in(directory, "cgroup.type", shown, open_flags);
   if (!type) return fail(type.error());
   if (*type == "threaded") states.push_back({"cgroup.type", "threaded"});
-  const auto enabled = value_in(directory, "cgroup.subtree_control", shown);
+  const auto enabled = value_in(directory, "cgroup.subtree_control", shown, open_flags);
   if (!enabled) return fail(enabled.error());
   std::string_view rest = *enabled;
   for (std::string_view name = parse::field(rest); !name.empty(); name = parse::field(rest)) {
@@ -108,11 +110,11 @@ Result<std::vector<Setting>> states_in(int directory, const std::string& shown) 
   constexpr std::array<const char*, 4> files = {"notify_on_release", "cgroup.clone_children",
                                                 "cgroup.freeze", "cgroup.pressure"};
   for (const char* const file : files) {
-    auto value = value_in(directory, file, shown);
+    auto value = value_in(directory, file, shown, open_flags);
     if (!value) return fail(value.error());
     if (!value->empty()) states.push_back({file, std::move(*value)});
   }
-  const auto frozen = value_in(directory, "freezer.self_freezing", shown);
+  const auto frozen = value_in(directory, "freezer.self_freezing", shown, open_flags);
   if (!frozen) return fail(frozen.error());
   if (*frozen == "1") states.push_back({"freezer.state", "FROZEN"});
   return states;
@@ -195,7 +197,7 @@ Result<Removed> Removed::remember(const Host& host, const Group& group) {
     const std::string shown = fs::join(place.hierarchy->mount_point, group.path());
     auto files = files_in(directory, shown);
     if (!files) return fail(files.error());
-    auto states = states_in(directory, shown);
+    auto states = states_in(directory, shown, place.hierarchy->open_flags);
     if (!states) return fail(states.error());
     removed.places_.push_back({place.hierarchy, std::move(*files), std::move(*states)});
     if (!place.hierarchy->has("devices")) continue;
@@ -224,7 +226,8 @@ Status Removed::bring_back(const Host& host) const {
     const int directory = directories[i].get();
     const std::string shown = fs::join(places_[i].hierarchy->mount_point, path_.substr(1));
     for (const Setting& state : places_[i].states) {
-      const auto now = value_in(directory, state.file.c_str(), shown);
+      const auto now =
+          value_in(directory, state.file.c_str(), shown, places_[i].hierarchy->open_flags);
       if (!now || *now != state.value) note(write_in(directory, state, shown));
     }
     std::vector<permissions::Previous> files = places_[i].files;

@@ -238,8 +238,9 @@ int run(int argc, char** argv) {
                                                             std::fclose);
   if (!out) return report(name, Error::system("open", file, errno));
   const int status = write(options.rest(), form, out.get());
-  if (std::fflush(out.get()) != 0) return report(name, Error::system("write", file, errno));
-  return status;
+  const bool flushed = std::fflush(out.get()) == 0;
+  if (flushed && std::ferror(out.get()) == 0) return status;
+  return report(name, Error::system("write", file, flushed ? EIO : errno));
 }
 
 }  // namespace cgctl::tool::dropin::cgsnapshot
