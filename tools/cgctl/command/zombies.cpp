@@ -268,8 +268,8 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   add_number(*command, "--top", options->top,
              "how many cgroups to name, those with the most first;\n0: only count (default 10)");
   command->add_flag("--names", options->names,
-                    "name the removed cgroups themselves, with what holds\neach, most references "
-                    "first (root, Linux 5.10 or later)");
+                    "name the removed cgroups themselves, with what holds\neach, most "
+                    "references first (root, Linux 5.10)");
   add_path_option(*command, "--below", options->below,
                   "with --names: only those that were below this cgroup");
   add_time(*command, "--time", options->time,
