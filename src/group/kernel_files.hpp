@@ -11,7 +11,8 @@
 namespace cgctl::detail {
 
 /// The properties of a file that the kernel makes in cgroups.
-struct KernelFile {
+struct KernelFile {  // NOLINT(clang-analyzer-optin.performance.Padding): in the order of the
+                     // columns
   enum class In : std::uint8_t { v1, v2, both };
 
   enum class Role : std::uint8_t {

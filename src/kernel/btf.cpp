@@ -155,9 +155,9 @@ std::uint64_t Btf::size_of(std::uint32_t id) const noexcept {
 }
 
 std::optional<Btf::Type> Btf::find(const std::vector<std::uint32_t>& ids,
-                                   std::string_view wanted) const noexcept {
+                                   std::string_view name) const noexcept {
   for (const std::uint32_t id : ids) {
-    if (name(word(types_[id])) == wanted) return type(id);
+    if (this->name(word(types_[id])) == name) return type(id);
   }
   return std::nullopt;
 }

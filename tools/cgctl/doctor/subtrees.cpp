@@ -61,13 +61,13 @@ Result<std::uint64_t> usage_of(const Hierarchy& memory, const std::string& path)
 /// its cgroups without children.
 Result<std::uint64_t> most_removed(const Host& host, const Hierarchy& memory,
                                    const Subtree& subtree) {
-  const auto all = usage_of(memory, *subtree.first);
+  auto all = usage_of(memory, *subtree.first);
   if (!all) return all;
   std::uint64_t rest = *all;
   for (auto path = subtree.first + 1; path != subtree.last; ++path) {
     const auto next = path + 1;
     if (next != subtree.last && is_below(*next, *path)) continue;
-    const auto usage = usage_of(memory, *path);
+    auto usage = usage_of(memory, *path);
     if (!usage) return usage;
     rest -= std::min(rest, *usage);
   }
