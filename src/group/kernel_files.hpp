@@ -11,8 +11,8 @@
 namespace cgctl::detail {
 
 /// The properties of a file that the kernel makes in cgroups.
-struct KernelFile {  // NOLINT(clang-analyzer-optin.performance.Padding): in the order of the
-                     // columns
+// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): the order is that of the table
+struct KernelFile {
   enum class In : std::uint8_t { v1, v2, both };
 
   enum class Role : std::uint8_t {
