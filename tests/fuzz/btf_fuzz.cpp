@@ -11,8 +11,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(btf.error().kind == cgctl::errc::malformed);
     return 0;
   }
-  btf->field("outer", "inside.many");
-  btf->value("numbers", "SECOND");
+  (void)btf->field("outer", "inside.many");
+  (void)btf->value("numbers", "SECOND");
   const auto layout = cgctl::kernel::layout_of(*btf);
   if (!layout) {
     require(layout.error().kind == cgctl::errc::unsupported);
