@@ -196,6 +196,8 @@ class Group {
 
  private:
   Group(Host host, std::string path) noexcept;
+  [[nodiscard]] static Result<Group> open_in(const Host& host, std::string_view path,
+                                             const std::vector<const Hierarchy*>* wanted);
   [[nodiscard]] Result<const Place*> place_of_file(std::string_view file) const;
   [[nodiscard]] Result<const Place*> first_place() const;
 

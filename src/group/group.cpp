@@ -69,11 +69,14 @@ Result<Group> Host::open(std::string_view path) const { return Group::open(*this
 Group::Group(Host host, std::string path) noexcept
     : host_(std::move(host)), path_(std::move(path)) {}
 
-Result<Group> Group::open(const Host& host, std::string_view path) {
+/// Opens the cgroup in the hierarchies `wanted`; null: in all of them.
+Result<Group> Group::open_in(const Host& host, std::string_view path,
+                             const std::vector<const Hierarchy*>* wanted) {
   const auto clean = host.relative_path(path);
   if (!clean) return fail(clean.error());
   Group group(host, *clean == "." ? "/" : "/" + *clean);
   for (const Hierarchy& hierarchy : host.hierarchies()) {
+    if (wanted != nullptr && !holds(*wanted, &hierarchy)) continue;
     const std::string shown = fs::join(hierarchy.mount_point, *clean);
     auto directory =
         fs::open_beneath(hierarchy.directory.get(), *clean, O_PATH | O_DIRECTORY, shown);
@@ -83,15 +86,19 @@ Result<Group> Group::open(const Host& host, std::string_view path) {
       group.unopened_.push_back({&hierarchy, directory.error()});
     }
   }
-  for (const Unreachable& one : host.unreachable()) {
-    group.unopened_.push_back({&one.hierarchy, one.error});
-  }
-  if (group.places_.empty()) {
-    if (auto status = group.require_all(); !status) return fail(status.error());
-    return fail(detail::gone("open", group.path_));
-  }
   std::stable_partition(group.places_.begin(), group.places_.end(), is_v2<Place>);
   return group;
+}
+
+Result<Group> Group::open(const Host& host, std::string_view path) {
+  auto group = open_in(host, path, nullptr);
+  if (!group) return group;
+  for (const Unreachable& one : host.unreachable()) {
+    group->unopened_.push_back({&one.hierarchy, one.error});
+  }
+  if (!group->places_.empty()) return group;
+  if (auto status = group->require_all(); !status) return fail(status.error());
+  return fail(detail::gone("open", group->path_));
 }
 
 Result<Group> Group::open(const Host& host, std::string_view path,
@@ -108,25 +115,18 @@ Result<Group> Group::open(const Host& host, std::string_view path,
     if (!hierarchy) return fail(hierarchy.error());
     if (!holds(wanted, *hierarchy)) wanted.push_back(*hierarchy);
   }
-  auto group = open(host, path);
+  auto group = open_in(host, path, &wanted);
   if (!group) return group;
-  for (const Unopened& one : group->unopened_) {
-    if (holds(wanted, one.hierarchy)) return fail(one.error);
+  if (auto status = group->require_all(); !status) return fail(status.error());
+  if (group->places_.size() == wanted.size()) return group;
+  // The error tells a cgroup that no hierarchy has from one that some lack.
+  if (auto anywhere = open(host, path); !anywhere) return anywhere;
+  for (const Hierarchy* const hierarchy : wanted) {
+    const bool there =
+        std::any_of(group->places_.begin(), group->places_.end(),
+                    [&](const Place& place) { return place.hierarchy == hierarchy; });
+    if (!there) return fail(detail::gone("open", fs::join(hierarchy->mount_point, group->path_)));
   }
-  group->unopened_.clear();
-  std::vector<Place> places;
-  for (Place& place : group->places_) {
-    if (holds(wanted, place.hierarchy)) places.push_back(std::move(place));
-  }
-  if (places.size() < wanted.size()) {
-    for (const Hierarchy* const hierarchy : wanted) {
-      const bool there = std::any_of(places.begin(), places.end(), [&](const Place& place) {
-        return place.hierarchy == hierarchy;
-      });
-      if (!there) return fail(detail::gone("open", fs::join(hierarchy->mount_point, group->path_)));
-    }
-  }
-  group->places_ = std::move(places);
   return group;
 }
 
