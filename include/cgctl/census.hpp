@@ -18,7 +18,8 @@
 /// walks the kernel's own tree and only reads. Nothing is attached to the kernel.
 namespace cgctl::census {
 
-/// The memory charged to one cgroup itself, in bytes. The LRU lists are exact; where a machine has
+/// The memory charged to one cgroup itself, in bytes. The LRU lists are exact
+/// except for new pages, of which each CPU holds back up to 31 (mm/swap.c); where a machine has
 /// more than four NUMA nodes (Snapshot::nodes is 0) they are counters too. Counters lag by up to
 /// two seconds since Linux 5.13, and before that by up to 32 pages for each CPU.
 struct Memory {

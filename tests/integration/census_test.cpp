@@ -142,7 +142,8 @@ TEST_F(RealCensus, TellsALiveCgroupsUsageAndAge) {
                                   [](const Cgroup& one) { return one.name == "live"; });
   ASSERT_NE(found, snapshot.cgroups.end());
   EXPECT_TRUE(found->live);
-  EXPECT_GE(found->own.anon, 4U << 20);
+  // New pages wait on a list of each CPU until there are some 30 of them.
+  EXPECT_GE(found->own.anon + 64 * host().page_size(), 4U << 20);
   EXPECT_EQ(found->references, 0);
   struct ::stat inode {};
   ASSERT_EQ(::stat(directory("live").c_str(), &inode), 0);
