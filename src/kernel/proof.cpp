@@ -245,7 +245,8 @@ class Round {
                               std::to_string(*total_)));
   }
 
-  /// Each folio on a list refers to its cgroup, and has a bounded number of pages.
+  /// A removed cgroup without references would be released. Each folio on a list refers to its
+  /// cgroup, and has a bounded number of pages.
   [[nodiscard]] Status compare_references() const {
     constexpr std::uint64_t most_pages = std::uint64_t{1} << 13;  // 32 MiB
     constexpr std::uint64_t most = std::uint64_t{1} << 40;
@@ -253,10 +254,8 @@ class Round {
       const Cgroup& one = after_.cgroups[i];
       const std::uint64_t pages =
           (one.own.file + one.own.anon + one.own.unevictable) / host_.page_size();
-      if (one.live || (one.references < most && one.references >= pages / most_pages &&
-                       (pages == 0 || one.references != 0))) {
-        continue;
-      }
+      const std::uint64_t least = std::max<std::uint64_t>(pages / most_pages, 1);
+      if (one.live || (one.references >= least && one.references < most)) continue;
       return fail(disproved(after_.path(i), "it has " + std::to_string(pages) + " pages, but " +
                                                 std::to_string(one.references) + " references"));
     }
