@@ -110,7 +110,8 @@ bool Btf::index() {
   const std::uint64_t strings = header + word(16);
   const std::uint64_t strings_end = strings + word(20);
   if (end > content_.size() || strings_end > content_.size()) return false;
-  strings_ = std::string_view(content_).substr(strings, strings_end - strings);
+  strings_ = std::string_view(content_).substr(static_cast<std::size_t>(strings),
+                                               static_cast<std::size_t>(strings_end - strings));
   types_.push_back(0);  // number 0 is void
   for (std::uint64_t at = first; at < end;) {
     const std::uint32_t information = word(at + 4);

@@ -220,8 +220,9 @@ TEST_F(RealCensus, WithAnOffsetThatIsWrongIsRefused) {
   // From Linux 7.1 on, pages keep no removed cgroup.
   const bool has_dead = !dead_below(now, maker->group()).empty();
   for (const auto& [name, field] : fields) {
-    const bool of_the_dead =
-        field == &cgctl_layout::css_reference_data || field == &cgctl_layout::reference_count;
+    const bool of_the_dead = field == &cgctl_layout::css_flags ||
+                             field == &cgctl_layout::css_reference_data ||
+                             field == &cgctl_layout::reference_count;
     if (of_the_dead && !has_dead) continue;
     for (const int by : {-8, 8}) {
       kernel::Layout wrong = *layout;
