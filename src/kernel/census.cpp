@@ -47,16 +47,14 @@ Result<kernel::Layout> running_layout(const Host& host) {
   return kernel::layout_of(*btf);
 }
 
-/// Returns how many NUMA nodes have LRU lists of their own; 0 where they are more than a record has
-/// room for.
+/// Returns the number of NUMA nodes, each of which has LRU lists of its own; 0 if a record has no
+/// room for that many.
 unsigned count_nodes(const Host& host) {
   const auto text = fs::read_in_root(host.roots().sys, "devices/system/node/possible");
   if (!text) return 1;
-  std::string_view rest = *text;
   unsigned last = 0;
-  parse::ranges(parse::line(rest), [&](std::uint64_t, std::uint64_t end) {
+  parse::ranges(*text, [&](std::uint64_t, std::uint64_t end) {
     last = static_cast<unsigned>(std::min<std::uint64_t>(end, cgctl_nodes));
-    return true;
   });
   return last < cgctl_nodes ? last + 1 : 0;
 }

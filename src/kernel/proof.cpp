@@ -14,6 +14,7 @@
 #include "cgctl/detail/sys.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
+#include "detail/memory_row.hpp"
 #include "detail/tree_walk.hpp"
 
 namespace cgctl::kernel {
@@ -155,9 +156,7 @@ class Round {
     if (hierarchy_.version == Version::v1) {
       const auto text = fs::read_in_root(host_.roots().proc, "cgroups");
       if (!text) return fail(text.error());
-      for (const SubsystemRow& row : parse_proc_cgroups(*text)) {
-        if (row.name == "memory") total_ = row.num_cgroups;
-      }
+      total_ = detail::memory_cgroups(*text);
       return {};
     }
     const auto text =

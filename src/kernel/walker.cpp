@@ -102,7 +102,7 @@ Status Walker::take(census::Snapshot& snapshot, std::vector<char>& names) {
                           "cgroups come and go faster than they can be counted", "try again"));
 }
 
-/// Goes on from the parent of a cgroup that was released, behind its children visited so far.
+/// Continues at the parent of a cgroup that was released, after the children visited so far.
 bool Walker::recover() {
   cgctl_walk& walk = program_.shared();
   while (!above_.empty() && above_.back().css != walk.current) above_.pop_back();

@@ -72,6 +72,8 @@ constexpr Kind kinds[] = {
      "close the sockets, or restart their processes"},
 };
 
+constexpr const char* no_pages = "no pages";
+
 /// "file 64 KiB, tmpfs 8 KiB"
 std::string held_by(const Memory& own) {
   std::string text;
@@ -80,8 +82,9 @@ std::string held_by(const Memory& own) {
     if (bytes == 0) continue;
     text += fmt::format("{}{} {}", text.empty() ? "" : ", ", kind.name, human_bytes(bytes));
   }
+  if (text.empty()) return no_pages;
   if (own.dirty != 0) text += fmt::format(" ({} dirty)", human_bytes(own.dirty));
-  return text.empty() ? "no pages" : text;
+  return text;
 }
 
 std::string age_of(const Cgroup& one) { return one.age ? human_time(*one.age) : "unknown"; }
@@ -113,11 +116,11 @@ std::string cures_of(const std::vector<Named>& dead) {
                         kind.cure);
   }
   const auto bare = std::count_if(dead.begin(), dead.end(), [](const Named& one) {
-    return held_by(one.cgroup->own) == "no pages";
+    return held_by(one.cgroup->own) == no_pages;
   });
   if (bare != 0) {
     text += fmt::format("{:<16}{} of them: kernel objects or removed cgroups below hold them\n",
-                        "no pages", bare);
+                        no_pages, bare);
   }
   return text;
 }
@@ -155,7 +158,7 @@ Result<Dead> find_dead(const Host& host, const DeadOptions& options) {
   found.text = "\n";
   if (rows != 0) found.text += table_of(dead, rows);
   if (found.left_out != 0) {
-    found.text += fmt::format("and {} more: --top {}\n", found.left_out, dead.size());
+    found.text += fmt::format("and {} more (--top {} shows all)\n", found.left_out, dead.size());
   }
   found.text += "\n" + cures_of(dead);
   for (std::size_t i = 0; i < rows; ++i) found.json.push_back(json_of(dead[i]));
