@@ -60,6 +60,10 @@ class Snapshot {
   ~Snapshot() = default;
 
   std::vector<Cgroup> cgroups;
+  bool slab_holds = false;  ///< slab objects hold a removed cgroup: before Linux 5.9
+  /// The pages of a removed cgroup move to its parent: since Linux 7.1. Its `own` is out of date
+  /// then.
+  bool pages_move = false;
   unsigned nodes = 0;    ///< NUMA nodes whose LRU lists were read; 0: none
   std::size_t runs = 0;  ///< of the BPF program
   std::chrono::nanoseconds
@@ -67,6 +71,9 @@ class Snapshot {
 
   /// "/a/b", raw bytes.
   [[nodiscard]] std::string path(std::size_t cgroup) const;
+  /// The memory that holds a removed cgroup: its `own` without the kinds that hold none on this
+  /// kernel.
+  [[nodiscard]] Memory holding(std::size_t cgroup) const;
 
  private:
   friend class Census;

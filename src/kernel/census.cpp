@@ -72,6 +72,19 @@ std::string Snapshot::path(std::size_t cgroup) const {
   return path;
 }
 
+Memory Snapshot::holding(std::size_t cgroup) const {
+  Memory memory = cgroups[cgroup].own;
+  if (!slab_holds) memory.slab = 0;
+  if (pages_move) {
+    const Memory all = memory;
+    memory = {};
+    memory.slab = all.slab;
+    memory.swap = all.swap;
+    memory.sockets = all.sockets;
+  }
+  return memory;
+}
+
 class Census::Walker : public kernel::Walker {
  public:
   using kernel::Walker::Walker;

@@ -181,6 +181,10 @@ Result<Layout> layout_of(const Btf& btf) {
   find_counters(btf, at);
   find_lists(btf, at);
   find_slots(btf, layout);
+  // Slab objects and, later, pages refer to an obj_cgroup, which moves to the parent. There is one
+  // for each node since pages do.
+  layout.slab_holds = !btf.size("obj_cgroup");
+  layout.pages_move = btf.field("mem_cgroup_per_node", "objcg").has_value();
   layout.zones = at.lists_bytes / (pointer_bytes * lru_lists);
   std::string missing = find.missing();
   if (!memory) missing = "memory_cgrp_id";

@@ -45,6 +45,8 @@ struct Layout {
   cgctl_layout fields{};
   std::array<Slot, counters> slots{};  ///< by Counter
   std::size_t zones = 0;               ///< of each node
+  bool slab_holds = false;             ///< as in census::Snapshot
+  bool pages_move = false;             ///< as in census::Snapshot
 };
 
 /// Finds the fields by the kernel's type information. errc::unsupported names one that is missing.

@@ -204,6 +204,8 @@ void Walker::finish(census::Snapshot& snapshot, const std::vector<char>& names) 
     one.own.sockets = value(Counter::sockets);
   }
   snapshot.nodes = layout_.fields.nodes;
+  snapshot.slab_holds = layout_.slab_holds;
+  snapshot.pages_move = layout_.pages_move;
 }
 
 }  // namespace cgctl::kernel

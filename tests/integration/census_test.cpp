@@ -131,6 +131,24 @@ INSTANTIATE_TEST_SUITE_P(
                       Kind{Pin::mlock, [](const census::Memory& own) { return own.unevictable; }}),
     name_of);
 
+TEST_F(RealCensus, KnowsWhetherPagesMoveToTheParent) {
+  const auto files = folder(Pin::tmpfs);
+  if (!files) return test::skip("no tmpfs");
+  auto maker = zombies(Pin::tmpfs, *files);
+  ASSERT_TRUE(maker && maker->make(20));
+  auto census = Census::open(host());
+  ASSERT_TRUE(census) << census.error().message();
+  Snapshot snapshot;
+  EXPECT_EQ(test::persist(30,
+                          [&]() -> std::string {
+                            ::usleep(100000);
+                            if (!census->take(snapshot)) return "no census";
+                            const bool stay = dead_below(snapshot, maker->group()).size() == 20;
+                            return snapshot.pages_move != stay ? "" : "not as the kernel does";
+                          }),
+            "");
+}
+
 TEST_F(RealCensus, TellsALiveCgroupsUsageAndAge) {
   make("live");
   const test::Tenant tenant(directory("live"), [] {

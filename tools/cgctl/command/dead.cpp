@@ -22,6 +22,8 @@ using census::Snapshot;
 struct Named {
   const Cgroup* cgroup;
   std::string path;
+  Memory held_by;
+  std::size_t below = 0;  // removed cgroups right below, which hold this one
 };
 
 /// True if `path` is below the cgroup `top`, "/" included.
@@ -32,12 +34,15 @@ bool is_below(const std::string& path, const std::string& top) {
 
 /// Returns the removed cgroups, those with the most references first.
 std::vector<Named> dead_of(const Snapshot& snapshot, const std::string& top) {
+  std::vector<std::size_t> below(snapshot.cgroups.size());
+  for (const Cgroup& one : snapshot.cgroups) ++below[one.parent];
   std::vector<Named> dead;
   for (std::size_t i = 0; i < snapshot.cgroups.size(); ++i) {
     const Cgroup& one = snapshot.cgroups[i];
     if (one.live) continue;
     std::string path = snapshot.path(i);
-    if (is_below(path, top)) dead.push_back({&one, std::move(path)});
+    if (!is_below(path, top)) continue;
+    dead.push_back({&one, std::move(path), snapshot.holding(i), below[i]});
   }
   std::stable_sort(dead.begin(), dead.end(), [](const Named& a, const Named& b) {
     return a.cgroup->references > b.cgroup->references;
@@ -45,7 +50,7 @@ std::vector<Named> dead_of(const Snapshot& snapshot, const std::string& top) {
   return dead;
 }
 
-/// The kinds of memory that hold a removed cgroup. Slab objects do not, since Linux 5.9.
+/// The kinds of memory that hold a removed cgroup.
 struct Kind {
   const char* name;
   std::uint64_t (*bytes)(const Memory&);
@@ -70,21 +75,29 @@ constexpr Kind kinds[] = {
      "restart the processes that it belongs to"},
     {"sockets", [](const Memory& own) { return own.sockets; },
      "close the sockets, or restart their processes"},
+    {"slab", [](const Memory& own) { return own.slab; },
+     "dentries, inodes and other kernel objects; cgctl mitigate --level 2 drops them"},
 };
 
-constexpr const char* no_pages = "no pages";
+constexpr const char* removed_below = "removed below";
+constexpr const char* kernel_objects = "kernel objects";
 
-/// "file 64 KiB, tmpfs 8 KiB"
-std::string held_by(const Memory& own) {
+bool has_pages(const Named& one) {
+  return std::any_of(std::begin(kinds), std::end(kinds),
+                     [&](const Kind& kind) { return kind.bytes(one.held_by) != 0; });
+}
+
+/// "file 64 KiB, tmpfs 8 KiB, 2 removed below"
+std::string held_by(const Named& one) {
   std::string text;
+  const auto add = [&](const std::string& holder) { text += (text.empty() ? "" : ", ") + holder; };
   for (const Kind& kind : kinds) {
-    const std::uint64_t bytes = kind.bytes(own);
-    if (bytes == 0) continue;
-    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", kind.name, human_bytes(bytes));
+    const std::uint64_t bytes = kind.bytes(one.held_by);
+    if (bytes != 0) add(fmt::format("{} {}", kind.name, human_bytes(bytes)));
   }
-  if (text.empty()) return no_pages;
-  if (own.dirty != 0) text += fmt::format(" ({} dirty)", human_bytes(own.dirty));
-  return text;
+  if (one.held_by.dirty != 0) text += fmt::format(" ({} dirty)", human_bytes(one.held_by.dirty));
+  if (one.below != 0) add(fmt::format("{} {}", one.below, removed_below));
+  return text.empty() ? kernel_objects : text;
 }
 
 std::string age_of(const Cgroup& one) { return one.age ? human_time(*one.age) : "unknown"; }
@@ -95,38 +108,51 @@ std::string table_of(const std::vector<Named>& dead, std::size_t rows) {
   for (std::size_t i = 0; i < rows; ++i) {
     const Cgroup& one = *dead[i].cgroup;
     table.add(
-        {std::to_string(one.references), age_of(one), held_by(one.own), printable(dead[i].path)});
+        {std::to_string(one.references), age_of(one), held_by(dead[i]), printable(dead[i].path)});
   }
   return table.text();
 }
 
-/// One line for each kind of memory that holds any of them.
+std::string cure_line(const char* name, const std::string& text) {
+  return fmt::format("{:<16}{}\n", name, text);
+}
+
+/// Returns one line for each kind of memory that holds any of them.
 std::string cures_of(const std::vector<Named>& dead) {
   std::string text;
   for (const Kind& kind : kinds) {
     std::uint64_t bytes = 0;
     std::size_t holds = 0;
     for (const Named& one : dead) {
-      const std::uint64_t mine = kind.bytes(one.cgroup->own);
+      const std::uint64_t mine = kind.bytes(one.held_by);
       bytes += mine;
       holds += mine != 0 ? 1 : 0;
     }
     if (holds == 0) continue;
-    text += fmt::format("{:<16}{} in {} of them: {}\n", kind.name, human_bytes(bytes), holds,
-                        kind.cure);
+    text += cure_line(kind.name,
+                      fmt::format("{} in {} of them: {}", human_bytes(bytes), holds, kind.cure));
   }
-  const auto bare = std::count_if(dead.begin(), dead.end(), [](const Named& one) {
-    return held_by(one.cgroup->own) == no_pages;
-  });
+  std::size_t parents = 0;
+  std::size_t bare = 0;
+  for (const Named& one : dead) {
+    if (one.below != 0) ++parents;
+    if (one.below == 0 && !has_pages(one)) ++bare;
+  }
+  if (parents != 0) {
+    text += cure_line(
+        removed_below,
+        fmt::format("{} of them: removed cgroups below hold them, and go first", parents));
+  }
   if (bare != 0) {
-    text += fmt::format("{:<16}{} of them: kernel objects or removed cgroups below hold them\n",
-                        no_pages, bare);
+    text += cure_line(
+        kernel_objects,
+        fmt::format("{} of them have no pages: the kernel's own references hold them", bare));
   }
   return text;
 }
 
 Json json_of(const Named& one) {
-  const Memory& own = one.cgroup->own;
+  const Memory& own = one.held_by;
   return {{"path", one.path},
           {"inode", one.cgroup->inode},
           {"references", one.cgroup->references},
@@ -141,7 +167,9 @@ Json json_of(const Named& one) {
             {"dirty", own.dirty},
             {"writeback", own.writeback},
             {"swap", own.swap},
-            {"sockets", own.sockets}}}};
+            {"sockets", own.sockets},
+            {"slab", own.slab}}},
+          {"removed_below", one.below}};
 }
 
 }  // namespace

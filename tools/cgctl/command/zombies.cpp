@@ -35,8 +35,9 @@ struct Findings {
       where;                 ///< absent if there are no zombies or --top 0 was given
   std::size_t left_out = 0;  ///< number of ancestors beyond --top
   std::string pins;
-  nanoseconds limit{};  ///< longest time for finding `where`
-  nanoseconds spent{};  ///< time spent on finding `where`
+  std::optional<std::string> unnamed;  ///< why the removed cgroups have no names; absent: not asked
+  nanoseconds limit{};                 ///< longest time for finding `where`
+  nanoseconds spent{};                 ///< time spent on finding `where`
 };
 
 /// Returns the longest time for finding out where zombies hang. Unlike the count, that reads a file
@@ -178,6 +179,10 @@ const char* name_of(zombies::SlabPins slab) {
 
 Json json_of(const Findings& found) {
   Json one = zombies_json(found.count, found.where, std::numeric_limits<std::size_t>::max());
+  if (found.unnamed) {
+    one["dead"] = nullptr;
+    one["dead_unknown"] = *found.unnamed;
+  }
   if (!found.where) return one;
   const zombies::Attribution& where = *found.where;
   one["left_out"] = found.left_out;
@@ -197,8 +202,9 @@ Json json_of(const Findings& found) {
   return one;
 }
 
-/// Names the removed cgroups. Returns no value, and warns, if the kernel cannot be walked.
-Result<std::optional<Dead>> name_them(const Host& host, const Options& options) {
+/// Names the removed cgroups. Returns no value, warns and notes the reason if the kernel cannot be
+/// walked.
+Result<std::optional<Dead>> name_them(const Host& host, const Options& options, Findings& found) {
   DeadOptions wanted;
   wanted.top = options.top;
   if (!options.below.empty()) {
@@ -208,7 +214,8 @@ Result<std::optional<Dead>> name_them(const Host& host, const Options& options) 
   }
   auto dead = find_dead(host, wanted);
   if (dead) return std::optional<Dead>(std::move(*dead));
-  warn(message_of(dead.error()));
+  found.unnamed = message_of(dead.error());
+  warn(*found.unnamed);
   return std::optional<Dead>();
 }
 
@@ -238,7 +245,7 @@ Exit run_zombies(const Globals& globals, const Options& options) {
     flush_output();
   }
   if (options.names) {
-    const auto dead = name_them(*host, options);
+    const auto dead = name_them(*host, options, found);
     if (!dead) return report(dead.error());
     if (*dead) return print_dead(globals, found, **dead);
   }
