@@ -2,39 +2,34 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <memory>
+#include <utility>
 
 #include "cgctl/error.hpp"
-#include "cgctl/unique_fd.hpp"
+#include "kernel/loader.hpp"
 #include "kernel/walk.h"
 
 namespace cgctl::kernel {
 
-/// The BPF program that walks, and the memory that it shares with this process. Both are gone with
-/// the process, however that ends: nothing is attached or pinned.
+/// The BPF program that walks, and the memory that it shares with this process.
 class Program {
  public:
-  /// Needs CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), and Linux 5.10 for a run
-  /// without an event. errc::unsupported or errc::system with the cause otherwise.
+  /// Loads the program for the first way that this kernel has. The errors are those of
+  /// LoadedProgram::load().
   [[nodiscard]] static Result<Program> load(const cgctl_layout& layout);
+  [[nodiscard]] static Result<Program> load(const cgctl_layout& layout, Way way);
 
   /// The memory that a run reads its place from and writes its records to.
-  [[nodiscard]] cgctl_walk& shared() noexcept { return *shared_; }
+  [[nodiscard]] cgctl_walk& shared() noexcept { return *static_cast<cgctl_walk*>(code_.value()); }
 
   /// Runs the program once: at most cgctl_steps cgroups.
-  [[nodiscard]] Status run() const;
+  [[nodiscard]] Status run() { return code_.run(); }
+  /// Detaches the program from the kernel until the next run.
+  void detach() noexcept { code_.detach(); }
 
  private:
-  struct Unmap {
-    void operator()(cgctl_walk* walk) const noexcept;
-  };
-  Program() = default;
-  [[nodiscard]] Status make_map();
-  [[nodiscard]] Status load_code();
+  explicit Program(LoadedProgram code) noexcept : code_(std::move(code)) {}
 
-  UniqueFd map_;
-  UniqueFd program_;
-  std::unique_ptr<cgctl_walk, Unmap> shared_;
+  LoadedProgram code_;
 };
 
 }  // namespace cgctl::kernel

@@ -1,58 +1,39 @@
 /* SPDX-FileCopyrightText: The cgctl authors
  * SPDX-License-Identifier: MIT
  *
- * Walks all memory cgroups of the kernel, removed ones included, a few in each run. The program only
- * reads: probe_read_kernel(bpf-helpers(7)) returns an error where an address is not mapped. It needs
- * no header of the kernel. tools/dev bytecode compiles it into walk_code.hpp. */
+ * Walks all memory cgroups of the kernel, removed ones included, a few in each run. The program
+ * only reads: probe_read_kernel(bpf-helpers(7)) returns an error where an address is not mapped. It
+ * needs no header of the kernel. tools/dev bytecode compiles it into walk_code.hpp, and once more
+ * with OLD for kernels before 5.10: without loops, with the helpers of Linux 4.11, and for one
+ * thread only, because it runs at a tracepoint. */
 #include "walk.h"
 
-#define SECTION(name) __attribute__((section(name), used))
-#define INLINE static __attribute__((always_inline))
-
-typedef unsigned long long u64;
-typedef unsigned u32;
-
-/* Numbers of helpers in include/uapi/linux/bpf.h. */
-static void *(*const map_lookup)(void *map, const void *key) = (void *)1;
-static u64 (*const current_task)(void) = (void *)35;
-static long (*const probe_read)(void *to, u32 size, const void *from) = (void *)113;
-static long (*const probe_read_string)(void *to, u32 size, const void *from) = (void *)115;
-static u64 (*const jiffies64)(void) = (void *)118;
+#include "bpf_program.h"
 
 enum { css_released = 4 }; /* CSS_RELEASED of include/linux/cgroup-defs.h */
 
-struct map_definition {
-  u32 type, key_size, value_size, max_entries, flags;
-};
-struct map_definition SECTION("maps") walk_map = {2, 4, sizeof(struct cgctl_walk), 1, 1024};
-char walk_license[] SECTION("license") = "Dual MIT/GPL";
+MAP(walk_map, struct cgctl_walk);
 
-/* Bounds a size in the very register that is used, so that the verifier sees the bound. */
-#define BOUND(value, mask) asm volatile("%0 &= %1" : "+r"(value) : "i"(mask))
-
-INLINE u64 word(u64 at) {
-  u64 value = 0;
-  probe_read(&value, sizeof value, (const void *)at);
-  return value;
-}
-
-INLINE u32 half(u64 at) {
-  u32 value = 0;
-  probe_read(&value, sizeof value, (const void *)at);
-  return value;
-}
+/* Places of records. In the old program they are constants, because kernels before 5.5 forget the
+ * bounds of an index that was spilled. */
+#ifdef OLD
+enum { most_steps = cgctl_old_steps };
+#define PLACE(step, count) (step)
+#else
+enum { most_steps = cgctl_steps };
+#define PLACE(step, count) (count)
+#endif
 
 INLINE u64 field(u64 base, u32 offset) { return offset == CGCTL_ABSENT ? 0 : word(base + offset); }
 
-/* Returns the css of the memory hierarchy's root, the highest above the running task; 0: none. */
-INLINE u64 find_root(const struct cgctl_layout *at) {
-  u64 css = word(word(current_task() + at->task_cgroups) + at->cset_memory);
-  for (int i = 0; i < cgctl_ancestors; i++) {
-    const u64 parent = word(css + at->css_parent);
-    if (!parent) return css;
-    css = parent;
-  }
-  return 0;
+REPEATED void read_node(const struct cgctl_layout *at, u64 info, u64 *lists, u64 *generations) {
+  if (!info) return;
+  u64 size = at->lists_bytes;
+  BOUND(size, 255);
+  if (size) probe_read(lists, size, (const void *)(info + at->lists));
+  size = at->generations_bytes;
+  BOUND(size, 511);
+  if (size) probe_read(generations, size, (const void *)(info + at->generations));
 }
 
 INLINE void read_counters(struct cgctl_record *record, const struct cgctl_layout *at, u64 css) {
@@ -61,16 +42,10 @@ INLINE void read_counters(struct cgctl_record *record, const struct cgctl_layout
   u64 size = at->state_bytes;
   BOUND(size, 511);
   if (size) probe_read(record->state, size, (const void *)(stats + at->state));
-  for (u32 node = 0; node < cgctl_nodes; node++) {
+  UNROLL for (u32 node = 0; node < cgctl_nodes; node++) {
     if (node >= at->nodes) break;
-    const u64 info = word(css + at->nodeinfo + 8 * node);
-    if (!info) continue;
-    size = at->lists_bytes;
-    BOUND(size, 255);
-    if (size) probe_read(record->lists[node], size, (const void *)(info + at->lists));
-    size = at->generations_bytes;
-    BOUND(size, 511);
-    if (size) probe_read(record->generations[node], size, (const void *)(info + at->generations));
+    read_node(at, word(css + at->nodeinfo + 8 * node), record->lists[node],
+              record->generations[node]);
   }
 }
 
@@ -90,28 +65,42 @@ INLINE void read_record(struct cgctl_record *record, const struct cgctl_layout *
   read_counters(record, at, css);
 }
 
-SECTION("raw_tp") int walk(void *context) {
+SECTION("raw_tp") int walk(u64 *context) {
   u32 zero = 0;
   struct cgctl_walk *shared = map_lookup(&walk_map, &zero);
   if (!shared) return 0;
+#ifdef OLD
+  if (!is_owner(&shared->caller, context)) return 0;
+#else
+  shared->jiffies = jiffies64();
+#endif
   const struct cgctl_layout *at = &shared->layout;
   u64 css = shared->current, serial = shared->current_serial;
   u32 phase = shared->phase, status = cgctl_more, count = 0;
-  shared->jiffies = jiffies64();
   if (phase == cgctl_at_start) {
-    css = shared->root = find_root(at);
+    css = word(word(current_task() + at->task_cgroups) + at->cset_memory);
     if (!css) {
       status = cgctl_no_root;
       goto end;
     }
+    phase = cgctl_climbing;
   } else if (word(css + at->css_serial) != serial || (half(css + at->css_flags) & css_released)) {
     /* The cgroup visited last was released. Serial numbers are never reused, so memory that was
      * freed and reused meanwhile does not match. */
     status = cgctl_lost;
     goto end;
   }
-  for (u32 step = 0; step < cgctl_steps; step++) {
+  UNROLL for (u32 step = 0; step < most_steps; step++) {
     if (step >= shared->steps) break;
+    if (phase == cgctl_climbing) {
+      const u64 parent = word(css + at->css_parent);
+      if (parent) {
+        css = parent;
+        serial = word(css + at->css_serial);
+        continue;
+      }
+      shared->root = css;
+    }
     if (phase == cgctl_inside) {
       const u64 first = word(css + at->css_children);
       if (first && first != css + at->css_children) {
@@ -142,10 +131,10 @@ SECTION("raw_tp") int walk(void *context) {
       phase = cgctl_beside;
       continue;
     }
-    u64 place = count;
+    u64 place = PLACE(step, count);
     BOUND(place, cgctl_steps - 1);
     read_record(&shared->records[place], at, css);
-    count++;
+    count = place + 1;
     phase = cgctl_inside;
   }
 end:

@@ -3,16 +3,17 @@
  *
  * The memory that the BPF program and its reader share. Plain C, for both compilers. */
 #pragma once
+#include "caller.h"
 
 enum {
-  cgctl_steps = 8,        /* cgroups that one run visits at most */
-  cgctl_css_bytes = 512,  /* more than any kernel's struct cgroup_subsys_state */
+  cgctl_steps = 8,       /* cgroups that one run visits at most */
+  cgctl_old_steps = 1,   /* the same before Linux 5.10 */
+  cgctl_css_bytes = 512, /* more than any kernel's struct cgroup_subsys_state */
   cgctl_states = 64,
   cgctl_nodes = 4,
   cgctl_lists = 32,       /* five LRU lists in each zone; kernels have up to six zones */
   cgctl_generations = 64, /* the lists of the multi-generational LRU: generation, kind, zone */
   cgctl_name = 256,
-  cgctl_ancestors = 64,   /* levels above the running task that are searched for the root */
 };
 
 /* Stands for a field that this kernel does not have. */
@@ -42,10 +43,11 @@ struct cgctl_record {
   char name[cgctl_name];
 };
 
-enum cgctl_phase { cgctl_at_start, cgctl_inside, cgctl_beside };
+enum cgctl_phase { cgctl_at_start, cgctl_climbing, cgctl_inside, cgctl_beside };
 enum cgctl_status { cgctl_more, cgctl_done, cgctl_lost, cgctl_no_root };
 
 struct cgctl_walk {
+  struct cgctl_caller caller;
   struct cgctl_layout layout;
   unsigned long long root;
   unsigned long long current, current_serial; /* the cgroup visited last */

@@ -72,13 +72,25 @@ Status Walker::run_once(census::Snapshot& snapshot) {
 }
 
 Status Walker::take(census::Snapshot& snapshot, std::vector<char>& names) {
+  Status status = walk(snapshot, names);
+  program_.detach();
+  return status;
+}
+
+Status Walker::walk(census::Snapshot& snapshot, std::vector<char>& names) {
   constexpr unsigned most_losses = 10000;
+  constexpr unsigned most_idle_runs = 100000;  // each goes up a level or more
   snapshot = {};
   names.clear();
   start();
   const cgctl_walk& walk = program_.shared();
+  unsigned idle = 0;
   for (unsigned losses = 0; losses < most_losses;) {
     if (auto status = run_once(snapshot); !status) return status;
+    idle = walk.count == 0 ? idle + 1 : 0;
+    if (idle == most_idle_runs) {
+      return fail(Error::make(errc::malformed, walking, {}, "the cgroups form a circle"));
+    }
     for (unsigned i = 0; i < std::min<unsigned>(walk.count, cgctl_steps); ++i) {
       if (!add(walk.records[i], snapshot, names)) {
         return fail(Error::make(errc::malformed, walking, {},

@@ -22,6 +22,7 @@ class Walker {
   [[nodiscard]] Status take(census::Snapshot& snapshot, std::vector<char>& names);
 
  private:
+  [[nodiscard]] Status walk(census::Snapshot& snapshot, std::vector<char>& names);
   struct Place {  // of a cgroup between the root and the one visited last, both included
     std::uint64_t css;
     std::uint64_t serial;

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 #include <linux/bpf.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -179,10 +181,18 @@ TEST_F(RealCensus, TellsALiveCgroupsUsageAndAge) {
   }
 }
 
+/// The offsets that the kernel's type information tells.
+kernel::Layout layout_of_this_kernel(unsigned nodes) {
+  auto btf = kernel::Btf::parse(test::must(fs::read_in_root("/sys", "kernel/btf/vmlinux")));
+  kernel::Layout layout = test::must(kernel::layout_of(test::must(std::move(btf))));
+  layout.fields.nodes = nodes;
+  return layout;
+}
+
 /// Takes a census with `layout`. Returns the difference that the proof found, or nothing.
 std::string prove(const Host& host, const Hierarchy& hierarchy, const kernel::Layout& layout,
-                  unsigned rounds = 6) {
-  auto program = kernel::Program::load(layout.fields);
+                  kernel::Way way = kernel::Way::on_demand, unsigned rounds = 6) {
+  auto program = kernel::Program::load(layout.fields, way);
   if (!program) return program.error().message();
   kernel::Walker walker(std::move(*program), layout, false);
   std::vector<std::vector<char>> names;
@@ -211,15 +221,9 @@ TEST_F(RealCensus, WithAnOffsetThatIsWrongIsRefused) {
   auto census = Census::open(host());
   Snapshot now;
   ASSERT_TRUE(census && census->take(now));
-  auto content = fs::read_in_root("/sys", "kernel/btf/vmlinux");
-  ASSERT_TRUE(content);
-  const auto btf = kernel::Btf::parse(std::move(*content));
-  ASSERT_TRUE(btf);
-  auto layout = kernel::layout_of(*btf);
-  ASSERT_TRUE(layout) << layout.error().message();
-  layout->fields.nodes = now.nodes;
-  ASSERT_EQ(prove(host(), hierarchy(), *layout), "");
-  kernel::Layout counters_only = *layout;
+  const kernel::Layout layout = layout_of_this_kernel(now.nodes);
+  ASSERT_EQ(prove(host(), hierarchy(), layout), "");
+  kernel::Layout counters_only = layout;
   counters_only.fields.nodes = 0;
   EXPECT_EQ(prove(host(), hierarchy(), counters_only), "");
   using Field = unsigned cgctl_layout::*;
@@ -249,13 +253,61 @@ TEST_F(RealCensus, WithAnOffsetThatIsWrongIsRefused) {
                              field == &cgctl_layout::reference_count;
     if (of_the_dead && !has_dead) continue;
     for (const int by : {-8, 8}) {
-      kernel::Layout wrong = *layout;
+      kernel::Layout wrong = layout;
       unsigned& value = wrong.fields.*field;
       if (value == CGCTL_ABSENT || (by < 0 && value < 8)) continue;
       value = static_cast<unsigned>(static_cast<int>(value) + by);
-      EXPECT_NE(prove(host(), hierarchy(), wrong, 1), "") << name << " " << by;
+      EXPECT_NE(prove(host(), hierarchy(), wrong, kernel::Way::on_demand, 1), "")
+          << name << " " << by;
     }
   }
+}
+
+/// Takes a census with the program as this kernel, or an older one, runs it.
+Result<Snapshot> taken(const kernel::Layout& layout, kernel::Way way, std::vector<char>& names) {
+  auto program = kernel::Program::load(layout.fields, way);
+  if (!program) return fail(program.error());
+  kernel::Walker walker(std::move(*program), layout, false);
+  Snapshot snapshot;
+  if (auto status = walker.take(snapshot, names); !status) return fail(status.error());
+  return snapshot;
+}
+
+TEST_F(RealCensus, IsTheSameAsKernelsBefore5_10RunIt) {
+  const auto files = folder(Pin::tmpfs);
+  if (!files) return test::skip("no tmpfs");
+  auto maker = zombies(Pin::tmpfs, *files);
+  ASSERT_TRUE(maker && maker->make(20));
+  make("live");
+  auto census = Census::open(host());
+  Snapshot snapshot;
+  ASSERT_TRUE(census && census->take(snapshot));
+  const auto layout = layout_of_this_kernel(snapshot.nodes);
+  std::array<char, 16> before{};
+  ::prctl(PR_GET_NAME, before.data());
+  EXPECT_EQ(prove(host(), hierarchy(), layout, kernel::Way::by_rename), "");
+  std::vector<char> names;
+  const auto now = taken(layout, kernel::Way::on_demand, names);
+  ASSERT_TRUE(now) << now.error().message();
+  std::vector<char> old_names;
+  const auto old = taken(layout, kernel::Way::by_rename, old_names);
+  ASSERT_TRUE(old) << old.error().message();
+  const auto mine = [&](const Snapshot& taken_then) {
+    std::vector<std::string> rows;
+    for (std::size_t i = 0; i < taken_then.cgroups.size(); ++i) {
+      const Cgroup& one = taken_then.cgroups[i];
+      if (taken_then.path(i).rfind(path(), 0) != 0) continue;
+      rows.push_back(taken_then.path(i) + (one.live ? " live " : " dead ") +
+                     std::to_string(one.inode) + " " + std::to_string(one.own.anon) + " " +
+                     std::to_string(one.own.shmem));
+    }
+    return rows;
+  };
+  EXPECT_GE(mine(*now).size(), 21);
+  EXPECT_EQ(mine(*old), mine(*now));
+  std::array<char, 16> after{};
+  ::prctl(PR_GET_NAME, after.data());
+  EXPECT_STREQ(after.data(), before.data());
 }
 
 TEST_F(RealCensus, HasNoDuplicateAndNoOrphanWhileCgroupsComeAndGo) {
@@ -305,32 +357,45 @@ void refuse_bpf() {
   ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 
-std::string refusal(const Host& host) {
+/// Returns a complaint unless a census is refused with EPERM and an error that names the cause.
+std::string refused_for(const Host& host, std::string_view cause) {
   const auto census = Census::open(host);
   if (census) return "it was opened";
   const std::string text = census.error().message();
-  const bool told = census.error().os_errno == EPERM && text.find("CAP_BPF") != std::string::npos &&
-                    text.find("seccomp") != std::string::npos;
+  const bool told = census.error().os_errno == EPERM && text.find(cause) != std::string::npos;
   return told ? "" : text;
+}
+
+/// Leaves this thread no right but one; 0: none.
+int keep_right(unsigned right) {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2]{};
+  if (right != 0) data[right / 32].effective = data[right / 32].permitted = 1U << right % 32;
+  return static_cast<int>(::syscall(SYS_capset, &header, data));
 }
 
 TEST_F(RealCensus, IsRefusedWithTheCauseWithoutTheRight) {
   EXPECT_EQ(test::in_child([&]() -> std::string {
               refuse_bpf();
-              return refusal(host());
-            }),
-            "");
-  EXPECT_EQ(test::in_child([&]() -> std::string {
-              constexpr uid_t nobody = 65534;
-              if (::setresuid(nobody, nobody, nobody) != 0) return "setresuid";
-              return refusal(host());
+              return refused_for(host(), "seccomp");
             }),
             "");
   EXPECT_EQ(test::in_child([&]() -> std::string {
               if (::unshare(CLONE_NEWUSER) != 0) return "";
-              return refusal(host());
+              return refused_for(host(), "user namespace");
             }),
             "");
+  constexpr unsigned perfmon = 38;
+  constexpr unsigned bpf = 39;
+  const std::pair<unsigned, const char*> lacking[] = {
+      {0, "lacks CAP_BPF and CAP_PERFMON"}, {bpf, "lacks CAP_PERFMON"}, {perfmon, "lacks CAP_BPF"}};
+  for (const auto& [right, cause] : lacking) {
+    EXPECT_EQ(test::in_child([&, right = right, cause = cause]() -> std::string {
+                if (keep_right(right) != 0) return "capset";
+                return refused_for(host(), cause);
+              }),
+              "");
+  }
 }
 
 /// The number of BPF programs in the kernel.
