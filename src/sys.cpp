@@ -41,6 +41,10 @@ ssize_t pread(int fd, void* buffer, std::size_t size, off_t offset) noexcept {
   return result(::pread(fd, buffer, size, offset));
 }
 
+ssize_t read(int fd, void* buffer, std::size_t size) noexcept {
+  return result(::read(fd, buffer, size));
+}
+
 ssize_t write(int fd, const void* data, std::size_t size) noexcept {
   return result(::write(fd, data, size));
 }
@@ -75,6 +79,21 @@ std::int64_t file_system(int fd) noexcept {
   struct ::statfs out {};
   const int status = result(::fstatfs(fd, &out));
   return status < 0 ? status : static_cast<std::int64_t>(out.f_type);
+}
+
+int mount_nowhere(const char* type) noexcept {
+  // glibc has these since 2.36; FSOPEN_CLOEXEC, FSMOUNT_CLOEXEC and FSCONFIG_CMD_CREATE.
+  constexpr unsigned close_on_exec = 1;
+  constexpr unsigned create = 6;
+  const int context = result(static_cast<int>(::syscall(SYS_fsopen, type, close_on_exec)));
+  if (context < 0) return context;
+  int status =
+      result(static_cast<int>(::syscall(SYS_fsconfig, context, create, nullptr, nullptr, 0)));
+  if (status == 0) {
+    status = result(static_cast<int>(::syscall(SYS_fsmount, context, close_on_exec, 0)));
+  }
+  ::close(context);
+  return status;
 }
 
 int bpf(int command, void* attributes, std::size_t size) noexcept {

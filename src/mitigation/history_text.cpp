@@ -9,8 +9,7 @@
 #include <cmath>
 
 #include "cgctl/mitigation.hpp"
-#include "cgctl/parse.hpp"
-#include "detail/fnv1a.hpp"
+#include "detail/state_text.hpp"
 
 namespace cgctl::detail {
 namespace {
@@ -24,88 +23,25 @@ constexpr std::string_view header = "cgctl mitigation history 3";
 constexpr std::string_view never = "never";
 /// Growth is stored as zombies in 1,000,000 seconds.
 constexpr double growth_unit = 1e6;
-constexpr std::int64_t sane = 1'000'000'000'000;
 constexpr std::size_t most_actions = 10'000;
 
 std::string in_text(const std::optional<seconds>& time) {
   return time ? std::to_string(time->count()) : std::string(never);
 }
 
-/// Parses the text. After the first mismatch, ok() is false and all values are empty.
-class Scanner {
- public:
-  explicit Scanner(std::string_view text) : text_(text) {}
-
-  [[nodiscard]] bool ok() const { return ok_; }
-
-  void line(std::string_view key) {
-    if (!line_.empty()) ok_ = false;
-    // A last line without a newline was cut off.
-    if (text_.find('\n') == std::string_view::npos) ok_ = false;
-    line_ = parse::line(text_);
-    if (line_.substr(0, key.size()) != key) {
-      ok_ = false;
-    } else {
-      line_.remove_prefix(key.size());
-    }
-  }
-  [[nodiscard]] bool more_in_line() const { return ok_ && !line_.empty(); }
-  [[nodiscard]] bool at_end() const { return ok_ && line_.empty() && text_.empty(); }
-
-  std::string_view word() {
-    const std::string_view word = parse::field(line_);
-    if (word.empty()) ok_ = false;
-    return word;
-  }
-  std::int64_t number() { return number(word()); }
-  std::uint64_t count() {
-    const std::int64_t value = number();
-    if (value < 0) ok_ = false;
-    return static_cast<std::uint64_t>(std::max<std::int64_t>(value, 0));
-  }
-  std::optional<seconds> time() {
-    const std::string_view text = word();
-    if (text == never) return std::nullopt;
-    return seconds(number(text));
-  }
-
- private:
-  std::int64_t number(std::string_view text) {
-    const bool negative = !text.empty() && text.front() == '-';
-    if (negative) text.remove_prefix(1);
-    const auto value = parse::whole_number(text);
-    if (!value || *value > static_cast<std::uint64_t>(sane)) {
-      ok_ = false;
-      return 0;
-    }
-    return negative ? -static_cast<std::int64_t>(*value) : static_cast<std::int64_t>(*value);
-  }
-
-  std::string_view text_;
-  std::string_view line_;
-  bool ok_ = true;
-};
+std::optional<seconds> time_of(Scanner& scan) {
+  const std::string_view text = scan.word();
+  if (text == never) return std::nullopt;
+  return seconds(scan.number(text));
+}
 
 void scan_rung(Scanner& scan, Rung rung, RungHistory& out) {
   scan.line(fmt::format("rung {}", to_string(rung)));
-  out.last = scan.time();
+  out.last = time_of(scan);
   out.useless = static_cast<unsigned>(scan.count());
   out.effective = scan.count();
   out.ineffective = scan.count();
   out.failed = scan.count();
-}
-
-std::string checksum_line(std::string_view text) {
-  return fmt::format("sum {:016x}\n", fnv1a(text));
-}
-
-/// Returns the text without its last line, if that is the checksum of the others.
-std::optional<std::string_view> without_checksum(std::string_view text) {
-  const std::size_t size = checksum_line({}).size();
-  if (text.size() < size) return std::nullopt;
-  const std::string_view others = text.substr(0, text.size() - size);
-  if (text.substr(others.size()) != checksum_line(others)) return std::nullopt;
-  return others;
 }
 
 /// True if no time in the history is later than `written`.
@@ -175,7 +111,7 @@ std::optional<History> history_from_text(std::string_view text, const Moment& no
   written.uptime = seconds(scan.number());
   written.since_1970 = seconds(scan.number());
   scan.line("last_action");
-  history.last_action = scan.time();
+  history.last_action = time_of(scan);
   scan.line("ineffective");
   history.ineffective = static_cast<unsigned>(scan.count());
   scan.line("alarmed");
@@ -183,10 +119,10 @@ std::optional<History> history_from_text(std::string_view text, const Moment& no
   scan.line("growth");
   history.growth = static_cast<double>(scan.count()) / growth_unit;
   scan.line("sample");
-  history.sample.at = scan.time();
+  history.sample.at = time_of(scan);
   history.sample.zombies = scan.count();
   scan.line("probe");
-  history.probe.at = scan.time();
+  history.probe.at = time_of(scan);
   history.probe.cost = std::chrono::nanoseconds(scan.number());
   history.probe.memcgs = scan.count();
   scan.line("actions");

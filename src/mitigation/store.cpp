@@ -1,61 +1,21 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cerrno>
-#include <cstdio>
 
 #include "cgctl/filesystem.hpp"
 #include "cgctl/mitigation.hpp"
+#include "detail/state_directory.hpp"
 #include "mitigation/history_text.hpp"
 
 namespace cgctl::mitigation {
 namespace {
 
-Result<std::string> boot_id_of(const Host& host) {
-  auto id = fs::read_in_root(host.roots().proc, "sys/kernel/random/boot_id");
-  if (id && !id->empty() && id->back() == '\n') id->pop_back();
-  return id;
-}
-
 std::string history_path(const std::string& directory) { return fs::join(directory, "history"); }
-
-constexpr std::size_t largest = std::size_t{256} << 10;
-
-/// Reads a file that may be a history. Returns nothing for a symbolic link, a file with several
-/// hard links, a FIFO, a directory, or more than `largest` bytes.
-Result<std::optional<std::string>> read_small_file(const std::string& path) {
-  const int fd =
-      sys::open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-  if (fd == -ELOOP || fd == -ENXIO) return std::nullopt;
-  if (fd < 0) return fail(fs::system_error("open", path, -fd));
-  const UniqueFd file(fd);
-  struct ::stat about {};
-  if (const int status = sys::stat(fd, about); status < 0) {
-    return fail(fs::system_error("stat", path, -status));
-  }
-  if (!S_ISREG(about.st_mode) || about.st_nlink > 1) return std::nullopt;
-  std::string text(largest + 1, '\0');
-  std::size_t size = 0;
-  while (size < text.size()) {
-    const ssize_t got = sys::pread(fd, &text[size], text.size() - size, static_cast<off_t>(size));
-    if (got == -EINTR) continue;
-    if (got < 0) return fail(fs::system_error("read", path, static_cast<int>(-got)));
-    if (got == 0) break;
-    size += static_cast<std::size_t>(got);
-  }
-  if (size > largest) return std::nullopt;
-  text.resize(size);
-  return text;
-}
 
 /// Reads the history; nothing if the file is something else.
 Result<std::optional<History>> read_history(const std::string& directory,
                                             const std::string& boot_id) {
-  const auto text = read_small_file(history_path(directory));
+  const auto text = detail::read_state_file(history_path(directory));
   if (!text) {
     if (text.error().os_errno == ENOENT) return History{};
     return fail(text.error());
@@ -64,101 +24,22 @@ Result<std::optional<History>> read_history(const std::string& directory,
   return detail::history_from_text(**text, detail::moment(boot_id));
 }
 
-Error directory_error(const char* operation, const std::string& path, int os_errno) {
-  Error error = fs::system_error(operation, path, os_errno);
-  error.hint = "name a state directory that can be written";
-  return error;
-}
-
-/// Renames the file at `path` and returns its new name. Tries further names if one is taken by
-/// something that cannot be replaced (a directory).
-Result<std::string> set_aside(const std::string& path) {
-  constexpr int most = 10;
-  std::string aside = path + ".corrupt";
-  for (int i = 1; ::rename(path.c_str(), aside.c_str()) != 0; ++i) {
-    const bool in_the_way =
-        errno == EISDIR || errno == ENOTDIR || errno == ENOTEMPTY || errno == EEXIST;
-    if (!in_the_way || i == most) return fail(directory_error("rename", path, errno));
-    aside = path + ".corrupt." + std::to_string(i);
-  }
-  return aside;
-}
-
-/// Makes a directory and its missing parents.
-Status make_directory(const std::string& directory) {
-  for (std::size_t end = directory.find('/', 1);; end = directory.find('/', end + 1)) {
-    const std::string part = directory.substr(0, end);
-    struct ::stat about {};
-    const bool there = end != std::string::npos && ::stat(part.c_str(), &about) == 0;
-    if (!there && ::mkdir(part.c_str(), 0755) != 0 && errno != EEXIST) {
-      return fail(directory_error("make directory", part, errno));
-    }
-    if (end == std::string::npos) return {};
-  }
-}
-
-/// Fails if another user could put files into the directory.
-Status check_directory(const std::string& directory) {
-  const auto opened = fs::open_trusted(directory, O_RDONLY | O_DIRECTORY);
-  if (!opened) return fail(directory_error("open", directory, opened.error().os_errno));
-  struct ::stat about {};
-  if (const int status = sys::stat(opened->get(), about); status < 0) {
-    return fail(directory_error("stat", directory, -status));
-  }
-  const bool own = about.st_uid == 0 || about.st_uid == ::geteuid();
-  if (own && (about.st_mode & (S_IWGRP | S_IWOTH)) == 0) return {};
-  return fail(Error::make(errc::outside, "use directory", directory,
-                          own ? "other users can write to it" : "it belongs to another user",
-                          "name a state directory that only root can write"));
-}
-
-/// Opens the lock file, which must be a regular file with a single name.
-Result<UniqueFd> open_lock(const std::string& path) {
-  const int fd = sys::open_at(AT_FDCWD, path.c_str(),
-                              O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
-  if (fd < 0) return fail(directory_error("open", path, -fd));
-  UniqueFd lock(fd);
-  struct ::stat about {};
-  if (const int status = sys::stat(fd, about); status < 0) {
-    return fail(directory_error("stat", path, -status));
-  }
-  if (!S_ISREG(about.st_mode) || about.st_nlink > 1) {
-    return fail(Error::make(errc::outside, "lock", path,
-                            S_ISREG(about.st_mode) ? "the file has another name (hard link)"
-                                                   : "it is not a regular file",
-                            "remove it"));
-  }
-  // A user who can open the file could hold the lock.
-  if (::fchmod(fd, 0600) != 0) return fail(directory_error("protect", path, errno));
-  return lock;
-}
-
 }  // namespace
 
 Store::Store(std::string directory, UniqueFd lock, std::string boot_id) noexcept
     : directory_(std::move(directory)), lock_(std::move(lock)), boot_id_(std::move(boot_id)) {}
 
 Result<Store> Store::open(const Host& host, const std::string& directory) {
-  auto boot_id = boot_id_of(host);
+  auto boot_id = detail::boot_id(host.roots().proc);
   if (!boot_id) return fail(boot_id.error());
-  if (auto status = make_directory(directory); !status) return fail(status.error());
-  if (auto status = check_directory(directory); !status) return fail(status.error());
-  const std::string path = fs::join(directory, "lock");
-  auto lock = open_lock(path);
+  auto lock = detail::lock_state(directory, "lock");
   if (!lock) return fail(lock.error());
-  if (::flock(lock->get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) {
-      return fail(Error::make(errc::busy, "lock", path, "another instance is running",
-                              "wait for it to end"));
-    }
-    return fail(directory_error("lock", path, errno));
-  }
   return Store(directory, std::move(*lock), std::move(*boot_id));
 }
 
 Result<History> Store::peek(const Host& host, const std::string& directory) {
   // A captured tree does not tell its boot, so that no history can be of the same boot.
-  const auto boot_id = boot_id_of(host);
+  const auto boot_id = detail::boot_id(host.roots().proc);
   const auto history = read_history(directory, boot_id ? *boot_id : std::string());
   if (!history) return fail(history.error());
   return history->value_or(History{});
@@ -169,26 +50,15 @@ Result<History> Store::load() const {
   if (!history) return fail(history.error());
   if (*history) return **history;
   const std::string path = history_path(directory_);
-  const auto aside = set_aside(path);
+  const auto aside = detail::set_aside(path);
   if (!aside) return fail(aside.error());
   warning_ = path + " could not be understood and is kept as " + *aside;
   return History{};
 }
 
 Status Store::save(const History& history) const {
-  const std::string path = history_path(directory_);
-  const std::string fresh = path + ".new";
-  const std::string text = detail::to_text(history, detail::moment(boot_id_));
-  auto status = fs::replace_file(path, fresh, text, fs::Sync::to_disk);
-  if (!status && status.error().path == fresh && status.error().os_errno == EISDIR) {
-    if (const auto aside = set_aside(fresh); !aside) return fail(aside.error());
-    status = fs::replace_file(path, fresh, text, fs::Sync::to_disk);
-  }
-  if (!status) {
-    const Error& error = status.error();
-    return fail(directory_error(error.operation, error.path, error.os_errno));
-  }
-  return {};
+  return detail::replace_state_file(history_path(directory_),
+                                    detail::to_text(history, detail::moment(boot_id_)));
 }
 
 }  // namespace cgctl::mitigation

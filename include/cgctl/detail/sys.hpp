@@ -23,6 +23,7 @@ void close(int fd) noexcept;
 /// fcntl(2) F_SETFL.
 int set_flags(int fd, int flags) noexcept;
 ssize_t pread(int fd, void* buffer, std::size_t size, off_t offset) noexcept;
+ssize_t read(int fd, void* buffer, std::size_t size) noexcept;
 ssize_t write(int fd, const void* data, std::size_t size) noexcept;
 ssize_t getdents64(int fd, void* buffer, std::size_t size) noexcept;
 int stat(int fd, struct ::stat& out) noexcept;
@@ -37,6 +38,10 @@ int change_owner_at(int directory, const char* name, uid_t user, gid_t group) no
 int change_mode_at(int directory, const char* name, mode_t mode) noexcept;
 /// Returns the file system's magic number (statfs(2) f_type) or a negated errno.
 std::int64_t file_system(int fd) noexcept;
+
+/// Mounts a file system of the kernel, such as "tracefs", where no path leads to it: fsopen(2),
+/// fsmount(2). Returns a descriptor of its root; it is unmounted when the last one is closed.
+int mount_nowhere(const char* type) noexcept;
 
 /// bpf(2); `attributes` is a bpf_attr of `size` bytes. A new descriptor has O_CLOEXEC.
 int bpf(int command, void* attributes, std::size_t size) noexcept;

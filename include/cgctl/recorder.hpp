@@ -1,0 +1,102 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cgctl/error.hpp"
+#include "cgctl/host.hpp"
+
+/// Records the removal of memory cgroups, and the moment at which the kernel lets each one go. The
+/// kernel records by itself, in a tracing instance (tracefs, Documentation/trace/ftrace.rst), so
+/// that no process has to run. A removed cgroup that was not let go is a zombie.
+///
+///     recorder::start(host);                                // once, at boot
+///     auto ledger = recorder::collect(host, "/var/lib/cgctl");  // from time to time
+namespace cgctl::recorder {
+
+struct Settings {
+  std::string instance = "cgctl";  ///< name of the tracing instance, the same for all processes
+};
+
+/// Makes the kernel record, also if it did so partly. The buffers take 256 KiB for each CPU, 8 MiB
+/// at most, or 64 KiB for each CPU beyond that; each full buffer loses its oldest records. Where
+/// tracefs is not mounted, it is mounted without a path, for this call only. Needs root in the
+/// host's user namespace (errc::system); errc::unsupported without tracefs.
+[[nodiscard]] Status start(const Host& host, const Settings& settings = {});
+
+/// Removes the tracing instance with the records not yet collected. Returns false if there was
+/// none.
+[[nodiscard]] Result<bool> stop(const Host& host, const Settings& settings = {});
+
+/// The cgroups that one origin has made, such as a CronJob or a kind of unit (workload.hpp).
+struct Maker {
+  std::string pattern;           ///< workload::maker_of(); the first 96 bytes
+  std::string example;           ///< path of the last one removed; the first 200 bytes
+  std::uint64_t removals = 0;    ///< recorded
+  std::uint64_t released = 0;    ///< of these: let go by the kernel
+  std::uint64_t forgotten = 0;   ///< of these: no longer in Ledger::dead, for want of room
+  std::chrono::seconds first{};  ///< of the first removal recorded, in CLOCK_BOOTTIME
+  std::chrono::seconds last{};   ///< of the last one
+
+  /// Returns the number of zombies, or a bound of it if there are forgotten ones.
+  [[nodiscard]] std::uint64_t least_dead() const noexcept {
+    return removals - released - forgotten;
+  }
+  [[nodiscard]] std::uint64_t most_dead() const noexcept { return removals - released; }
+  /// Returns the time from one removal to the next, on average; nothing before the second one.
+  [[nodiscard]] std::optional<std::chrono::milliseconds> interval() const noexcept;
+};
+
+/// One removed cgroup that the kernel has not let go.
+struct Removed {
+  std::uint64_t id = 0;       ///< the inode of its directory, if Ledger::inodes
+  std::chrono::seconds at{};  ///< of the removal, in CLOCK_BOOTTIME
+  std::size_t maker = 0;      ///< its place in Ledger::makers
+  std::string path;           ///< empty if there was no room for it
+};
+
+/// A release that was read before the removal, from the buffer of another CPU.
+struct Early {
+  std::uint64_t id = 0;
+  std::chrono::nanoseconds at{};  ///< CLOCK_BOOTTIME
+};
+
+/// The records of this boot. At most 128 makers and 4,096 removed cgroups are kept. A maker beyond
+/// that takes the place of the one with the fewest removals, whose figures are added to the first
+/// one, which stands for all others.
+struct Ledger {
+  std::vector<Maker> makers{1};    ///< the first one stands for all others; its pattern is empty
+  std::vector<Removed> dead;       ///< by time of removal
+  std::chrono::seconds since{};    ///< start of the recording, in CLOCK_BOOTTIME
+  std::chrono::seconds written{};  ///< time of the collection
+  bool inodes = true;              ///< false before Linux 5.5, where the IDs are other numbers
+  std::uint64_t lost = 0;          ///< records overwritten or read by others before a collection
+  std::uint64_t instance = 0;      ///< tells one tracing instance from the next; 0: no recording
+  std::uint64_t consumed = 0;      ///< records read from that instance so far
+  std::vector<Early> early;        ///< for the next collection
+
+  /// True if nothing was ever recorded in this boot.
+  [[nodiscard]] bool empty() const noexcept { return instance == 0; }
+  [[nodiscard]] std::uint64_t removals() const noexcept;
+  /// Returns the removed cgroup with this inode; null if it is unknown.
+  [[nodiscard]] const Removed* find(std::uint64_t inode) const noexcept;
+};
+
+/// Moves the kernel's records to the ledger in `directory` and returns it. The file `ledger` is
+/// replaced atomically; a file that was altered or lies in the future is renamed, and one of an
+/// earlier boot counts as empty. Records that a killed call has read are counted as lost.
+/// errc::vanished if nothing records, errc::busy if another process collects.
+[[nodiscard]] Result<Ledger> collect(const Host& host, const std::string& directory,
+                                     const Settings& settings = {});
+
+/// Reads the ledger as the last collection left it. Needs no privilege. Empty if there is none.
+[[nodiscard]] Result<Ledger> peek(const Host& host, const std::string& directory);
+
+}  // namespace cgctl::recorder
