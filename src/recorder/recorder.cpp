@@ -55,18 +55,20 @@ Result<Ledger> load(const std::string& directory, const Present& now) {
 }
 
 /// Counts the records that somebody else has read. Begins again with a new tracing instance, since
-/// nobody recorded in between.
-Status take_up(Ledger& ledger, const Instance& instance) {
+/// nobody recorded in between. Returns false if the ledger is as it was.
+Result<bool> take_up(Ledger& ledger, const Instance& instance) {
   const auto consumed = instance.consumed();
   if (!consumed) return fail(consumed.error());
-  if (ledger.instance != instance.identity()) {
+  const bool fresh = ledger.instance != instance.identity();
+  if (fresh) {
     ledger = Ledger{};
     ledger.instance = instance.identity();
     ledger.since = instance.made();
     ledger.inodes = instance.inodes();
   }
-  if (*consumed > ledger.consumed) ledger.lost += *consumed - ledger.consumed;
-  return {};
+  const bool lost = *consumed > ledger.consumed;
+  if (lost) ledger.lost += *consumed - ledger.consumed;
+  return fresh || lost;
 }
 
 }  // namespace
@@ -80,7 +82,8 @@ Result<Ledger> collect(const Host& host, const std::string& directory, const Set
   if (!now) return fail(now.error());
   auto ledger = load(directory, *now);
   if (!ledger) return fail(ledger.error());
-  if (auto status = take_up(*ledger, *instance); !status) return fail(status.error());
+  const auto news = take_up(*ledger, *instance);
+  if (!news) return fail(news.error());
   // Without the pods' names, the makers have patterns instead.
   const workload::Pods pods = workload::Pods::read(host).value_or(workload::Pods());
   const auto begun = boot_clock();
@@ -88,6 +91,7 @@ Result<Ledger> collect(const Host& host, const std::string& directory, const Set
   if (!batch) return fail(batch.error());
   add(*ledger, batch->events, begun, pods);
   ledger->lost += batch->lost;
+  if (!*news && batch->events.empty()) return std::move(*ledger);
   const auto consumed = instance->consumed();
   if (!consumed) return fail(consumed.error());
   ledger->consumed = *consumed;
