@@ -160,12 +160,14 @@ int main(int argc, char** argv) {
   const std::map<std::string, lab::Pin> pins = {{"page-cache", lab::Pin::page_cache},
                                                 {"tmpfs", lab::Pin::tmpfs},
                                                 {"mapped-file", lab::Pin::mapped_file},
-                                                {"mlock", lab::Pin::mlock}};
+                                                {"mlock", lab::Pin::mlock},
+                                                {"anonymous", lab::Pin::anonymous}};
   std::string variant = "page-cache";
   app.add_option("--count", options.count, "how many zombies to make")
       ->capture_default_str()
       ->check(CLI::Range(1, 60000));
-  app.add_option("--variant", variant, "what keeps them: page-cache, tmpfs, mapped-file or mlock")
+  app.add_option("--variant", variant,
+                 "what keeps them: page-cache, tmpfs, mapped-file, mlock or anonymous")
       ->capture_default_str()
       ->check(CLI::IsMember(pins));
   app.add_option("--dir", options.directory,

@@ -58,10 +58,11 @@ int enter(const std::string& group) {
 /// Charges one page to the current cgroup in the way that `pin` names, and leaves mappings in place
 /// to hold it. Returns an errno.
 int charge(Pin pin, const std::string& file) {
-  if (pin == Pin::mlock) {
+  if (pin == Pin::mlock || pin == Pin::anonymous) {
     // mlock(2) does nothing in a program built with a sanitizer.
-    void* const memory = ::mmap(nullptr, page, PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0);
+    const int lock = pin == Pin::mlock ? MAP_LOCKED : 0;
+    void* const memory =
+        ::mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | lock, -1, 0);
     if (memory == MAP_FAILED) return errno;
     *static_cast<char*>(memory) = 'z';
     return 0;
@@ -94,6 +95,8 @@ std::string_view to_string(Pin pin) noexcept {
       return "mapped-file";
     case Pin::mlock:
       return "mlock";
+    case Pin::anonymous:
+      return "anonymous";
   }
   return "unknown";
 }
@@ -108,6 +111,8 @@ std::string_view cure(Pin pin) noexcept {
       return "end the process that maps the files, then drop the page cache";
     case Pin::mlock:
       return "end the process that locked the memory";
+    case Pin::anonymous:
+      return "end the process that uses the memory";
   }
   return "";
 }
@@ -137,7 +142,8 @@ Result<ZombieMaker> ZombieMaker::open(const Host& host, Pin pin, const std::stri
   struct ::statfs where {};
   if (::statfs(files.c_str(), &where) != 0) return fail(fs::system_error("look at", files, errno));
   const bool on_tmpfs = where.f_type == TMPFS_MAGIC;
-  if (pin != Pin::mlock && on_tmpfs != (pin == Pin::tmpfs)) {
+  const bool needs_files = pin != Pin::mlock && pin != Pin::anonymous;
+  if (needs_files && on_tmpfs != (pin == Pin::tmpfs)) {
     return fail(
         Error::make(errc::invalid_argument, "look at", files,
                     on_tmpfs ? "it is a tmpfs, whose pages no drop frees" : "it is not a tmpfs",
@@ -170,7 +176,7 @@ int ZombieMaker::child_main(std::uint64_t first, std::uint64_t count, int report
     if (::rmdir(group.c_str()) != 0 && error == 0) error = errno;
   }
   if (::write(report, &error, sizeof error) != sizeof error) return 1;
-  if (pin_ == Pin::mapped_file || pin_ == Pin::mlock) ::pause();
+  if (pin_ != Pin::page_cache && pin_ != Pin::tmpfs) ::pause();
   return 0;
 }
 

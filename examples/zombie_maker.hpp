@@ -20,6 +20,7 @@ enum class Pin {
   tmpfs,        ///< a file on tmpfs: only its removal frees it
   mapped_file,  ///< a file on disk that a running process maps: drop_caches does not free it
   mlock,        ///< memory that a running process has locked
+  anonymous,    ///< memory of a running process, which has left the cgroup
 };
 
 std::string_view to_string(Pin pin) noexcept;

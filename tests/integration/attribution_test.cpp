@@ -164,7 +164,8 @@ INSTANTIATE_TEST_SUITE_P(ForEachPin, RealResidual,
                          ::testing::Values(Grows{lab::Pin::page_cache, &zombies::Residual::file},
                                            Grows{lab::Pin::tmpfs, &zombies::Residual::shmem},
                                            Grows{lab::Pin::mapped_file, &zombies::Residual::mapped},
-                                           Grows{lab::Pin::mlock, &zombies::Residual::unevictable}),
+                                           Grows{lab::Pin::mlock, &zombies::Residual::unevictable},
+                                           Grows{lab::Pin::anonymous, &zombies::Residual::anon}),
                          [](const auto& parameters) {
                            std::string name(lab::to_string(parameters.param.pin));
                            name.erase(std::remove(name.begin(), name.end(), '-'), name.end());
