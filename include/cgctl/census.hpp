@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -13,6 +14,10 @@
 
 #include "cgctl/error.hpp"
 #include "cgctl/host.hpp"
+
+namespace cgctl::kernel {
+class Walker;
+}
 
 /// A census names every memory cgroup that the kernel holds, removed ones included. A BPF program
 /// walks the kernel's own tree and only reads. Nothing is attached to the kernel.
@@ -33,6 +38,49 @@ struct Memory {
   std::uint64_t slab = 0;         ///< counter: slab objects; they hold a cgroup before Linux 5.9
   std::uint64_t swap = 0;         ///< counter: swapped out
   std::uint64_t sockets = 0;      ///< counter: socket buffers
+};
+
+/// Counters that the kernel keeps for a cgroup and all below it, as lines of memory.stat (on v1 the
+/// lines with "total_").
+enum class Counter : std::uint8_t {
+  inactive_anon,
+  active_anon,
+  inactive_file,
+  active_file,
+  unevictable,
+  shmem,
+  mapped,     ///< v1: mapped_file, v2: file_mapped
+  dirty,      ///< v2: file_dirty
+  writeback,  ///< v2: file_writeback
+  slab_reclaimable,
+  slab_unreclaimable,
+  swap,
+  sockets,  ///< v2: sock
+};
+inline constexpr std::size_t counters = 13;
+using Counters = std::array<std::int64_t, counters>;  ///< bytes, by Counter
+
+/// The memory charged to one cgroup itself on one NUMA node, in bytes: the lines of v1's
+/// memory.numa_stat. Exact except for new pages, see Memory.
+struct Pages {
+  std::uint64_t file = 0;
+  std::uint64_t anon = 0;
+  std::uint64_t unevictable = 0;
+};
+
+/// The figures that a census reads; a figure that is left out saves its part of the time. The place
+/// in the tree, state, inode, references, usage and age are always read.
+struct Wanted {
+  bool names = true;
+  bool pages = true;     ///< the LRU lists: file, anon and unevictable of Cgroup::own
+  bool counters = true;  ///< the other figures of Cgroup::own, and Snapshot::counter()
+  bool nodes = false;    ///< the LRU lists by NUMA node also: Snapshot::on_node()
+};
+
+/// The number of memory cgroups, the root included.
+struct Count {
+  std::uint64_t live = 0;
+  std::uint64_t dead = 0;  ///< removed, and held by references
 };
 
 /// One memory cgroup.
@@ -75,12 +123,28 @@ class Snapshot {
   /// kernel.
   [[nodiscard]] Memory holding(std::size_t cgroup) const;
 
+  /// Returns a counter of the cgroup and all below it, in bytes, if counters were wanted. 0 if the
+  /// kernel has no such counter.
+  [[nodiscard]] std::uint64_t counter(std::size_t cgroup, Counter which) const noexcept {
+    const std::int64_t value = counters_[cgroup][static_cast<std::size_t>(which)];
+    return value > 0 ? static_cast<std::uint64_t>(value) : 0;
+  }
+  /// Returns the pages of the cgroup itself on a node below `nodes`, if Wanted::nodes was set.
+  [[nodiscard]] const Pages& on_node(std::size_t cgroup, unsigned node) const noexcept {
+    return by_node_[cgroup * nodes + node];
+  }
+  /// Forgets the cgroups, and keeps their memory for the next census.
+  void clear() noexcept;
+
  private:
-  friend class Census;
+  friend class kernel::Walker;
   std::vector<char> names_;
+  std::vector<Counters> counters_;
+  std::vector<Pages> by_node_;
 };
 
-/// Takes a census again and again; not for concurrent use. About 1.5 us a cgroup.
+/// Takes a census again and again; not for concurrent use. A census takes about 1.5 us a cgroup,
+/// and a count 0.2 us.
 class Census {
  public:
   /// Loads the program and proves its first census, before any answer: every live cgroup is a
@@ -96,7 +160,10 @@ class Census {
   ~Census();
 
   /// Replaces `snapshot`. errc::busy when cgroups come and go faster than the walk can follow.
-  [[nodiscard]] Status take(Snapshot& snapshot);
+  [[nodiscard]] Status take(Snapshot& snapshot, const Wanted& wanted = {});
+
+  /// Counts the cgroups and reads nothing else. The errors are those of take().
+  [[nodiscard]] Result<Count> count();
 
  private:
   class Walker;

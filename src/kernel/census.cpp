@@ -61,6 +61,13 @@ unsigned count_nodes(const Host& host) {
 
 }  // namespace
 
+void Snapshot::clear() noexcept {
+  cgroups.clear();
+  names_.clear();
+  counters_.clear();
+  by_node_.clear();
+}
+
 std::string Snapshot::path(std::size_t cgroup) const {
   if (cgroup == 0) return "/";
   std::vector<std::size_t> line;
@@ -95,7 +102,11 @@ Census::Census(Census&&) noexcept = default;
 Census& Census::operator=(Census&&) noexcept = default;
 Census::~Census() = default;
 
-Status Census::take(Snapshot& snapshot) { return walker_->take(snapshot, snapshot.names_); }
+Status Census::take(Snapshot& snapshot, const Wanted& wanted) {
+  return walker_->take(snapshot, wanted);
+}
+
+Result<Count> Census::count() { return walker_->count(); }
 
 Result<Census> Census::open(const Host& host) {
   const auto hierarchy = running_hierarchy(host);

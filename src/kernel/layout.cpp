@@ -53,8 +53,8 @@ constexpr Wanted wanted_counters[] = {
     {Counter::mapped, "NR_FILE_MAPPED", ""},
     {Counter::dirty, "NR_FILE_DIRTY", ""},
     {Counter::writeback, "NR_WRITEBACK", ""},
-    {Counter::slab, "NR_SLAB_RECLAIMABLE_B", "NR_SLAB_RECLAIMABLE"},
-    {Counter::slab_fixed, "NR_SLAB_UNRECLAIMABLE_B", "NR_SLAB_UNRECLAIMABLE"},
+    {Counter::slab_reclaimable, "NR_SLAB_RECLAIMABLE_B", "NR_SLAB_RECLAIMABLE"},
+    {Counter::slab_unreclaimable, "NR_SLAB_UNRECLAIMABLE_B", "NR_SLAB_UNRECLAIMABLE"},
     {Counter::swap, "MEMCG_SWAP", ""},
     {Counter::sockets, "MEMCG_SOCK", ""},
 };
@@ -80,9 +80,8 @@ class Finder {
   std::string missing_;
 };
 
-void find_css(const Btf& btf, Finder& find, cgctl_layout& at) {
+void find_css(Finder& find, cgctl_layout& at) {
   constexpr const char* css = "cgroup_subsys_state";
-  at.css_bytes = btf.size(css).value_or(0);
   at.css_cgroup = find.need(css, "cgroup");
   at.css_sibling = find.need(css, "sibling");
   at.css_children = find.need(css, "children");
@@ -172,7 +171,7 @@ Result<Layout> layout_of(const Btf& btf) {
   at.task_cgroups = find.need("task_struct", "cgroups");
   at.cset_memory = find.need("css_set", "subsys") +
                    pointer_bytes * static_cast<std::uint32_t>(memory.value_or(0));
-  find_css(btf, find, at);
+  find_css(find, at);
   at.usage = find.need("mem_cgroup", "memory.usage");
   at.birth = find.maybe("mem_cgroup", "cgwb_domain.dirty_limit_tstamp");
   at.cgroup_kn = find.need("cgroup", "kn");
@@ -188,7 +187,6 @@ Result<Layout> layout_of(const Btf& btf) {
   layout.zones = at.lists_bytes / (pointer_bytes * lru_lists);
   std::string missing = find.missing();
   if (!memory) missing = "memory_cgrp_id";
-  if (at.css_bytes == 0 || at.css_bytes >= cgctl_css_bytes) missing = "cgroup_subsys_state";
   if (missing.empty()) return layout;
   return fail(Error::make(errc::unsupported, "take a census", "/sys/kernel/btf/vmlinux",
                           "this kernel's structures are not known here: " + missing,

@@ -6,29 +6,14 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cgctl/census.hpp"
 #include "cgctl/error.hpp"
 #include "kernel/btf.hpp"
 #include "kernel/walk.h"
 
 namespace cgctl::kernel {
 
-/// The counters of a memory cgroup that a census tells.
-enum class Counter {
-  inactive_anon,
-  active_anon,
-  inactive_file,
-  active_file,
-  unevictable,
-  shmem,
-  mapped,
-  dirty,
-  writeback,
-  slab,
-  slab_fixed,
-  swap,
-  sockets
-};
-inline constexpr std::size_t counters = 13;
+using census::Counter;
 
 /// LRU lists of a zone: inactive and active anonymous, inactive and active file, unevictable.
 inline constexpr std::size_t lru_lists = 5;
@@ -43,10 +28,10 @@ struct Slot {
 /// The places of the fields and counters that a census reads, on one kernel.
 struct Layout {
   cgctl_layout fields{};
-  std::array<Slot, counters> slots{};  ///< by Counter
-  std::size_t zones = 0;               ///< of each node
-  bool slab_holds = false;             ///< as in census::Snapshot
-  bool pages_move = false;             ///< as in census::Snapshot
+  std::array<Slot, census::counters> slots{};  ///< by Counter
+  std::size_t zones = 0;                       ///< of each node
+  bool slab_holds = false;                     ///< as in census::Snapshot
+  bool pages_move = false;                     ///< as in census::Snapshot
 };
 
 /// Finds the fields by the kernel's type information. errc::unsupported names one that is missing.

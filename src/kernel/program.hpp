@@ -21,7 +21,7 @@ class Program {
   /// The memory that a run reads its place from and writes its records to.
   [[nodiscard]] cgctl_walk& shared() noexcept { return *static_cast<cgctl_walk*>(code_.value()); }
 
-  /// Runs the program once: at most cgctl_steps cgroups.
+  /// Runs the program once: at most cgctl_walk.steps cgroups.
   [[nodiscard]] Status run() { return code_.run(); }
   /// Detaches the program from the kernel until the next run.
   void detach() noexcept { code_.detach(); }

@@ -14,14 +14,17 @@ enum { css_released = 4 }; /* CSS_RELEASED of include/linux/cgroup-defs.h */
 
 MAP(walk_map, struct cgctl_walk);
 
-/* Places of records. In the old program they are constants, because kernels before 5.5 forget the
+/* The verifier follows each value of a local variable by itself; memory is any number to it. */
+#define COUNT(shared) (*(volatile u32 *)&(shared)->count)
+
+/* Indexes of places. In the old program they are constants, because kernels before 5.5 forget the
  * bounds of an index that was spilled. */
 #ifdef OLD
-enum { most_steps = cgctl_old_steps };
-#define PLACE(step, count) (step)
+enum { most_places = cgctl_old_steps, most_records = cgctl_old_steps };
+#define INDEX(step, shared) (step)
 #else
-enum { most_steps = cgctl_steps };
-#define PLACE(step, count) (count)
+enum { most_places = cgctl_places, most_records = cgctl_records };
+#define INDEX(step, shared) COUNT(shared)
 #endif
 
 INLINE u64 field(u64 base, u32 offset) { return offset == CGCTL_ABSENT ? 0 : word(base + offset); }
@@ -36,12 +39,7 @@ REPEATED void read_node(const struct cgctl_layout *at, u64 info, u64 *lists, u64
   if (size) probe_read(generations, size, (const void *)(info + at->generations));
 }
 
-INLINE void read_counters(struct cgctl_record *record, const struct cgctl_layout *at, u64 css) {
-  u64 stats = css + at->vmstats;
-  if (at->vmstats_is_pointer) stats = word(stats);
-  u64 size = at->state_bytes;
-  BOUND(size, 511);
-  if (size) probe_read(record->state, size, (const void *)(stats + at->state));
+INLINE void read_pages(struct cgctl_record *record, const struct cgctl_layout *at, u64 css) {
   UNROLL for (u32 node = 0; node < cgctl_nodes; node++) {
     if (node >= at->nodes) break;
     read_node(at, word(css + at->nodeinfo + 8 * node), record->lists[node],
@@ -49,20 +47,24 @@ INLINE void read_counters(struct cgctl_record *record, const struct cgctl_layout
   }
 }
 
+/* Most of the time is spent waiting for memory. Reads that do not depend on each other come one after
+ * the other, so that the CPU waits for several at once. */
 INLINE void read_record(struct cgctl_record *record, const struct cgctl_layout *at, u64 css) {
-  record->css = css;
-  u64 size = at->css_bytes;
-  BOUND(size, 511);
-  probe_read(record->raw, size, (const void *)css);
+  const u64 cgroup = word(css + at->css_cgroup);
   const u64 references =
       at->css_reference_data == CGCTL_ABSENT ? css : word(css + at->css_reference_data);
-  record->reference_count = field(references, at->reference_count);
+  u64 stats = css + at->vmstats, size = at->state_bytes;
+  if (at->vmstats_is_pointer) stats = word(stats);
+  const u64 kn = word(cgroup + at->cgroup_kn);
   record->usage = field(css, at->usage);
   record->birth = field(css, at->birth);
-  const u64 kn = word(word(css + at->css_cgroup) + at->cgroup_kn);
+  record->reference_count = field(references, at->reference_count);
   record->kn_id = field(kn, at->kn_id);
-  probe_read_string(record->name, cgctl_name, (const void *)word(kn + at->kn_name));
-  read_counters(record, at, css);
+  const u64 name = field(kn, at->kn_name);
+  BOUND(size, 511);
+  if (size) probe_read(record->state, size, (const void *)(stats + at->state));
+  read_pages(record, at, css);
+  if (name) probe_read_string(record->name, cgctl_name, (const void *)name);
 }
 
 SECTION("raw_tp") int walk(u64 *context) {
@@ -76,7 +78,8 @@ SECTION("raw_tp") int walk(u64 *context) {
 #endif
   const struct cgctl_layout *at = &shared->layout;
   u64 css = shared->current, serial = shared->current_serial;
-  u32 phase = shared->phase, status = cgctl_more, count = 0;
+  u32 phase = shared->phase, status = cgctl_more;
+  COUNT(shared) = 0;
   if (phase == cgctl_at_start) {
     css = word(word(current_task() + at->task_cgroups) + at->cset_memory);
     if (!css) {
@@ -90,7 +93,7 @@ SECTION("raw_tp") int walk(u64 *context) {
     status = cgctl_lost;
     goto end;
   }
-  UNROLL for (u32 step = 0; step < most_steps; step++) {
+  UNROLL for (u32 step = 0; step < most_places; step++) {
     if (step >= shared->steps) break;
     if (phase == cgctl_climbing) {
       const u64 parent = word(css + at->css_parent);
@@ -127,21 +130,32 @@ SECTION("raw_tp") int walk(u64 *context) {
       css = next - at->css_sibling;
     }
     serial = word(css + at->css_serial);
-    if (serial <= shared->visited_serial && word(css + at->css_parent) == shared->visited_parent) {
+    const u64 parent = word(css + at->css_parent);
+    if (serial <= shared->visited_serial && parent == shared->visited_parent) {
       phase = cgctl_beside;
       continue;
     }
-    u64 place = PLACE(step, count);
-    BOUND(place, cgctl_steps - 1);
-    read_record(&shared->records[place], at, css);
-    count = place + 1;
+    u64 index = INDEX(step, shared);
+    BOUND(index, cgctl_places - 1);
+    struct cgctl_place *place = &shared->places[index];
+    place->css = css;
+    place->parent = parent;
+    place->serial = serial;
+    place->flags = half(css + at->css_flags);
+    COUNT(shared) = index + 1;
     phase = cgctl_inside;
+  }
+  /* A loop of its own: the verifier follows each step of the one above along several paths. */
+  if (shared->with_records) {
+    UNROLL for (u32 i = 0; i < most_records; i++) {
+      if (i >= COUNT(shared)) break;
+      read_record(&shared->records[i], at, shared->places[i].css);
+    }
   }
 end:
   shared->current = css;
   shared->current_serial = serial;
   shared->phase = phase;
   shared->status = status;
-  shared->count = count;
   return 0;
 }

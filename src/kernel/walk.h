@@ -6,9 +6,9 @@
 #include "caller.h"
 
 enum {
-  cgctl_steps = 8,       /* cgroups that one run visits at most */
-  cgctl_old_steps = 1,   /* the same before Linux 5.10 */
-  cgctl_css_bytes = 512, /* more than any kernel's struct cgroup_subsys_state */
+  cgctl_places = 64,     /* cgroups that one run visits at most */
+  cgctl_records = 16,    /* the same, if it reads more of them than their place */
+  cgctl_old_steps = 1,   /* both before Linux 5.10 */
   cgctl_states = 64,
   cgctl_nodes = 4,
   cgctl_lists = 32,       /* five LRU lists in each zone; kernels have up to six zones */
@@ -24,7 +24,7 @@ enum {
 struct cgctl_layout {
   unsigned task_cgroups;
   unsigned cset_memory; /* the memory controller's place in css_set.subsys */
-  unsigned css_bytes, css_cgroup, css_sibling, css_children, css_flags, css_serial, css_parent;
+  unsigned css_cgroup, css_sibling, css_children, css_flags, css_serial, css_parent;
   unsigned css_reference_data; /* a pointer since Linux 5.11; absent: the count is in the css */
   unsigned reference_count;
   unsigned usage, birth;
@@ -33,14 +33,20 @@ struct cgctl_layout {
   unsigned cgroup_kn, kn_name, kn_id;
 };
 
-/* One memory cgroup. */
+/* Where a cgroup is in the tree. A run writes one for each cgroup that it visits. */
+struct cgctl_place {
+  unsigned long long css, parent, serial, flags;
+};
+
+/* The other figures of the same cgroup. A figure that cgctl_layout says is absent is not written,
+ * and no other byte either: a record is far larger than the kernel's figures, and clearing or
+ * copying a whole one costs as much as reading the cgroup. */
 struct cgctl_record {
-  unsigned long long css, reference_count, usage, birth, kn_id;
-  unsigned char raw[cgctl_css_bytes]; /* the css itself */
+  unsigned long long kn_id, reference_count, usage, birth;
+  char name[cgctl_name];
   long long state[cgctl_states];
   unsigned long long lists[cgctl_nodes][cgctl_lists]; /* their sizes in pages */
   unsigned long long generations[cgctl_nodes][cgctl_generations];
-  char name[cgctl_name];
 };
 
 enum cgctl_phase { cgctl_at_start, cgctl_climbing, cgctl_inside, cgctl_beside };
@@ -54,6 +60,10 @@ struct cgctl_walk {
   /* After a loss: children of this parent with a serial number up to this one were visited. */
   unsigned long long visited_parent, visited_serial;
   unsigned long long jiffies;
-  unsigned phase, status, count, steps;
-  struct cgctl_record records[cgctl_steps];
+  unsigned with_records;  /* 0: places alone */
+  unsigned steps;         /* of the next run: at most cgctl_places; cgctl_records with records */
+  unsigned phase, status; /* after the last run */
+  unsigned count;         /* of the places, and records, that the last run wrote */
+  struct cgctl_place places[cgctl_places];
+  struct cgctl_record records[cgctl_records];
 };

@@ -20,18 +20,6 @@ constexpr const char* walking = "take a census";
 constexpr std::uint32_t css_online = 2;  // include/linux/cgroup-defs.h
 constexpr std::uint32_t css_dying = 16;
 
-/// Returns a field of the css that a record has a copy of.
-template <class T>
-T copied(const cgctl_record& record, std::uint32_t offset) {
-  T value{};
-  if (offset + sizeof value <= sizeof record.raw) {
-    std::memcpy(&value, record.raw + offset, sizeof value);
-  }
-  return value;
-}
-
-std::int64_t page_bytes() { return ::sysconf(_SC_PAGESIZE); }
-
 /// Returns the time of one jiffy: the resolution of the coarse clocks, which tick with it.
 nanoseconds jiffy() {
   struct ::timespec resolution {};
@@ -43,68 +31,72 @@ std::uint64_t bytes_of(std::int64_t value) {
   return value > 0 ? static_cast<std::uint64_t>(value) : 0;
 }
 
+bool is_live(const cgctl_place& place) {
+  return (place.flags & css_online) != 0 && (place.flags & css_dying) == 0;
+}
+
 }  // namespace
 
-void Walker::start() {
+Walker::Walker(Program program, const Layout& layout, bool births) noexcept
+    : program_(std::move(program)),
+      layout_(layout),
+      page_(::sysconf(_SC_PAGESIZE)),
+      jiffy_(jiffy()),
+      steps_{cgctl_places, cgctl_records} {
+  if (!births) layout_.fields.birth = CGCTL_ABSENT;
+}
+
+void Walker::start(bool with_records) {
   cgctl_walk& walk = program_.shared();
   walk.phase = cgctl_at_start;
   walk.visited_parent = walk.visited_serial = 0;
-  if (walk.steps == 0) walk.steps = cgctl_steps;
+  walk.with_records = with_records ? 1 : 0;
   above_.clear();
-  name_ends_.clear();
-  charged_.clear();
+  visited_ = 0;
+  runs_ = 0;
+  longest_run_ = {};
 }
 
-Status Walker::run_once(census::Snapshot& snapshot) {
+/// Runs the program, and adapts the length of the next run to the time that this one took.
+Status Walker::run_once(bool with_records) {
   constexpr nanoseconds long_run = microseconds(60);
-  cgctl_walk& walk = program_.shared();
+  const unsigned most = with_records ? cgctl_records : cgctl_places;
+  unsigned& steps = steps_[with_records ? 1 : 0];
+  program_.shared().steps = steps;
   const auto start = Clock::now();
   if (auto status = program_.run(); !status) return status;
   const nanoseconds took = Clock::now() - start;
-  ++snapshot.runs;
-  snapshot.longest_run = std::max(snapshot.longest_run, took);
-  if (took > long_run) {
-    walk.steps = std::max(walk.steps / 2, 1U);
-  } else if (walk.steps < cgctl_steps) {
-    ++walk.steps;
-  }
+  ++runs_;
+  longest_run_ = std::max(longest_run_, took);
+  steps = took > long_run ? std::max(steps / 2, 1U) : std::min(steps + 1, most);
   return {};
 }
 
-Status Walker::take(census::Snapshot& snapshot, std::vector<char>& names) {
-  Status status = walk(snapshot, names);
-  program_.detach();
-  return status;
-}
-
-Status Walker::walk(census::Snapshot& snapshot, std::vector<char>& names) {
+template <class Visit>
+Status Walker::walk(bool with_records, Visit visit) {
   constexpr unsigned most_losses = 10000;
   constexpr unsigned most_idle_runs = 100000;  // each goes up a level or more
-  snapshot = {};
-  names.clear();
-  start();
+  start(with_records);
   const cgctl_walk& walk = program_.shared();
   unsigned idle = 0;
   for (unsigned losses = 0; losses < most_losses;) {
-    if (auto status = run_once(snapshot); !status) return status;
+    if (auto status = run_once(with_records); !status) return status;
     idle = walk.count == 0 ? idle + 1 : 0;
     if (idle == most_idle_runs) {
       return fail(Error::make(errc::malformed, walking, {}, "the cgroups form a circle"));
     }
-    for (unsigned i = 0; i < std::min<unsigned>(walk.count, cgctl_steps); ++i) {
-      if (!add(walk.records[i], snapshot, names)) {
+    for (unsigned i = 0; i < std::min(walk.count, walk.steps); ++i) {
+      if (!enter(walk.places[i])) {
         return fail(Error::make(errc::malformed, walking, {},
                                 "a cgroup was found that does not belong to its parent"));
       }
+      visit(walk, i);
     }
     if (walk.status == cgctl_no_root) {
       return fail(Error::make(errc::unsupported, walking, {},
                               "the root of the memory hierarchy was not found"));
     }
-    if (walk.status == cgctl_done) {
-      finish(snapshot, names);
-      return {};
-    }
+    if (walk.status == cgctl_done) return {};
     if (walk.status == cgctl_lost) {
       ++losses;
       if (!recover()) break;
@@ -112,6 +104,14 @@ Status Walker::walk(census::Snapshot& snapshot, std::vector<char>& names) {
   }
   return fail(Error::make(errc::busy, walking, {},
                           "cgroups come and go faster than they can be counted", "try again"));
+}
+
+/// Finds the place of the next cgroup in the tree. Returns false if its parent was not visited.
+bool Walker::enter(const cgctl_place& place) {
+  while (!above_.empty() && above_.back().css != place.parent) above_.pop_back();
+  if (above_.empty() != (visited_ == 0)) return false;
+  above_.push_back({place.css, place.serial, visited_++});
+  return true;
 }
 
 /// Continues at the parent of a cgroup that was released, after the children visited so far.
@@ -128,41 +128,71 @@ bool Walker::recover() {
   return true;
 }
 
-bool Walker::add(const cgctl_record& record, census::Snapshot& snapshot, std::vector<char>& names) {
-  const cgctl_layout& at = layout_.fields;
-  const auto parent = copied<std::uint64_t>(record, at.css_parent);
-  const auto flags = copied<std::uint32_t>(record, at.css_flags);
-  while (!above_.empty() && above_.back().css != parent) above_.pop_back();
-  const std::size_t index = snapshot.cgroups.size();
-  if (above_.empty() != (index == 0)) return false;
-  census::Cgroup one;
-  one.parent = index == 0 ? 0 : above_.back().index;
-  one.serial = copied<std::uint64_t>(record, at.css_serial);
-  one.live = (flags & css_online) != 0 && (flags & css_dying) == 0;
-  one.inode = record.kn_id;
-  one.references = one.live ? 0 : record.reference_count;
-  one.usage = bytes_of(static_cast<std::int64_t>(record.usage) * page_bytes());
-  const std::uint64_t jiffies = program_.shared().jiffies;
-  if (births_ && index != 0 && record.birth != 0 && record.birth <= jiffies) {
-    one.age = std::chrono::duration_cast<std::chrono::seconds>(
-        jiffy() * static_cast<std::int64_t>(jiffies - record.birth));
-  }
-  read_memory(record, one.own);
-  read_counters(record);
-  if (index != 0)
-    names.insert(names.end(), record.name, record.name + ::strnlen(record.name, cgctl_name));
-  name_ends_.push_back(names.size());
-  above_.push_back({record.css, one.serial, index});
-  snapshot.cgroups.push_back(one);
-  return true;
+Result<census::Count> Walker::count() {
+  census::Count count;
+  const auto walked = walk(false, [&](const cgctl_walk& run, unsigned i) {
+    ++(is_live(run.places[i]) ? count.live : count.dead);
+  });
+  program_.detach();
+  if (!walked) return fail(walked.error());
+  return count;
 }
 
-void Walker::read_memory(const cgctl_record& record, census::Memory& own) const {
-  std::array<std::uint64_t, lru_lists> pages{};
+/// Lets the program read what is wanted and nothing else: to it, the rest is absent.
+void Walker::want(const census::Wanted& wanted) {
+  cgctl_layout& at = program_.shared().layout;
+  at = layout_.fields;
+  wanted_ = wanted;
+  if (wanted.pages && at.nodes == 0) wanted_.counters = true;  // these are counters then
+  if (!wanted_.names) at.kn_name = CGCTL_ABSENT;
+  if (!wanted_.counters) at.state_bytes = 0;
+  if (!wanted_.pages) at.nodes = 0;
+}
+
+Status Walker::take(census::Snapshot& snapshot, const census::Wanted& wanted) {
+  snapshot.clear();
+  name_ends_.clear();
+  want(wanted);
+  auto walked = walk(true, [&](const cgctl_walk& run, unsigned i) {
+    add(run.places[i], run.records[i], snapshot);
+  });
+  program_.detach();
+  if (walked) finish(snapshot);
+  return walked;
+}
+
+void Walker::add(const cgctl_place& place, const cgctl_record& record, census::Snapshot& snapshot) {
+  const bool is_root = above_.size() < 2;
+  census::Cgroup& one = snapshot.cgroups.emplace_back();
+  one.parent = is_root ? 0 : above_[above_.size() - 2].index;
+  one.serial = place.serial;
+  one.live = is_live(place);
+  one.inode = record.kn_id;
+  one.references = one.live ? 0 : record.reference_count;
+  one.usage = bytes_of(static_cast<std::int64_t>(record.usage) * page_);
+  const std::uint64_t jiffies = program_.shared().jiffies;
+  if (!is_root && record.birth != 0 && record.birth <= jiffies) {
+    one.age = std::chrono::duration_cast<std::chrono::seconds>(
+        jiffy_ * static_cast<std::int64_t>(jiffies - record.birth));
+  }
+  if (wanted_.pages) add_pages(record, snapshot);
+  if (wanted_.counters) add_counters(record, snapshot);
+  if (!wanted_.names) return;
+  std::vector<char>& names = snapshot.names_;
+  if (!is_root) {
+    names.insert(names.end(), record.name, record.name + ::strnlen(record.name, cgctl_name));
+  }
+  name_ends_.push_back(names.size());
+}
+
+void Walker::add_pages(const cgctl_record& record, census::Snapshot& snapshot) const {
   const std::size_t zones = layout_.zones;
   const std::size_t generations =
       zones == 0 ? 0 : layout_.fields.generations_bytes / sizeof(std::uint64_t) / 2 / zones;
+  const auto page = static_cast<std::uint64_t>(page_);
+  census::Memory& own = snapshot.cgroups.back().own;
   for (unsigned node = 0; node < layout_.fields.nodes; ++node) {
+    std::array<std::uint64_t, lru_lists> pages{};
     for (std::size_t i = 0; i < zones * lru_lists; ++i) {
       pages[i % lru_lists] += record.lists[node][i];
     }
@@ -170,54 +200,59 @@ void Walker::read_memory(const cgctl_record& record, census::Memory& own) const 
     for (std::size_t i = 0; i < generations * 2 * zones; ++i) {
       pages[i / zones % 2 == 0 ? 0 : 2] += record.generations[node][i];
     }
+    const census::Pages on_node{(pages[2] + pages[3]) * page, (pages[0] + pages[1]) * page,
+                                pages[4] * page};
+    own.file += on_node.file;
+    own.anon += on_node.anon;
+    own.unevictable += on_node.unevictable;
+    if (wanted_.nodes) snapshot.by_node_.push_back(on_node);
   }
-  const auto page = static_cast<std::uint64_t>(page_bytes());
-  own.anon = (pages[0] + pages[1]) * page;
-  own.file = (pages[2] + pages[3]) * page;
-  own.unevictable = pages[4] * page;
 }
 
-void Walker::read_counters(const cgctl_record& record) {
-  std::array<std::int64_t, counters> values{};
-  for (std::size_t i = 0; i < counters; ++i) {
+void Walker::add_counters(const cgctl_record& record, census::Snapshot& snapshot) const {
+  census::Counters& values = snapshot.counters_.emplace_back();
+  for (std::size_t i = 0; i < census::counters; ++i) {
     const Slot slot = layout_.slots[i];
     if (slot.index == Slot::absent) continue;
-    values[i] = record.state[slot.index] * (slot.bytes ? 1 : page_bytes());
+    values[i] = record.state[slot.index] * (slot.bytes ? 1 : page_);
   }
-  charged_.push_back(values);
 }
 
-void Walker::finish(census::Snapshot& snapshot, const std::vector<char>& names) const {
-  std::vector<std::array<std::int64_t, counters>> own = charged_;
-  for (std::size_t i = 1; i < own.size(); ++i) {
-    for (std::size_t k = 0; k < counters; ++k) {
-      own[snapshot.cgroups[i].parent][k] -= charged_[i][k];
-    }
-  }
-  std::size_t begin = 0;
-  for (std::size_t i = 0; i < own.size(); ++i) {
-    census::Cgroup& one = snapshot.cgroups[i];
-    one.name = std::string_view(names.data() + begin, name_ends_[i] - begin);
-    begin = name_ends_[i];
-    const auto value = [&](Counter counter) {
-      return bytes_of(own[i][static_cast<std::size_t>(counter)]);
-    };
-    if (layout_.fields.nodes == 0) {
-      one.own.anon = value(Counter::inactive_anon) + value(Counter::active_anon);
-      one.own.file = value(Counter::inactive_file) + value(Counter::active_file);
-      one.own.unevictable = value(Counter::unevictable);
-    }
-    one.own.shmem = value(Counter::shmem);
-    one.own.mapped = value(Counter::mapped);
-    one.own.dirty = value(Counter::dirty);
-    one.own.writeback = value(Counter::writeback);
-    one.own.slab = value(Counter::slab) + value(Counter::slab_fixed);
-    one.own.swap = value(Counter::swap);
-    one.own.sockets = value(Counter::sockets);
-  }
-  snapshot.nodes = layout_.fields.nodes;
+/// Gives the cgroups their names, and what is charged to each itself.
+void Walker::finish(census::Snapshot& snapshot) {
+  snapshot.nodes = wanted_.pages ? layout_.fields.nodes : 0;
   snapshot.slab_holds = layout_.slab_holds;
   snapshot.pages_move = layout_.pages_move;
+  snapshot.runs = runs_;
+  snapshot.longest_run = longest_run_;
+  for (std::size_t i = 0, begin = 0; i < name_ends_.size(); begin = name_ends_[i++]) {
+    snapshot.cgroups[i].name =
+        std::string_view(snapshot.names_.data() + begin, name_ends_[i] - begin);
+  }
+  if (!wanted_.counters) return;
+  own_ = snapshot.counters_;
+  for (std::size_t i = 1; i < own_.size(); ++i) {
+    census::Counters& parent = own_[snapshot.cgroups[i].parent];
+    for (std::size_t k = 0; k < census::counters; ++k) parent[k] -= snapshot.counters_[i][k];
+  }
+  for (std::size_t i = 0; i < own_.size(); ++i) {
+    census::Memory& own = snapshot.cgroups[i].own;
+    const auto value = [&](Counter counter) {
+      return bytes_of(own_[i][static_cast<std::size_t>(counter)]);
+    };
+    if (wanted_.pages && layout_.fields.nodes == 0) {
+      own.anon = value(Counter::inactive_anon) + value(Counter::active_anon);
+      own.file = value(Counter::inactive_file) + value(Counter::active_file);
+      own.unevictable = value(Counter::unevictable);
+    }
+    own.shmem = value(Counter::shmem);
+    own.mapped = value(Counter::mapped);
+    own.dirty = value(Counter::dirty);
+    own.writeback = value(Counter::writeback);
+    own.slab = value(Counter::slab_reclaimable) + value(Counter::slab_unreclaimable);
+    own.swap = value(Counter::swap);
+    own.sockets = value(Counter::sockets);
+  }
 }
 
 }  // namespace cgctl::kernel

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -13,36 +14,45 @@
 
 namespace cgctl::kernel {
 
-/// Walks the kernel's memory cgroups with the program.
+/// Walks the kernel's memory cgroups with the program. Reuses its memory from walk to walk.
 class Walker {
  public:
-  Walker(Program program, const Layout& layout, bool births) noexcept
-      : program_(std::move(program)), layout_(layout), births_(births) {}
+  Walker(Program program, const Layout& layout, bool births) noexcept;
 
-  [[nodiscard]] Status take(census::Snapshot& snapshot, std::vector<char>& names);
+  [[nodiscard]] Status take(census::Snapshot& snapshot, const census::Wanted& wanted = {});
+  [[nodiscard]] Result<census::Count> count();
 
  private:
-  [[nodiscard]] Status walk(census::Snapshot& snapshot, std::vector<char>& names);
   struct Place {  // of a cgroup between the root and the one visited last, both included
     std::uint64_t css;
     std::uint64_t serial;
     std::size_t index;
   };
-  void start();
-  [[nodiscard]] Status run_once(census::Snapshot& snapshot);
-  [[nodiscard]] bool add(const cgctl_record& record, census::Snapshot& snapshot,
-                         std::vector<char>& names);
+  /// Walks all cgroups, and calls `visit(run, i)` for the i-th that a run has written.
+  template <class Visit>
+  [[nodiscard]] Status walk(bool with_records, Visit visit);
+  void start(bool with_records);
+  [[nodiscard]] Status run_once(bool with_records);
+  [[nodiscard]] bool enter(const cgctl_place& place);
   [[nodiscard]] bool recover();
-  void read_memory(const cgctl_record& record, census::Memory& own) const;
-  void read_counters(const cgctl_record& record);
-  void finish(census::Snapshot& snapshot, const std::vector<char>& names) const;
+  void want(const census::Wanted& wanted);
+  void add(const cgctl_place& place, const cgctl_record& record, census::Snapshot& snapshot);
+  void add_pages(const cgctl_record& record, census::Snapshot& snapshot) const;
+  void add_counters(const cgctl_record& record, census::Snapshot& snapshot) const;
+  void finish(census::Snapshot& snapshot);
 
   Program program_;
   Layout layout_;
-  bool births_;
+  census::Wanted wanted_;
+  std::int64_t page_;
+  std::chrono::nanoseconds jiffy_;
+  std::array<unsigned, 2> steps_;  // of a run, without and with records
   std::vector<Place> above_;
+  std::size_t visited_ = 0;
+  std::size_t runs_ = 0;
+  std::chrono::nanoseconds longest_run_{};
   std::vector<std::size_t> name_ends_;
-  std::vector<std::array<std::int64_t, counters>> charged_;
+  std::vector<census::Counters> own_;
 };
 
 }  // namespace cgctl::kernel

@@ -18,7 +18,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(layout.error().kind == cgctl::errc::unsupported);
     return 0;
   }
-  require(layout->fields.css_bytes < cgctl_css_bytes);
   require(layout->fields.state_bytes < sizeof cgctl_record::state);
   require(layout->fields.lists_bytes <= sizeof(std::uint64_t) * cgctl_lists);
   return 0;

@@ -18,9 +18,12 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <memory>
 #include <set>
 #include <string>
@@ -31,6 +34,7 @@
 #include "../support/result.hpp"
 #include "../support/skip.hpp"
 #include "cgctl/filesystem.hpp"
+#include "cgctl/parse.hpp"
 #include "detail/page_lists.hpp"
 #include "kernel/proof.hpp"
 #include "kernel/walker.hpp"
@@ -64,6 +68,13 @@ class RealCensus : public test::RealCgroups {
       }
     }
     return dead;
+  }
+
+  static const Cgroup* find(const Snapshot& snapshot, const std::string& path) {
+    for (std::size_t i = 0; i < snapshot.cgroups.size(); ++i) {
+      if (snapshot.cgroups[i].live && snapshot.path(i) == path) return &snapshot.cgroups[i];
+    }
+    return nullptr;
   }
 };
 
@@ -211,11 +222,7 @@ TEST_F(RealCensus, TellsALiveCgroupsUsageAndAge) {
   Snapshot snapshot;
   detail::drain_page_lists();
   ASSERT_TRUE(census->take(snapshot));
-  // Tests that run at the same time have cgroups of this name too.
-  const Cgroup* found = nullptr;
-  for (std::size_t i = 0; i < snapshot.cgroups.size(); ++i) {
-    if (snapshot.path(i) == path("live")) found = &snapshot.cgroups[i];
-  }
+  const Cgroup* const found = find(snapshot, path("live"));
   ASSERT_NE(found, nullptr);
   EXPECT_TRUE(found->live);
   EXPECT_GE(found->own.anon + 64 * host().page_size(), 4U << 20);
@@ -243,14 +250,8 @@ std::string prove(const Host& host, const Hierarchy& hierarchy, const kernel::La
   auto program = kernel::Program::load(layout.fields, way);
   if (!program) return program.error().message();
   kernel::Walker walker(std::move(*program), layout, false);
-  std::vector<std::vector<char>> names;
   const auto status = kernel::prove(
-      host, hierarchy,
-      [&](Snapshot& snapshot) {
-        names.emplace_back();
-        return walker.take(snapshot, names.back());
-      },
-      rounds);
+      host, hierarchy, [&](Snapshot& snapshot) { return walker.take(snapshot); }, rounds);
   return status ? "" : status.error().message();
 }
 
@@ -312,12 +313,12 @@ TEST_F(RealCensus, WithAnOffsetThatIsWrongIsRefused) {
 }
 
 /// Takes a census with the program as this kernel, or an older one, runs it.
-Result<Snapshot> taken(const kernel::Layout& layout, kernel::Way way, std::vector<char>& names) {
+Result<Snapshot> taken(const kernel::Layout& layout, kernel::Way way) {
   auto program = kernel::Program::load(layout.fields, way);
   if (!program) return fail(program.error());
   kernel::Walker walker(std::move(*program), layout, false);
   Snapshot snapshot;
-  if (auto status = walker.take(snapshot, names); !status) return fail(status.error());
+  if (auto status = walker.take(snapshot); !status) return fail(status.error());
   return snapshot;
 }
 
@@ -334,11 +335,9 @@ TEST_F(RealCensus, IsTheSameAsKernelsBefore5_10RunIt) {
   std::array<char, 16> before{};
   ::prctl(PR_GET_NAME, before.data());
   EXPECT_EQ(prove(host(), hierarchy(), layout, kernel::Way::by_rename), "");
-  std::vector<char> names;
-  const auto now = taken(layout, kernel::Way::on_demand, names);
+  const auto now = taken(layout, kernel::Way::on_demand);
   ASSERT_TRUE(now) << now.error().message();
-  std::vector<char> old_names;
-  const auto old = taken(layout, kernel::Way::by_rename, old_names);
+  const auto old = taken(layout, kernel::Way::by_rename);
   ASSERT_TRUE(old) << old.error().message();
   const auto mine = [&](const Snapshot& taken_then) {
     std::vector<std::string> rows;
@@ -358,38 +357,176 @@ TEST_F(RealCensus, IsTheSameAsKernelsBefore5_10RunIt) {
   EXPECT_STREQ(after.data(), before.data());
 }
 
+TEST_F(RealCensus, CountsWhatItNames) {
+  for (int i = 0; i < 100; ++i) make("live" + std::to_string(i));
+  auto census = Census::open(host());
+  ASSERT_TRUE(census) << census.error().message();
+  Snapshot snapshot;
+  const auto difference = [&]() -> std::string {
+    if (const auto took = census->take(snapshot); !took) return took.error().message();
+    const auto count = census->count();
+    if (!count) return count.error().message();
+    const auto live = std::count_if(snapshot.cgroups.begin(), snapshot.cgroups.end(),
+                                    [](const Cgroup& one) { return one.live; });
+    const auto dead = static_cast<std::ptrdiff_t>(snapshot.cgroups.size()) - live;
+    if (count->live == static_cast<std::uint64_t>(live) &&
+        count->dead == static_cast<std::uint64_t>(dead) && live > 100) {
+      return "";
+    }
+    return std::to_string(count->live) + " and " + std::to_string(count->dead) + ", not " +
+           std::to_string(live) + " and " + std::to_string(dead);
+  };
+  EXPECT_EQ(test::persist(40, difference), "");
+}
+
+TEST_F(RealCensus, TellsTheLinesOfMemoryStatAndTheListsOfEachNode) {
+  make("live");
+  make("live/below");
+  const test::Tenant tenant(directory("live/below"), [] {
+    static std::vector<char> memory;
+    memory.assign(4U << 20, 'x');
+    return 0;
+  });
+  auto census = Census::open(host());
+  ASSERT_TRUE(census) << census.error().message();
+  const auto stat = fs::read_in_root(directory("live"), "memory.stat");
+  ASSERT_TRUE(stat) << stat.error().message();
+  Snapshot snapshot;
+  ASSERT_TRUE(census->take(snapshot, {true, true, true, true}));
+  const Cgroup* const live = find(snapshot, path("live"));
+  const Cgroup* const below = find(snapshot, path("live/below"));
+  ASSERT_NE(live, nullptr);
+  ASSERT_NE(below, nullptr);
+  const auto index = [&](const Cgroup* one) {
+    return static_cast<std::size_t>(one - snapshot.cgroups.data());
+  };
+  const std::string total = v2() ? "" : "total_";
+  const std::uint64_t stated = parse::value_of(*stat, total + "inactive_anon").value_or(0) +
+                               parse::value_of(*stat, total + "active_anon").value_or(0);
+  const std::uint64_t told = snapshot.counter(index(live), census::Counter::inactive_anon) +
+                             snapshot.counter(index(live), census::Counter::active_anon);
+  const std::uint64_t lag = 64 * host().page_size();
+  EXPECT_GE(told + lag, 4U << 20);
+  EXPECT_LE(std::max(told, stated) - std::min(told, stated), lag);
+  ASSERT_GT(snapshot.nodes, 0);
+  std::uint64_t on_nodes = 0;
+  for (unsigned node = 0; node < snapshot.nodes; ++node) {
+    on_nodes += snapshot.on_node(index(below), node).anon;
+    EXPECT_EQ(snapshot.on_node(index(live), node).anon, 0);
+  }
+  EXPECT_EQ(on_nodes, below->own.anon);
+
+  ASSERT_TRUE(census->take(snapshot, {false, false, false, false}));
+  const auto bare = std::find_if(snapshot.cgroups.begin(), snapshot.cgroups.end(),
+                                 [&](const Cgroup& one) { return one.serial == below->serial; });
+  ASSERT_NE(bare, snapshot.cgroups.end());
+  EXPECT_GE(bare->usage + lag, 4U << 20);
+  EXPECT_EQ(bare->own.anon, 0);
+  EXPECT_EQ(bare->name, "");
+}
+
+/// Makes and removes cgroups below `top`, by turns c0 to c49, every fourth with a child.
+class Churn {
+ public:
+  static constexpr unsigned names = 50;
+  /// `pause`: between two of them.
+  Churn(std::string top, std::chrono::microseconds pause)
+      : top_(std::move(top)), pause_(pause), thread_([this] { run(); }) {}
+  ~Churn() {
+    stop_ = true;
+    thread_.join();
+    for (unsigned i = 0; i < names; ++i) remove(i);
+  }
+  [[nodiscard]] std::uint64_t rounds() const { return rounds_; }
+
+ private:
+  void run() {
+    auto next = std::chrono::steady_clock::now();
+    for (unsigned i = 0; !stop_; i = (i + 1) % names) {
+      if (::mkdir(at(i).c_str(), 0755) == 0) ++rounds_;
+      if (i % 4 == 0) ::mkdir((at(i) + "/below").c_str(), 0755);
+      remove((i + names / 2) % names);
+      std::this_thread::sleep_until(next += pause_);
+    }
+  }
+  [[nodiscard]] std::string at(unsigned i) const { return top_ + "/c" + std::to_string(i); }
+  void remove(unsigned i) const {
+    if (i % 4 == 0) ::rmdir((at(i) + "/below").c_str());
+    ::rmdir(at(i).c_str());
+  }
+
+  std::string top_;
+  std::chrono::microseconds pause_;
+  std::atomic<bool> stop_{false};
+  std::atomic<std::uint64_t> rounds_{0};
+  std::thread thread_;
+};
+
+/// Returns the resident memory of this process in pages, the second number of /proc/self/statm.
+std::uint64_t resident_pages() {
+  const auto text = fs::read_in_root("/proc", "self/statm");
+  return text ? std::strtoull(text->c_str() + text->find(' '), nullptr, 10) : 0;
+}
+
+/// Returns what is wrong with a census of cgroups that come and go below `top`, beside `stay` that
+/// stay.
+std::string disorder(const Snapshot& snapshot, std::uint64_t top, unsigned stay) {
+  std::set<std::uint64_t> serials;
+  unsigned staying = 0;
+  for (std::size_t i = 0; i < snapshot.cgroups.size(); ++i) {
+    const Cgroup& one = snapshot.cgroups[i];
+    if (!serials.insert(one.serial).second) return "twice: " + snapshot.path(i);
+    if (i != 0 && one.parent >= i) return "orphan: " + snapshot.path(i);
+    const Cgroup& parent = snapshot.cgroups[one.parent];
+    const bool inside = parent.inode == top;
+    const bool below = i != 0 && snapshot.cgroups[parent.parent].inode == top;
+    if (inside && one.name.substr(0, 4) == "stay") {
+      if (!one.live) return "dead: " + snapshot.path(i);
+      ++staying;
+    } else if (inside && (one.name.empty() || one.name.front() != 'c' || one.name.size() > 3)) {
+      return "no such name: " + snapshot.path(i);
+    } else if (below && one.name != "below") {
+      return "no such name: " + snapshot.path(i);
+    }
+  }
+  return staying == stay ? "" : std::to_string(staying) + " that stay were found";
+}
+
+/// For a longer run: CGCTL_CHURN_SECONDS=600, with a thousand cgroups made and removed a second.
 TEST_F(RealCensus, HasNoDuplicateAndNoOrphanWhileCgroupsComeAndGo) {
+  using std::chrono::microseconds;
+  constexpr unsigned stay = 20;
+  const char* const text = ::getenv("CGCTL_CHURN_SECONDS");
+  const std::chrono::seconds time(text != nullptr ? std::strtol(text, nullptr, 10) : 0);
+  const auto end = std::chrono::steady_clock::now() + time;
   auto census = Census::open(host());
   ASSERT_TRUE(census) << census.error().message();
   make("churn");
-  std::atomic<bool> stop{false};
-  std::atomic<std::uint64_t> rounds{0};
-  std::thread churn([&] {
-    for (std::uint64_t i = 0; !stop; ++i) {
-      const std::string one = directory("churn/c" + std::to_string(i % 50));
-      if (::mkdir(one.c_str(), 0755) == 0) ++rounds;
-      ::rmdir(directory("churn/c" + std::to_string((i + 25) % 50)).c_str());
-    }
-  });
+  for (unsigned i = 0; i < stay; ++i) make("churn/stay" + std::to_string(i));
+  struct ::stat top {};
+  ASSERT_EQ(::stat(directory("churn").c_str(), &top), 0);
+  const Churn churn(directory("churn"), microseconds(time.count() > 0 ? 1000 : 0));
   Snapshot snapshot;
   std::string wrong;
-  for (unsigned i = 0; i < 300 && wrong.empty(); ++i) {
+  std::uint64_t resident = 0;
+  unsigned takes = 0;
+  constexpr unsigned least = 300;
+  while (wrong.empty() && (takes < least || std::chrono::steady_clock::now() < end)) {
     if (const auto took = census->take(snapshot); !took) wrong = took.error().message();
-    std::set<std::uint64_t> serials;
-    for (std::size_t k = 0; k < snapshot.cgroups.size(); ++k) {
-      const Cgroup& one = snapshot.cgroups[k];
-      if (!serials.insert(one.serial).second) wrong = "twice: " + snapshot.path(k);
-      const bool mine = snapshot.cgroups[one.parent].name == "churn" && k != 0;
-      if (mine && (one.name.empty() || one.name.front() != 'c' || one.name.size() > 3)) {
-        wrong = "no such name: " + snapshot.path(k);
-      }
-    }
+    if (wrong.empty()) wrong = disorder(snapshot, top.st_ino, stay);
+    if (const auto count = census->count(); !count) wrong = count.error().message();
+    if (++takes == least) resident = resident_pages();
+    if (time.count() > 0) std::this_thread::sleep_for(microseconds(5000));
   }
-  stop = true;
-  churn.join();
-  for (int i = 0; i < 50; ++i) ::rmdir(directory("churn/c" + std::to_string(i)).c_str());
   EXPECT_EQ(wrong, "");
-  EXPECT_GT(rounds, 10);
+  EXPECT_GT(churn.rounds(), 10);
+  constexpr std::uint64_t slack = 256;
+  EXPECT_GT(resident, 0);
+  EXPECT_LE(resident_pages(), resident + slack);
+  if (time.count() > 0) {
+    std::cout << takes << " censuses beside " << churn.rounds() << " cgroups made and removed; "
+              << resident << " resident pages at first, " << resident_pages() << " at last\n";
+  }
 }
 
 /// Makes bpf(2) fail with EPERM for this process, as a container engine's filter does.
