@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +18,7 @@
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
 #include "detail/directory.hpp"
+#include "detail/mount_line.hpp"
 
 namespace cgctl {
 namespace {
@@ -37,24 +37,6 @@ std::vector<std::string> split(std::string_view text, char separator) {
 
 /// True if the kernel says that there is no such file or mount. Other errors do not tell.
 bool is_absent(const Error& error) { return detail::is_gone(-error.os_errno); }
-
-bool is_octal(char c) { return c >= '0' && c <= '7'; }
-
-/// Decodes mountinfo's escapes \040, \011, \012 and \134: space, tab, newline and backslash.
-std::string unescape(std::string_view text) {
-  std::string plain;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size() && is_octal(text[i + 1]) && is_octal(text[i + 2]) &&
-        is_octal(text[i + 3])) {
-      plain.push_back(static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 +
-                                        (text[i + 3] - '0')));
-      i += 3;
-    } else {
-      plain.push_back(text[i]);
-    }
-  }
-  return plain;
-}
 
 /// Returns the part of `path` below `root`, or nothing if `path` is elsewhere.
 std::optional<std::string_view> below(std::string_view path, std::string_view root) {
@@ -112,16 +94,6 @@ std::optional<std::string_view> cgroup_of_directory(const Host& host, std::strin
   const std::string_view name = rest->substr(1, rest->find('/', 1) - 1);
   if (host.find(name) == nullptr || (shortest && shortest->size() < rest->size())) return shortest;
   return rest->substr(name.size() + 1);
-}
-
-/// Converts "MAJOR:MINOR" to a device number.
-dev_t device_of(std::string_view text) {
-  std::uint64_t major = 0;
-  std::uint64_t minor = 0;
-  if (!parse::number(text, major) || text.empty()) return 0;
-  text.remove_prefix(1);
-  parse::number(text, minor);
-  return makedev(static_cast<unsigned>(major), static_cast<unsigned>(minor));
 }
 
 bool is_cgroupfs(std::int64_t magic) {
@@ -345,20 +317,14 @@ std::vector<SubsystemRow> parse_proc_cgroups(std::string_view text, std::size_t*
 std::vector<MountRow> parse_mountinfo(std::string_view text) {
   std::vector<MountRow> rows;
   while (!text.empty()) {
-    std::string_view rest = parse::line(text);
-    for (int skipped = 0; skipped < 2; ++skipped) parse::field(rest);
+    const detail::MountLine mount = detail::parse_mount_line(parse::line(text));
+    if (mount.type != "cgroup" && mount.type != "cgroup2") continue;
     MountRow row;
-    row.device = device_of(parse::field(rest));
-    row.root = unescape(parse::field(rest));
-    row.mount_point = unescape(parse::field(rest));
-    std::string_view optional_field = parse::field(rest);
-    while (!optional_field.empty() && optional_field != "-") optional_field = parse::field(rest);
-    const std::string_view type = parse::field(rest);
-    if (type != "cgroup" && type != "cgroup2") continue;
-    row.version = type == "cgroup2" ? Version::v2 : Version::v1;
-    // mount("", ...) leaves the source empty: two adjacent spaces.
-    rest.remove_prefix(std::min(rest.find(' ', 1), rest.size()));
-    row.options = split(unescape(parse::field(rest)), ',');
+    row.device = mount.device;
+    row.root = detail::unescape(mount.root);
+    row.mount_point = detail::unescape(mount.mount_point);
+    row.version = mount.type == "cgroup2" ? Version::v2 : Version::v1;
+    row.options = split(detail::unescape(mount.options), ',');
     rows.push_back(std::move(row));
   }
   return rows;

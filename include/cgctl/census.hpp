@@ -93,6 +93,7 @@ struct Cgroup {
   std::uint64_t references =
       0;                    ///< to a removed one; 0 for a live one, which the kernel does not count
   std::uint64_t usage = 0;  ///< memory.usage_in_bytes or memory.current, those below included
+  std::uint64_t address = 0;  ///< of its css in the kernel, for FileFinder; not to be shown
   Memory own;
   std::optional<std::chrono::seconds> age;  ///< since it was made; v1 only
 };

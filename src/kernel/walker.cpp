@@ -168,6 +168,7 @@ void Walker::add(const cgctl_place& place, const cgctl_record& record, census::S
   one.serial = place.serial;
   one.live = is_live(place);
   one.inode = record.kn_id;
+  one.address = place.css;
   one.references = one.live ? 0 : record.reference_count;
   one.usage = bytes_of(static_cast<std::int64_t>(record.usage) * page_);
   const std::uint64_t jiffies = program_.shared().jiffies;

@@ -10,6 +10,7 @@
 
 #include "cgctl/census.hpp"
 #include "cgctl/parse.hpp"
+#include "cgctl/workload.hpp"
 #include "cli/command.hpp"
 
 namespace cgctl::tool {
@@ -24,16 +25,19 @@ struct Named {
   std::string path;
   Memory held_by;
   std::size_t below = 0;  // removed cgroups right below, which hold this one
+  std::string unit;       // systemd unit; empty: none
+  std::string pod;        // "NAMESPACE/NAME"; empty: none, or its name is not known
 };
 
-/// True if `path` is below the cgroup `top`, "/" included.
-bool is_below(const std::string& path, const std::string& top) {
-  if (top.empty() || top == "/") return true;
-  return parse::starts_with(path, top) && path.size() > top.size() && path[top.size()] == '/';
+/// Returns the name of the pod that a cgroup belonged to; empty if it is not known.
+std::string pod_name(const workload::Workload& was, const workload::Pods& pods) {
+  const workload::Pod* const pod = was.pod.empty() ? nullptr : pods.find(was.pod);
+  return pod == nullptr ? std::string() : pod->space + "/" + pod->name;
 }
 
 /// Returns the removed cgroups, those with the most references first.
-std::vector<Named> dead_of(const Snapshot& snapshot, const std::string& top) {
+std::vector<Named> dead_of(const Snapshot& snapshot, const workload::Pods& pods,
+                           const std::string& top) {
   std::vector<std::size_t> below(snapshot.cgroups.size());
   for (const Cgroup& one : snapshot.cgroups) ++below[one.parent];
   std::vector<Named> dead;
@@ -42,7 +46,11 @@ std::vector<Named> dead_of(const Snapshot& snapshot, const std::string& top) {
     if (one.live) continue;
     std::string path = snapshot.path(i);
     if (!is_below(path, top)) continue;
-    dead.push_back({&one, std::move(path), snapshot.holding(i), below[i]});
+    const workload::Workload was = workload::workload_of(path);
+    std::string unit(was.unit);
+    std::string pod = pod_name(was, pods);
+    dead.push_back(
+        {&one, std::move(path), snapshot.holding(i), below[i], std::move(unit), std::move(pod)});
   }
   std::stable_sort(dead.begin(), dead.end(), [](const Named& a, const Named& b) {
     return a.cgroup->references > b.cgroup->references;
@@ -102,13 +110,18 @@ std::string held_by(const Named& one) {
 
 std::string age_of(const Cgroup& one) { return one.age ? human_time(*one.age) : "unknown"; }
 
+/// Returns the path that a cgroup had, and the name of its pod.
+std::string was(const Named& one) {
+  const std::string path = printable(one.path);
+  return one.pod.empty() ? path : fmt::format("{} (pod {})", path, printable(one.pod));
+}
+
 std::string table_of(const std::vector<Named>& dead, std::size_t rows) {
   constexpr auto right = Table::Align::right;
   Table table({{"REFERENCES", right}, {"AGE", right}, {"HELD BY"}, {"WAS"}});
   for (std::size_t i = 0; i < rows; ++i) {
     const Cgroup& one = *dead[i].cgroup;
-    table.add(
-        {std::to_string(one.references), age_of(one), held_by(dead[i]), printable(dead[i].path)});
+    table.add({std::to_string(one.references), age_of(one), held_by(dead[i]), was(dead[i])});
   }
   return table.text();
 }
@@ -154,6 +167,8 @@ std::string cures_of(const std::vector<Named>& dead) {
 Json json_of(const Named& one) {
   const Memory& own = one.held_by;
   return {{"path", one.path},
+          {"unit", one.unit.empty() ? Json(nullptr) : Json(one.unit)},
+          {"pod", one.pod.empty() ? Json(nullptr) : Json(one.pod)},
           {"inode", one.cgroup->inode},
           {"references", one.cgroup->references},
           {"age_s", one.cgroup->age ? Json(one.cgroup->age->count()) : Json(nullptr)},
@@ -174,12 +189,22 @@ Json json_of(const Named& one) {
 
 }  // namespace
 
-Result<Dead> find_dead(const Host& host, const DeadOptions& options) {
+bool is_below(const std::string& path, const std::string& top) {
+  if (top.empty() || top == "/") return true;
+  return parse::starts_with(path, top) && path.size() > top.size() && path[top.size()] == '/';
+}
+
+Result<Snapshot> take_census(const Host& host) {
   auto census = census::Census::open(host);
   if (!census) return fail(census.error());
   Snapshot snapshot;
   if (auto status = census->take(snapshot); !status) return fail(status.error());
-  const std::vector<Named> dead = dead_of(snapshot, options.below);
+  return snapshot;
+}
+
+Dead describe_dead(const Host& host, const Snapshot& snapshot, const DeadOptions& options) {
+  const auto pods = workload::Pods::read(host);
+  const std::vector<Named> dead = dead_of(snapshot, pods ? *pods : workload::Pods(), options.below);
   const auto rows = static_cast<std::size_t>(std::min<std::uint64_t>(options.top, dead.size()));
   Dead found;
   found.left_out = dead.size() - rows;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "cgctl/census.hpp"
 #include "cgctl/error.hpp"
 #include "cgctl/host.hpp"
 #include "cli/json.hpp"
@@ -25,6 +26,12 @@ struct Dead {
 };
 
 /// Takes a census. The errors are those of census::Census::open().
-[[nodiscard]] Result<Dead> find_dead(const Host& host, const DeadOptions& options);
+[[nodiscard]] Result<census::Snapshot> take_census(const Host& host);
+
+[[nodiscard]] Dead describe_dead(const Host& host, const census::Snapshot& snapshot,
+                                 const DeadOptions& options);
+
+/// True if `path` is below the cgroup `top`; an empty `top` means all.
+[[nodiscard]] bool is_below(const std::string& path, const std::string& top);
 
 }  // namespace cgctl::tool

@@ -15,6 +15,7 @@
 #include "cli/command.hpp"
 #include "cli/json.hpp"
 #include "command/dead.hpp"
+#include "command/pinned.hpp"
 
 namespace cgctl::tool::zombies_command {
 namespace {
@@ -26,6 +27,7 @@ struct Options {
   std::uint64_t top = 10;
   std::optional<nanoseconds> time;
   bool names = false;
+  bool files = false;
   std::string below;
 };
 
@@ -35,9 +37,8 @@ struct Findings {
       where;                 ///< absent if there are no zombies or --top 0 was given
   std::size_t left_out = 0;  ///< number of ancestors beyond --top
   std::string pins;
-  std::optional<std::string> unnamed;  ///< why the removed cgroups have no names; absent: not asked
-  nanoseconds limit{};                 ///< longest time for finding `where`
-  nanoseconds spent{};                 ///< time spent on finding `where`
+  nanoseconds limit{};  ///< longest time for finding `where`
+  nanoseconds spent{};  ///< time spent on finding `where`
 };
 
 /// Returns the longest time for finding out where zombies hang. Unlike the count, that reads a file
@@ -179,10 +180,6 @@ const char* name_of(zombies::SlabPins slab) {
 
 Json json_of(const Findings& found) {
   Json one = zombies_json(found.count, found.where, std::numeric_limits<std::size_t>::max());
-  if (found.unnamed) {
-    one["dead"] = nullptr;
-    one["dead_unknown"] = *found.unnamed;
-  }
   if (!found.where) return one;
   const zombies::Attribution& where = *found.where;
   one["left_out"] = found.left_out;
@@ -202,32 +199,60 @@ Json json_of(const Findings& found) {
   return one;
 }
 
-/// Names the removed cgroups. Returns no value, warns and notes the reason if the kernel cannot be
-/// walked.
-Result<std::optional<Dead>> name_them(const Host& host, const Options& options, Findings& found) {
-  DeadOptions wanted;
+/// The removed cgroups and the files that hold them, as far as they were asked for.
+struct Inside {
+  std::string text;
+  Json json = Json::object();
+  bool answered = false;
+};
+
+/// Notes, with a warning, that the kernel cannot be asked.
+void refuse(const Error& error, const char* key, Inside& inside) {
+  inside.json[key] = nullptr;
+  inside.json[fmt::format("{}_unknown", key)] = message_of(error);
+}
+
+void add_names(const Host& host, const census::Snapshot& snapshot, const DeadOptions& wanted,
+               Inside& inside) {
+  const Dead dead = describe_dead(host, snapshot, wanted);
+  inside.text += dead.text;
+  inside.json["dead"] = dead.json;
+  inside.json["dead_left_out"] = dead.left_out;
+  inside.answered = true;
+}
+
+void add_files(const Host& host, const census::Snapshot& snapshot, const PinnedOptions& wanted,
+               Inside& inside) {
+  const auto files = describe_files(host, snapshot, wanted);
+  if (!files) {
+    warn(message_of(files.error()));
+    return refuse(files.error(), "files", inside);
+  }
+  inside.text += files->text;
+  inside.json.update(files->json);
+  inside.answered = true;
+}
+
+Result<Inside> look_inside(const Host& host, const Options& options) {
+  Inside inside;
+  PinnedOptions wanted;
   wanted.top = options.top;
+  wanted.time = options.time.value_or(std::chrono::seconds(1));
   if (!options.below.empty()) {
     const auto below = host.relative_path(options.below);
     if (!below) return fail(below.error());
     if (*below != ".") wanted.below = "/" + *below;
   }
-  auto dead = find_dead(host, wanted);
-  if (dead) return std::optional<Dead>(std::move(*dead));
-  found.unnamed = message_of(dead.error());
-  warn(*found.unnamed);
-  return std::optional<Dead>();
-}
-
-Exit print_dead(const Globals& globals, const Findings& found, const Dead& dead) {
-  if (globals.format == Format::text) print(globals, dead.text);
-  if (globals.format == Format::json) {
-    Json one = json_of(found);
-    one["dead"] = dead.json;
-    one["dead_left_out"] = dead.left_out;
-    print(globals, one);
+  const auto snapshot = take_census(host);
+  if (!snapshot) {
+    warn(message_of(snapshot.error()));
+    if (options.names) refuse(snapshot.error(), "dead", inside);
+    if (options.files) refuse(snapshot.error(), "files", inside);
+    return inside;
   }
-  return Exit::done;
+  if (options.names) add_names(host, *snapshot, wanted, inside);
+  if (options.files) add_files(host, *snapshot, wanted, inside);
+  return inside;
 }
 
 Exit run_zombies(const Globals& globals, const Options& options) {
@@ -244,18 +269,25 @@ Exit run_zombies(const Globals& globals, const Options& options) {
     // The number appears at once; finding out where zombies hang may take longer.
     flush_output();
   }
-  if (options.names) {
-    const auto dead = name_them(*host, options, found);
-    if (!dead) return report(dead.error());
-    if (*dead) return print_dead(globals, found, **dead);
+  Inside inside;
+  if (options.names || options.files) {
+    auto looked = look_inside(*host, options);
+    if (!looked) return report(looked.error());
+    inside = std::move(*looked);
   }
-  if (count->high != 0 && options.top != 0) {
+  if (!inside.answered && count->high != 0 && options.top != 0) {
     if (const auto status = find_where(*host, options, found); !status) {
       return report(status.error());
     }
   }
-  if (globals.format == Format::json) print(globals, json_of(found));
-  if (globals.format == Format::text && found.where) print(globals, text_of(found));
+  if (globals.format == Format::json) {
+    Json one = json_of(found);
+    one.update(inside.json);
+    print(globals, one);
+  }
+  if (globals.format == Format::text) {
+    print(globals, found.where ? text_of(found) : inside.text);
+  }
   return Exit::done;
 }
 
@@ -277,11 +309,14 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   command->add_flag("--names", options->names,
                     "name the removed cgroups themselves, with what holds\neach, most "
                     "references first (root, Linux 5.10)");
+  command->add_flag("--files", options->files,
+                    "name the files whose pages hold removed cgroups, those\nthat hold the most "
+                    "first (root, Linux 5.10)");
   add_path_option(*command, "--below", options->below,
-                  "with --names: only those that were below this cgroup");
+                  "with --names or --files: only those that were below\nthis cgroup");
   add_time(*command, "--time", options->time,
            "longest search for the cgroups that zombies hang\nbelow, such as 10s (default: between "
-           "50ms and 1s)");
+           "50ms and 1s), or\nfor files (default 1s)");
   command->footer(
       "Examples:\n"
       "  cgctl zombies\n"
