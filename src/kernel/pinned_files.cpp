@@ -28,32 +28,6 @@ constexpr std::uint32_t lru_list_count = 5;
 constexpr std::uint32_t unevictable_list = 4;
 constexpr std::uint64_t page_struct_bytes = cgctl_folio_words * sizeof(std::uint64_t);
 
-/// A removed cgroup whose pages are being looked for.
-struct Dead {
-  std::size_t cgroup;  // its place in the snapshot
-  std::uint64_t css;
-  std::uint64_t serial;
-  bool released = false;
-  bool changed = false;    // its lists changed, or there was no time to read them
-  bool anonymous = false;  // has anonymous pages
-  bool listed = false;     // has any page
-};
-
-/// A folio of a file: one page or several.
-struct Folio {
-  std::uint64_t address;
-  std::uint64_t mapping;
-  std::uint64_t index;
-  std::uint64_t count;
-  std::size_t dead;  // its place in the slice
-  bool dirty;
-};
-
-bool is_before(const Folio& a, const Folio& b) {
-  return std::tie(a.mapping, a.dead, a.index, a.address) <
-         std::tie(b.mapping, b.dead, b.index, b.address);
-}
-
 std::uint32_t low_half(std::uint64_t word) { return static_cast<std::uint32_t>(word); }
 
 /// Moves the bits of the kernel's device number to where stat(2) has them.
@@ -143,6 +117,30 @@ class FileFinder::Pages {
   [[nodiscard]] Result<std::vector<Mapper>> mappers(const PinnedFile& file);
 
  private:
+  /// A removed cgroup whose pages are being looked for.
+  struct Dead {
+    std::size_t cgroup;  // its place in the snapshot
+    std::uint64_t css;
+    std::uint64_t serial;
+    bool released = false;
+    bool changed = false;    // its lists changed, or there was no time to read them
+    bool anonymous = false;  // has anonymous pages
+    bool listed = false;     // has any page
+  };
+  /// A folio of a file: one page or several.
+  struct Folio {
+    std::uint64_t address;
+    std::uint64_t mapping;
+    std::uint64_t index;
+    std::uint64_t count;
+    std::size_t dead;  // its place in the slice
+    bool dirty;
+
+    bool operator<(const Folio& other) const noexcept {
+      return std::tie(mapping, dead, index, address) <
+             std::tie(other.mapping, other.dead, other.index, other.address);
+    }
+  };
   using Slice = std::vector<Dead>;
   void examine(Slice& slice, PinnedFiles& found);
   void mark_released(Slice& slice);
@@ -366,7 +364,7 @@ void FileFinder::Pages::examine(Slice& slice, PinnedFiles& found) {
   mark_released(slice);
   const auto of_released = [&](const Folio& one) { return slice[one.dead].released; };
   folios_.erase(std::remove_if(folios_.begin(), folios_.end(), of_released), folios_.end());
-  std::sort(folios_.begin(), folios_.end(), is_before);
+  std::sort(folios_.begin(), folios_.end());
   std::vector<const Folio*> witnesses;
   Words mappings;
   for (const Folio& one : folios_) {
