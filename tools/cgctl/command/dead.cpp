@@ -5,10 +5,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "cgctl/census.hpp"
+#include "cgctl/mitigation.hpp"
 #include "cgctl/parse.hpp"
 #include "cgctl/workload.hpp"
 #include "cli/command.hpp"
@@ -21,13 +24,23 @@ using census::Memory;
 using census::Snapshot;
 
 struct Named {
-  const Cgroup* cgroup;
+  const Cgroup* cgroup = nullptr;
   std::string path;
   Memory held_by;
   std::size_t below = 0;  // removed cgroups right below, which hold this one
   std::string unit;       // systemd unit; empty: none
   std::string pod;        // "NAMESPACE/NAME"; empty: none, or its name is not known
+  std::optional<std::chrono::seconds> died;  // time since it was removed, if that was recorded
 };
+
+/// Returns the time since a cgroup was removed, if the ledger has it.
+std::optional<std::chrono::seconds> time_since_death(const recorder::Ledger* ledger,
+                                                     const Cgroup& one, const std::string& path) {
+  const recorder::Removed* const removed = ledger == nullptr ? nullptr : ledger->find(one.inode);
+  // An inode number may be used again.
+  if (removed == nullptr || (!removed->path.empty() && removed->path != path)) return std::nullopt;
+  return std::max(mitigation::uptime() - removed->at, std::chrono::seconds(0));
+}
 
 /// Returns the name of the pod that a cgroup belonged to; empty if it is not known.
 std::string pod_name(const workload::Workload& was, const workload::Pods& pods) {
@@ -35,26 +48,39 @@ std::string pod_name(const workload::Workload& was, const workload::Pods& pods) 
   return pod == nullptr ? std::string() : pod->space + "/" + pod->name;
 }
 
+/// Returns the places of the removed cgroups, those with the most references first.
+std::vector<std::size_t> places_of_dead(const std::vector<Cgroup>& cgroups) {
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < cgroups.size(); ++i) {
+    if (!cgroups[i].live) places.push_back(i);
+  }
+  std::sort(places.begin(), places.end(), [&](std::size_t a, std::size_t b) {
+    const std::uint64_t more = cgroups[a].references;
+    const std::uint64_t fewer = cgroups[b].references;
+    return more == fewer ? a < b : more > fewer;
+  });
+  return places;
+}
+
 /// Returns the removed cgroups, those with the most references first.
 std::vector<Named> dead_of(const Snapshot& snapshot, const workload::Pods& pods,
-                           const std::string& top) {
+                           const DeadOptions& options) {
   std::vector<std::size_t> below(snapshot.cgroups.size());
   for (const Cgroup& one : snapshot.cgroups) ++below[one.parent];
   std::vector<Named> dead;
-  for (std::size_t i = 0; i < snapshot.cgroups.size(); ++i) {
-    const Cgroup& one = snapshot.cgroups[i];
-    if (one.live) continue;
+  for (const std::size_t i : places_of_dead(snapshot.cgroups)) {
     std::string path = snapshot.path(i);
-    if (!is_below(path, top)) continue;
+    if (!is_below(path, options.below)) continue;
+    Named& one = dead.emplace_back();
+    one.cgroup = &snapshot.cgroups[i];
+    one.held_by = snapshot.holding(i);
+    one.below = below[i];
     const workload::Workload was = workload::workload_of(path);
-    std::string unit(was.unit);
-    std::string pod = pod_name(was, pods);
-    dead.push_back(
-        {&one, std::move(path), snapshot.holding(i), below[i], std::move(unit), std::move(pod)});
+    one.unit = was.unit;
+    one.pod = pod_name(was, pods);
+    one.died = time_since_death(options.ledger, *one.cgroup, path);
+    one.path = std::move(path);
   }
-  std::stable_sort(dead.begin(), dead.end(), [](const Named& a, const Named& b) {
-    return a.cgroup->references > b.cgroup->references;
-  });
   return dead;
 }
 
@@ -108,7 +134,9 @@ std::string held_by(const Named& one) {
   return text.empty() ? kernel_objects : text;
 }
 
-std::string age_of(const Cgroup& one) { return one.age ? human_time(*one.age) : "unknown"; }
+std::string time_text(const std::optional<std::chrono::seconds>& time) {
+  return time ? human_time(*time) : "unknown";
+}
 
 /// Returns the path that a cgroup had, and the name of its pod.
 std::string was(const Named& one) {
@@ -116,12 +144,22 @@ std::string was(const Named& one) {
   return one.pod.empty() ? path : fmt::format("{} (pod {})", path, printable(one.pod));
 }
 
-std::string table_of(const std::vector<Named>& dead, std::size_t rows) {
+/// `recorded`: removals are recorded.
+std::string table_of(const std::vector<Named>& dead, std::size_t rows, bool recorded) {
   constexpr auto right = Table::Align::right;
-  Table table({{"REFERENCES", right}, {"AGE", right}, {"HELD BY"}, {"WAS"}});
+  std::vector<Table::Column> columns{{"REFERENCES", right}, {"AGE", right}};
+  if (recorded) columns.push_back({"REMOVED", right});
+  columns.push_back({"HELD BY"});
+  columns.push_back({"WAS"});
+  Table table(std::move(columns));
   for (std::size_t i = 0; i < rows; ++i) {
-    const Cgroup& one = *dead[i].cgroup;
-    table.add({std::to_string(one.references), age_of(one), held_by(dead[i]), was(dead[i])});
+    const Named& one = dead[i];
+    std::vector<std::string> cells{std::to_string(one.cgroup->references),
+                                   time_text(one.cgroup->age)};
+    if (recorded) cells.push_back(one.died ? time_text(one.died) + " ago" : "unknown");
+    cells.push_back(held_by(one));
+    cells.push_back(was(one));
+    table.add(std::move(cells));
   }
   return table.text();
 }
@@ -164,30 +202,55 @@ std::string cures_of(const std::vector<Named>& dead) {
   return text;
 }
 
+struct Member {
+  const char* key;
+  std::uint64_t Memory::*bytes;
+};
+
+constexpr Member members[] = {
+    {"file", &Memory::file},
+    {"anon", &Memory::anon},
+    {"unevictable", &Memory::unevictable},
+    {"shmem", &Memory::shmem},
+    {"mapped", &Memory::mapped},
+    {"dirty", &Memory::dirty},
+    {"writeback", &Memory::writeback},
+    {"swap", &Memory::swap},
+    {"sockets", &Memory::sockets},
+    {"slab", &Memory::slab},
+};
+
+void put_time(Json& json, const char* key, const std::optional<std::chrono::seconds>& time) {
+  json[key] = nullptr;
+  if (time) put(json, key, static_cast<std::uint64_t>(time->count()));
+}
+
 Json json_of(const Named& one) {
-  const Memory& own = one.held_by;
-  return {{"path", one.path},
-          {"unit", one.unit.empty() ? Json(nullptr) : Json(one.unit)},
-          {"pod", one.pod.empty() ? Json(nullptr) : Json(one.pod)},
-          {"inode", one.cgroup->inode},
-          {"references", one.cgroup->references},
-          {"age_s", one.cgroup->age ? Json(one.cgroup->age->count()) : Json(nullptr)},
-          {"usage_bytes", one.cgroup->usage},
-          {"held_by_bytes",
-           {{"file", own.file},
-            {"anon", own.anon},
-            {"unevictable", own.unevictable},
-            {"shmem", own.shmem},
-            {"mapped", own.mapped},
-            {"dirty", own.dirty},
-            {"writeback", own.writeback},
-            {"swap", own.swap},
-            {"sockets", own.sockets},
-            {"slab", own.slab}}},
-          {"removed_below", one.below}};
+  Json json;
+  put(json, "path", one.path);
+  put(json, "unit", one.unit);
+  put(json, "pod", one.pod);
+  put(json, "inode", one.cgroup->inode);
+  put(json, "references", one.cgroup->references);
+  put_time(json, "age_s", one.cgroup->age);
+  put_time(json, "removed_s", one.died);
+  put(json, "usage_bytes", one.cgroup->usage);
+  Json held_by;
+  for (const Member& member : members) put(held_by, member.key, one.held_by.*member.bytes);
+  json["held_by_bytes"] = std::move(held_by);
+  put(json, "removed_below", one.below);
+  return json;
 }
 
 }  // namespace
+
+__attribute__((noinline)) void put(Json& json, const char* key, std::uint64_t value) {
+  json[key] = value;
+}
+
+__attribute__((noinline)) void put(Json& json, const char* key, const std::string& value) {
+  json[key] = value.empty() ? Json(nullptr) : Json(value);
+}
 
 bool is_below(const std::string& path, const std::string& top) {
   if (top.empty() || top == "/") return true;
@@ -204,12 +267,13 @@ Result<Snapshot> take_census(const Host& host) {
 
 Dead describe_dead(const Host& host, const Snapshot& snapshot, const DeadOptions& options) {
   const auto pods = workload::Pods::read(host);
-  const std::vector<Named> dead = dead_of(snapshot, pods ? *pods : workload::Pods(), options.below);
+  const std::vector<Named> dead = dead_of(snapshot, pods ? *pods : workload::Pods(), options);
   const auto rows = static_cast<std::size_t>(std::min<std::uint64_t>(options.top, dead.size()));
   Dead found;
   found.left_out = dead.size() - rows;
   found.text = "\n";
-  if (rows != 0) found.text += table_of(dead, rows);
+  const bool recorded = options.ledger != nullptr && !options.ledger->empty();
+  if (rows != 0) found.text += table_of(dead, rows, recorded);
   if (found.left_out != 0) {
     found.text += fmt::format("and {} more (--top {} shows all)\n", found.left_out, dead.size());
   }

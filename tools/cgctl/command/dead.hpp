@@ -8,14 +8,16 @@
 #include "cgctl/census.hpp"
 #include "cgctl/error.hpp"
 #include "cgctl/host.hpp"
+#include "cgctl/recorder.hpp"
 #include "cli/json.hpp"
 
 /// The removed memory cgroups, each with the path that it had.
 namespace cgctl::tool {
 
 struct DeadOptions {
-  std::uint64_t top = 10;  ///< rows of the table
-  std::string below;       ///< only those below this cgroup; empty: all
+  std::uint64_t top = 10;                    ///< rows of the table
+  std::string below;                         ///< only those below this cgroup; empty: all
+  const recorder::Ledger* ledger = nullptr;  ///< records of removals; null or empty: there are none
 };
 
 /// The dead cgroups as text and as JSON.
@@ -30,6 +32,10 @@ struct Dead {
 
 [[nodiscard]] Dead describe_dead(const Host& host, const census::Snapshot& snapshot,
                                  const DeadOptions& options);
+
+/// Sets a key. An empty text becomes null. For many keys: a call is shorter than an initializer.
+void put(Json& json, const char* key, std::uint64_t value);
+void put(Json& json, const char* key, const std::string& value);
 
 /// True if `path` is below the cgroup `top`; an empty `top` means all.
 [[nodiscard]] bool is_below(const std::string& path, const std::string& top);

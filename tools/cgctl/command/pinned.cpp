@@ -6,6 +6,7 @@
 #include <sys/sysmacros.h>
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -43,34 +44,37 @@ std::string where_is(const PinnedFile& file) {
   return fmt::format("{} in {} (not reachable from here)", path, system);
 }
 
-/// Joins the first of some texts: "a, b and 7 more".
-template <class List, class Text>
-std::string some_of(const List& list, const Text& text) {
+/// Joins the first of `number` texts: "a, b and 7 more".
+std::string some_of(std::size_t number, const std::function<std::string(std::size_t)>& text) {
   constexpr std::size_t most = 3;
   std::string joined;
-  const std::size_t shown = std::min(list.size(), list.size() <= most ? most : most - 1);
-  for (std::size_t i = 0; i < shown; ++i) joined += (i == 0 ? "" : ", ") + text(list[i]);
-  if (shown < list.size()) joined += fmt::format(" and {} more", list.size() - shown);
+  const std::size_t shown = number <= most ? number : most - 1;
+  for (std::size_t i = 0; i < shown; ++i) joined += (i == 0 ? "" : ", ") + text(i);
+  if (shown < number) joined += fmt::format(" and {} more", number - shown);
   return joined;
+}
+
+std::string detail_line(const char* label, const std::string& value) {
+  return fmt::format("{:16}{} {}\n", "", label, value);
 }
 
 /// Returns the lines below a file's row.
 std::string details_of(const PinnedRow& row, const census::Snapshot& snapshot) {
   const PinnedFile& file = *row.file;
   std::string text;
-  const auto add = [&](const char* label, const std::string& value) {
-    text += fmt::format("{:16}{} {}\n", "", label, value);
-  };
-  if (!file.overlay.empty()) add("in the layer", printable(file.path));
+  if (!file.overlay.empty()) text += detail_line("in the layer", printable(file.path));
   if (!row.mappers.empty()) {
-    add("mapped by", some_of(row.mappers, [](const Mapper& one) {
-          return fmt::format("{} ({})", printable(one.name), one.pid);
-        }));
+    text += detail_line("mapped by", some_of(row.mappers.size(), [&](std::size_t i) {
+                          const Mapper& one = row.mappers[i];
+                          return fmt::format("{} ({})", printable(one.name), one.pid);
+                        }));
   }
-  if (file.dirty != 0) add("not yet written back:", fmt::format("{} pages", file.dirty));
-  add("holds", some_of(file.holds,
-                       [&](const Holding& one) { return printable(snapshot.path(one.cgroup)); }));
-  return text;
+  if (file.dirty != 0) {
+    text += detail_line("not yet written back:", std::to_string(file.dirty) + " pages");
+  }
+  return text + detail_line("holds", some_of(file.holds.size(), [&](std::size_t i) {
+                              return printable(snapshot.path(file.holds[i].cgroup));
+                            }));
 }
 
 std::string table_of(const std::vector<PinnedRow>& rows, const census::Snapshot& snapshot) {
@@ -115,22 +119,12 @@ std::string remarks_on(const PinnedFiles& found) {
   return text;
 }
 
-/// Null stands for an empty text.
-Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
-
-Json json_of(const Mapper& one) {
-  Json json;
-  json["pid"] = one.pid;
-  json["name"] = one.name;
-  return json;
-}
-
 Json json_of(const Holding& one, const census::Snapshot& snapshot) {
   std::uint64_t pages = 0;
   for (const census::PageRange& range : one.pages) pages += range.count;
   Json json;
-  json["path"] = snapshot.path(one.cgroup);
-  json["pages"] = pages;
+  put(json, "path", snapshot.path(one.cgroup));
+  put(json, "pages", pages);
   return json;
 }
 
@@ -138,22 +132,29 @@ Json json_of(const PinnedRow& row, const census::Snapshot& snapshot) {
   constexpr std::size_t most_cgroups = 10;
   const PinnedFile& file = *row.file;
   Json json;
-  json["path"] = text_or_null(file.path);
-  json["overlay_path"] = text_or_null(file.overlay);
+  put(json, "path", file.path);
+  put(json, "overlay_path", file.overlay);
   json["proven"] = file.proven;
   json["deleted"] = file.deleted;
-  json["file_system"] = file.file_system;
-  json["device"] = device_of(file);
-  json["inode"] = file.inode;
-  json["pages"] = file.pages;
-  json["dirty_pages"] = file.dirty;
-  Json& mapped_by = json["mapped_by"] = Json::array();
-  for (const Mapper& one : row.mappers) mapped_by.push_back(json_of(one));
-  json["holds"] = file.holds.size();
-  Json& cgroups = json["cgroups"] = Json::array();
+  put(json, "file_system", file.file_system);
+  put(json, "device", device_of(file));
+  put(json, "inode", file.inode);
+  put(json, "pages", file.pages);
+  put(json, "dirty_pages", file.dirty);
+  Json mappers = Json::array();
+  for (const Mapper& one : row.mappers) {
+    Json mapper;
+    put(mapper, "pid", static_cast<std::uint64_t>(one.pid));
+    put(mapper, "name", one.name);
+    mappers.push_back(std::move(mapper));
+  }
+  json["mapped_by"] = std::move(mappers);
+  put(json, "holds", file.holds.size());
+  Json cgroups = Json::array();
   for (std::size_t i = 0; i < std::min(file.holds.size(), most_cgroups); ++i) {
     cgroups.push_back(json_of(file.holds[i], snapshot));
   }
+  json["cgroups"] = std::move(cgroups);
   return json;
 }
 
@@ -199,9 +200,9 @@ Result<Pinned> describe_files(const Host& host, const census::Snapshot& snapshot
   files.text += "\n" + remarks_on(found);
   Json& all = files.json["files"] = Json::array();
   for (const PinnedRow& row : table) all.push_back(json_of(row, snapshot));
-  files.json["files_left_out"] = left_out;
+  put(files.json, "files_left_out", left_out);
   files.json["files_complete"] = found.complete();
-  files.json["files_skipped"] = found.skipped;
+  put(files.json, "files_skipped", found.skipped);
   return files;
 }
 
