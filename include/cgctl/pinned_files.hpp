@@ -76,7 +76,7 @@ struct PinnedFiles {
 class FileFinder {
  public:
   struct Limits {
-    std::chrono::nanoseconds time = std::chrono::seconds(1);  ///< for one take()
+    std::chrono::nanoseconds time = std::chrono::seconds(1);  ///< for one take(), without `drain`
     std::vector<std::size_t> cgroups;  ///< the removed cgroups to examine; empty: all
     bool drain = true;  ///< move new pages from the lists of each CPU to where they are found
   };

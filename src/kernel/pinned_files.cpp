@@ -146,7 +146,7 @@ class FileFinder::Pages {
   void mark_released(Slice& slice);
   void read_lists(Slice& slice);
   void read_node(Slice& slice, const Words& infos);
-  void read_list(Slice& slice, std::size_t dead, std::uint64_t head, bool may_be_unreadable);
+  void read_list(Slice& slice, std::size_t dead, std::uint64_t head, std::uint64_t next);
   [[nodiscard]] bool read_to_end(Slice& slice, std::size_t dead, std::uint64_t head,
                                  std::uint64_t next);
   void add(const unsigned long long* page, std::uint64_t address, Dead& one, std::size_t dead);
@@ -210,24 +210,26 @@ void FileFinder::Pages::read_node(Slice& slice, const Words& infos) {
     for (std::size_t i = 0; i < slice.size(); ++i) {
       const std::uint64_t head = infos[i] + offset;
       if (infos[i] == 0 || nexts[i] == head || nexts[i] == 0) continue;
-      read_list(slice, i, head, list == unevictable_list);
+      // Since Linux 5.18 the list of unevictable pages is not linked: its head leads nowhere.
+      if (list == unevictable_list && program_.words({nexts[i]}, 0)[0] == 0) continue;
+      read_list(slice, i, head, nexts[i]);
     }
   }
 }
 
-/// Reads a list, again if it changes meanwhile. Since Linux 5.18 the list of unevictable pages is
-/// not linked: its head leads nowhere.
+/// Reads a list, again if it changes meanwhile.
 void FileFinder::Pages::read_list(Slice& slice, std::size_t dead, std::uint64_t head,
-                                  bool may_be_unreadable) {
+                                  std::uint64_t next) {
   constexpr unsigned tries = 3;
   const std::size_t before = folios_.size();
   const std::size_t large_before = large_.size();
   for (unsigned i = 0; i < tries; ++i) {
-    if (read_to_end(slice, dead, head, program_.words({head}, 0)[0])) return;
+    if (read_to_end(slice, dead, head, next)) return;
     folios_.resize(before);
     large_.resize(large_before);
+    next = program_.words({head}, 0)[0];
   }
-  if (!may_be_unreadable) slice[dead].changed = true;
+  slice[dead].changed = true;
 }
 
 /// Returns false if the list changed, or if time was up.
@@ -412,11 +414,11 @@ void FileFinder::Pages::collect(Slice& slice, const std::vector<const Folio*>& w
 Status FileFinder::Pages::take(const Snapshot& snapshot, const Limits& limits, PinnedFiles& found) {
   constexpr std::size_t slice_size = 64;
   constexpr int share = 4;  // of the time, kept for the proof of the paths
-  const auto start = FinderClock::now();
-  end_ = start + limits.time - limits.time / share;
   found = {};
   program_.reset();
   if (limits.drain) detail::drain_page_lists();
+  const auto start = FinderClock::now();
+  end_ = start + limits.time - limits.time / share;
   std::vector<std::size_t> wanted = limits.cgroups;
   for (std::size_t i = 0; limits.cgroups.empty() && i < snapshot.cgroups.size(); ++i) {
     if (!snapshot.cgroups[i].live) wanted.push_back(i);
