@@ -159,9 +159,7 @@ Result<LoadedProgram> LoadedProgram::load(const Code& code, Way way) {
 
 Status LoadedProgram::run() {
   if (way_ == Way::on_demand) return run_on_demand();
-  if (!attachment_) {
-    if (auto status = attach(); !status) return status;
-  }
+  if (!attachment_) return attach();
   std::array<char, name_bytes> name{};
   ::prctl(PR_GET_NAME, name.data());
   return run_renamed(name.data());
@@ -180,8 +178,8 @@ Status LoadedProgram::run_on_demand() {
   return fail(refusal(status == -not_supported ? EINVAL : -status, "run a program"));
 }
 
-/// Attaches the program and makes this thread its owner: the thread takes the token as its name and
-/// then its own name again.
+/// Attaches the program, makes this thread its owner and runs it once: the thread takes the token as
+/// its name. The run when it takes its own name again is lost: the next run replaces the value.
 Status LoadedProgram::attach() {
   bpf_attr attributes{};
   attributes.raw_tracepoint.name = address("task_rename");

@@ -322,6 +322,26 @@ Result<Snapshot> taken(const kernel::Layout& layout, kernel::Way way) {
   return snapshot;
 }
 
+/// Returns the cgroup that the first step of the first run leads to.
+Result<std::uint64_t> first_step(const kernel::Layout& layout, kernel::Way way) {
+  auto program = kernel::Program::load(layout.fields, way);
+  if (!program) return fail(program.error());
+  cgctl_walk& walk = program->shared();
+  walk.phase = cgctl_at_start;
+  walk.steps = 1;
+  if (auto status = program->run(); !status) return fail(status.error());
+  return walk.current;
+}
+
+TEST_F(RealCensus, LosesNoRunBefore5_10) {
+  const auto layout = layout_of_this_kernel(1);
+  const auto now = first_step(layout, kernel::Way::on_demand);
+  ASSERT_TRUE(now) << now.error().message();
+  const auto old = first_step(layout, kernel::Way::by_rename);
+  ASSERT_TRUE(old) << old.error().message();
+  EXPECT_EQ(*old, *now);
+}
+
 TEST_F(RealCensus, IsTheSameAsKernelsBefore5_10RunIt) {
   const auto files = folder(Pin::tmpfs);
   if (!files) return test::skip("no tmpfs");
@@ -350,7 +370,9 @@ TEST_F(RealCensus, IsTheSameAsKernelsBefore5_10RunIt) {
     }
     return rows;
   };
-  EXPECT_GE(mine(*now).size(), 21);
+  if (!snapshot.pages_move) {
+    EXPECT_GE(mine(*now).size(), 21);
+  }
   EXPECT_EQ(mine(*old), mine(*now));
   std::array<char, 16> after{};
   ::prctl(PR_GET_NAME, after.data());
@@ -381,6 +403,7 @@ TEST_F(RealCensus, CountsWhatItNames) {
 
 TEST_F(RealCensus, TellsTheLinesOfMemoryStatAndTheListsOfEachNode) {
   make("live");
+  hand_down("live");
   make("live/below");
   const test::Tenant tenant(directory("live/below"), [] {
     static std::vector<char> memory;
@@ -502,6 +525,7 @@ TEST_F(RealCensus, HasNoDuplicateAndNoOrphanWhileCgroupsComeAndGo) {
   auto census = Census::open(host());
   ASSERT_TRUE(census) << census.error().message();
   make("churn");
+  hand_down("churn");
   for (unsigned i = 0; i < stay; ++i) make("churn/stay" + std::to_string(i));
   struct ::stat top {};
   ASSERT_EQ(::stat(directory("churn").c_str(), &top), 0);

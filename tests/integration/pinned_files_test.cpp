@@ -52,7 +52,7 @@ class RealPinnedFiles : public test::RealCgroups {
     top_ = ::testing::UnitTest::GetInstance()->current_test_info()->name();
     std::replace(top_.begin(), top_.end(), '/', '-');
     make(top_);
-    if (v2()) test::put_file(directory(top_) + "/cgroup.subtree_control", "+memory");
+    hand_down(top_);
   }
 
   void take_census() {

@@ -93,10 +93,13 @@ void RealCgroups::SetUp() {
     host_.reset();
     return skip("no cgroup can be made: " + reason);
   }
-  if (v2()) {
-    ASSERT_TRUE(write_to(directory("cgroup.subtree_control"), "+" + controller_))
-        << std::strerror(errno);
-  }
+  hand_down({});
+}
+
+void RealCgroups::hand_down(std::string_view below) const {
+  if (!v2()) return;
+  ASSERT_TRUE(write_to(directory(below) + "/cgroup.subtree_control", "+" + controller_))
+      << std::strerror(errno);
 }
 
 void RealCgroups::TearDown() {

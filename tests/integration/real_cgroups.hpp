@@ -45,6 +45,8 @@ class RealCgroups : public ::testing::Test {
   [[nodiscard]] std::string directory(std::string_view below = {}) const;
   void make(std::string_view below) const;
   void remove(std::string_view below) const;
+  /// Gives the cgroups below this one the controller. On v1 they have it anyway.
+  void hand_down(std::string_view below) const;
 
   /// Returns a new folder on a disk or on tmpfs; null if there is no such file system.
   [[nodiscard]] std::unique_ptr<TempDirectory> folder(lab::Pin pin) const;
