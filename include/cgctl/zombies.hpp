@@ -112,27 +112,24 @@ class Counter {
 /// Counts the directories once. See DirectoryCounter.
 [[nodiscard]] Result<std::uint64_t> count_directories(int directory, std::string_view shown);
 
-/// The zombies directly below one live cgroup.
-struct Ancestor {
-  std::string path;
-  std::optional<std::uint64_t> count;  ///< v2 only; v1 has no such figure
-  /// Bytes still charged to these zombies. v1: total_cache and total_rss in the cgroup's
-  /// memory.stat less its own and its live children's. v2: an upper bound, memory.current less the
-  /// live children's, because the cgroup's own pages cannot be told from those of its removed
-  /// children. Absent if the kernel has no such figures (v1 with memory.use_hierarchy 0; the root
-  /// of v2).
-  std::optional<std::uint64_t> bytes;
+/// The sources of an attribution, the best first.
+enum class Source {
+  census,       ///< census::Census: the removed cgroups themselves, with their own pages
+  page_flags,   ///< /proc/kpagecgroup and /proc/kpageflags: the cgroup and the kind of each page
+  memory_stat,  ///< files of live cgroups such as memory.stat: estimates
 };
 
-/// Bytes of all zombies together, by kind of page: the machine's per-node counters less the pages
-/// of live cgroups. These are estimates, because the figures are read one after another and change
-/// meanwhile.
+std::string_view to_string(Source source) noexcept;  ///< "census", "page_flags", "memory_stat"
+
+/// Bytes of zombies, by kind of page.
 struct Residual {
   std::uint64_t file = 0;         ///< page cache on the file LRU, tmpfs not included
   std::uint64_t shmem = 0;        ///< tmpfs and shared memory
   std::uint64_t mapped = 0;       ///< part of file and shmem mapped by processes
   std::uint64_t anon = 0;         ///< on the anonymous LRU, shmem included
   std::uint64_t unevictable = 0;  ///< mlocked
+  /// Returns the bytes on LRU lists. `shmem` and `mapped` are parts of them.
+  [[nodiscard]] std::uint64_t total() const noexcept { return file + anon + unevictable; }
   /// Returns the most bytes that dropping clean page cache could free, after dirty pages are
   /// written back. `mapped` covers both files and shmem; this upper bound assumes that all shmem is
   /// mapped.
@@ -146,32 +143,59 @@ struct Residual {
   }
 };
 
+/// The zombies whose nearest live ancestor is one cgroup.
+struct Ancestor {
+  std::string path;
+  std::optional<std::uint64_t> count;  ///< absent on v1 without a census
+  /// Bytes still charged to these zombies. A census tells the pages on their LRU lists. The other
+  /// sources tell, on v1, the cgroup's pages less its own: by memory.stat total_cache and
+  /// total_rss less its own and its live children's. On v2 they tell an upper bound, because
+  /// the cgroup's own pages cannot be told from those of its removed children: by the flags of
+  /// pages those charged to it, by memory.stat memory.current less the live children's. Absent if
+  /// the source has no such figures (memory.stat of v1 with memory.use_hierarchy 0, or of v2's
+  /// root).
+  std::optional<std::uint64_t> bytes;
+  std::optional<Residual> pages = {};  ///< the bytes by kind; absent by memory.stat
+};
+
 /// Tells whether dentries and inodes charged to a memory cgroup hold it after its removal. Before
 /// Linux 5.9 they do; since then slab objects move to the parent. Determined from v1's
 /// `memory.kmem.slabinfo`, not from the kernel version.
 enum class SlabPins { unknown, no, yes };
 
 struct Attribution {
-  std::vector<Ancestor> ancestors;   ///< ancestors with figures, the largest first
-  std::optional<Residual> residual;  ///< v1 only
+  std::vector<Ancestor> ancestors;  ///< ancestors with figures, the largest first
+  /// All zombies together. By memory.stat on v1 only, the machine's counters less those of live
+  /// cgroups; by the flags of pages absent on v2 if live cgroups' own pages are among them.
+  std::optional<Residual> residual;
   SlabPins slab = SlabPins::unknown;
   bool complete = true;  ///< false if the time ran out
   /// Number of cgroups that were not examined because the time ran out, or whose figures could not
   /// be read. If there are any, figures that depend on them are unknown and there is no residual.
   std::uint64_t skipped = 0;
   std::optional<Error> failure;  ///< error of the first file that could not be read
+  Source source = Source::memory_stat;
+  std::vector<Error> why_not;  ///< why each better source was not used; empty for a captured tree
 };
 
-/// Time limits of an attribution, which reads one or two files of each live cgroup.
+/// Limits of an attribution. A census takes some 20 ms and 4 us a cgroup, most of it for the proof.
+/// The other sources read one or two files of each live cgroup.
 struct AttributionLimits {
   std::chrono::nanoseconds total = std::chrono::seconds(1);
   /// A single read slower than this ends the attribution: before Linux 5.2 memory.stat also visits
   /// every cgroup below.
   std::chrono::nanoseconds slowest_read = std::chrono::milliseconds(20);
+  Source best = Source::census;  ///< the best source to try
+  /// Most CPU time for the flags of pages, some 0.1 to 0.25 us a page: 1.5 s on a machine of 24
+  /// GiB. If a sample of them predicts more, memory.stat is used.
+  std::chrono::nanoseconds page_flags = std::chrono::seconds(2);
+  /// A pause, made only if a cgroup of v1 may seem to have zombies below it because its counters
+  /// lag, as they do for two seconds. 0: such cgroups are left out.
+  std::chrono::nanoseconds settle = std::chrono::milliseconds(2100);
 };
 
-/// Finds the live ancestors of the zombies and the pages that pin them. Fails for the same reasons
-/// as Counter::open().
+/// Finds the live ancestors of the zombies and the pages that pin them, by the best source there
+/// is; by memory.stat in a captured tree. Fails for the same reasons as Counter::open().
 [[nodiscard]] Result<Attribution> attribute(const Host& host, const AttributionLimits& limits = {});
 
 }  // namespace cgctl::zombies

@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
 
@@ -15,6 +14,8 @@
 #include "detail/open_beneath.hpp"
 #include "detail/possible_cpus.hpp"
 #include "detail/tree_walk.hpp"
+#include "zombies/memory_stat.hpp"
+#include "zombies/sources.hpp"
 
 namespace cgctl::zombies {
 namespace {
@@ -22,43 +23,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using detail::Next;
 using detail::Step;
-
-/// Keys of v1's memory.stat: those for a cgroup's own pages and the two for its subtree.
-enum Key : std::size_t {
-  cache,
-  rss,
-  inactive_anon,
-  active_anon,
-  inactive_file,
-  active_file,
-  unevictable,
-  mapped_file,
-  shmem,
-  total_cache,
-  total_rss,
-  key_count
-};
-constexpr std::array<std::string_view, key_count> key_names = {
-    "cache",       "rss",         "inactive_anon", "active_anon", "inactive_file", "active_file",
-    "unevictable", "mapped_file", "shmem",         "total_cache", "total_rss"};
-using Stat = std::array<std::uint64_t, key_count>;
-
-Stat parse_stat(std::string_view text) noexcept {
-  Stat stat{};
-  while (!text.empty()) {
-    std::string_view rest = parse::line(text);
-    const std::string_view name = parse::field(rest);
-    const auto key = std::find(key_names.begin(), key_names.end(), name);
-    if (key == key_names.end()) continue;
-    rest.remove_prefix(std::min(rest.size(), std::size_t{1}));
-    parse::number(rest, stat[static_cast<std::size_t>(key - key_names.begin())]);
-  }
-  return stat;
-}
-
-std::uint64_t less(std::uint64_t from, std::uint64_t amount) noexcept {
-  return from > amount ? from - amount : 0;
-}
 
 /// One walk over the live cgroups, depth first.
 class Walk {
@@ -106,7 +70,10 @@ class Walk {
 /// Examines each cgroup after those below it.
 class WalkV1 : public Walk {
  public:
-  using Walk::Walk;
+  /// Adds each cgroup to `live`, unless that is null.
+  WalkV1(const AttributionLimits& limits, int open_flags, Attribution& out,
+         std::vector<Live>* live) noexcept
+      : Walk(limits, open_flags, out), live_(live) {}
 
   void enter() {
     levels_.back().is_parent = true;
@@ -142,7 +109,10 @@ class WalkV1 : public Walk {
     }
     Stat stat{};
     const auto text = read(cgroup, "memory.stat");
-    if (text) stat = parse_stat(*text);
+    if (text) {
+      stat = parse_stat(*text);
+      if (live_ != nullptr) note(cgroup, stat, *text);
+    }
     const bool unreadable = unknown(text);
     const bool hierarchical = !level.is_parent || has_hierarchy(cgroup);
     for (std::size_t key = 0; key < total_cache; ++key) own_[key] += stat[key];
@@ -158,8 +128,16 @@ class WalkV1 : public Walk {
       return total;
     }
     const std::uint64_t left = less(total, stat[cache] + stat[rss] + *level.below);
+    if (live_ != nullptr && text) live_->back().left = left;
     if (left != 0) add({cgroup.path, std::nullopt, left});
     return total;
+  }
+
+  void note(const Step& cgroup, const Stat& stat, std::string_view text) {
+    struct ::stat found {};
+    (void)sys::stat_at(cgroup.parent, cgroup.name, found);
+    live_->push_back({cgroup.path, found.st_ino, own_pages(stat),
+                      parse::value_of(text, "pgpgin").value_or(0), std::nullopt});
   }
 
   /// Finds out from slabinfo whether slab objects can pin zombies. Before Linux 5.9 a cgroup whose
@@ -189,6 +167,7 @@ class WalkV1 : public Walk {
     return text ? *text != "0\n" : !unknown(text);
   }
 
+  std::vector<Live>* live_;
   std::vector<Level> levels_{Level{}};
   Stat own_{};
   SlabPins slab_ = SlabPins::unknown;
@@ -299,9 +278,9 @@ Result<Residual> residual(const Host& host, const Stat& own) {
 }
 
 Status attribute_v1(const Host& host, const Hierarchy& memory, const AttributionLimits& limits,
-                    Attribution& out) {
+                    Attribution& out, std::vector<Live>* live) {
   const std::string root = "/";
-  WalkV1 walk(limits, memory.open_flags, out);
+  WalkV1 walk(limits, memory.open_flags, out, live);
   const auto enter = [&](const Step&) -> Result<Next> {
     walk.enter();
     return walk.goes_inside() ? Next::inside : Next::past;
@@ -348,17 +327,57 @@ Status attribute_v2(const Hierarchy& memory, const AttributionLimits& limits, At
   return {};
 }
 
+/// Attributes by the files of live cgroups, and then by the flags of pages if there are `frames`.
+Status by_files(const Host& host, const AttributionLimits& limits, Result<PageFrames>* frames,
+                Attribution& out) {
+  const Hierarchy& memory = *host.find("memory");
+  std::vector<Live> live;
+  const bool refines = frames != nullptr && *frames;
+  auto status = memory.version == Version::v1
+                    ? attribute_v1(host, memory, limits, out, refines ? &live : nullptr)
+                    : attribute_v2(memory, limits, out);
+  if (!status || frames == nullptr) return status;
+  auto refined = *frames ? refine(host, std::move(**frames), limits, live, out)
+                         : Status(fail(frames->error()));
+  if (!refined) out.why_not.push_back(std::move(refined.error()));
+  return {};
+}
+
+Result<Attribution> by_best_source(const Host& host, const AttributionLimits& limits) {
+  Attribution out;
+  if (!host.live() || limits.best == Source::memory_stat) {
+    if (auto status = by_files(host, limits, nullptr, out); !status) return fail(status.error());
+    return out;
+  }
+  if (limits.best == Source::census) {
+    auto counted = by_census(host);
+    if (counted) return counted;
+    out.why_not.push_back(std::move(counted.error()));
+  }
+  auto frames = PageFrames::open(host);
+  if (auto status = by_files(host, limits, &frames, out); !status) return fail(status.error());
+  return out;
+}
+
 }  // namespace
 
+std::string_view to_string(Source source) noexcept {
+  switch (source) {
+    case Source::census:
+      return "census";
+    case Source::page_flags:
+      return "page_flags";
+    case Source::memory_stat:
+      break;
+  }
+  return "memory_stat";
+}
+
 Result<Attribution> attribute(const Host& host, const AttributionLimits& limits) {
-  const auto counter = Counter::open(host);
-  if (!counter) return fail(counter.error());
-  const Hierarchy& memory = *host.find("memory");
-  Attribution out;
-  const auto status = memory.version == Version::v1 ? attribute_v1(host, memory, limits, out)
-                                                    : attribute_v2(memory, limits, out);
-  if (!status) return fail(status.error());
-  std::stable_sort(out.ancestors.begin(), out.ancestors.end(),
+  if (auto visible = Counter::open(host); !visible) return fail(visible.error());
+  auto out = by_best_source(host, limits);
+  if (!out) return out;
+  std::stable_sort(out->ancestors.begin(), out->ancestors.end(),
                    [](const Ancestor& a, const Ancestor& b) {
                      return std::pair(a.count.value_or(0), a.bytes.value_or(0)) >
                             std::pair(b.count.value_or(0), b.bytes.value_or(0));
