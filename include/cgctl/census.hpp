@@ -113,8 +113,9 @@ class Snapshot {
   /// The pages of a removed cgroup move to its parent: since Linux 7.1. Its `own` is out of date
   /// then.
   bool pages_move = false;
-  unsigned nodes = 0;    ///< NUMA nodes whose LRU lists were read; 0: none
-  std::size_t runs = 0;  ///< of the BPF program
+  bool coarse_counters = false;  ///< counters move in steps of 32 pages a CPU: before Linux 5.13
+  unsigned nodes = 0;            ///< NUMA nodes whose LRU lists were read; 0: none
+  std::size_t runs = 0;          ///< of the BPF program
   std::chrono::nanoseconds
       longest_run{};  ///< longest time that one run held the CPU, system call included
 

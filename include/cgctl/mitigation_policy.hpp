@@ -118,9 +118,10 @@ struct Observation {
   /// Cost of reading the root's memory.numa_stat.
   std::optional<std::chrono::nanoseconds> read_cost;
   bool read_cost_measured = false;  ///< false: an upper bound, predicted from another read
-  /// Kinds of pages that the zombies hold; absent on v2, or if finding out would have taken too
-  /// long.
+  /// Kinds of pages that the zombies hold; absent on v2 without a census, or if finding out would
+  /// have taken too long.
   std::optional<zombies::Residual> residual;
+  std::optional<zombies::Source> source = {};  ///< of `residual`; absent without zombies
   zombies::SlabPins slab = zombies::SlabPins::unknown;
   std::vector<zombies::Ancestor> ancestors;
   bool can_reap = false;     ///< true if the kernel's zombie reaper can be written to

@@ -187,7 +187,7 @@ struct AttributionLimits {
   std::chrono::nanoseconds slowest_read = std::chrono::milliseconds(20);
   Source best = Source::census;  ///< the best source to try
   /// Most CPU time for the flags of pages, some 0.1 to 0.25 us a page: 1.5 s on a machine of 24
-  /// GiB. If a sample of them predicts more, memory.stat is used.
+  /// GiB. If a sample of them predicts more, memory.stat is used. 0: they are not read.
   std::chrono::nanoseconds page_flags = std::chrono::seconds(2);
   /// A pause, made only if a cgroup of v1 may seem to have zombies below it because its counters
   /// lag, as they do for two seconds. 0: such cgroups are left out.

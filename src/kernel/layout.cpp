@@ -184,6 +184,7 @@ Result<Layout> layout_of(const Btf& btf) {
   // for each node since pages do.
   layout.slab_holds = !btf.size("obj_cgroup");
   layout.pages_move = btf.field("mem_cgroup_per_node", "objcg").has_value();
+  layout.coarse_counters = !btf.size("memcg_vmstats");
   layout.zones = at.lists_bytes / (pointer_bytes * lru_lists);
   std::string missing = find.missing();
   if (!memory) missing = "memory_cgrp_id";

@@ -32,6 +32,7 @@ struct Layout {
   std::size_t zones = 0;                       ///< of each node
   bool slab_holds = false;                     ///< as in census::Snapshot
   bool pages_move = false;                     ///< as in census::Snapshot
+  bool coarse_counters = true;                 ///< as in census::Snapshot
 };
 
 /// Finds the fields by the kernel's type information. errc::unsupported names one that is missing.

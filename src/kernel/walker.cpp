@@ -224,6 +224,7 @@ void Walker::finish(census::Snapshot& snapshot) {
   snapshot.nodes = wanted_.pages ? layout_.fields.nodes : 0;
   snapshot.slab_holds = layout_.slab_holds;
   snapshot.pages_move = layout_.pages_move;
+  snapshot.coarse_counters = layout_.coarse_counters;
   snapshot.runs = runs_;
   snapshot.longest_run = longest_run_;
   for (std::size_t i = 0, begin = 0; i < name_ends_.size(); begin = name_ends_[i++]) {

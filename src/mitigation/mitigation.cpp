@@ -124,6 +124,7 @@ Observation unseen(const Observation& before, std::uint64_t zombies) {
   after.read_cost.reset();
   after.read_cost_measured = false;
   after.residual.reset();
+  after.source.reset();
   return after;
 }
 

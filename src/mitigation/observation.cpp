@@ -168,9 +168,13 @@ Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Poli
   const detail::DiskLoad disks(host);
   observe_read_cost(host, guard, policy, history, seen);
   if (count->low != 0) {
-    auto where = zombies::attribute(host);
+    zombies::AttributionLimits limits;
+    // This takes seconds: worth it only if there are enough zombies to act.
+    if (count->low < policy.zombies_high) limits.page_flags = std::chrono::nanoseconds::zero();
+    auto where = zombies::attribute(host, limits);
     if (!where) return fail(where.error());
     seen.residual = where->residual;
+    seen.source = where->source;
     seen.slab = where->slab;
     if (where->failure) seen.unread.push_back(std::move(*where->failure));
     seen.ancestors = std::move(where->ancestors);

@@ -345,17 +345,17 @@ Status by_files(const Host& host, const AttributionLimits& limits, Result<PageFr
 
 Result<Attribution> by_best_source(const Host& host, const AttributionLimits& limits) {
   Attribution out;
-  if (!host.live() || limits.best == Source::memory_stat) {
-    if (auto status = by_files(host, limits, nullptr, out); !status) return fail(status.error());
-    return out;
-  }
-  if (limits.best == Source::census) {
+  if (host.live() && limits.best == Source::census) {
     auto counted = by_census(host);
     if (counted) return counted;
     out.why_not.push_back(std::move(counted.error()));
   }
-  auto frames = PageFrames::open(host);
-  if (auto status = by_files(host, limits, &frames, out); !status) return fail(status.error());
+  const bool asks_pages =
+      host.live() && limits.best != Source::memory_stat && limits.page_flags.count() != 0;
+  std::optional<Result<PageFrames>> frames;
+  if (asks_pages) frames = PageFrames::open(host);
+  auto status = by_files(host, limits, asks_pages ? &*frames : nullptr, out);
+  if (!status) return fail(status.error());
   return out;
 }
 

@@ -1,9 +1,13 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
 #include "cgctl/census.hpp"
+#include "cgctl/filesystem.hpp"
+#include "cgctl/parse.hpp"
+#include "zombies/memory_stat.hpp"
 #include "zombies/sources.hpp"
 
 namespace cgctl::zombies {
@@ -15,6 +19,23 @@ void add(const census::Memory& own, Residual& sum) noexcept {
   sum.mapped += own.mapped;
   sum.anon += own.anon;
   sum.unevictable += own.unevictable;
+}
+
+/// Counters of a few pages may stand at zero on kernels where they move in steps. The machine's,
+/// less those of live cgroups, tell at least how much all zombies have together.
+void correct(const Host& host, const census::Snapshot& snapshot, Residual& sum) {
+  const auto vmstat = fs::read_in_root(host.roots().proc, "vmstat");
+  if (!vmstat) return;
+  Residual live;
+  for (const census::Cgroup& one : snapshot.cgroups) {
+    if (one.live) add(one.own, live);
+  }
+  const auto rest = [&](std::string_view key, std::uint64_t of_live, std::uint64_t most) {
+    const std::uint64_t all = parse::value_of(*vmstat, key).value_or(0) * host.page_size();
+    return std::min(less(all, of_live), most);
+  };
+  sum.shmem = std::max(sum.shmem, rest("nr_shmem", live.shmem, sum.anon + sum.unevictable));
+  sum.mapped = std::max(sum.mapped, rest("nr_mapped", live.mapped, sum.file + sum.shmem));
 }
 
 /// The removed cgroups whose nearest live ancestor is the same.
@@ -32,9 +53,8 @@ Result<Attribution> by_census(const Host& host) {
   if (auto status = census->take(snapshot); !status) return fail(status.error());
   Attribution out;
   out.source = Source::census;
-  // Kernels that take a census (Linux 5.10) hand slab objects to the parent (5.9).
-  out.slab = SlabPins::no;
-  out.residual.emplace();
+  out.slab = snapshot.slab_holds ? SlabPins::yes : SlabPins::no;
+  Residual sum;
   const auto& all = snapshot.cgroups;
   std::vector<std::size_t> nearest_live(all.size());
   std::vector<Dead> below(all.size());
@@ -43,14 +63,16 @@ Result<Attribution> by_census(const Host& host) {
     if (all[i].live) continue;
     Dead& dead = below[nearest_live[i]];
     ++dead.count;
-    add(all[i].own, dead.pages);
-    add(all[i].own, *out.residual);
+    add(snapshot.holding(i), dead.pages);
+    add(snapshot.holding(i), sum);
   }
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (below[i].count == 0) continue;
     out.ancestors.push_back(
         {snapshot.path(i), below[i].count, below[i].pages.total(), below[i].pages});
   }
+  if (snapshot.coarse_counters && !snapshot.pages_move) correct(host, snapshot, sum);
+  out.residual = sum;
   return out;
 }
 

@@ -16,6 +16,7 @@
 #include "cgctl/detail/sys.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
+#include "detail/page_lists.hpp"
 
 namespace cgctl::zombies {
 namespace {
@@ -210,6 +211,7 @@ Status PageFrames::add_to(Charges& charges, nanoseconds limit) {
   for (const Range& range : memory_) all += range.end - range.first;
   const nanoseconds predicted = predict();
   if (predicted > limit) return fail(too_long(all, predicted, limit));
+  detail::drain_page_lists();
   const nanoseconds start = cpu_time();
   for (const Range& range : memory_) {
     for (std::uint64_t frame = range.first; frame < range.end;) {

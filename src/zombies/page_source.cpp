@@ -13,7 +13,6 @@
 #include "cgctl/detail/sys.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
-#include "detail/page_lists.hpp"
 #include "detail/possible_cpus.hpp"
 #include "zombies/memory_stat.hpp"
 #include "zombies/sources.hpp"
@@ -242,7 +241,6 @@ Status refine(const Host& host, PageFrames frames, const AttributionLimits& limi
   const Hierarchy& memory = *host.find("memory");
   const auto cpus = cgctl::detail::possible_cpus(host);
   if (!cpus) return fail(cpus.error());
-  cgctl::detail::drain_page_lists();
   const Judge judge(memory, host.page_size(), cpus->value_or(1));
   auto status = memory.version == Version::v1 ? refine_v1(frames, judge, limits, live, out)
                                               : refine_v2(frames, memory, limits, out);

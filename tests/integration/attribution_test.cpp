@@ -21,7 +21,7 @@ namespace attribution_test {
 using namespace cgctl;
 using namespace std::chrono_literals;
 
-constexpr zombies::AttributionLimits patient{1min, 10s};
+constexpr zombies::AttributionLimits patient{1min, 10s, zombies::Source::memory_stat};
 
 const zombies::Ancestor* find(const zombies::Attribution& where, std::string_view path) {
   const auto found =
@@ -232,7 +232,7 @@ TEST_F(RealAttribution, LearnsFromSlabinfoWhetherDentriesAndInodesPin) {
 
 TEST_F(RealAttribution, StopsAtItsTimeLimitAndCountsTheSkipped) {
   for (const char* name : {"a", "b", "c"}) make(name);
-  const auto where = zombies::attribute(host(), {0ns, 10s});
+  const auto where = zombies::attribute(host(), {0ns, 10s, zombies::Source::memory_stat});
   ASSERT_TRUE(where) << where.error().message();
   EXPECT_FALSE(where->complete);
   EXPECT_GE(where->skipped, 1);

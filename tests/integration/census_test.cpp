@@ -5,8 +5,6 @@
 #include <gtest/gtest.h>
 #include <linux/bpf.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -553,19 +551,6 @@ TEST_F(RealCensus, HasNoDuplicateAndNoOrphanWhileCgroupsComeAndGo) {
   }
 }
 
-/// Makes bpf(2) fail with EPERM for this process, as a container engine's filter does.
-void refuse_bpf() {
-  ::sock_filter filter[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_bpf, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const ::sock_fprog program = {std::size(filter), filter};
-  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
-}
-
 /// Returns a complaint unless a census is refused with EPERM and an error that names the cause.
 std::string refused_for(const Host& host, std::string_view cause) {
   const auto census = Census::open(host);
@@ -585,7 +570,7 @@ int keep_right(unsigned right) {
 
 TEST_F(RealCensus, IsRefusedWithTheCauseWithoutTheRight) {
   EXPECT_EQ(test::in_child([&]() -> std::string {
-              refuse_bpf();
+              test::refuse_bpf();
               return refused_for(host(), "seccomp");
             }),
             "");

@@ -56,7 +56,7 @@ TEST_F(DeepCgroups, AreCounted) {
 }
 
 TEST_F(DeepCgroups, DoNotStopTheAttribution) {
-  const auto where = zombies::attribute(host(), {1min, 10s});
+  const auto where = zombies::attribute(host(), {1min, 10s, zombies::Source::memory_stat});
   ASSERT_TRUE(where) << where.error().message();
   EXPECT_TRUE(where->complete);
 }

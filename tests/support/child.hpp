@@ -21,4 +21,7 @@ std::string in_private_mounts(const std::function<std::string()>& work);
 /// private.
 std::string cannot_mount();
 
+/// Makes bpf(2) fail with EPERM for this process, as a container engine's filter does.
+void refuse_bpf();
+
 }  // namespace cgctl::test

@@ -204,6 +204,9 @@ std::string printable(std::string_view name);
 /// Returns "1 zombie", "12 zombies", or "3 to 5 zombies" for a range.
 std::string in_words(const zombies::Count& count);
 
+/// Returns the source of figures about zombies: "a census", "page flags", "memory.stat".
+const char* describe(zombies::Source source) noexcept;
+
 /// Table whose columns are as wide as their widest cell and two spaces apart. The last column
 /// should hold free text.
 class Table {

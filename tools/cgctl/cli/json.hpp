@@ -19,15 +19,26 @@ Json or_null(const std::optional<T>& value) {
   return value ? Json(*value) : Json(nullptr);
 }
 
+inline Json json_of(const zombies::Residual& bytes) {
+  return {{"file", bytes.file},
+          {"shmem", bytes.shmem},
+          {"mapped", bytes.mapped},
+          {"anon", bytes.anon},
+          {"unevictable", bytes.unevictable},
+          {"freeable", bytes.freeable()}};
+}
+
 /// Returns the keys that every report about zombies begins with, with at most `most` ancestors.
 inline Json zombies_json(const zombies::Count& count,
                          const std::optional<zombies::Attribution>& where, std::size_t most) {
   Json ancestors = Json::array();
   for (std::size_t i = 0; where && i < std::min(most, where->ancestors.size()); ++i) {
     const zombies::Ancestor& ancestor = where->ancestors[i];
-    ancestors.push_back({{"path", ancestor.path},
-                         {"count", or_null(ancestor.count)},
-                         {"bytes", or_null(ancestor.bytes)}});
+    Json one = {{"path", ancestor.path},
+                {"count", or_null(ancestor.count)},
+                {"bytes", or_null(ancestor.bytes)}};
+    if (ancestor.pages) one["bytes_by_kind"] = json_of(*ancestor.pages);
+    ancestors.push_back(std::move(one));
   }
   return {{"hierarchy", to_string(count.hierarchy)},
           {"kernel", count.kernel},
@@ -37,6 +48,7 @@ inline Json zombies_json(const zombies::Count& count,
           {"high", count.high},
           {"exact", count.exact()},
           {"memory_only", count.memory_only},
+          {"source", where ? Json(to_string(where->source)) : Json(nullptr)},
           {"by_ancestor", std::move(ancestors)}};
 }
 

@@ -158,6 +158,18 @@ std::string printable(std::string_view name) {
   return is_terminal(stdout) ? escaped(name) : std::string(name);
 }
 
+const char* describe(zombies::Source source) noexcept {
+  switch (source) {
+    case zombies::Source::census:
+      return "a census";
+    case zombies::Source::page_flags:
+      return "page flags";
+    case zombies::Source::memory_stat:
+      break;
+  }
+  return "memory.stat";
+}
+
 std::string in_words(const zombies::Count& count) {
   if (!count.exact()) return fmt::format("{} to {} zombies", count.low, count.high);
   return fmt::format("{} {}", count.low, count.low == 1 ? "zombie" : "zombies");

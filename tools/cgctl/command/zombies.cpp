@@ -57,6 +57,7 @@ nanoseconds patience(const zombies::Count& count, nanoseconds counted_in) {
 Status find_where(const Host& host, const Options& options, Findings& found) {
   zombies::AttributionLimits limits;
   limits.total = found.limit;
+  if (options.time) limits.page_flags = *options.time;
   const auto start = Clock::now();
   auto where = zombies::attribute(host, limits);
   found.spent = Clock::now() - start;
@@ -97,16 +98,19 @@ std::string or_unknown(const std::optional<std::uint64_t>& value,
 
 std::string digits(std::uint64_t number) { return std::to_string(number); }
 
-/// Returns the table of ancestors: on v2 the number of zombies below each and an upper bound of
-/// their memory, on v1 only the memory.
-std::string table_of(const std::vector<zombies::Ancestor>& ancestors, Version version) {
+/// Returns the table of ancestors: the number of zombies below each, which v1 tells only in a
+/// census, and their memory, which v2 tells only in a census; otherwise an upper bound.
+std::string table_of(const zombies::Attribution& where, Version version) {
   constexpr auto right = Table::Align::right;
+  const bool exact = where.source == zombies::Source::census;
   const bool v2 = version == Version::v2;
-  Table table = v2 ? Table({{"ZOMBIES", right}, {"MEMORY UP TO", right}, {"BELOW"}})
-                   : Table({{"MEMORY", right}, {"BELOW"}});
-  for (const zombies::Ancestor& ancestor : ancestors) {
+  const char* const memory = v2 && !exact ? "MEMORY UP TO" : "MEMORY";
+  const bool counted = v2 || exact;
+  Table table = counted ? Table({{"ZOMBIES", right}, {memory, right}, {"BELOW"}})
+                        : Table({{memory, right}, {"BELOW"}});
+  for (const zombies::Ancestor& ancestor : where.ancestors) {
     std::vector<std::string> cells;
-    if (v2) cells.push_back(or_unknown(ancestor.count, digits));
+    if (counted) cells.push_back(or_unknown(ancestor.count, digits));
     cells.push_back(or_unknown(ancestor.bytes, human_bytes));
     cells.push_back(printable(ancestor.path));
     table.add(std::move(cells));
@@ -151,11 +155,20 @@ std::vector<std::string_view> parts(std::string_view text, std::string_view sepa
   return all;
 }
 
+/// Names the source of the figures and why no better one was used; empty for a captured tree.
+std::string lines_of_source(const zombies::Attribution& where) {
+  const bool by_files = where.source == zombies::Source::memory_stat;
+  if (by_files && where.why_not.empty()) return {};
+  std::string text = line("source", describe(where.source));
+  for (const Error& why : where.why_not) text += line("note", message_of(why));
+  return text;
+}
+
 /// Returns the text below the headline.
 std::string text_of(const Findings& found) {
   const zombies::Attribution& where = *found.where;
   std::string text = "\n";
-  if (!where.ancestors.empty()) text += table_of(where.ancestors, found.count.hierarchy);
+  if (!where.ancestors.empty()) text += table_of(where, found.count.hierarchy);
   text += remarks_on(found) + "\n";
   if (where.slab == zombies::SlabPins::yes) {
     text += line("why",
@@ -163,6 +176,7 @@ std::string text_of(const Findings& found) {
                  "alive too");
   }
   for (const std::string_view pin : parts(found.pins, "; ")) text += line("why", pin);
+  text += lines_of_source(where);
   return text + line("what to do", "see cgctl mitigate --once --dry-run");
 }
 
@@ -187,14 +201,7 @@ Json json_of(const Findings& found) {
   one["skipped"] = where.skipped;
   one["slab_pins"] = name_of(where.slab);
   one["residual_bytes"] = nullptr;
-  if (where.residual) {
-    one["residual_bytes"] = {{"file", where.residual->file},
-                             {"shmem", where.residual->shmem},
-                             {"mapped", where.residual->mapped},
-                             {"anon", where.residual->anon},
-                             {"unevictable", where.residual->unevictable},
-                             {"freeable", where.residual->freeable()}};
-  }
+  if (where.residual) one["residual_bytes"] = tool::json_of(*where.residual);
   one["explanation"] = found.pins;
   return one;
 }

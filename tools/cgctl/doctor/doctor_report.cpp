@@ -81,15 +81,25 @@ std::string count_row(const zombies::Count& count) {
                          number, count.high == 1 ? "" : "s", live));
 }
 
-std::string where_row(const zombies::Ancestor& ancestor) {
+std::string where_row(const zombies::Ancestor& ancestor, bool exact) {
   const std::string below = "below " + printable(ancestor.path);
   std::string text = ancestor.count ? grouped(*ancestor.count) + " zombies " + below : below;
   if (ancestor.bytes) {
-    text += fmt::format(" ({}{})", ancestor.count ? "up to " : "", human_bytes(*ancestor.bytes));
+    text += fmt::format(" ({}{})", ancestor.count && !exact ? "up to " : "",
+                        human_bytes(*ancestor.bytes));
   } else if (!ancestor.count) {
     text += " (how much is not known)";
   }
   return row("  where", text);
+}
+
+/// Names the source of the figures and why no better one was used; empty for a captured tree.
+std::string source_rows(const zombies::Attribution& where) {
+  const bool by_files = where.source == zombies::Source::memory_stat;
+  if (by_files && where.why_not.empty()) return {};
+  std::string text = row("  source", describe(where.source));
+  for (const Error& why : where.why_not) text += row("  note", message_of(why));
+  return text;
 }
 
 std::string zombie_rows(const Known<Zombies>& zombies) {
@@ -98,7 +108,7 @@ std::string zombie_rows(const Known<Zombies>& zombies) {
   if (zombies->where) {
     const auto& ancestors = zombies->where->ancestors;
     for (std::size_t i = 0; i < std::min(ancestors.size(), ancestors_named); ++i) {
-      text += where_row(ancestors[i]);
+      text += where_row(ancestors[i], zombies->where->source == zombies::Source::census);
     }
   }
   std::string_view pins = zombies->pins;
@@ -107,6 +117,7 @@ std::string zombie_rows(const Known<Zombies>& zombies) {
     text += row("  why", pins.substr(0, end));
     pins.remove_prefix(std::min(end + 2, pins.size()));
   }
+  if (zombies->where) text += source_rows(*zombies->where);
   return text;
 }
 

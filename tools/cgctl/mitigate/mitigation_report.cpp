@@ -38,11 +38,18 @@ std::string cost_of_read(const Observation& seen) {
                      human_time(*seen.read_cost));
 }
 
+/// "; 4 MiB could be freed"; empty where that is not known.
+std::string freeable(const Observation& seen) {
+  if (!seen.residual) return {};
+  std::string text = fmt::format("; {} could be freed", human_bytes(seen.residual->freeable()));
+  const bool better = seen.source && *seen.source != zombies::Source::memory_stat;
+  return better ? text + fmt::format(" (by {})", describe(*seen.source)) : text;
+}
+
 std::string line_of(const char* when, const Observation& seen) {
   const zombies::Count& count = seen.zombies;
   std::string text = fmt::format("{}, {} live", in_words(count), count.live) + cost_of_read(seen);
-  if (seen.residual)
-    text += fmt::format("; {} could be freed", human_bytes(seen.residual->freeable()));
+  text += freeable(seen);
   return line(when, text + fmt::format("; page cache {}", human_bytes(seen.page_cache)));
 }
 
@@ -54,8 +61,7 @@ std::string line_of_look(const Observation& seen, std::string_view reason) {
   std::string text = told("zombies") ? "" : in_words(seen.zombies) + ", ";
   text += fmt::format("{} live cgroups", seen.zombies.live);
   if (!told("numa_stat")) text += cost_of_read(seen);
-  if (seen.residual)
-    text += fmt::format("; {} could be freed", human_bytes(seen.residual->freeable()));
+  text += freeable(seen);
   if (!told("page cache")) text += "; page cache " + human_bytes(seen.page_cache);
   return line("now", text);
 }
@@ -126,6 +132,7 @@ Json json_of(const Observation& seen) {
   one["read_cost_measured"] = seen.read_cost_measured;
   one["freeable_bytes"] = nullptr;
   if (seen.residual) one["freeable_bytes"] = seen.residual->freeable();
+  one["source"] = seen.source ? Json(zombies::to_string(*seen.source)) : Json(nullptr);
   one["page_cache_bytes"] = seen.page_cache;
   one["kernel_memory_bytes"] = seen.kernel_memory;
   one["io_pressure"] = or_null(seen.io_pressure);
