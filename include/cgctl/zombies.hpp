@@ -178,8 +178,9 @@ struct Attribution {
   std::vector<Error> why_not;  ///< why each better source was not used; empty for a captured tree
 };
 
-/// Limits of an attribution. A census takes some 20 ms and 4 us a cgroup, most of it for the proof.
-/// The other sources read one or two files of each live cgroup.
+/// Limits of an attribution. They do not apply to a census, which takes some 20 ms and its proof,
+/// one read of a file of each live cgroup; where cgroups come and go the proof is repeated, for up
+/// to three seconds. The other sources read one or two files of each live cgroup.
 struct AttributionLimits {
   std::chrono::nanoseconds total = std::chrono::seconds(1);
   /// A single read slower than this ends the attribution: before Linux 5.2 memory.stat also visits

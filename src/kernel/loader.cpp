@@ -106,6 +106,8 @@ int locking_bpf(int command, bpf_attr& attributes) {
 void LoadedProgram::Unmap::operator()(void* memory) const noexcept { sys::unmap(memory, bytes); }
 
 Status LoadedProgram::make_map(std::size_t bytes) {
+  // A service manager's filter may kill a process that calls bpf(2): it is not called in vain.
+  if (!missing_rights().empty()) return fail(refusal(EPERM, "create a map"));
   bpf_attr attributes{};
   attributes.map_type = BPF_MAP_TYPE_ARRAY;
   attributes.key_size = sizeof(std::uint32_t);

@@ -374,7 +374,11 @@ std::string_view to_string(Source source) noexcept {
 }
 
 Result<Attribution> attribute(const Host& host, const AttributionLimits& limits) {
-  if (auto visible = Counter::open(host); !visible) return fail(visible.error());
+  const auto memory = whole_memory_hierarchy(host);
+  if (!memory) return fail(memory.error());
+  if ((*memory)->version == Version::v2) {
+    if (auto counter = Counter::open(host); !counter) return fail(counter.error());
+  }
   auto out = by_best_source(host, limits);
   if (!out) return out;
   std::stable_sort(out->ancestors.begin(), out->ancestors.end(),

@@ -20,7 +20,7 @@ class Charges {
  public:
   explicit Charges(std::vector<std::uint64_t> inodes);
 
-  /// Returns the bytes of a cgroup; null if it is not one of those to look for.
+  /// Returns the bytes of a cgroup; null if its inode is not among the wanted ones.
   [[nodiscard]] Residual* find(std::uint64_t inode) noexcept;
   [[nodiscard]] bool empty() const noexcept { return inodes_.empty(); }
 

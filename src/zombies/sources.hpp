@@ -14,6 +14,10 @@
 
 namespace cgctl::zombies {
 
+/// Returns the memory controller's hierarchy if it is visible as a whole, so that counts are
+/// meaningful.
+[[nodiscard]] Result<const Hierarchy*> whole_memory_hierarchy(const Host& host);
+
 /// A live cgroup of v1, by its memory.stat.
 struct Live {
   std::string path;

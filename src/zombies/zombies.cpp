@@ -10,12 +10,10 @@
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
 #include "detail/memory_row.hpp"
+#include "zombies/sources.hpp"
 
 namespace cgctl::zombies {
-namespace {
 
-/// Returns the memory controller's hierarchy if it is visible as a whole, so that counts are
-/// meaningful.
 Result<const Hierarchy*> whole_memory_hierarchy(const Host& host) {
   Result<const Hierarchy*> hierarchy = host.require("memory");
   if (!hierarchy) return hierarchy;
@@ -30,8 +28,6 @@ Result<const Hierarchy*> whole_memory_hierarchy(const Host& host) {
   }
   return hierarchy;
 }
-
-}  // namespace
 
 Counter::Counter(Host host, const Hierarchy& hierarchy, UniqueFd source, std::string path,
                  DirectoryCounter directories) noexcept

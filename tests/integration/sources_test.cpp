@@ -73,7 +73,7 @@ class RealSources : public test::RealCgroups {
   void SetUp() override {
     test::RealCgroups::SetUp();
     if (IsSkipped() || HasFatalFailure()) return;
-    // Without hierarchy the pages of zombies belong to no cgroup below the root.
+    // Pages of zombies without hierarchy belong to no cgroup below the root.
     if (!v2()) std::ofstream(directory("memory.use_hierarchy")) << 1;
     cache_ = folder(Pin::page_cache);
     tmpfs_ = folder(Pin::tmpfs);
@@ -208,7 +208,7 @@ TEST_F(RealSources, AgreeAboutEachAncestorAndKind) {
   // Pages come and go, and counters lag by two seconds.
   EXPECT_EQ(test::persist(10, look), "");
 
-  // Where bpf(2) is refused, the flags of pages say the same.
+  // The flags of pages say the same if bpf(2) is refused.
   EXPECT_EQ(test::in_child([&] {
               test::refuse_bpf();
               return test::persist(10, [&]() -> std::string {
