@@ -60,10 +60,11 @@ enum class Intent {
 /// (ENOENT, errc::unsupported).
 void note_missing(std::vector<Error>& unread, const Error& error);
 
-/// Observes the machine. Takes one count, one attribution, and a tenth of a second to measure the
-/// disks' load. The cost of reading the root's numa_stat is measured by a few cheap reads or a
-/// single expensive one. It is predicted without a read if `history` has a probe younger than
-/// Policy::probe_interval, or if the prediction is above ten times Policy::read_cost_limit.
+/// Observes the machine. Takes one count, one attribution (by memory.stat unless there is a reason
+/// to act), and a tenth of a second to measure the disks' load. The cost of reading the root's
+/// numa_stat is measured by a few cheap reads or a single expensive one. It is predicted without a
+/// read if `history` has a probe younger than Policy::probe_interval, or if the prediction is above
+/// ten times Policy::read_cost_limit.
 [[nodiscard]] Result<Observation> observe(const Host& host, numa::CostGuard& guard,
                                           const Policy& policy, const History& history = {},
                                           Intent intent = Intent::look);

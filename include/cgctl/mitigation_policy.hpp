@@ -277,6 +277,11 @@ struct Balance {
 /// Policy::read_cost_limit.
 Balance weigh(const Observation& seen, const Policy& policy) noexcept;
 
+/// True if the number of zombies or the cost of a read is a reason to act, which guards and weights
+/// may speak against.
+[[nodiscard]] bool has_reason(const Observation& seen, const History& history,
+                              const Policy& policy);
+
 /// Decides whether to act. `now` is CLOCK_BOOTTIME.
 Plan decide(const Observation& seen, const History& history, const Policy& policy,
             std::chrono::seconds now);

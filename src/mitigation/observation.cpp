@@ -169,8 +169,8 @@ Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Poli
   observe_read_cost(host, guard, policy, history, seen);
   if (count->low != 0) {
     zombies::AttributionLimits limits;
-    // This takes seconds: worth it only if there are enough zombies to act.
-    if (count->low < policy.zombies_high) limits.page_flags = std::chrono::nanoseconds::zero();
+    // A daemon that has nothing to do needs no exact figures, which cost it time and memory.
+    if (!has_reason(seen, history, policy)) limits.best = zombies::Source::memory_stat;
     auto where = zombies::attribute(host, limits);
     if (!where) return fail(where.error());
     seen.residual = where->residual;

@@ -236,6 +236,10 @@ std::string not_worth_it(const Observation& seen, const Balance& balance, const 
 
 }  // namespace
 
+bool has_reason(const Observation& seen, const History& history, const Policy& policy) {
+  return !need(seen, history, policy).empty();
+}
+
 Balance weigh(const Observation& seen, const Policy& policy) noexcept {
   Balance balance;
   balance.held = seen.kernel_memory + (seen.residual ? seen.residual->freeable() : 0);

@@ -80,7 +80,7 @@ void add_ancestors(Text& text, const Observation& seen) {
   each(&zombies::Ancestor::bytes, "cgctl_zombie_memory_bytes",
        "Memory charged to zombies directly below a cgroup, an upper bound on v2.");
   each(&zombies::Ancestor::count, "cgctl_zombie_memory_cgroups_below",
-       "Zombies directly below a cgroup (v2).");
+       "Zombies directly below a cgroup, known on v2 and by a census.");
 }
 
 void add_rungs(Text& text, const History& history) {
