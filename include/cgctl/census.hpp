@@ -145,6 +145,25 @@ class Snapshot {
   std::vector<Pages> by_node_;
 };
 
+/// The source of the offsets at which the kernel's structures have their fields.
+enum class Source {
+  type_information,  ///< the kernel's own (CONFIG_DEBUG_INFO_BTF)
+  file,              ///< Options::offsets_file
+  experiment,        ///< Census::discover()
+};
+
+/// "type information", "file", "experiment".
+std::string_view to_string(Source source) noexcept;
+
+struct Options {
+  /// The file that Census::discover() writes and Census::open() reads where the kernel has no type
+  /// information. Empty: none. A file that is damaged, of another kernel, or that other users can
+  /// write is not used.
+  std::string offsets_file;
+  /// Does not read the type information, to try what happens on a kernel without.
+  bool ignore_type_information = false;
+};
+
 /// Takes a census again and again; not for concurrent use. A census takes about 1.5 us a cgroup,
 /// and a count 0.2 us.
 class Census {
@@ -153,10 +172,20 @@ class Census {
   /// directory with this path, inode and usage, every directory is found, the total is the kernel's
   /// own, and the memory adds up to the root's memory.stat. errc::malformed if the proof fails.
   ///
-  /// Needs the type information of the kernel (CONFIG_DEBUG_INFO_BTF), Linux 5.10, CAP_BPF and
-  /// CAP_PERFMON in the host's user namespace, and the whole memory hierarchy in view
-  /// (errc::unsupported, errc::system, errc::incomplete_view).
-  [[nodiscard]] static Result<Census> open(const Host& host);
+  /// Needs the type information of the kernel (CONFIG_DEBUG_INFO_BTF) or a file of offsets, Linux
+  /// 4.17, CAP_BPF and CAP_PERFMON (before Linux 5.8 CAP_SYS_ADMIN) in the host's user namespace,
+  /// and the whole memory hierarchy in view (errc::unsupported, errc::system,
+  /// errc::incomplete_view). Before Linux 5.10 the program is attached to the tracepoint
+  /// task_rename during a census, and the calling thread sets its name again for each run.
+  [[nodiscard]] static Result<Census> open(const Host& host, const Options& options = {});
+
+  /// Finds the offsets by experiments, proves them as open() does, and writes them to
+  /// `options.offsets_file`. Takes about a second. A child process charges some 30 MB to four
+  /// cgroups below /cgctl-discovery-PID, which is made in the memory hierarchy and removed again; a
+  /// call removes what killed processes have left of theirs. The signals that end this process
+  /// should be blocked. Swap and sockets stay 0 in such a census, and ages unknown. x86-64 only
+  /// (errc::unsupported; also names the field that was not found).
+  [[nodiscard]] static Result<Census> discover(const Host& host, const Options& options = {});
   Census(Census&&) noexcept;
   Census& operator=(Census&&) noexcept;
   ~Census();
@@ -166,11 +195,16 @@ class Census {
 
   /// Counts the cgroups and reads nothing else. The errors are those of take().
   [[nodiscard]] Result<Count> count();
+  [[nodiscard]] Source source() const noexcept { return source_; }
 
  private:
   class Walker;
-  explicit Census(std::unique_ptr<Walker> walker) noexcept;
+  struct Known;
+  Census(std::unique_ptr<Walker> walker, Source source) noexcept;
+  [[nodiscard]] static Result<Census> prove(const Host& host, const Hierarchy& hierarchy,
+                                            Known known);
   std::unique_ptr<Walker> walker_;
+  Source source_;
 };
 
 }  // namespace cgctl::census

@@ -7,6 +7,8 @@
 
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
+#include "kernel/discovery.hpp"
+#include "kernel/offsets_file.hpp"
 #include "kernel/proof.hpp"
 #include "kernel/walker.hpp"
 
@@ -29,16 +31,18 @@ Result<const Hierarchy*> running_hierarchy(const Host& host) {
   return hierarchy;
 }
 
-Result<kernel::Layout> running_layout(const Host& host) {
+constexpr const char* remedy =
+    "Census::discover() finds the offsets by experiment; zombies are still counted, but without "
+    "names";
+
+Result<kernel::Layout> layout_of_type_information(const Host& host) {
   constexpr const char* file = "kernel/btf/vmlinux";
   auto content = fs::read_in_root(host.roots().sys, file);
   if (!content) {
     Error error = content.error();
     if (error.os_errno == ENOENT) {
       error.kind = errc::unsupported;
-      error.hint =
-          "the kernel has no type information (CONFIG_DEBUG_INFO_BTF); zombies are still counted, "
-          "but without names";
+      error.reason = "the kernel has no type information (CONFIG_DEBUG_INFO_BTF)";
     }
     return fail(std::move(error));
   }
@@ -97,7 +101,46 @@ class Census::Walker : public kernel::Walker {
   using kernel::Walker::Walker;
 };
 
-Census::Census(std::unique_ptr<Walker> walker) noexcept : walker_(std::move(walker)) {}
+/// Offsets, and where they are from.
+struct Census::Known {
+  kernel::Layout layout;
+  Source source;
+
+  static Result<Known> find(const Host& host, const Options& options) {
+    Error error = Error::make(errc::unsupported, operation, {},
+                              "the kernel's type information is not to be used");
+    if (!options.ignore_type_information) {
+      auto layout = layout_of_type_information(host);
+      if (layout) return Known{*layout, Source::type_information};
+      error = std::move(layout.error());
+      if (error.kind != errc::unsupported) return fail(std::move(error));
+    }
+    if (!options.offsets_file.empty()) {
+      auto layout = kernel::load_offsets(options.offsets_file, kernel::build_of(host));
+      if (layout) return Known{*layout, Source::file};
+      const bool absent = layout.error().os_errno == ENOENT;
+      error.reason += "; " + options.offsets_file + ": " +
+                      (absent ? "there is no such file" : layout.error().reason);
+    }
+    error.hint = remedy;
+    return fail(std::move(error));
+  }
+};
+
+std::string_view to_string(Source source) noexcept {
+  switch (source) {
+    case Source::type_information:
+      return "type information";
+    case Source::file:
+      return "file";
+    case Source::experiment:
+      break;
+  }
+  return "experiment";
+}
+
+Census::Census(std::unique_ptr<Walker> walker, Source source) noexcept
+    : walker_(std::move(walker)), source_(source) {}
 Census::Census(Census&&) noexcept = default;
 Census& Census::operator=(Census&&) noexcept = default;
 Census::~Census() = default;
@@ -108,19 +151,38 @@ Status Census::take(Snapshot& snapshot, const Wanted& wanted) {
 
 Result<Count> Census::count() { return walker_->count(); }
 
-Result<Census> Census::open(const Host& host) {
+Result<Census> Census::prove(const Host& host, const Hierarchy& hierarchy, Known known) {
+  // Without the lists, the counters are used.
+  known.layout.fields.nodes = known.layout.fields.lists_bytes == 0 ? 0 : count_nodes(host);
+  auto program = kernel::Program::load(known.layout.fields);
+  if (!program) return fail(program.error());
+  const bool births = hierarchy.version == Version::v1;
+  Census census(std::make_unique<Walker>(std::move(*program), known.layout, births), known.source);
+  const auto proof = kernel::prove(host, hierarchy, known.layout.slots,
+                                   [&](Snapshot& snapshot) { return census.take(snapshot); });
+  if (!proof) return fail(proof.error());
+  return census;
+}
+
+Result<Census> Census::open(const Host& host, const Options& options) {
   const auto hierarchy = running_hierarchy(host);
   if (!hierarchy) return fail(hierarchy.error());
-  auto layout = running_layout(host);
+  auto known = Known::find(host, options);
+  if (!known) return fail(known.error());
+  return prove(host, **hierarchy, std::move(*known));
+}
+
+Result<Census> Census::discover(const Host& host, const Options& options) {
+  const auto hierarchy = running_hierarchy(host);
+  if (!hierarchy) return fail(hierarchy.error());
+  auto layout = kernel::discover_layout(host, **hierarchy, count_nodes(host));
   if (!layout) return fail(layout.error());
-  layout->fields.nodes = count_nodes(host);
-  auto program = kernel::Program::load(layout->fields);
-  if (!program) return fail(program.error());
-  const bool births = (*hierarchy)->version == Version::v1;
-  Census census(std::make_unique<Walker>(std::move(*program), *layout, births));
-  const auto proof =
-      kernel::prove(host, **hierarchy, [&](Snapshot& snapshot) { return census.take(snapshot); });
-  if (!proof) return fail(proof.error());
+  auto census = prove(host, **hierarchy, Known{*layout, Source::experiment});
+  if (!census || options.offsets_file.empty()) return census;
+  if (auto saved = kernel::save_offsets(options.offsets_file, *layout, kernel::build_of(host));
+      !saved) {
+    return fail(saved.error());
+  }
   return census;
 }
 

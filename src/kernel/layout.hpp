@@ -25,14 +25,16 @@ struct Slot {
   bool bytes = false;  ///< false: pages
 };
 
+using Slots = std::array<Slot, census::counters>;  ///< by Counter
+
 /// The places of the fields and counters that a census reads, on one kernel.
 struct Layout {
   cgctl_layout fields{};
-  std::array<Slot, census::counters> slots{};  ///< by Counter
-  std::size_t zones = 0;                       ///< of each node
-  bool slab_holds = false;                     ///< as in census::Snapshot
-  bool pages_move = false;                     ///< as in census::Snapshot
-  bool coarse_counters = true;                 ///< as in census::Snapshot
+  Slots slots{};
+  std::size_t zones = 0;        ///< of each node
+  bool slab_holds = false;      ///< as in census::Snapshot
+  bool pages_move = false;      ///< as in census::Snapshot
+  bool coarse_counters = true;  ///< as in census::Snapshot
 };
 
 /// Finds the fields by the kernel's type information. errc::unsupported names one that is missing.

@@ -44,9 +44,16 @@ std::string missing_rights() {
   return missing;
 }
 
-bool locked_down() {
-  const auto text = fs::read_trusted("/sys/kernel/security/lockdown");
-  return text && text->find("[confidentiality]") != std::string::npos;
+/// Fails if programs must not read the kernel's memory. The kernel itself says so only since Linux
+/// 5.14: before that they read zeros.
+Status check_lockdown() {
+  constexpr const char* file = "/sys/kernel/security/lockdown";
+  const auto text = fs::read_trusted(file);
+  if (!text || text->find("[confidentiality]") == std::string::npos) return {};
+  Error error = Error::system(operation, file, EPERM);
+  error.reason = "kernel lockdown forbids programs to read the kernel's memory";
+  error.hint = std::string("only a reboot ends it; ") + fallback;
+  return fail(std::move(error));
 }
 
 /// Adds who can do something about a refusal with EPERM.
@@ -69,20 +76,14 @@ void explain_refusal(Error& error) {
 Error refusal(int os_errno, const char* step) {
   Error error = Error::system(operation, {}, os_errno);
   error.reason = std::string("the kernel refuses bpf(2): ") + step + ": " + std::strerror(os_errno);
-  if (locked_down()) {
-    // Before Linux 5.14 the helpers fail instead, and read zeros.
-    error.reason += "; kernel lockdown forbids programs to read its memory";
-    error.hint = std::string("lockdown (/sys/kernel/security/lockdown) ends with a reboot only; ") +
-                 fallback;
-  } else if (os_errno == ENOSYS) {
+  if (os_errno == ENOSYS) {
     error.kind = errc::unsupported;
     error.hint = std::string("this kernel was built without bpf(2); ") + fallback;
   } else if (os_errno == EPERM || os_errno == EACCES) {
     explain_refusal(error);
   } else if (os_errno == EINVAL) {
     error.kind = errc::unsupported;
-    error.hint =
-        std::string("the kernel does not take such programs (Linux 4.17 does); ") + fallback;
+    error.hint = std::string("the kernel is older than Linux 4.17, or locked down; ") + fallback;
   }
   return error;
 }
@@ -152,6 +153,7 @@ Status LoadedProgram::load_code(const Code& code) {
 }
 
 Result<LoadedProgram> LoadedProgram::load(const Code& code, Way way) {
+  if (auto status = check_lockdown(); !status) return fail(status.error());
   LoadedProgram program;
   program.way_ = way;
   if (auto status = program.make_map(code.value_bytes); !status) return fail(status.error());

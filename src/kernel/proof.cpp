@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -42,37 +43,74 @@ struct Seen {
   std::uint64_t usage = 0;
 };
 
-/// A kind of memory in a census and in the root's memory.stat.
+/// A kind of memory in a census, in the root's memory.stat, and in /proc/vmstat.
 struct Sum {
   std::uint64_t (*own)(const census::Memory&);
-  const char* v1[2];  // the sum of these; the second may be empty
+  std::optional<Counter> counter;  // absent: the kind is always known
+  const char* v1[2];               // the sum of these; the second may be empty
   const char* v2[2];
+  const char* machine[2];
 };
 
 constexpr Sum sums[] = {
     {[](const census::Memory& own) { return own.file; },
+     std::nullopt,
      {"total_inactive_file", "total_active_file"},
-     {"inactive_file", "active_file"}},
+     {"inactive_file", "active_file"},
+     {"nr_inactive_file", "nr_active_file"}},
     {[](const census::Memory& own) { return own.anon; },
+     std::nullopt,
      {"total_inactive_anon", "total_active_anon"},
-     {"inactive_anon", "active_anon"}},
+     {"inactive_anon", "active_anon"},
+     {"nr_inactive_anon", "nr_active_anon"}},
     {[](const census::Memory& own) { return own.unevictable; },
+     std::nullopt,
      {"total_unevictable", ""},
-     {"unevictable", ""}},
-    {[](const census::Memory& own) { return own.shmem; }, {"total_shmem", ""}, {"shmem", ""}},
+     {"unevictable", ""},
+     {"nr_unevictable", ""}},
+    {[](const census::Memory& own) { return own.shmem; },
+     Counter::shmem,
+     {"total_shmem", ""},
+     {"shmem", ""},
+     {"", ""}},
     {[](const census::Memory& own) { return own.mapped; },
+     Counter::mapped,
      {"total_mapped_file", ""},
-     {"file_mapped", ""}},
-    {[](const census::Memory& own) { return own.dirty; }, {"total_dirty", ""}, {"file_dirty", ""}},
+     {"file_mapped", ""},
+     {"", ""}},
+    {[](const census::Memory& own) { return own.dirty; },
+     Counter::dirty,
+     {"total_dirty", ""},
+     {"file_dirty", ""},
+     {"", ""}},
     {[](const census::Memory& own) { return own.writeback; },
+     Counter::writeback,
      {"total_writeback", ""},
-     {"file_writeback", ""}},
-    {[](const census::Memory& own) { return own.swap; }, {"total_swap", ""}, {"", ""}},
-    {[](const census::Memory& own) { return own.sockets; }, {"", ""}, {"sock", ""}},
-    {[](const census::Memory& own) { return own.slab; },
+     {"file_writeback", ""},
+     {"", ""}},
+    {[](const census::Memory& own) { return own.swap; },
+     Counter::swap,
+     {"total_swap", ""},
      {"", ""},
-     {"slab_reclaimable", "slab_unreclaimable"}},
+     {"", ""}},
+    {[](const census::Memory& own) { return own.sockets; },
+     Counter::sockets,
+     {"", ""},
+     {"sock", ""},
+     {"", ""}},
+    {[](const census::Memory& own) { return own.slab; },
+     Counter::slab_reclaimable,
+     {"", ""},
+     {"slab_reclaimable", "slab_unreclaimable"},
+     {"", ""}},
 };
+
+/// Returns the sum of two lines of a flat keyed file; no value if it does not have the first one.
+std::optional<std::uint64_t> sum_of(std::string_view text, const char* const (&keys)[2]) {
+  const auto first = parse::value_of(text, keys[0]);
+  if (!first) return first;
+  return *first + parse::value_of(text, keys[1]).value_or(0);
+}
 
 /// The cgroups of a snapshot in the order of their serial numbers, which are never reused.
 using BySerial = std::vector<const Cgroup*>;
@@ -91,8 +129,8 @@ BySerial by_serial(const Snapshot& snapshot) {
 class Round {
  public:
   /// `batch`: bytes by which a counter may lag.
-  Round(const Host& host, const Hierarchy& hierarchy, std::uint64_t batch)
-      : host_(host), hierarchy_(hierarchy), batch_(batch) {}
+  Round(const Host& host, const Hierarchy& hierarchy, const Slots& known, std::uint64_t batch)
+      : host_(host), hierarchy_(hierarchy), known_(known), batch_(batch) {}
 
   Status look(const Take& take) {
     if (auto status = take(before_); !status) return status;
@@ -102,6 +140,8 @@ class Round {
     auto text = fs::read_beneath(hierarchy_.directory.get(), "memory.stat", hierarchy_.mount_point);
     if (!text && text.error().os_errno != ENOENT) return fail(text.error());
     if (text) memory_stat_ = std::move(*text);
+    auto machine = fs::read_in_root(host_.roots().proc, "vmstat");
+    if (machine) machine_stat_ = std::move(*machine);
     if (auto status = take(after_); !status) return status;
     later_ = by_serial(after_);
     return {};
@@ -278,29 +318,40 @@ class Round {
     return number;
   }
 
-  /// The sums over all cgroups are what the root's memory.stat says.
+  /// The sums over all cgroups are what the root's memory.stat says; or what /proc/vmstat says,
+  /// since before Linux 5.13 memory.stat lacks up to 32 pages of each cgroup on each CPU.
   [[nodiscard]] Status compare_memory(std::uint64_t tolerance) const {
-    constexpr std::uint64_t part = 20;
     for (const Sum& sum : sums) {
-      const auto* const keys = hierarchy_.version == Version::v1 ? sum.v1 : sum.v2;
-      const auto first = parse::value_of(memory_stat_, keys[0]);
-      if (!first) continue;
-      const std::uint64_t stated = *first + parse::value_of(memory_stat_, keys[1]).value_or(0);
+      const auto& keys = hierarchy_.version == Version::v1 ? sum.v1 : sum.v2;
+      const auto stated = sum_of(memory_stat_, keys);
+      if (!stated || !is_known(sum)) continue;
       std::uint64_t found = 0;
       for (const Cgroup& one : after_.cgroups) found += sum.own(one.own);
-      const auto [least, most] = std::minmax(stated, found);
-      if (most - least <= most / part + batch_ + tolerance) continue;
+      const auto pages = sum_of(machine_stat_, sum.machine);
+      if (are_near(*stated, found, tolerance)) continue;
+      if (pages && are_near(*pages * host_.page_size(), found, tolerance)) continue;
       return fail(disproved(hierarchy_.mount_point, std::string(keys[0]) + " is " +
-                                                        std::to_string(stated) + " bytes, not " +
+                                                        std::to_string(*stated) + " bytes, not " +
                                                         std::to_string(found)));
     }
     return {};
   }
+  [[nodiscard]] bool is_known(const Sum& sum) const {
+    return !sum.counter || known_[static_cast<std::size_t>(*sum.counter)].index != Slot::absent;
+  }
+  [[nodiscard]] bool are_near(std::uint64_t stated, std::uint64_t found,
+                              std::uint64_t tolerance) const {
+    constexpr std::uint64_t part = 20;
+    const auto [least, most] = std::minmax(stated, found);
+    return most - least <= most / part + batch_ + tolerance;
+  }
 
   const Host& host_;
   const Hierarchy& hierarchy_;
+  const Slots& known_;
   std::uint64_t batch_;
   std::string memory_stat_;
+  std::string machine_stat_;
   Snapshot before_;
   Snapshot after_;
   std::vector<Seen> seen_;
@@ -311,17 +362,18 @@ class Round {
 
 }  // namespace
 
-Status prove(const Host& host, const Hierarchy& hierarchy, const Take& take, unsigned rounds) {
+Status prove(const Host& host, const Hierarchy& hierarchy, const Slots& known, const Take& take,
+             unsigned rounds) {
   constexpr std::chrono::milliseconds pause(50);
   // Each CPU charges up to 64 pages in advance.
   const auto processors = static_cast<std::uint64_t>(std::max(::sysconf(_SC_NPROCESSORS_CONF), 1L));
   const std::uint64_t batch = 64 * host.page_size() * processors;
-  Round first(host, hierarchy, batch);
+  Round first(host, hierarchy, known, batch);
   if (auto looked = first.look(take); !looked) return looked;
   Status status = first.compare(0);
   for (unsigned i = 1; i < rounds && !status; ++i) {
     std::this_thread::sleep_for(pause * (1U << i));
-    Round round(host, hierarchy, batch);
+    Round round(host, hierarchy, known, batch);
     if (auto looked = round.look(take); !looked) return looked;
     round.compare_with(first);
     status = round.compare(i * batch);

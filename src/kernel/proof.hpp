@@ -6,6 +6,7 @@
 
 #include "cgctl/census.hpp"
 #include "cgctl/host.hpp"
+#include "kernel/layout.hpp"
 
 namespace cgctl::kernel {
 
@@ -15,8 +16,8 @@ using Take = std::function<Status(census::Snapshot&)>;
 /// Compares censuses with what the file system says meanwhile. errc::malformed names the first
 /// thing that differs: a live cgroup without a directory of its path and inode, a directory that
 /// was not found, a usage, the total. What comes, goes or moves during the comparison is compared
-/// again, up to `rounds` times in about three seconds.
-[[nodiscard]] Status prove(const Host& host, const Hierarchy& hierarchy, const Take& take,
-                           unsigned rounds = 6);
+/// again, up to `rounds` times in about three seconds. `known`: the counters that a census has.
+[[nodiscard]] Status prove(const Host& host, const Hierarchy& hierarchy, const Slots& known,
+                           const Take& take, unsigned rounds = 6);
 
 }  // namespace cgctl::kernel

@@ -34,6 +34,8 @@
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
 #include "detail/page_lists.hpp"
+#include "kernel/discovery.hpp"
+#include "kernel/offsets_file.hpp"
 #include "kernel/proof.hpp"
 #include "kernel/walker.hpp"
 #include "real_cgroups.hpp"
@@ -234,6 +236,28 @@ TEST_F(RealCensus, TellsALiveCgroupsUsageAndAge) {
   }
 }
 
+using Field = unsigned cgctl_layout::*;
+
+/// The offsets that every census needs.
+constexpr std::pair<const char*, Field> census_fields[] = {
+    {"task_cgroups", &cgctl_layout::task_cgroups},
+    {"cset_memory", &cgctl_layout::cset_memory},
+    {"css_cgroup", &cgctl_layout::css_cgroup},
+    {"css_sibling", &cgctl_layout::css_sibling},
+    {"css_children", &cgctl_layout::css_children},
+    {"css_flags", &cgctl_layout::css_flags},
+    {"css_parent", &cgctl_layout::css_parent},
+    {"css_reference_data", &cgctl_layout::css_reference_data},
+    {"reference_count", &cgctl_layout::reference_count},
+    {"usage", &cgctl_layout::usage},
+    {"vmstats", &cgctl_layout::vmstats},
+    {"nodeinfo", &cgctl_layout::nodeinfo},
+    {"lists", &cgctl_layout::lists},
+    {"cgroup_kn", &cgctl_layout::cgroup_kn},
+    {"kn_name", &cgctl_layout::kn_name},
+    {"kn_id", &cgctl_layout::kn_id},
+};
+
 /// The offsets that the kernel's type information tells.
 kernel::Layout layout_of_this_kernel(unsigned nodes) {
   auto btf = kernel::Btf::parse(test::must(fs::read_in_root("/sys", "kernel/btf/vmlinux")));
@@ -249,7 +273,8 @@ std::string prove(const Host& host, const Hierarchy& hierarchy, const kernel::La
   if (!program) return program.error().message();
   kernel::Walker walker(std::move(*program), layout, false);
   const auto status = kernel::prove(
-      host, hierarchy, [&](Snapshot& snapshot) { return walker.take(snapshot); }, rounds);
+      host, hierarchy, layout.slots, [&](Snapshot& snapshot) { return walker.take(snapshot); },
+      rounds);
   return status ? "" : status.error().message();
 }
 
@@ -273,28 +298,9 @@ TEST_F(RealCensus, WithAnOffsetThatIsWrongIsRefused) {
   kernel::Layout counters_only = layout;
   counters_only.fields.nodes = 0;
   EXPECT_EQ(prove(host(), hierarchy(), counters_only), "");
-  using Field = unsigned cgctl_layout::*;
-  const std::pair<const char*, Field> fields[] = {
-      {"task_cgroups", &cgctl_layout::task_cgroups},
-      {"cset_memory", &cgctl_layout::cset_memory},
-      {"css_cgroup", &cgctl_layout::css_cgroup},
-      {"css_sibling", &cgctl_layout::css_sibling},
-      {"css_children", &cgctl_layout::css_children},
-      {"css_flags", &cgctl_layout::css_flags},
-      {"css_parent", &cgctl_layout::css_parent},
-      {"css_reference_data", &cgctl_layout::css_reference_data},
-      {"reference_count", &cgctl_layout::reference_count},
-      {"usage", &cgctl_layout::usage},
-      {"vmstats", &cgctl_layout::vmstats},
-      {"nodeinfo", &cgctl_layout::nodeinfo},
-      {"lists", &cgctl_layout::lists},
-      {"cgroup_kn", &cgctl_layout::cgroup_kn},
-      {"kn_name", &cgctl_layout::kn_name},
-      {"kn_id", &cgctl_layout::kn_id},
-  };
   // From Linux 7.1 on, pages keep no removed cgroup.
   const bool has_dead = !dead_below(now, maker->group()).empty();
-  for (const auto& [name, field] : fields) {
+  for (const auto& [name, field] : census_fields) {
     const bool of_the_dead = field == &cgctl_layout::css_flags ||
                              field == &cgctl_layout::css_reference_data ||
                              field == &cgctl_layout::reference_count;
@@ -375,6 +381,142 @@ TEST_F(RealCensus, IsTheSameAsKernelsBefore5_10RunIt) {
   std::array<char, 16> after{};
   ::prctl(PR_GET_NAME, after.data());
   EXPECT_STREQ(after.data(), before.data());
+}
+
+/// Makes BPF_PROG_TEST_RUN fail for this process, as kernels before 5.10 do.
+void refuse_runs_on_demand() {
+  ::sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_bpf, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, BPF_PROG_TEST_RUN, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const ::sock_fprog program = {std::size(filter), filter};
+  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+/// Finds the offsets without the type information, and compares them with it.
+class DiscoveredCensus : public RealCensus {
+ protected:
+  void SetUp() override {
+    RealCensus::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    auto census = Census::open(host());
+    Snapshot snapshot;
+    ASSERT_TRUE(census && census->take(snapshot));
+    if (snapshot.pages_move) return test::skip("pages do not refer to their cgroup since 7.1");
+    nodes_ = snapshot.nodes;
+    options_.ignore_type_information = true;
+    options_.offsets_file = state_ / "offsets";
+  }
+
+  /// Returns the dead below this test's cgroup, with what they hold, or an error.
+  [[nodiscard]] std::string dead(Result<Census> census) const {
+    if (!census) return census.error().message();
+    Snapshot snapshot;
+    if (const auto took = census->take(snapshot); !took) return took.error().message();
+    std::string text(to_string(census->source()));
+    for (const Cgroup* one : dead_below(snapshot, path("zombies"))) {
+      text += " " + std::string(one->name) + ":" + std::to_string(one->own.shmem);
+      if (one->references < 1) text += " without a reference";
+    }
+    return text;
+  }
+  [[nodiscard]] bool is_cleared() const {
+    for (const auto& entry : std::filesystem::directory_iterator(hierarchy().mount_point)) {
+      if (entry.path().filename().string().rfind("cgctl-discovery-", 0) == 0) return false;
+    }
+    return true;
+  }
+
+  test::TempDirectory state_;
+  census::Options options_;
+  unsigned nodes_ = 0;
+};
+
+TEST_F(DiscoveredCensus, HasTheOffsetsOfTheTypeInformation) {
+  const auto found = kernel::discover_layout(host(), hierarchy(), nodes_);
+  ASSERT_TRUE(found) << found.error().message();
+  EXPECT_TRUE(is_cleared());
+  const kernel::Layout known = layout_of_this_kernel(nodes_);
+  for (const auto& [name, field] : census_fields) {
+    if (found->fields.lists_bytes == 0 &&
+        (field == &cgctl_layout::nodeinfo || field == &cgctl_layout::lists))
+      continue;
+    if (found->fields.state_bytes == 0 && field == &cgctl_layout::vmstats) continue;
+    EXPECT_EQ(found->fields.*field, known.fields.*field) << name;
+  }
+  for (std::size_t i = 0; i < census::counters; ++i) {
+    const kernel::Slot& slot = found->slots[i];
+    if (slot.index == kernel::Slot::absent) continue;
+    EXPECT_EQ(known.fields.state / 8 + known.slots[i].index, found->fields.state / 8 + slot.index)
+        << i;
+    EXPECT_EQ(known.slots[i].bytes, slot.bytes) << i;
+  }
+  EXPECT_TRUE(found->fields.lists_bytes != 0 || found->fields.state_bytes != 0);
+  EXPECT_EQ(found->slab_holds, known.slab_holds);
+}
+
+TEST_F(DiscoveredCensus, NamesTheDeadAsTheFileDoesAfterwards) {
+  const auto files = folder(Pin::tmpfs);
+  if (!files) return test::skip("no tmpfs");
+  auto maker = zombies(Pin::tmpfs, *files);
+  ASSERT_TRUE(maker && maker->make(3));
+  const auto absent = Census::open(host(), options_);
+  ASSERT_FALSE(absent);
+  EXPECT_EQ(absent.error().kind, errc::unsupported);
+  EXPECT_NE(absent.error().message().find("there is no such file"), std::string::npos);
+  const std::string page = std::to_string(host().page_size());
+  const std::string names = " z0:" + page + " z1:" + page + " z2:" + page;
+  EXPECT_EQ(test::persist(20,
+                          [&]() -> std::string {
+                            ::usleep(100000);  // counters lag by two seconds
+                            std::string got = dead(Census::discover(host(), options_));
+                            return got == "experiment" + names ? "" : got;
+                          }),
+            "");
+  EXPECT_EQ(dead(Census::open(host(), options_)), "file" + names);
+  EXPECT_EQ(test::in_child([&]() -> std::string {
+              refuse_runs_on_demand();
+              const std::string again = dead(Census::discover(host(), options_));
+              if (again != "experiment" + names) return again;
+              return dead(Census::open(host(), options_));
+            }),
+            "file" + names);
+}
+
+TEST_F(DiscoveredCensus, WithAFileThatLiesIsRefused) {
+  const std::string build = kernel::build_of(host());
+  kernel::Layout layout = layout_of_this_kernel(nodes_);
+  ASSERT_TRUE(kernel::save_offsets(options_.offsets_file, layout, build));
+  EXPECT_TRUE(Census::open(host(), options_));
+  layout.fields.usage += 8;
+  ASSERT_TRUE(kernel::save_offsets(options_.offsets_file, layout, build));
+  const auto census = Census::open(host(), options_);
+  ASSERT_FALSE(census);
+  EXPECT_EQ(census.error().kind, errc::malformed);
+}
+
+TEST_F(DiscoveredCensus, LeavesNothingToTheNextOneWhenItIsKilled) {
+  const std::string death = test::in_child([&]() -> std::string {
+    std::thread killer([&] {
+      while (is_cleared()) std::this_thread::yield();
+      ::kill(::getpid(), SIGKILL);
+    });
+    const auto found = kernel::discover_layout(host(), hierarchy(), nodes_);
+    killer.join();
+    return "alive";
+  });
+  EXPECT_NE(death.find("9"), std::string::npos) << death;
+  EXPECT_FALSE(is_cleared());
+  // The kernel may take a moment to end the experiments.
+  EXPECT_TRUE(test::eventually([&] {
+    (void)kernel::discover_layout(host(), hierarchy(), nodes_);
+    return is_cleared();
+  }));
 }
 
 TEST_F(RealCensus, CountsWhatItNames) {

@@ -74,9 +74,10 @@ constexpr const char* look = "Show cgroups and their usage";
 constexpr const char* control = "Create, change and use cgroups";
 
 /// The commands, in the order of --help.
-constexpr std::array<Command, 21> commands = {{
+constexpr std::array<Command, 22> commands = {{
     {"doctor", cure, cgctl::tool::doctor_command::add},
     {"zombies", cure, cgctl::tool::zombies_command::add},
+    {"census", cure, cgctl::tool::census_command::add},
     {"numa-stat", cure, cgctl::tool::numa_stat_command::add},
     {"mitigate", cure, cgctl::tool::mitigate_command::add},
     {"info", look, cgctl::tool::info_command::add},

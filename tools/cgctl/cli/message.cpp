@@ -11,7 +11,7 @@ namespace cgctl::tool {
 namespace {
 
 /// Words that the library's errors use, and the command's words for them.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 12> words = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 13> words = {{
     {"Roots::cgroup", "--cgroup-root"},
     {"Roots::proc", "--proc-root"},
     {"Roots::sys", "--sys-root"},
@@ -22,6 +22,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 12> words = 
     {"Group::create()", "`cgctl create`"},
     {"Group::children()", "`cgctl ls`"},
     {"Host::hierarchies()", "`cgctl info`"},
+    {"Census::discover()", "`cgctl census --discover`"},
     {"zombies::count()", "`cgctl zombies`"},
     {"settings::apply()", "`cgctl set`"},
 }};

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cgctl/census.hpp"
+#include "cgctl/filesystem.hpp"
 #include "cgctl/mitigation.hpp"
 #include "cgctl/parse.hpp"
 #include "cgctl/workload.hpp"
@@ -244,6 +245,8 @@ Json json_of(const Named& one) {
 
 }  // namespace
 
+std::string offsets_file_in(const std::string& state_dir) { return fs::join(state_dir, "offsets"); }
+
 __attribute__((noinline)) void put(Json& json, const char* key, std::uint64_t value) {
   json[key] = value;
 }
@@ -258,7 +261,9 @@ bool is_below(const std::string& path, const std::string& top) {
 }
 
 Result<Snapshot> take_census(const Host& host) {
-  auto census = census::Census::open(host);
+  census::Options known;
+  known.offsets_file = offsets_file_in(default_state_dir);
+  auto census = census::Census::open(host, known);
   if (!census) return fail(census.error());
   Snapshot snapshot;
   if (auto status = census->take(snapshot); !status) return fail(status.error());

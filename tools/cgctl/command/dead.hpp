@@ -14,6 +14,10 @@
 /// The removed memory cgroups, each with the path that it had.
 namespace cgctl::tool {
 
+/// The directory of what `census --discover` found.
+inline constexpr const char* default_state_dir = "/var/lib/cgctl";
+std::string offsets_file_in(const std::string& state_dir);
+
 struct DeadOptions {
   std::uint64_t top = 10;                    ///< rows of the table
   std::string below;                         ///< only those below this cgroup; empty: all

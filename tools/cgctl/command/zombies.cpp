@@ -315,7 +315,7 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
              "how many cgroups to name, those with the most first;\n0: only count (default 10)");
   command->add_flag("--names", options->names,
                     "name the removed cgroups themselves, with what holds\neach, most "
-                    "references first (root, Linux 5.10)");
+                    "references first (root, Linux 4.17)");
   command->add_flag("--files", options->files,
                     "name the files whose pages hold removed cgroups, those\nthat hold the most "
                     "first (root, Linux 5.10)");
