@@ -210,6 +210,25 @@ TEST_P(CensusKinds, AreNamedWithThePageThatHoldsEach) {
 INSTANTIATE_TEST_SUITE_P(Each, CensusKinds, ::testing::ValuesIn(kinds),
                          [](const auto& kind) { return std::string(kind.param.name); });
 
+TEST_F(RealCensus, KnowsWhetherPagesMoveToTheParent) {
+  const auto files = folder(Pin::tmpfs);
+  if (!files) return test::skip("no tmpfs");
+  auto maker = zombies(Pin::tmpfs, *files, "held");
+  ASSERT_TRUE(maker && maker->make(20));
+  auto census = Census::open(host());
+  ASSERT_TRUE(census) << census.error().message();
+  Snapshot snapshot;
+  EXPECT_EQ(test::persist(30,
+                          [&]() -> std::string {
+                            ::usleep(100000);
+                            if (!census->take(snapshot)) return "no census";
+                            const auto stay = dead_below(snapshot, maker->group()).size();
+                            return snapshot.pages_move ? (stay == 0 ? "" : "some stay")
+                                                       : (stay == 20 ? "" : "some are gone");
+                          }),
+            "");
+}
+
 TEST_F(RealCensus, TellsALiveCgroupsUsageAndAge) {
   make("live");
   const test::Tenant tenant(directory("live"), [] {
