@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <tuple>
+#include <utility>
 
 #include "cgctl/detail/sys.hpp"
 #include "cgctl/filesystem.hpp"
@@ -359,6 +361,28 @@ Result<Attribution> by_best_source(const Host& host, const AttributionLimits& li
   return out;
 }
 
+/// Sorts by number and bytes, the largest first; equal ones keep their order. Sorts places instead
+/// of ancestors, which takes far less code.
+void sort(std::vector<Ancestor>& ancestors) {
+  struct Place {
+    std::uint64_t count;
+    std::uint64_t bytes;
+    std::size_t index;
+  };
+  std::vector<Place> places;
+  places.reserve(ancestors.size());
+  for (const Ancestor& one : ancestors) {
+    places.push_back({one.count.value_or(0), one.bytes.value_or(0), places.size()});
+  }
+  std::sort(places.begin(), places.end(), [](const Place& a, const Place& b) {
+    return std::tie(b.count, b.bytes, a.index) < std::tie(a.count, a.bytes, b.index);
+  });
+  std::vector<Ancestor> sorted;
+  sorted.reserve(ancestors.size());
+  for (const Place& place : places) sorted.push_back(std::move(ancestors[place.index]));
+  ancestors = std::move(sorted);
+}
+
 }  // namespace
 
 std::string_view to_string(Source source) noexcept {
@@ -381,11 +405,7 @@ Result<Attribution> attribute(const Host& host, const AttributionLimits& limits)
   }
   auto out = by_best_source(host, limits);
   if (!out) return out;
-  std::stable_sort(out->ancestors.begin(), out->ancestors.end(),
-                   [](const Ancestor& a, const Ancestor& b) {
-                     return std::pair(a.count.value_or(0), a.bytes.value_or(0)) >
-                            std::pair(b.count.value_or(0), b.bytes.value_or(0));
-                   });
+  sort(out->ancestors);
   return out;
 }
 
