@@ -5,7 +5,7 @@
 #include <sys/sysmacros.h>
 
 #include <algorithm>
-#include <cstring>
+#include <cerrno>
 #include <tuple>
 #include <utility>
 
@@ -511,7 +511,14 @@ Result<std::vector<Mapper>> FileFinder::mappers(const PinnedFile& file) {
 
 Result<FileFinder> FileFinder::open(const Host& host) {
   auto content = fs::read_in_root(host.roots().sys, "kernel/btf/vmlinux");
-  if (!content) return fail(content.error());
+  if (!content) {
+    Error error = content.error();
+    if (error.os_errno == ENOENT) {
+      error.kind = errc::unsupported;
+      error.hint = "only a kernel with type information (CONFIG_DEBUG_INFO_BTF) tells its files";
+    }
+    return fail(std::move(error));
+  }
   const auto btf = kernel::Btf::parse(std::move(*content));
   if (!btf) return fail(btf.error());
   const auto layout = kernel::page_layout_of(*btf);

@@ -16,6 +16,7 @@
 #include "cli/json.hpp"
 #include "command/dead.hpp"
 #include "command/pinned.hpp"
+#include "mitigate/config.hpp"
 
 namespace cgctl::tool::zombies_command {
 namespace {
@@ -257,6 +258,8 @@ Result<Inside> look_inside(const Host& host, const Options& options) {
     if (options.files) refuse(snapshot.error(), "files", inside);
     return inside;
   }
+  const auto ledger = recorder::peek(host, Configuration{}.state_dir);
+  if (ledger) wanted.ledger = &*ledger;
   if (options.names) add_names(host, *snapshot, wanted, inside);
   if (options.files) add_files(host, *snapshot, wanted, inside);
   return inside;
