@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 #include <linux/bpf.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <sys/mman.h>
