@@ -264,11 +264,14 @@ class Experiments {
     });
   }
 
-  /// A number that grows from each cgroup to the next one.
+  /// A number that grows from each cgroup to the next one. Pointers do so too, but are larger.
   bool find_serial() {
     constexpr uint64_t most_meanwhile = 1000;
+    constexpr uint64_t most = uint64_t{1} << 40;
     return any_word(css_[0], 2 * word_bytes, [&](uint32_t at, uint64_t first) {
-      if (root_.word(at) >= base_.word(at) || base_.word(at) >= first) return false;
+      if (root_.word(at) >= base_.word(at) || base_.word(at) >= first || first >= most) {
+        return false;
+      }
       at_.css_serial = at;
       return in_all([&](std::size_t i) {
         const uint64_t grown = i == 0 ? 1 : css_[i].word(at) - css_[i - 1].word(at);
