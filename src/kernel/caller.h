@@ -11,3 +11,6 @@ struct cgctl_caller {
   unsigned long long token, owner;
   unsigned long long runs; /* in the owner */
 };
+
+/* The two highest bits of an address of the kernel, on all architectures with 64 bits but s390. */
+#define CGCTL_HIGHEST_BITS 3

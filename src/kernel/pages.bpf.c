@@ -21,7 +21,9 @@ INLINE void read_words(struct cgctl_pages *shared, u32 count) {
 INLINE void read_texts(struct cgctl_pages *shared, u32 count) {
   for (u32 i = 0; i < cgctl_texts; i++) {
     if (i >= count) break;
-    probe_read_string(shared->texts[i], cgctl_text_bytes, (const void *)shared->at[i]);
+    const u64 at = shared->at[i];
+    shared->texts[i][0] = 0;
+    if (is_kernel(at)) probe_read_string(shared->texts[i], cgctl_text_bytes, (const void *)at);
   }
 }
 
@@ -34,6 +36,7 @@ INLINE void read_folios(struct cgctl_pages *shared, u32 count) {
     if (i >= count || next == shared->list) break;
     u64 *folio = shared->folios[i];
     lost = 1;
+    if (!is_kernel(next)) break;
     if (probe_read(folio, sizeof shared->folios[i], (const void *)(next - 8 * link))) break;
     if ((folio[owner] & ~(u64)owner_flags) != shared->cgroup) break;
     lost = 0;

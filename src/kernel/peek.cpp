@@ -36,7 +36,11 @@ bool Peek::read(std::uint64_t from, void* to, std::size_t bytes) {
     const std::size_t part = std::min(bytes, sizeof peek.memory);
     peek.from = from;
     peek.bytes = part;
-    if (!code_.run()) return false;
+    if (from >> 62U != CGCTL_HIGHEST_BITS) {
+      std::memset(peek.memory, 0, part);
+    } else if (!code_.run()) {
+      return false;
+    }
     std::memcpy(out, peek.memory, part);
     out += part;
     from += part;

@@ -30,7 +30,7 @@ enum { most_places = cgctl_places, most_records = cgctl_records };
 INLINE u64 field(u64 base, u32 offset) { return offset == CGCTL_ABSENT ? 0 : word(base + offset); }
 
 REPEATED void read_node(const struct cgctl_layout *at, u64 info, u64 *lists, u64 *generations) {
-  if (!info) return;
+  if (!is_kernel(info)) return;
   u64 size = at->lists_bytes;
   BOUND(size, 255);
   if (size) probe_read(lists, size, (const void *)(info + at->lists));
@@ -62,9 +62,10 @@ INLINE void read_record(struct cgctl_record *record, const struct cgctl_layout *
   record->kn_id = field(kn, at->kn_id);
   const u64 name = field(kn, at->kn_name);
   BOUND(size, 511);
-  if (size) probe_read(record->state, size, (const void *)(stats + at->state));
+  if (size && is_kernel(stats)) probe_read(record->state, size, (const void *)(stats + at->state));
   read_pages(record, at, css);
-  if (name) probe_read_string(record->name, cgctl_name, (const void *)name);
+  record->name[0] = 0;
+  if (is_kernel(name)) probe_read_string(record->name, cgctl_name, (const void *)name);
 }
 
 SECTION("raw_tp") int walk(u64 *context) {
