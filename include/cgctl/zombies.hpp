@@ -193,6 +193,7 @@ struct AttributionLimits {
   /// A pause, made only if a cgroup of v1 may seem to have zombies below it because its counters
   /// lag, as they do for two seconds. 0: such cgroups are left out.
   std::chrono::nanoseconds settle = std::chrono::milliseconds(2100);
+  const char* offsets_file = "";  ///< census::Options::offsets_file
 };
 
 /// Finds the live ancestors of the zombies and the pages that pin them, by the best source there

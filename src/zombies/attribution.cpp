@@ -348,7 +348,7 @@ Status by_files(const Host& host, const AttributionLimits& limits, Result<PageFr
 Result<Attribution> by_best_source(const Host& host, const AttributionLimits& limits) {
   Attribution out;
   if (host.live() && limits.best == Source::census) {
-    auto counted = by_census(host);
+    auto counted = by_census(host, limits.offsets_file);
     if (counted) return counted;
     out.why_not.push_back(std::move(counted.error()));
   }

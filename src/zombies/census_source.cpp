@@ -46,8 +46,10 @@ struct Dead {
 
 }  // namespace
 
-Result<Attribution> by_census(const Host& host) {
-  auto census = census::Census::open(host);
+Result<Attribution> by_census(const Host& host, const char* offsets_file) {
+  census::Options options;
+  options.offsets_file = offsets_file;
+  auto census = census::Census::open(host, options);
   if (!census) return fail(census.error());
   census::Snapshot snapshot;
   if (auto status = census->take(snapshot); !status) return fail(status.error());

@@ -27,8 +27,8 @@ struct Live {
   std::optional<std::uint64_t> left;  ///< bytes of zombies below it; absent: unknown
 };
 
-/// Attributes by a census.
-[[nodiscard]] Result<Attribution> by_census(const Host& host);
+/// Attributes by a census; `offsets_file` is that of census::Options.
+[[nodiscard]] Result<Attribution> by_census(const Host& host, const char* offsets_file);
 
 /// Replaces estimates of `out`, which come from memory.stat, by what the flags of the page frames
 /// say. `live` are all live cgroups on v1, and not needed on v2.

@@ -58,6 +58,8 @@ nanoseconds patience(const zombies::Count& count, nanoseconds counted_in) {
 Status find_where(const Host& host, const Options& options, Findings& found) {
   zombies::AttributionLimits limits;
   limits.total = found.limit;
+  const std::string offsets_file = offsets_file_in(default_state_dir);
+  limits.offsets_file = offsets_file.c_str();
   if (options.time) limits.page_flags = *options.time;
   const auto start = Clock::now();
   auto where = zombies::attribute(host, limits);

@@ -21,6 +21,7 @@
 #include "cgctl/parse.hpp"
 #include "cgctl/pressure.hpp"
 #include "cli/command.hpp"
+#include "command/dead.hpp"
 #include "doctor/doctor_report.hpp"
 #include "doctor/subtrees.hpp"
 #include "mitigate/config.hpp"
@@ -96,7 +97,10 @@ Known<Zombies> examine_zombies(const Host& host, Unread& unread) {
   if (!count) return because(count.error());
   Zombies found{*count, std::nullopt, {}};
   if (count->high == 0) return found;
-  auto where = zombies::attribute(host);
+  const std::string offsets_file = offsets_file_in(default_state_dir);
+  zombies::AttributionLimits limits;
+  limits.offsets_file = offsets_file.c_str();
+  auto where = zombies::attribute(host, limits);
   if (!where) {
     note_missing(unread, where.error());
     return found;
