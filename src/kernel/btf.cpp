@@ -95,10 +95,14 @@ std::uint32_t Btf::word(std::uint64_t at) const noexcept {
   return value;
 }
 
-std::string_view Btf::name(std::uint32_t offset) const noexcept {
-  if (offset >= strings_.size()) return {};
-  const std::string_view text = strings_.substr(offset);
-  return text.substr(0, text.find('\0'));
+bool Btf::is_named(std::uint32_t offset, std::string_view text) const noexcept {
+  if (offset >= strings_.size()) return text.empty();
+  const char* const at = strings_.data() + offset;
+  const std::size_t rest = strings_.size() - offset;
+  if (text.empty()) return *at == '\0';
+  if (*at != text.front() || rest < text.size()) return false;
+  return std::memcmp(at, text.data(), text.size()) == 0 &&
+         (rest == text.size() || at[text.size()] == '\0');
 }
 
 bool Btf::index() {
@@ -158,7 +162,7 @@ std::uint64_t Btf::size_of(std::uint32_t id) const noexcept {
 std::optional<Btf::Type> Btf::find(const std::vector<std::uint32_t>& ids,
                                    std::string_view name) const noexcept {
   for (const std::uint32_t id : ids) {
-    if (this->name(word(types_[id])) == name) return type(id);
+    if (is_named(word(types_[id]), name)) return type(id);
   }
   return std::nullopt;
 }
@@ -174,14 +178,14 @@ std::optional<Btf::Field> Btf::member(const Type& structure, std::string_view pa
   for (std::uint32_t i = 0; i < structure.members && patience.members > 0; ++i) {
     --patience.members;
     const std::uint64_t at = structure.at + type_bytes + member_bytes * i;
-    const std::string_view called = name(word(at));
+    const std::uint32_t called = word(at);
     const std::uint32_t id = word(at + 4);
     const std::uint32_t bits = word(at + 8);
     const std::uint32_t offset = (structure.bit_fields ? bits & offset_bits : bits) / 8;
     std::optional<Field> found;
-    if (called.empty()) {
+    if (is_named(called, {})) {
       found = member(resolved(id), path, patience);
-    } else if (called == path.substr(0, dot)) {
+    } else if (is_named(called, path.substr(0, dot))) {
       if (dot == std::string_view::npos) {
         return Field{offset, static_cast<std::uint32_t>(size_of(id)), resolved(id).kind == pointer};
       }
@@ -212,7 +216,7 @@ std::optional<std::int64_t> Btf::value(std::string_view enumeration,
   const auto found = find(enumerations_, enumeration);
   for (std::uint32_t i = 0; found && i < found->members; ++i) {
     const std::uint64_t at = found->at + type_bytes + std::uint64_t{8} * i;
-    if (name(word(at)) == enumerator) return static_cast<std::int32_t>(word(at + 4));
+    if (is_named(word(at), enumerator)) return static_cast<std::int32_t>(word(at + 4));
   }
   return std::nullopt;
 }

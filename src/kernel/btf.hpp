@@ -40,7 +40,9 @@ class Btf {
   explicit Btf(std::string content) : content_(std::move(content)) {}
   [[nodiscard]] bool index();
   [[nodiscard]] std::uint32_t word(std::uint64_t at) const noexcept;
-  [[nodiscard]] std::string_view name(std::uint32_t offset) const noexcept;
+  /// True if the name at `offset` is `text`. Reads no more of it than that, since a text that means
+  /// harm may be one long name.
+  [[nodiscard]] bool is_named(std::uint32_t offset, std::string_view text) const noexcept;
   [[nodiscard]] Type type(std::uint32_t id) const noexcept;
   [[nodiscard]] Type resolved(std::uint32_t id) const noexcept;
   [[nodiscard]] std::uint64_t size_of(std::uint32_t id) const noexcept;

@@ -110,7 +110,7 @@ void find_lists(const Btf& btf, cgctl_layout& at) {
   const auto nodes = btf.field("mem_cgroup", "nodeinfo");
   const auto lists = btf.field(node, "lru_zone_size");
   const auto generations = btf.field(node, "lruvec.lrugen.nr_pages");
-  if (!nodes || !lists || lists->size > 8 * cgctl_lists) return;
+  if (!nodes || !lists || lists->size >= 8 * cgctl_lists) return;
   at.nodeinfo = nodes->offset;
   at.lists = lists->offset;
   at.lists_bytes = lists->size;
@@ -125,30 +125,28 @@ std::optional<std::int64_t> item(const Btf& btf, const char* name) {
   return value ? value : btf.value("memcg_stat_item", name);
 }
 
-/// The counters that the kernel has, in the packed order; `size` of them in all. Those of the
-/// memory cgroup alone are the last, whatever the kernel has added before them.
-std::size_t packed_place(const Btf& btf, std::string_view name, std::size_t size) {
+using PackedNames = std::array<std::string_view, cgctl_states>;
+
+/// Returns the counters that the kernel has, in the packed order; `size` of them in all. Those of
+/// the memory cgroup alone are the last, whatever the kernel has added before them.
+PackedNames packed_names(const Btf& btf, std::size_t size) {
+  PackedNames names;
   std::size_t place = 0;
   for (const char* const one : node_items) {
-    if (!item(btf, one)) continue;
-    if (one == name) return place;
-    ++place;
+    if (place < size && item(btf, one)) names[place++] = one;
   }
-  const auto own = std::count_if(std::begin(own_items), std::end(own_items),
-                                 [&](const char* one) { return item(btf, one).has_value(); });
-  place = size - static_cast<std::size_t>(own);
-  for (const char* const one : own_items) {
-    if (!item(btf, one)) continue;
-    if (one == name) return place;
-    ++place;
+  place = size;
+  for (std::size_t i = std::size(own_items); i > 0; --i) {
+    if (place > 0 && item(btf, own_items[i - 1])) names[--place] = own_items[i - 1];
   }
-  return Slot::absent;
+  return names;
 }
 
 void find_slots(const Btf& btf, Layout& layout) {
   const std::size_t size = layout.fields.state_bytes / sizeof(std::int64_t);
   const auto all = item(btf, "MEMCG_NR_STAT");
   const bool packed = all && static_cast<std::size_t>(*all) > size;
+  const PackedNames names = packed ? packed_names(btf, size) : PackedNames{};
   for (const Wanted& one : wanted_counters) {
     Slot& slot = layout.slots[static_cast<std::size_t>(one.counter)];
     const auto now = item(btf, one.name);
@@ -156,7 +154,9 @@ void find_slots(const Btf& btf, Layout& layout) {
     if (!value) continue;
     slot.bytes =
         now && std::string_view(one.name).substr(std::string_view(one.name).size() - 2) == "_B";
-    slot.index = packed ? packed_place(btf, one.name, size) : static_cast<std::size_t>(*value);
+    slot.index = packed ? static_cast<std::size_t>(std::find(names.begin(), names.end(), one.name) -
+                                                   names.begin())
+                        : static_cast<std::size_t>(*value);
     if (slot.index >= size) slot.index = Slot::absent;
   }
 }

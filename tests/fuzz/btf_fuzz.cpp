@@ -19,6 +19,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   require(layout->fields.state_bytes < sizeof cgctl_record::state);
-  require(layout->fields.lists_bytes <= sizeof(std::uint64_t) * cgctl_lists);
+  require(layout->fields.lists_bytes < sizeof(std::uint64_t) * cgctl_lists);
   return 0;
 }
