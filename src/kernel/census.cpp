@@ -151,15 +151,17 @@ Status Census::take(Snapshot& snapshot, const Wanted& wanted) {
 
 Result<Count> Census::count() { return walker_->count(); }
 
-Result<Census> Census::prove(const Host& host, const Hierarchy& hierarchy, Known known) {
+Result<Census> Census::prove(const Host& host, const Hierarchy& hierarchy, Known known,
+                             unsigned rounds) {
   // Without the lists, the counters are used.
   known.layout.fields.nodes = known.layout.fields.lists_bytes == 0 ? 0 : count_nodes(host);
   auto program = kernel::Program::load(known.layout.fields);
   if (!program) return fail(program.error());
   const bool births = hierarchy.version == Version::v1;
   Census census(std::make_unique<Walker>(std::move(*program), known.layout, births), known.source);
-  const auto proof = kernel::prove(host, hierarchy, known.layout.slots,
-                                   [&](Snapshot& snapshot) { return census.take(snapshot); });
+  const auto proof = kernel::prove(
+      host, hierarchy, known.layout.slots,
+      [&](Snapshot& snapshot) { return census.take(snapshot); }, rounds);
   if (!proof) return fail(proof.error());
   return census;
 }
@@ -169,7 +171,7 @@ Result<Census> Census::open(const Host& host, const Options& options) {
   if (!hierarchy) return fail(hierarchy.error());
   auto known = Known::find(host, options);
   if (!known) return fail(known.error());
-  return prove(host, **hierarchy, std::move(*known));
+  return prove(host, **hierarchy, std::move(*known), options.rounds);
 }
 
 Result<Census> Census::discover(const Host& host, const Options& options) {
@@ -177,7 +179,7 @@ Result<Census> Census::discover(const Host& host, const Options& options) {
   if (!hierarchy) return fail(hierarchy.error());
   auto layout = kernel::discover_layout(host, **hierarchy, count_nodes(host));
   if (!layout) return fail(layout.error());
-  auto census = prove(host, **hierarchy, Known{*layout, Source::experiment});
+  auto census = prove(host, **hierarchy, Known{*layout, Source::experiment}, options.rounds);
   if (!census || options.offsets_file.empty()) return census;
   if (auto saved = kernel::save_offsets(options.offsets_file, *layout, kernel::build_of(host));
       !saved) {

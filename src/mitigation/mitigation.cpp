@@ -138,7 +138,8 @@ bool all_failed(const std::vector<Action>& actions) {
 
 Result<Outcome> carry_out(const Host& host, numa::CostGuard& guard, const Plan& plan,
                           const Policy& policy, const Observation& before, int stop) {
-  auto counter = zombies::Counter::open(host);
+  // The counts are compared with each other and with the one before, so they have one source.
+  auto counter = zombies::Counter::open(host, 0, zombies::Counter::Use::directories);
   if (!counter) return fail(counter.error());
   Outcome outcome;
   Tide tide = tide_before(*counter, policy, before.zombies.low, stop);

@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "cgctl/census.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
 #include "detail/memory_row.hpp"
+#include "zombies/census_pays.hpp"
 #include "zombies/sources.hpp"
 
 namespace cgctl::zombies {
@@ -29,23 +31,37 @@ Result<const Hierarchy*> whole_memory_hierarchy(const Host& host) {
   return hierarchy;
 }
 
+std::string_view to_string(CountSource source) noexcept {
+  if (source == CountSource::kernel) return "kernel";
+  return source == CountSource::census ? "census" : "directories";
+}
+
 Counter::Counter(Host host, const Hierarchy& hierarchy, UniqueFd source, std::string path,
-                 DirectoryCounter directories) noexcept
+                 DirectoryCounter directories, Use use) noexcept
     : host_(std::move(host)),
       hierarchy_(&hierarchy),
       source_(std::move(source)),
       path_(std::move(path)),
-      directories_(std::move(directories)) {}
+      directories_(std::move(directories)),
+      use_(use) {}
 
-Result<Counter> Counter::open(const Host& host, std::size_t descriptors) {
+Counter::Counter(Counter&&) noexcept = default;
+Counter& Counter::operator=(Counter&&) noexcept = default;
+Counter::~Counter() = default;
+
+Result<Counter> Counter::open(const Host& host, std::size_t descriptors, Use use) {
   const auto hierarchy = whole_memory_hierarchy(host);
   if (!hierarchy) return fail(hierarchy.error());
   if ((*hierarchy)->version == Version::v1) {
     std::string path = fs::join(host.roots().proc, "cgroups");
     auto source = fs::open_in_root(host.roots().proc, "cgroups", O_RDONLY);
     if (!source) return fail(source.error());
-    return Counter(host, **hierarchy, std::move(*source), std::move(path),
-                   DirectoryCounter(descriptors));
+    Counter counter(host, **hierarchy, std::move(*source), std::move(path),
+                    DirectoryCounter(descriptors), use);
+    if (use == Use::census) {
+      if (auto status = counter.open_census(); !status) return fail(status.error());
+    }
+    return counter;
   }
   std::string path = fs::join((*hierarchy)->mount_point, "cgroup.stat");
   auto source = fs::open_beneath((*hierarchy)->directory.get(), "cgroup.stat",
@@ -59,7 +75,7 @@ Result<Counter> Counter::open(const Host& host, std::size_t descriptors) {
     return fail(std::move(error));
   }
   return Counter(host, **hierarchy, std::move(*source), std::move(path),
-                 DirectoryCounter(descriptors));
+                 DirectoryCounter(descriptors), use);
 }
 
 Result<Count> Counter::count(unsigned rounds) {
@@ -76,10 +92,57 @@ Result<std::uint64_t> Counter::kernel_count() {
   return *number;
 }
 
+Status Counter::open_census() {
+  census::Options options;
+  options.rounds = 2;
+  auto census = census::Census::open(host_, options);
+  if (!census) return fail(census.error());
+  census_.push_back(std::move(*census));
+  return {};
+}
+
+/// Counts directories from now on. The next census must pay far more than this one.
+void Counter::close_census() noexcept {
+  census_.clear();
+  spent_ = {};
+  ++refusals_;
+}
+
 Result<Count> Counter::count_v1(unsigned rounds) {
+  using Clock = std::chrono::steady_clock;
+  if (pays_ && !open_census()) close_census();
+  pays_ = false;
+  if (!census_.empty()) {
+    auto count = count_census();
+    if (use_ == Use::census) return count;
+    if (!count || census_time(count->kernel) > last_) close_census();
+    if (count) return count;
+  }
+  const auto start = Clock::now();
+  auto count = count_directories(rounds);
+  last_ = Clock::now() - start;
+  spent_ += last_;
+  pays_ = count && use_ == Use::cheapest && host_.live() &&
+          census_pays({last_, spent_, refusals_}, count->live, count->kernel);
+  return count;
+}
+
+Result<Count> Counter::count_census() {
+  const auto counted = census_.front().count();
+  if (!counted) return fail(counted.error());
+  Count count;
+  count.source = CountSource::census;
+  count.live = counted->live;
+  count.low = count.high = counted->dead;
+  count.kernel = counted->live + counted->dead;
+  return count;
+}
+
+Result<Count> Counter::count_directories(unsigned rounds) {
   auto before = kernel_count();
   if (!before) return fail(before.error());
   Count count;
+  count.source = CountSource::directories;
   for (unsigned round = 0; round < rounds; ++round) {
     const auto live = directories_.count(hierarchy_->directory.get(), hierarchy_->mount_point);
     if (!live) return fail(live.error());

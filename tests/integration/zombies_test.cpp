@@ -164,6 +164,66 @@ TEST_F(RealZombies, AreAnIntervalWhileCgroupsComeAndGo) {
   EXPECT_TRUE(near(settled(), quiet));
 }
 
+/// Why there is no census here, or null.
+const char* no_census() {
+  if (!test::kernel_is_at_least(5, 10)) return "BPF programs run on demand since 5.10";
+  return ::access("/sys/kernel/btf/vmlinux", R_OK) == 0 ? nullptr : "the kernel has no BTF";
+}
+
+TEST_F(RealZombies, AreTheSameByDirectoriesAndByACensus) {
+  if (v2()) return test::skip("on v2 the kernel counts zombies instead");
+  if (const char* const why = no_census()) return test::skip(why);
+  constexpr std::uint64_t pinned = 100;
+  const auto files = folder(lab::Pin::tmpfs);
+  if (!files) return test::skip("no tmpfs");
+  auto maker = zombies(lab::Pin::tmpfs, *files);
+  ASSERT_TRUE(maker) << maker.error().message();
+  ASSERT_TRUE(maker->make(pinned));
+  using zombies::Counter;
+  auto by_census = Counter::open(host(), 0, Counter::Use::census);
+  ASSERT_TRUE(by_census) << by_census.error().message();
+  auto by_directories = Counter::open(host(), 0, Counter::Use::directories);
+  ASSERT_TRUE(by_directories) << by_directories.error().message();
+  const auto difference = [&]() -> std::string {
+    ::usleep(50'000);
+    const auto census = by_census->count();
+    const auto directories = by_directories->count();
+    if (!census) return census.error().message();
+    if (!directories) return directories.error().message();
+    EXPECT_EQ(census->source, zombies::CountSource::census);
+    EXPECT_EQ(directories->source, zombies::CountSource::directories);
+    EXPECT_GE(census->low, pinned);
+    EXPECT_TRUE(census->exact());
+    const bool same = census->low == directories->low && census->live == directories->live &&
+                      census->kernel == directories->kernel;
+    return same ? ""
+                : std::to_string(census->low) + " and " + std::to_string(directories->low) +
+                      " zombies, " + std::to_string(census->live) + " and " +
+                      std::to_string(directories->live) + " live";
+  };
+  EXPECT_EQ(test::persist(200, difference), "");
+}
+
+TEST_F(RealZombies, AreCountedByACensusOnceThatPays) {
+  if (v2()) return test::skip("on v2 the kernel counts zombies instead");
+  if (const char* const why = no_census()) return test::skip(why);
+  for (int i = 0; i < 200; ++i) make("live" + std::to_string(i));
+  auto counter = zombies::Counter::open(host());
+  ASSERT_TRUE(counter) << counter.error().message();
+  auto source = zombies::CountSource::kernel;
+  // Counting some 200 directories takes half a millisecond, opening a census about 60.
+  for (int i = 0; i < 20'000 && source != zombies::CountSource::census; ++i) {
+    const auto count = counter->count();
+    ASSERT_TRUE(count) << count.error().message();
+    EXPECT_GT(count->live, 200);
+    if (i == 0) {
+      EXPECT_EQ(count->source, zombies::CountSource::directories);
+    }
+    source = count->source;
+  }
+  EXPECT_EQ(source, zombies::CountSource::census);
+}
+
 TEST_F(RealZombies, AreNotCountedWhereOnlyAPartOfTheHierarchyIsMounted) {
   if (const auto why = test::cannot_mount(); !why.empty()) return test::skip(why);
   EXPECT_EQ(test::in_private_mounts([&]() -> std::string {

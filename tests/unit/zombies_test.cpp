@@ -14,6 +14,7 @@
 #include "../support/made.hpp"
 #include "../support/result.hpp"
 #include "cgctl/filesystem.hpp"
+#include "zombies/census_pays.hpp"
 
 namespace zombies_test {
 
@@ -91,6 +92,31 @@ TEST(Zombies, AreCountedAgainThroughKeptDescriptors) {
   EXPECT_EQ(must(counter.count(1)).zombies(), 1498U);
   std::filesystem::remove(machine.cgroup("memory/new/newer"));
   EXPECT_EQ(must(counter.count(0)).zombies(), 1499U);
+}
+
+TEST(Zombies, AreCountedByDirectoriesInACapturedTree) {
+  const CapturedMachine machine("linux-5.4-v1-numa2/2-zombies");
+  const Host host = must(machine.host());
+  EXPECT_EQ(must(zombies::count(host)).source, zombies::CountSource::directories);
+  const auto census = zombies::Counter::open(host, 0, zombies::Counter::Use::census);
+  ASSERT_FALSE(census);
+  EXPECT_EQ(census.error().kind, errc::unsupported);
+  EXPECT_EQ(must(zombies::count(test::captured("linux-6.1-v2-numa2/2-zombies"))).source,
+            zombies::CountSource::kernel);
+}
+
+TEST(Census, PaysWhenDirectoriesHaveTakenAsLongAsOpeningIt) {
+  using std::chrono::milliseconds;
+  using zombies::census_pays;
+  // 10,000 live and 5,000 removed cgroups, 24 ms for each count of directories.
+  EXPECT_FALSE(census_pays({milliseconds(24), milliseconds(24), 0}, 10'000, 15'000));
+  EXPECT_TRUE(census_pays({milliseconds(24), milliseconds(240), 0}, 10'000, 15'000));
+  // After a refusal it must pay far more.
+  EXPECT_FALSE(census_pays({milliseconds(24), milliseconds(240), 1}, 10'000, 15'000));
+  EXPECT_TRUE(census_pays({milliseconds(24), milliseconds(4'000), 1}, 10'000, 15'000));
+  EXPECT_FALSE(census_pays({milliseconds(24), milliseconds(1'000'000'000), 5}, 10'000, 15'000));
+  // Few directories beside many removed cgroups are faster than a census.
+  EXPECT_FALSE(census_pays({milliseconds(1), milliseconds(10'000), 0}, 100, 60'000));
 }
 
 TEST(Zombies, AreZeroIfTheKernelCountsFewerThanDirectories) {
