@@ -3,7 +3,6 @@
 #include "mitigation/rungs.hpp"
 
 #include <fcntl.h>
-#include <glob.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 
 #include "cgctl/filesystem.hpp"
 #include "cgctl/mitigation.hpp"
+#include "detail/glob.hpp"
 #include "detail/isolated.hpp"
 #include "detail/page_lists.hpp"
 #include "mitigation/reclaim.hpp"
@@ -130,11 +130,7 @@ Result<nanoseconds> reap(const Host& host, detail::Isolation how) {
 std::vector<std::string> names_of(const std::vector<std::string>& patterns) {
   std::vector<std::string> names;
   for (const std::string& pattern : patterns) {
-    ::glob_t found{};
-    if (::glob(pattern.c_str(), GLOB_NOSORT, nullptr, &found) == 0) {
-      names.insert(names.end(), found.gl_pathv, found.gl_pathv + found.gl_pathc);
-    }
-    ::globfree(&found);
+    for (std::string& name : detail::files_matching(pattern)) names.push_back(std::move(name));
   }
   return names;
 }
