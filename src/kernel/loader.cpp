@@ -182,8 +182,8 @@ Status LoadedProgram::run_on_demand() {
   return fail(refusal(status == -not_supported ? EINVAL : -status, "run a program"));
 }
 
-/// Attaches the program, makes this thread its owner and runs it once: the thread takes the token as
-/// its name. The run when it takes its own name again is lost: the next run replaces the value.
+/// Attaches the program, makes this thread its owner and runs it once: the thread takes the token
+/// as its name. The run when it takes its own name again is lost: the next run replaces the value.
 Status LoadedProgram::attach() {
   bpf_attr attributes{};
   attributes.raw_tracepoint.name = address("task_rename");
