@@ -159,43 +159,39 @@ Result<std::vector<std::string>> cpu_folders(int instance, const std::string& sh
   return names;
 }
 
-Status set_clock(const Tracefs& instance) {
-  const auto clocks = read_file(instance.directory.get(), instance.shown, "trace_clock");
-  if (!clocks) return fail(clocks.error());
-  // Writing the clock empties the buffers, even if it is the same.
-  if (clocks->find("[boot]") != std::string::npos) return {};
-  return write_file(instance, "trace_clock", "boot");
-}
+/// A file of the instance and the text to write, unless the file shows `done` already.
+struct Setting {
+  const char* file;
+  const char* value;
+  const char* done;
+};
 
-/// Sets the events' filter, with which the kernel records one hierarchy, and starts them.
-Status start_events(const Tracefs& instance, std::uint32_t hierarchy) {
-  const std::string filter = "root == " + std::to_string(hierarchy);
-  for (const char* const event : events) {
-    const std::string path = event_file(event, "filter");
-    const auto present = read_file(instance.directory.get(), instance.shown, path);
-    if (!present) return fail(present.error());
-    if (*present == filter + "\n") continue;
-    if (auto status = write_file(instance, path, filter); !status) return status;
-  }
-  for (const char* const event : events) {
-    if (auto status = write_file(instance, event_file(event, "enable"), "1"); !status) {
-      return status;
-    }
-  }
-  return write_file(instance, "tracing_on", "1");
-}
-
-Status set_up(const Tracefs& instance, std::uint32_t hierarchy) {
-  const auto cpus = cpu_folders(instance.directory.get(), instance.shown);
-  if (!cpus) return fail(cpus.error());
-  if (auto status = set_clock(instance); !status) return status;
-  const std::string size = std::to_string(buffer_kib(cpus->size()));
-  if (auto status = write_file(instance, "buffer_size_kb", size); !status) return status;
-  // Without the first, the newest records would be lost; the second would record which process runs
-  // on a CPU at each switch. Not every kernel has them in an instance.
+/// Writes what is not yet so. An event's filter makes the kernel record one hierarchy only.
+Status set_up(const Tracefs& instance, const std::string& size, const std::string& filter) {
+  // Writing the clock empties the buffers, even if the clock stays the same.
+  const Setting settings[] = {
+      {"trace_clock", "boot", "[boot]"},
+      {"buffer_size_kb", size.c_str(), nullptr},
+      {"events/cgroup/cgroup_mkdir/filter", filter.c_str(), filter.c_str()},
+      {"events/cgroup/cgroup_rmdir/filter", filter.c_str(), filter.c_str()},
+      {"events/cgroup/cgroup_release/filter", filter.c_str(), filter.c_str()},
+      {"events/cgroup/cgroup_mkdir/enable", "1", "1"},
+      {"events/cgroup/cgroup_rmdir/enable", "1", "1"},
+      {"events/cgroup/cgroup_release/enable", "1", "1"},
+      {"tracing_on", "1", "1"}};
+  // Without the first option, the newest records would be lost; the second would record which
+  // process runs on a CPU at each switch. Not every kernel has them in an instance.
   (void)write_file(instance, "trace_options", "overwrite");
   (void)write_file(instance, "trace_options", "norecord-cmd");
-  return start_events(instance, hierarchy);
+  for (const Setting& one : settings) {
+    if (one.done != nullptr) {
+      const auto present = read_file(instance.directory.get(), instance.shown, one.file);
+      if (!present) return fail(present.error());
+      if (present->find(one.done) != std::string::npos) continue;
+    }
+    if (auto status = write_file(instance, one.file, one.value); !status) return status;
+  }
+  return {};
 }
 
 std::chrono::nanoseconds clock_now(clockid_t clock) {
@@ -228,7 +224,10 @@ Status start(const Host& host, const Settings& settings) {
   }
   const auto instance = open_instance(host, settings.instance);
   if (!instance) return fail(instance.error());
-  return set_up(*instance, *hierarchy);
+  const auto cpus = cpu_folders(instance->directory.get(), instance->shown);
+  if (!cpus) return fail(cpus.error());
+  return set_up(*instance, std::to_string(buffer_kib(cpus->size())),
+                "root == " + std::to_string(*hierarchy) + "\n");
 }
 
 Result<bool> stop(const Host& host, const Settings& settings) {
@@ -339,8 +338,14 @@ Result<Batch> Instance::drain() const {
   for (const std::string& cpu : cpus_) {
     if (auto status = drain_cpu(cpu, batch); !status) return fail(status.error());
   }
-  std::stable_sort(batch.events.begin(), batch.events.end(),
-                   [](const Event& one, const Event& other) { return one.at < other.at; });
+  // Records of one CPU with the same time keep their order.
+  std::vector<std::pair<std::chrono::nanoseconds, std::size_t>> order;
+  for (const Event& event : batch.events) order.emplace_back(event.at, order.size());
+  std::sort(order.begin(), order.end());
+  std::vector<Event> sorted;
+  sorted.reserve(order.size());
+  for (const auto& [at, place] : order) sorted.push_back(batch.events[place]);
+  batch.events.swap(sorted);
   return batch;
 }
 

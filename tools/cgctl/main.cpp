@@ -74,11 +74,12 @@ constexpr const char* look = "Show cgroups and their usage";
 constexpr const char* control = "Create, change and use cgroups";
 
 /// The commands, in the order of --help.
-constexpr std::array<Command, 22> commands = {{
+constexpr std::array<Command, 23> commands = {{
     {"doctor", cure, cgctl::tool::doctor_command::add},
     {"zombies", cure, cgctl::tool::zombies_command::add},
     {"census", cure, cgctl::tool::census_command::add},
     {"numa-stat", cure, cgctl::tool::numa_stat_command::add},
+    {"record", cure, cgctl::tool::record_command::add},
     {"mitigate", cure, cgctl::tool::mitigate_command::add},
     {"info", look, cgctl::tool::info_command::add},
     {"ls", look, cgctl::tool::ls_command::add},

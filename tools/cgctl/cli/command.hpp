@@ -99,6 +99,9 @@ void add(CLI::App& app, const Globals& globals, Run& run);
 namespace census_command {
 void add(CLI::App& app, const Globals& globals, Run& run);
 }
+namespace record_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
 namespace pressure_command {
 void add(CLI::App& app, const Globals& globals, Run& run);
 }

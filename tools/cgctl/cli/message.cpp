@@ -11,7 +11,7 @@ namespace cgctl::tool {
 namespace {
 
 /// Words that the library's errors use, and the command's words for them.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 13> words = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 14> words = {{
     {"Roots::cgroup", "--cgroup-root"},
     {"Roots::proc", "--proc-root"},
     {"Roots::sys", "--sys-root"},
@@ -24,6 +24,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 13> words = 
     {"Host::hierarchies()", "`cgctl info`"},
     {"Census::discover()", "`cgctl census --discover`"},
     {"zombies::count()", "`cgctl zombies`"},
+    {"start the recording first", "cgctl record --start starts it"},
     {"settings::apply()", "`cgctl set`"},
 }};
 

@@ -15,6 +15,7 @@
 #include "cli/command.hpp"
 #include "cli/json.hpp"
 #include "command/dead.hpp"
+#include "command/makers.hpp"
 #include "command/pinned.hpp"
 #include "mitigate/config.hpp"
 
@@ -29,7 +30,9 @@ struct Options {
   std::optional<nanoseconds> time;
   bool names = false;
   bool files = false;
+  bool makers = false;
   std::string below;
+  std::string state_dir = Configuration{}.state_dir;
 };
 
 struct Findings {
@@ -222,8 +225,11 @@ void refuse(const Error& error, const char* key, Inside& inside) {
   inside.json[fmt::format("{}_unknown", key)] = message_of(error);
 }
 
-void add_names(const Host& host, const census::Snapshot& snapshot, const DeadOptions& wanted,
-               Inside& inside) {
+void add_names(const Host& host, const census::Snapshot& snapshot, DeadOptions wanted,
+               const std::string& state_dir, Inside& inside) {
+  const auto ledger = newest_ledger(host, state_dir);
+  if (!ledger) warn(message_of(ledger.error()));
+  if (ledger) wanted.ledger = &*ledger;
   const Dead dead = describe_dead(host, snapshot, wanted);
   inside.text += dead.text;
   inside.json["dead"] = dead.json;
@@ -260,11 +266,20 @@ Result<Inside> look_inside(const Host& host, const Options& options) {
     if (options.files) refuse(snapshot.error(), "files", inside);
     return inside;
   }
-  const auto ledger = recorder::peek(host, Configuration{}.state_dir);
-  if (ledger) wanted.ledger = &*ledger;
-  if (options.names) add_names(host, *snapshot, wanted, inside);
+  if (options.names) add_names(host, *snapshot, wanted, options.state_dir, inside);
   if (options.files) add_files(host, *snapshot, wanted, inside);
   return inside;
+}
+
+Exit show_makers(const Globals& globals, const Host& host, const zombies::Count& count,
+                 const Options& options) {
+  MakersOptions wanted{options.top, {}, options.state_dir};
+  if (!options.below.empty()) {
+    const auto below = host.relative_path(options.below);
+    if (!below) return report(below.error());
+    if (*below != ".") wanted.below = "/" + *below;
+  }
+  return print_makers(globals, host, count, wanted);
 }
 
 Exit run_zombies(const Globals& globals, const Options& options) {
@@ -281,6 +296,7 @@ Exit run_zombies(const Globals& globals, const Options& options) {
     // The number appears at once; finding out where zombies hang may take longer.
     flush_output();
   }
+  if (options.makers) return show_makers(globals, *host, *count, options);
   Inside inside;
   if (options.names || options.files) {
     auto looked = look_inside(*host, options);
@@ -324,8 +340,18 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   command->add_flag("--files", options->files,
                     "name the files whose pages hold removed cgroups, those\nthat hold the most "
                     "first (root, Linux 5.10)");
+  command
+      ->add_flag("--makers", options->makers,
+                 "name the workloads that made the zombies, those with\nthe most first (root, or a "
+                 "ledger of cgctl record)")
+      ->excludes("--names")
+      ->excludes("--files");
+  command
+      ->add_option("--state-dir", options->state_dir,
+                   "directory of the ledger, for --makers and --names\n(default /var/lib/cgctl)")
+      ->type_name("DIR");
   add_path_option(*command, "--below", options->below,
-                  "with --names or --files: only those that were below\nthis cgroup");
+                  "with --names, --files or --makers: only those that\nwere below this cgroup");
   add_time(*command, "--time", options->time,
            "longest search for the cgroups that zombies hang\nbelow, such as 10s (default: between "
            "50ms and 1s), or\nfor files (default 1s)");

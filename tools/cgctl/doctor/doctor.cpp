@@ -22,6 +22,7 @@
 #include "cgctl/pressure.hpp"
 #include "cli/command.hpp"
 #include "command/dead.hpp"
+#include "command/makers.hpp"
 #include "doctor/doctor_report.hpp"
 #include "doctor/subtrees.hpp"
 #include "mitigate/config.hpp"
@@ -95,7 +96,7 @@ Known<Memory> examine_memory(const Host& host) {
 Known<Zombies> examine_zombies(const Host& host, Unread& unread) {
   const auto count = zombies::count(host);
   if (!count) return because(count.error());
-  Zombies found{*count, std::nullopt, {}};
+  Zombies found{*count, std::nullopt, {}, {}};
   if (count->high == 0) return found;
   const std::string offsets_file = offsets_file_in(default_state_dir);
   zombies::AttributionLimits limits;
@@ -522,9 +523,9 @@ Commands commands_of(const Roots& roots, const std::string& config) {
   return commands;
 }
 
-Diagnosis examine(const Host& host, const Options& options, const mitigation::Policy& policy) {
+Diagnosis examine(const Host& host, const Options& options, const Configuration& configuration) {
   Diagnosis found;
-  found.policy = policy;
+  found.policy = configuration.policy;
   found.commands = commands_of(host.roots(), options.overrides.file);
   Unread& unread = found.unread;
   for (const Unreachable& one : host.unreachable()) unread.push_back(one.error);
@@ -536,6 +537,10 @@ Diagnosis examine(const Host& host, const Options& options, const mitigation::Po
   found.weights.memory = bytes_of(mitigation::total_memory(host), unread);
   if (found.zombies) {
     const std::uint64_t zombies = found.zombies->count.low;
+    const auto ledger = options.read_only ? recorder::peek(host, configuration.state_dir)
+                                          : newest_ledger(host, configuration.state_dir);
+    if (!ledger) note_missing(unread, ledger.error());
+    if (ledger && zombies != 0) found.zombies->makers = leading_maker(*ledger, zombies);
     found.weights.kernel_memory = bytes_of(mitigation::kernel_memory(host, zombies), unread);
   }
   examine_pressure(host, found);
@@ -548,7 +553,7 @@ Exit run_doctor(const Globals& globals, const Options& options) {
   if (!configuration) return report(configuration.error());
   const auto host = globals.host();
   if (!host) return report(host.error());
-  const Diagnosis found = examine(*host, options, configuration->policy);
+  const Diagnosis found = examine(*host, options, *configuration);
   warn_of(found.unread);
   if (globals.format == Format::json) {
     print(globals, json_of(found));

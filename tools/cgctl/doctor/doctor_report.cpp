@@ -111,6 +111,7 @@ std::string zombie_rows(const Known<Zombies>& zombies) {
       text += where_row(ancestors[i], zombies->where->source == zombies::Source::census);
     }
   }
+  if (!zombies->makers.empty()) text += row("  made by", zombies->makers);
   std::string_view pins = zombies->pins;
   for (std::size_t i = 0; i < pins_named && !pins.empty(); ++i) {
     const std::size_t end = std::min(pins.find("; "), pins.size());
@@ -249,6 +250,7 @@ Json known(const Known<T>& finding, Describe describe) {
 Json zombies_json(const Zombies& zombies) {
   Json one = tool::zombies_json(zombies.count, zombies.where, ancestors_named);
   one["explanation"] = zombies.pins;
+  if (!zombies.makers.empty()) one["made_by"] = zombies.makers;
   return one;
 }
 

@@ -42,7 +42,8 @@ struct Zombies {
   zombies::Count count;
   /// Cgroups that zombies hang below; absent if there are no zombies.
   std::optional<zombies::Attribution> where;
-  std::string pins;  ///< mitigation::explain_pins()
+  std::string pins;    ///< mitigation::explain_pins()
+  std::string makers;  ///< the leading maker, if it is recorded
 };
 
 /// Cost of a read of the memory.numa_stat of the root, or of the visible root.

@@ -137,6 +137,16 @@ Key text(const char* table, const char* name, const char* comment, Member member
           [member](const Configuration& from) { return quoted(member(from)); }};
 }
 
+template <class Member>
+Key flag(const char* table, const char* name, const char* comment, Member member) {
+  return {table, name, comment,
+          [member](const toml::node& node, Configuration& out) {
+            if (!node.is_boolean()) throw CLI::ValidationError("neither true nor false");
+            member(out) = node.value<bool>().value_or(false);
+          },
+          [member](const Configuration& from) { return member(from) ? "true" : "false"; }};
+}
+
 /// Describes a key with a list; `parse` converts a text to an element, `show` an element to a text.
 template <class Member, class Parse, class Show>
 Key list(const char* table, const char* name, const char* comment, Member member, Parse parse,
@@ -271,6 +281,11 @@ const std::vector<Key>& keys() {
       text("daemon", "state_dir",
            "directory of the lock and the history; mitigate --once uses it too",
            in(&Configuration::state_dir)),
+      flag("daemon", "record",
+           "true: the daemon makes the kernel record which memory cgroups are removed, and "
+           "collects\n"
+           "the records after each look (see cgctl record)",
+           in(&Configuration::record)),
       text("daemon", "metrics_file",
            "file that the daemon replaces with its metrics after each look, for node_exporter's\n"
            "textfile collector; empty: none",

@@ -25,6 +25,7 @@
 #include <utility>
 
 #include "cgctl/filesystem.hpp"
+#include "cgctl/recorder.hpp"
 #include "cli/json.hpp"
 #include "cli/timespec.hpp"
 #include "mitigate/metrics.hpp"
@@ -181,6 +182,8 @@ class Daemon {
   void log_change(const Report& report);
   void reload();
   [[nodiscard]] bool serve_at(const std::string& address);
+  void record();
+  [[nodiscard]] recorder::Ledger collect();
   void show_metrics(const Report& report);
   [[nodiscard]] nanoseconds jitter();
   [[nodiscard]] nanoseconds next_look();
@@ -200,6 +203,7 @@ class Daemon {
   std::optional<Report> to_verify_;  ///< report that waits for its refaults
   std::string metrics_ = "# the first look is not over yet\n";
   std::string last_said_;
+  std::string last_failure_;  ///< of a collection
   std::optional<std::chrono::microseconds> watchdog_ = watchdog_time();
   nanoseconds last_look_ = boottime();
   bool look_at_once_ = false;
@@ -249,10 +253,29 @@ void Daemon::log_change(const Report& report) {
   log(report);
 }
 
+/// Starts the recording, if the configuration asks for it.
+void Daemon::record() {
+  if (!configuration_.record) return;
+  const auto status = recorder::start(worker_.mitigator().host());
+  if (!status) warn(message_of(status.error()));
+}
+
+/// Moves the kernel's records to the ledger. A reason why that fails is said once.
+recorder::Ledger Daemon::collect() {
+  const Host& host = worker_.mitigator().host();
+  if (configuration_.record) {
+    auto ledger = recorder::collect(host, configuration_.state_dir);
+    if (ledger) return std::move(*ledger);
+    const std::string why = message_of(ledger.error());
+    if (why != std::exchange(last_failure_, why)) warn(why);
+  }
+  return recorder::peek(host, configuration_.state_dir).value_or(recorder::Ledger());
+}
+
 void Daemon::show_metrics(const Report& report) {
-  metrics_ =
-      metrics_text(report.outcome ? report.outcome->after : report.before, report.plan,
-                   worker_.mitigator().history(), configuration_, std::chrono::system_clock::now());
+  metrics_ = metrics_text(report.outcome ? report.outcome->after : report.before, report.plan,
+                          worker_.mitigator().history(), collect(), configuration_,
+                          std::chrono::system_clock::now());
   if (configuration_.metrics_file.empty()) return;
   if (auto status = fs::write_output(configuration_.metrics_file, metrics_); !status) {
     warn(message_of(status.error()));
@@ -325,6 +348,7 @@ void Daemon::reload() {
       warn("the new state_dir takes effect only after a restart");
     }
     configuration_ = std::move(*fresh);
+    record();
     tick_.set(next_look());
   }
   notify("READY=1");
@@ -412,6 +436,7 @@ Status Daemon::turn() {
 
 Exit Daemon::run() {
   if (auto status = ready(); !status) return report(status.error());
+  record();
   // Nodes that are started together must not act together.
   tick_.set(boottime() + jitter());
   notify("READY=1");

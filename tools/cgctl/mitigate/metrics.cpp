@@ -9,6 +9,7 @@
 
 #include "cgctl/filesystem.hpp"
 #include "cli/command.hpp"
+#include "command/makers.hpp"
 
 namespace cgctl::tool::metrics_command {
 namespace {
@@ -31,7 +32,10 @@ Result<std::string> look(const Host& host, const Configuration& configuration) {
   if (!seen) return fail(seen.error());
   warn_of(seen->unread);
   const auto plan = mitigation::decide(*seen, *history, configuration.policy, mitigation::uptime());
-  return metrics_text(*seen, plan, *history, configuration, std::chrono::system_clock::now());
+  const auto ledger = newest_ledger(host, configuration.state_dir);
+  if (!ledger) warn(message_of(ledger.error()));
+  return metrics_text(*seen, plan, *history, ledger.value_or(recorder::Ledger()), configuration,
+                      std::chrono::system_clock::now());
 }
 
 /// True for a link to standard output, such as /dev/stdout: its target must not be replaced.

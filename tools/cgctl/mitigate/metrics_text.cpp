@@ -7,6 +7,7 @@
 
 #include "build_info.hpp"
 #include "cli/command.hpp"
+#include "command/makers.hpp"
 #include "mitigate/metrics.hpp"
 
 namespace cgctl::tool {
@@ -20,6 +21,8 @@ using mitigation::RungHistory;
 
 /// Most cgroups that get a series for the zombies below them.
 constexpr std::size_t most_ancestors = 20;
+/// Most makers of zombies that get series of their own.
+constexpr std::size_t most_named_makers = 10;
 
 /// Returns the value of a label: in UTF-8, with backslash, quote and newline escaped
 /// (exposition_formats.md). Other bytes of a cgroup's name are escaped as on a terminal.
@@ -83,6 +86,36 @@ void add_ancestors(Text& text, const Observation& seen) {
        "Zombies directly below a cgroup, known on v2 and by a census.");
 }
 
+/// Adds what was recorded about removed cgroups.
+void add_makers(Text& text, const recorder::Ledger& ledger) {
+  std::uint64_t released = 0;
+  for (const recorder::Maker& maker : ledger.makers) released += maker.released;
+  const auto counter = [&text](const char* name, const char* help, std::uint64_t value) {
+    text.head(name, "counter", help);
+    text.value(value);
+  };
+  counter("cgctl_memory_cgroups_removed_total", "Removals of memory cgroups recorded since boot.",
+          ledger.removals());
+  counter("cgctl_memory_cgroups_released_total",
+          "Of these, memory cgroups that the kernel has let go.", released);
+  counter("cgctl_records_lost_total",
+          "Records that were overwritten, or read by others, before they were collected.",
+          ledger.lost);
+  auto makers = most_zombies(ledger.makers);
+  makers.resize(std::min(makers.size(), most_named_makers));
+  if (makers.empty()) return;
+  const auto each = [&](const char* name, const char* help, auto figure) {
+    text.head(name, "gauge", help);
+    for (const recorder::Maker* const maker : makers) {
+      text.value(fmt::format("maker=\"{}\"", label(maker_name(maker->pattern))), figure(*maker));
+    }
+  };
+  each("cgctl_maker_zombies", "Zombies of the workloads that made the most.",
+       [](const recorder::Maker& maker) { return maker.most_dead(); });
+  each("cgctl_maker_removed", "Removals of these workloads' memory cgroups since boot.",
+       [](const recorder::Maker& maker) { return maker.removals; });
+}
+
 void add_rungs(Text& text, const History& history) {
   text.head("cgctl_mitigation_actions_total", "counter",
             "Uses of each rung of the ladder, by result.");
@@ -101,7 +134,8 @@ void add_rungs(Text& text, const History& history) {
 }  // namespace
 
 std::string metrics_text(const Observation& seen, const mitigation::Plan& plan,
-                         const History& history, const Configuration& configuration,
+                         const History& history, const recorder::Ledger& ledger,
+                         const Configuration& configuration,
                          std::chrono::system_clock::time_point looked) {
   Text text;
   text.gauge("cgctl_zombie_memory_cgroups",
@@ -118,6 +152,7 @@ std::string metrics_text(const Observation& seen, const mitigation::Plan& plan,
                "1 if this look measured that time, 0 if it is predicted.",
                seen.read_cost_measured ? 1 : 0);
   }
+  if (!ledger.empty()) add_makers(text, ledger);
   add_rungs(text, history);
   text.head("cgctl_mitigation_decision", "gauge",
             "1 for the decision of the last look, 0 for the others.");
