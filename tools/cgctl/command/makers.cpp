@@ -137,7 +137,8 @@ std::string sources_of(const Origins& found, const Ledger& ledger, const zombies
   if (ledger.empty()) {
     text += "removals        not recorded: cgctl record --start records them from now on\n";
   } else {
-    text += fmt::format("removals        recorded since {}\n", ago(ledger.since));
+    text += fmt::format("removals        recorded for {}\n",
+                        human_time(mitigation::uptime() - ledger.since));
   }
   if (!found.by_census && count.low > found.zombies) {
     text +=

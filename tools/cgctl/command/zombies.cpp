@@ -337,9 +337,10 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   command->add_flag("--names", options->names,
                     "name the removed cgroups themselves, with what holds\neach, most "
                     "references first (root, Linux 4.17)");
-  command->add_flag("--files", options->files,
-                    "name the files whose pages hold removed cgroups, those\nthat hold the most "
-                    "first (root, Linux 5.10)");
+  command->add_flag(
+      "--files", options->files,
+      "name the files whose pages hold removed cgroups,\nthose that hold the most first "
+      "(root, Linux 5.10)");
   command
       ->add_flag("--makers", options->makers,
                  "name the workloads that made the zombies, those with\nthe most first (root, or a "
@@ -354,7 +355,7 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
                   "with --names, --files or --makers: only those that\nwere below this cgroup");
   add_time(*command, "--time", options->time,
            "longest search for the cgroups that zombies hang\nbelow, such as 10s (default: between "
-           "50ms and 1s), or\nfor files (default 1s)");
+           "50ms and 1s),\nor for files (default 1s)");
   command->footer(
       "Examples:\n"
       "  cgctl zombies\n"
