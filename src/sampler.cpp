@@ -12,6 +12,7 @@
 #include <cstring>
 #include <utility>
 
+#include "cgctl/census.hpp"
 #include "cgctl/detail/sys.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
@@ -43,7 +44,75 @@ ssize_t read_short(int fd, std::array<char, 1024>& buffer) noexcept {
   return got;
 }
 
+/// A counter of a census as a line of memory.stat. A version that lacks the line has no second key.
+struct StatLine {
+  census::Counter counter;
+  std::optional<memory::Key> v1;
+  std::optional<memory::Key> v2;
+};
+
+constexpr StatLine stat_lines[] = {
+    {census::Counter::inactive_anon, memory::Key::inactive_anon, memory::Key::inactive_anon},
+    {census::Counter::active_anon, memory::Key::active_anon, memory::Key::active_anon},
+    {census::Counter::inactive_file, memory::Key::inactive_file, memory::Key::inactive_file},
+    {census::Counter::active_file, memory::Key::active_file, memory::Key::active_file},
+    {census::Counter::unevictable, memory::Key::unevictable, memory::Key::unevictable},
+    {census::Counter::shmem, memory::Key::shmem, memory::Key::shmem},
+    {census::Counter::mapped, memory::Key::mapped_file, memory::Key::file_mapped},
+    {census::Counter::dirty, memory::Key::dirty, memory::Key::file_dirty},
+    {census::Counter::writeback, memory::Key::writeback, memory::Key::file_writeback},
+    {census::Counter::swap, memory::Key::swap, std::nullopt},
+    {census::Counter::slab_reclaimable, std::nullopt, memory::Key::slab_reclaimable},
+    {census::Counter::slab_unreclaimable, std::nullopt, memory::Key::slab_unreclaimable},
+    {census::Counter::sockets, std::nullopt, memory::Key::sock},
+};
+
 }  // namespace
+
+/// The census of a round.
+struct Sampler::Walked {
+  census::Census census;
+  UniqueFd root_stat;  // memory.stat; reading it brings the counters up to date
+  memory::Stat root;
+  census::Snapshot snapshot;
+  std::vector<std::pair<std::uint64_t, std::size_t>> by_inode;  // of the entries
+  std::vector<std::pair<memory::Key, census::Counter>> lines;   // that this kernel's file has
+
+  void index(const std::vector<Entry>& entries);
+  [[nodiscard]] Status gather(const Source& stat, std::vector<Entry>& entries);
+  void learn_lines(Version version);
+};
+
+void Sampler::Walked::index(const std::vector<Entry>& entries) {
+  by_inode.clear();
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (entries[i].memory_inode != 0) by_inode.emplace_back(entries[i].memory_inode, i);
+  }
+  std::sort(by_inode.begin(), by_inode.end());
+}
+
+void Sampler::Walked::learn_lines(Version version) {
+  for (const StatLine& line : stat_lines) {
+    const auto key = version == Version::v1 ? line.v1 : line.v2;
+    if (key && root[*key]) lines.emplace_back(*key, line.counter);
+  }
+}
+
+Status Sampler::Walked::gather(const Source& stat, std::vector<Entry>& entries) {
+  for (Entry& entry : entries) entry.counted = none;
+  const Version version = stat.hierarchy->version;
+  if (auto read = memory::read_stat(root_stat.get(), version, stat.file, root); !read) return read;
+  if (lines.empty()) learn_lines(version);
+  if (auto took = census.take(snapshot, {false, false, true, false}); !took) return took;
+  for (std::size_t i = 0; i < snapshot.cgroups.size(); ++i) {
+    const census::Cgroup& one = snapshot.cgroups[i];
+    if (!one.live) continue;
+    const auto found =
+        std::lower_bound(by_inode.begin(), by_inode.end(), std::pair(one.inode, std::size_t{0}));
+    if (found != by_inode.end() && found->first == one.inode) entries[found->second].counted = i;
+  }
+  return {};
+}
 
 /// The paths that a walk has found, concatenated, each NUL-terminated.
 struct Sampler::Found {
@@ -107,6 +176,9 @@ Result<Sampler> Sampler::open(const Host& host, std::string_view path, Config co
                             "the host has neither the cpu nor the memory controller"));
   }
   if (auto status = sampler.refresh(); !status) return fail(status.error());
+  if (config.memory == Config::Memory::files) return sampler;
+  auto status = sampler.use_census(config.memory);
+  if (!status && config.memory == Config::Memory::census) return fail(status.error());
   return sampler;
 }
 
@@ -156,7 +228,7 @@ void Sampler::keep_at_most(std::size_t most) {
 void Sampler::open_files(Entry& entry, std::string& path) {
   for (std::size_t i = 0; i < figure_count; ++i) {
     Entry::State& state = entry.states.at(i);
-    const bool room = kept_ < most_;
+    const bool room = kept_ < most_ && (i < memory_usage || walked_.empty());
     const bool settled = state == Entry::kept || (state == Entry::by_name && !room);
     if (sources_.at(i).hierarchy == nullptr || settled) continue;
     UniqueFd fd(open_file(static_cast<Figure>(i), entry, path));
@@ -247,16 +319,80 @@ Status Sampler::refresh() {
   }
   count_kept();
   std::string path;
-  for (Entry& entry : entries_) open_files(entry, path);
+  for (Entry& entry : entries_) {
+    open_files(entry, path);
+    find_in_census(entry, path);
+  }
+  if (!walked_.empty()) walked_.front().index(entries_);
   return {};
+}
+
+/// Changes the source of the memory figures to a census, and closes the files that it replaces.
+Status Sampler::use_census(Config::Memory memory) {
+  constexpr std::size_t fewest = 64;
+  constexpr std::size_t most_others = 4;
+  const Source& source = sources_.at(memory_stat);
+  if (source.hierarchy == nullptr || (memory == Config::Memory::cheapest && size() < fewest)) {
+    return fail(Error::make(errc::unsupported, "sample", path_, "a census does not pay"));
+  }
+  census::Options options;
+  if (memory == Config::Memory::cheapest) options.rounds = 2;
+  auto census = census::Census::open(host_, options);
+  if (!census) return fail(census.error());
+  const auto count = census->count();
+  if (!count) return fail(count.error());
+  if (memory == Config::Memory::cheapest && count->live + count->dead > most_others * size()) {
+    return fail(Error::make(errc::unsupported, "sample", path_, "a census does not pay"));
+  }
+  UniqueFd root(detail::open_beneath(source.hierarchy->directory.get(), source.file,
+                                     O_RDONLY | source.hierarchy->open_flags));
+  walked_.push_back({std::move(*census), std::move(root), {}, {}, {}, {}});
+  for (Entry& entry : entries_) {
+    for (const Figure figure : {memory_usage, memory_stat}) {
+      if (entry.states.at(figure) == Entry::absent) continue;
+      entry.fds.at(figure).reset();
+      entry.states.at(figure) = Entry::by_name;
+    }
+  }
+  return refresh();
+}
+
+/// Notes the inode of the entry's directory, unless the last census has found it.
+void Sampler::find_in_census(Entry& entry, std::string& path) {
+  if (walked_.empty() || entry.counted != none || entry.states.at(memory_usage) == Entry::absent) {
+    return;
+  }
+  path.assign(entry.path == "/" ? "." : entry.path.substr(1));
+  const UniqueFd directory(detail::open_beneath(
+      sources_.at(memory_usage).hierarchy->directory.get(), path.c_str(), O_PATH | O_DIRECTORY));
+  struct ::stat found {};
+  entry.memory_inode = directory && sys::stat(directory.get(), found) == 0 ? found.st_ino : 0;
+}
+
+Status Sampler::gather() {
+  return walked_.empty() ? Status{} : walked_.front().gather(sources_.at(memory_stat), entries_);
+}
+
+void Sampler::read_census(const Entry& entry, Scratch& scratch, Sample& out) const {
+  const Walked& walked = walked_.front();
+  std::array<memory::Stat::Figure, census::counters> figures;  // NOLINT: the first ones are set
+  std::size_t count = 0;
+  for (const auto& [key, counter] : walked.lines) {
+    figures.at(count++) = {key, walked.snapshot.counter(entry.counted, counter)};
+  }
+  scratch.memory_.assign(sources_.at(memory_stat).hierarchy->version, figures.data(), count);
+  out.memory_usage = walked.snapshot.cgroups[entry.counted].usage;
+  out.memory_stat = &scratch.memory_;
 }
 
 bool Sampler::read(Entry& entry, Scratch& scratch, Sample& out) {
   out.path = entry.path;
   const auto now = std::chrono::steady_clock::now();
-  bool any = false;
+  const bool counted = entry.counted != none;
+  bool any = counted;
   bool failed = false;
-  for (std::size_t i = 0; i < figure_count; ++i) {
+  if (counted) read_census(entry, scratch, out);
+  for (std::size_t i = 0; i < (counted ? memory_usage : figure_count); ++i) {
     if (entry.states.at(i) == Entry::absent) continue;
     const int status = read(static_cast<Figure>(i), entry, scratch, out);
     any = any || status == 0;

@@ -81,6 +81,15 @@ class Stat {
   /// Returns the figure of the cgroup alone: v1 only; absent on v2.
   [[nodiscard]] std::optional<std::uint64_t> local(Key key) const noexcept { return get(1, key); }
 
+  /// A figure of the cgroup and all below.
+  struct Figure {
+    Key key;
+    std::uint64_t value;
+  };
+  /// Replaces the figures by `count` others, for a source other than the file. Allocates only if
+  /// there are more of them than ever before.
+  void assign(Version version, const Figure* first, std::size_t count);
+
   /// Returns the number of lines left out because they are not "NAME NUMBER", for example with a
   /// negative number.
   [[nodiscard]] std::size_t skipped_lines() const noexcept { return skipped_; }

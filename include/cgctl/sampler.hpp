@@ -19,6 +19,12 @@
 
 namespace cgctl {
 
+/// The source of the memory figures of a Sampler.
+enum class MemorySource {
+  files,   ///< the files of each cgroup
+  census,  ///< one census of all memory cgroups for each round, see census::Census
+};
+
 /// The resource usage of a cgroup at one time. Figures that its version or kernel lacks are absent.
 struct Sample {
   std::string_view path;  ///< valid until the sampler's next refresh(), move or destruction
@@ -28,7 +34,8 @@ struct Sample {
   /// CPUs used on average since the previous sample; absent in the first.
   std::optional<double> cpus;
   std::optional<std::uint64_t> memory_usage;  ///< bytes
-  /// Valid until the next sample with the same scratch; null if there is none.
+  /// Valid until the next sample with the same scratch; null if there is none. From a census it has
+  /// only the lines that are counters of census::Counter (on v1 their "total_" lines).
   const memory::Stat* memory_stat = nullptr;
 };
 
@@ -52,6 +59,19 @@ class Sampler {
     /// above the limit is lowered permanently to the limit less a few for reading other files, and
     /// is halved each time refresh() has too few descriptors left for its walk.
     std::optional<std::size_t> descriptors;
+    enum class Memory {
+      files,  ///< all lines of memory.stat
+      /// One census for each round. The usage is exact; the lines are as fresh as in the files,
+      /// since the root's memory.stat is read before, which brings the kernel's counters up to date
+      /// (before Linux 5.13 the files and a census read the same counters, which lag). Cgroups that
+      /// a census does not find, such as new ones, are read from their files.
+      census,
+      /// A census if the host allows one and it is cheaper: if open() finds at least 64 cgroups,
+      /// and a fourth of all memory cgroups of the host, removed ones included. For callers that
+      /// use no other lines of memory.stat than a census has.
+      cheapest,
+    };
+    Memory memory = Memory::files;
   };
   /// Buffers that one thread needs to take samples.
   class Scratch {
@@ -62,7 +82,8 @@ class Sampler {
   };
 
   /// Finds the cgroup `path` and those below. errc::vanished if there is no such cgroup,
-  /// errc::unsupported if the host has neither a cpu nor a memory controller.
+  /// errc::unsupported if the host has neither a cpu nor a memory controller. With Memory::census
+  /// also the errors of census::Census::open().
   [[nodiscard]] static Result<Sampler> open(const Host& host, std::string_view path, Config config);
   [[nodiscard]] static Result<Sampler> open(const Host& host, std::string_view path);
   Sampler(Sampler&&) noexcept;
@@ -85,6 +106,13 @@ class Sampler {
   /// Returns the number of descriptors kept.
   [[nodiscard]] std::size_t descriptors() const noexcept { return kept_; }
 
+  [[nodiscard]] MemorySource memory_source() const noexcept {
+    return walked_.empty() ? MemorySource::files : MemorySource::census;
+  }
+  /// Takes the census for the next round of several threads; does nothing without one. If it fails,
+  /// the round reads files. Do not call it while another thread samples.
+  Status gather();
+
   /// Calls `visit(const Sample&)` for each cgroup, sorted by path, except removed ones. A cgroup
   /// that was removed and made again is a new cgroup.
   ///
@@ -93,9 +121,11 @@ class Sampler {
   /// parsed. Their samples lack those figures; a cgroup that lacks all figures is left out.
   template <class Visit>
   std::size_t sample(Visit visit) {
+    (void)gather();
     return sample(own_, 0, 1, visit);
   }
-  /// Samples the part `part` (0 to parts - 1) of the cgroups, for one thread of several; each
+  /// Samples the part `part` (0 to parts - 1) of the cgroups, for one thread of several, with the
+  /// memory figures of the last gather() where the source is a census; each
   /// thread needs its own scratch. Neighbouring cgroups belong to different parts, so that each
   /// part has its share of the cgroups whose files are kept open.
   template <class Visit>
@@ -122,8 +152,12 @@ class Sampler {
     std::array<std::uint64_t, cpu_usage + 1> inodes{};  // inodes of the usage files
     std::optional<std::chrono::nanoseconds> usage;      // at
     std::chrono::steady_clock::time_point at;
+    std::uint64_t memory_inode = 0;  // of the directory; 0 without a census
+    std::size_t counted = none;      // its place in the last census
   };
+  static constexpr std::size_t none = ~std::size_t{0};
   struct Found;
+  struct Walked;
 
   Sampler(const Host& host, std::string path, std::size_t most);
   [[nodiscard]] int open_file(Figure figure, Entry& entry, std::string& path) const;
@@ -134,6 +168,9 @@ class Sampler {
   bool read(Entry& entry, Scratch& scratch, Sample& out);
   int read(Figure figure, Entry& entry, Scratch& scratch, Sample& out) const;
   int read(Figure figure, int fd, Scratch& scratch, Sample& out) const;
+  [[nodiscard]] Status use_census(Config::Memory memory);
+  void find_in_census(Entry& entry, std::string& path);
+  void read_census(const Entry& entry, Scratch& scratch, Sample& out) const;
 
   Host host_;
   std::string path_;
@@ -142,6 +179,7 @@ class Sampler {
   std::size_t too_long_ = 0;
   std::array<Source, figure_count> sources_;
   std::vector<Entry> entries_;  // sorted by path
+  std::vector<Walked> walked_;  // one if the source is a census
   Scratch own_;
 };
 

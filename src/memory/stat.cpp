@@ -87,6 +87,21 @@ void Stat::learn(std::string_view text, Version version) {
   unknown_values_.resize(unknown_.size());
 }
 
+void Stat::assign(Version version, const Figure* first, std::size_t count) {
+  learn({}, version);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::string_view name = to_string(first[i].key);
+    const auto slot = static_cast<std::size_t>(first[i].key);
+    present_[slot] = true;
+    values_[slot] = first[i].value;
+    rows_.push_back(
+        {static_cast<std::uint16_t>(slot), 0, static_cast<std::uint32_t>(names_.size())});
+    if (version == Version::v1) names_.append(total);
+    names_.append(name);
+    rows_.back().name_size = static_cast<std::uint16_t>(names_.size() - rows_.back().name);
+  }
+}
+
 /// Parses a text that has the same lines as the last one. Returns false if a line differs, also if
 /// it has gained or lost its number.
 bool Stat::parse_as_learnt(std::string_view text) {

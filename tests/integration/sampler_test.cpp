@@ -22,6 +22,7 @@
 #include "../support/child.hpp"
 #include "../support/result.hpp"
 #include "../support/skip.hpp"
+#include "cgctl/census.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/memory_snapshot.hpp"
 #include "real_cgroups.hpp"
@@ -349,6 +350,138 @@ TEST_F(RealSampler, SaysWhenThereIsNoSuchCgroup) {
   const auto outside = Sampler::open(host(), "/../..");
   ASSERT_FALSE(outside);
   EXPECT_EQ(outside.error().kind, errc::outside);
+}
+
+class RealSamplerByCensus : public RealSampler {
+ protected:
+  using Lines = std::map<std::string, std::uint64_t>;
+  struct Memory {
+    std::optional<std::uint64_t> usage;
+    Lines lines;
+  };
+
+  void SetUp() override {
+    RealSampler::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    if (!test::kernel_is_at_least(5, 10))
+      return test::skip("BPF programs run on demand since 5.10");
+    if (::access("/sys/kernel/btf/vmlinux", R_OK) != 0) return test::skip("the kernel has no BTF");
+  }
+  [[nodiscard]] Sampler open(Sampler::Config::Memory memory) const {
+    Sampler::Config config;
+    config.memory = memory;
+    return must(Sampler::open(host(), path(), config));
+  }
+  [[nodiscard]] Sampler by_census() const { return open(Sampler::Config::Memory::census); }
+  [[nodiscard]] Sampler by_files() const { return open(Sampler::Config::Memory::files); }
+
+  static std::map<std::string, Memory> memory_of(Sampler& sampler) {
+    std::map<std::string, Memory> all;
+    EXPECT_EQ(sampler.sample([&all](const Sample& sample) {
+      Memory& memory = all[std::string(sample.path)];
+      memory.usage = sample.memory_usage;
+      sample.memory_stat->each([&memory](std::string_view name, std::uint64_t value) {
+        memory.lines.emplace(name, value);
+      });
+    }),
+              0U);
+    return all;
+  }
+  /// True if the lines are a census's: it has far fewer than the file.
+  static bool counted(const Memory& memory) { return memory.lines.size() <= census::counters; }
+};
+
+/// Returns what two sources of the same cgroups' figures tell differently.
+template <class All>
+std::string difference(const All& census, const All& files) {
+  if (census.size() != files.size()) return "other cgroups";
+  std::string differences;
+  for (const auto& [path, counted] : census) {
+    const auto& read = files.at(path);
+    if (counted.usage != read.usage) differences += path + ": usage; ";
+    for (const auto& [name, value] : counted.lines) {
+      const auto line = read.lines.find(name);
+      const bool same = line != read.lines.end() && line->second == value;
+      if (!same) differences += path + ": " + name + " " + std::to_string(value) + "; ";
+    }
+  }
+  return differences;
+}
+
+TEST_F(RealSamplerByCensus, HasTheFiguresOfTheFiles) {
+  for (int i = 0; i < 10; ++i) (void)create("g" + std::to_string(i));
+  (void)create("g3/inner");
+  const test::Tenant tenant(directory("g3/inner"), [] {
+    static const std::vector<char> memory(8U << 20U, 'x');  // as long as the process lives
+    return memory[4096] == 'x' && ::setsid() >= 0 ? 0 : 1;
+  });
+  auto census = by_census();
+  auto files = by_files();
+  EXPECT_EQ(census.memory_source(), MemorySource::census);
+  EXPECT_EQ(files.memory_source(), MemorySource::files);
+  EXPECT_LT(census.descriptors(), files.descriptors());
+  EXPECT_EQ(test::persist(200,
+                          [&]() -> std::string {
+                            const auto counted = memory_of(census);
+                            return difference(counted, memory_of(files));
+                          }),
+            "");
+  const auto inner = memory_of(census).at(path("g3/inner"));
+  EXPECT_TRUE(counted(inner));
+  EXPECT_GE(inner.usage.value_or(0), 8U << 20U);
+  const auto line = inner.lines.find(v2() ? "inactive_anon" : "total_inactive_anon");
+  ASSERT_NE(line, inner.lines.end());
+}
+
+TEST_F(RealSamplerByCensus, FollowsCgroupsThatComeAndGo) {
+  const auto stays = create("stays");
+  auto goes = create("goes");
+  auto sampler = by_census();
+  EXPECT_EQ(memory_of(sampler).size(), 3U);
+  ASSERT_TRUE(test::ok(goes.remove()));
+  EXPECT_EQ(memory_of(sampler).count(path("goes")), 0U) << "left out before the refresh";
+
+  goes = create("goes");
+  EXPECT_TRUE(memory_of(sampler).at(path("goes")).usage) << "another one, read from its files";
+  (void)create("comes");
+  ASSERT_TRUE(test::ok(sampler.refresh()));
+  const auto seen = memory_of(sampler);
+  EXPECT_EQ(seen.size(), 4U);
+  EXPECT_TRUE(counted(seen.at(path("stays"))));
+  EXPECT_TRUE(counted(seen.at(path("comes"))));
+  ASSERT_TRUE(test::ok(sampler.refresh()));
+  EXPECT_TRUE(counted(memory_of(sampler).at(path("goes"))));
+}
+
+TEST_F(RealSamplerByCensus, GathersOnceForSeveralThreads) {
+  for (int i = 0; i < 6; ++i) (void)create("g" + std::to_string(i));
+  auto sampler = by_census();
+  ASSERT_TRUE(test::ok(sampler.gather()));
+  std::array<Sampler::Scratch, 2> scratch;
+  std::array<std::size_t, 2> seen{};
+  std::vector<std::thread> threads;
+  for (std::size_t part = 0; part < seen.size(); ++part) {
+    threads.emplace_back([&, part] {
+      sampler.sample(scratch.at(part), part, seen.size(), [&seen, part](const Sample& sample) {
+        if (sample.memory_usage && sample.memory_stat != nullptr) ++seen.at(part);
+      });
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(seen[0] + seen[1], 7U);
+}
+
+TEST_F(RealSamplerByCensus, IsChosenForManyCgroups) {
+  EXPECT_EQ(open(Sampler::Config::Memory::cheapest).memory_source(), MemorySource::files);
+  constexpr std::uint64_t most = 99;
+  for (std::uint64_t i = 0; i < most; ++i) (void)create("g" + std::to_string(i));
+  const auto count = must(must(census::Census::open(host())).count());
+  // Other cgroups of the host come and go.
+  const std::uint64_t all = count.live + count.dead;
+  if (all > 3 * most) return test::skip("this host has too many other memory cgroups");
+  auto sampler = open(Sampler::Config::Memory::cheapest);
+  EXPECT_EQ(sampler.memory_source(), MemorySource::census);
+  EXPECT_EQ(memory_of(sampler).size(), most + 1);
 }
 
 class RealSnapshot : public RealSampler {};

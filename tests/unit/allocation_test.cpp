@@ -192,6 +192,14 @@ TEST(Allocations, AreNoneInASteadySampler) {
   }
 }
 
+TEST(Allocations, AreNoneWhenFiguresReplaceThoseOfAFile) {
+  const std::array<memory::Stat::Figure, 2> figures = {
+      {{memory::Key::unevictable, 1}, {memory::Key::writeback, 2}}};
+  memory::Stat stat;
+  stat.assign(Version::v1, figures.data(), figures.size());
+  EXPECT_EQ(allocations_of([&] { stat.assign(Version::v1, figures.data(), figures.size()); }), 0U);
+}
+
 /// Makes openat2(2) fail with ENOSYS in this process, as before Linux 5.6. Returns false if the
 /// kernel has no filters of system calls.
 bool lose_openat2() {

@@ -57,6 +57,35 @@ TEST(MemoryStat, UnknownLinesAreKept) {
   EXPECT_EQ(all, "anon=1 vendor_thing=77 file=2 total_of_v1=5 ");
 }
 
+TEST(MemoryStat, FiguresOfAnotherSourceReplaceThoseOfTheFile) {
+  Stat stat;
+  ASSERT_TRUE(ok(memory::parse("cache 1\ntotal_cache 10\nnew 3\n", Version::v1, stat)));
+  const Stat::Figure figures[] = {{Key::swap, 5}, {Key::shmem, 6}};
+  const auto all = [&stat] {
+    std::string text;
+    stat.each([&text](std::string_view name, std::uint64_t value) {
+      text += std::string(name) + " " + std::to_string(value) + "\n";
+    });
+    return text;
+  };
+  stat.assign(Version::v1, figures, 2);
+  EXPECT_EQ(all(), "total_swap 5\ntotal_shmem 6\n");
+  EXPECT_EQ(stat[Key::swap], 5U);
+  EXPECT_FALSE(stat[Key::cache]);
+  EXPECT_FALSE(stat.local(Key::swap));
+  EXPECT_EQ(stat.unknown_count(), 0U);
+  stat.assign(Version::v2, figures + 1, 1);
+  EXPECT_EQ(all(), "shmem 6\n");
+  EXPECT_FALSE(stat[Key::swap]);
+  // The next text has the same lines, and then others.
+  ASSERT_TRUE(ok(memory::parse("shmem 7\n", Version::v2, stat)));
+  EXPECT_EQ(stat[Key::shmem], 7U);
+  stat.assign(Version::v2, figures, 2);
+  ASSERT_TRUE(ok(memory::parse("anon 8\n", Version::v2, stat)));
+  EXPECT_EQ(all(), "anon 8\n");
+  EXPECT_FALSE(stat[Key::shmem]);
+}
+
 TEST(MemoryStat, ANameThatComesTwiceIsUnknownTheSecondTime) {
   Stat stat;
   ASSERT_TRUE(ok(memory::parse("anon 1\nanon 2\n", Version::v2, stat)));
