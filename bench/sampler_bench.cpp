@@ -36,10 +36,11 @@ void with_groups(benchmark::State& state, std::uint64_t size, Body body) {
 
 template <class Body>
 void with_sampler(benchmark::State& state, std::uint64_t size,
-                  std::optional<std::size_t> descriptors, Body body) {
+                  std::optional<std::size_t> descriptors, Body body,
+                  Sampler::Config::Memory memory = Sampler::Config::Memory::files) {
   with_groups(state, size, [&](Arena& arena, const std::string& path) {
     const std::size_t before = allocated_bytes();
-    auto sampler = Sampler::open(arena.host(), path, {descriptors.value_or(budget(size))});
+    auto sampler = Sampler::open(arena.host(), path, {descriptors.value_or(budget(size)), memory});
     if (value_or_skip(state, sampler) == nullptr) return;
     state.counters["bytes_a_group"] =
         static_cast<double>(allocated_bytes() - before) / static_cast<double>(size);
@@ -67,6 +68,15 @@ void one_thread(benchmark::State& state, std::uint64_t size,
     measure(state, [&] { return count(sampler, scratch, 0, 1) == size; });
     state.counters["allocated"] = static_cast<double>(allocated_bytes() - before);
   });
+}
+
+/// Takes the memory figures from a census.
+void by_census(benchmark::State& state, std::uint64_t size) {
+  const auto body = [&](Arena&, const std::string&, Sampler& sampler) {
+    Sampler::Scratch scratch;
+    measure(state, [&] { return sampler.gather() && count(sampler, scratch, 0, 1) == size; });
+  };
+  with_sampler(state, size, {}, body, Sampler::Config::Memory::census);
 }
 
 /// Helper thread that takes the second half of each round.
@@ -243,6 +253,7 @@ const bool sampler_registered = [] {
   for (const std::uint64_t size : {1'000U, 10'000U}) {
     const std::string subject = "sampler_" + std::to_string(size);
     add(subject + "/cgctl", [size](auto& state) { one_thread(state, size, {}); });
+    add(subject + "/cgctl_by_census", [size](auto& state) { by_census(state, size); });
     add(subject + "/raw_preads", [size](auto& state) { raw_preads(state, size); });
     add(subject + "/ifstream_map", [size](auto& state) { ifstreams(state, size); });
     add(subject + "/cgctl_two_threads", [size](auto& state) { two_threads(state, size, {}); });
