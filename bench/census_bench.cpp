@@ -17,6 +17,8 @@ namespace {
 
 constexpr std::uint64_t live = 10'000;
 constexpr std::uint64_t removed = 5'000;
+constexpr census::Wanted without_names{false, true, true, true};
+constexpr census::Wanted with_names{true, true, true, true};
 
 /// Calls `body(arena, tree)` with the live and the removed cgroups, or skips the benchmark.
 template <class Body>
@@ -40,8 +42,8 @@ void with_census(benchmark::State& state, Body body) {
   });
 }
 
-/// Takes the figures that raw_preads() reads, of the removed cgroups also.
-void walk(benchmark::State& state, census::Wanted wanted) {
+/// Takes the figures that pread_live() reads, of the removed cgroups also.
+void take_census(benchmark::State& state, census::Wanted wanted) {
   with_census(state, [&](census::Census& census) {
     census::Snapshot snapshot;
     std::vector<double> longest;
@@ -61,7 +63,7 @@ void walk(benchmark::State& state, census::Wanted wanted) {
   });
 }
 
-void raw_preads(benchmark::State& state) {
+void pread_live(benchmark::State& state) {
   with_dead(state, [&](Arena& arena, const Tree& tree) {
     allow_descriptors(3 * live);
     const char* const usage =
@@ -88,7 +90,7 @@ void raw_preads(benchmark::State& state) {
   });
 }
 
-void count(benchmark::State& state) {
+void count_census(benchmark::State& state) {
   with_census(state, [&](census::Census& census) {
     measure(state, [&] {
       const auto count = census.count();
@@ -108,7 +110,7 @@ void by_directories(benchmark::State& state) {
   });
 }
 
-void one_stat_each(benchmark::State& state) {
+void stat_live(benchmark::State& state) {
   with_dead(state, [&](Arena&, const Tree& tree) {
     auto names = child_directories(tree.directory.get(), tree.path);
     if (value_or_skip(state, names) == nullptr) return;
@@ -125,14 +127,12 @@ void one_stat_each(benchmark::State& state) {
 }
 
 const bool census_registered = [] {
-  constexpr census::Wanted figures{false, true, true, true};
-  constexpr census::Wanted all{true, true, true, true};
-  add("census_walk_10000/cgctl", [](auto& state) { walk(state, figures); });
-  add("census_walk_10000/cgctl_with_names", [](auto& state) { walk(state, all); });
-  add("census_walk_10000/raw_preads", raw_preads);
-  add("census_count_10000/cgctl", count);
+  add("census_walk_10000/cgctl", [](auto& state) { take_census(state, without_names); });
+  add("census_walk_10000/cgctl_with_names", [](auto& state) { take_census(state, with_names); });
+  add("census_walk_10000/raw_preads", pread_live);
+  add("census_count_10000/cgctl", count_census);
   add("census_count_10000/cgctl_by_directories", by_directories);
-  add("census_count_10000/one_stat_each", one_stat_each);
+  add("census_count_10000/one_stat_each", stat_live);
   return true;
 }();
 
