@@ -152,6 +152,9 @@ class Counter {
   std::chrono::nanoseconds spent_{};
   unsigned refusals_ = 0;
   bool pays_ = false;  // the next count takes a census
+  // Of the census that is open. The fastest, because a count may be interrupted for long.
+  std::chrono::nanoseconds fastest_{};
+  unsigned counts_ = 0;
 };
 
 /// Counts the zombies once. See Counter.

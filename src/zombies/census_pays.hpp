@@ -14,7 +14,8 @@ struct DirectoryTime {
   unsigned refusals;              ///< times that a census was refused, or closed for its cost
 };
 
-/// Returns about how long a census takes to count `all` memory cgroups, the removed ones included.
+/// Returns about how long a census takes to count `all` memory cgroups, the removed ones included,
+/// where the kernel runs BPF programs on demand (Linux 5.10).
 inline std::chrono::nanoseconds census_time(std::uint64_t all) noexcept {
   constexpr std::int64_t each = 300;
   return std::chrono::nanoseconds(each * static_cast<std::int64_t>(all));
@@ -31,6 +32,20 @@ inline bool census_pays(const DirectoryTime& time, std::uint64_t live, std::uint
   if (time.refusals > most_refusals) return false;
   const std::chrono::nanoseconds price(opening + proving_one * static_cast<std::int64_t>(live));
   return time.last > 2 * census_time(all) && time.all >= price * (1U << (later * time.refusals));
+}
+
+/// The time that counting by a census has taken.
+struct CensusTime {
+  std::chrono::nanoseconds fastest;  ///< of the counts so far
+  unsigned counts;
+};
+
+/// True if counting `all` memory cgroups by a census takes longer than directories did: there are
+/// many removed cgroups by now, or the kernel is slow, as those before Linux 5.10 are.
+inline bool census_is_slow(const CensusTime& time, std::chrono::nanoseconds directories,
+                           std::uint64_t all) noexcept {
+  constexpr unsigned enough = 5;
+  return census_time(all) > directories || (time.counts >= enough && time.fastest > directories);
 }
 
 }  // namespace cgctl::zombies

@@ -104,21 +104,27 @@ Status Counter::open_census() {
 /// Counts directories from now on. The next census must pay far more than this one.
 void Counter::close_census() noexcept {
   census_.clear();
+  counts_ = 0;
   spent_ = {};
   ++refusals_;
 }
 
 Result<Count> Counter::count_v1(unsigned rounds) {
   using Clock = std::chrono::steady_clock;
+  using std::chrono::nanoseconds;
   if (pays_ && !open_census()) close_census();
   pays_ = false;
+  auto start = Clock::now();
   if (!census_.empty()) {
     auto count = count_census();
     if (use_ == Use::census) return count;
-    if (!count || census_time(count->kernel) > last_) close_census();
+    const nanoseconds took = Clock::now() - start;
+    fastest_ = counts_ == 0 ? took : std::min(fastest_, took);
+    ++counts_;
+    if (!count || census_is_slow({fastest_, counts_}, last_, count->kernel)) close_census();
     if (count) return count;
   }
-  const auto start = Clock::now();
+  start = Clock::now();
   auto count = count_directories(rounds);
   last_ = Clock::now() - start;
   spent_ += last_;

@@ -119,6 +119,16 @@ TEST(Census, PaysWhenDirectoriesHaveTakenAsLongAsOpeningIt) {
   EXPECT_FALSE(census_pays({milliseconds(1), milliseconds(10'000), 0}, 100, 60'000));
 }
 
+TEST(Census, IsSlowWhenDirectoriesAreFaster) {
+  using std::chrono::microseconds;
+  using zombies::census_is_slow;
+  EXPECT_FALSE(census_is_slow({microseconds(300), 100}, microseconds(2'000), 1'000));
+  EXPECT_TRUE(census_is_slow({microseconds(300), 1}, microseconds(2'000), 10'000));
+  // An interruption makes one count slow; a kernel that runs a program for each cgroup, all.
+  EXPECT_FALSE(census_is_slow({microseconds(5'000), 1}, microseconds(2'000), 1'000));
+  EXPECT_TRUE(census_is_slow({microseconds(5'000), 5}, microseconds(2'000), 1'000));
+}
+
 TEST(Zombies, AreZeroIfTheKernelCountsFewerThanDirectories) {
   const CapturedMachine machine("linux-5.4-v1-numa2/1-fresh");
   std::filesystem::create_directories(machine.cgroup("memory/new"));
