@@ -166,7 +166,8 @@ struct Setting {
   const char* done;
 };
 
-/// Writes the settings that the instance does not have yet. An event's filter makes the kernel record one hierarchy only.
+/// Writes the settings that the instance does not have yet. An event's filter makes the kernel
+/// record one hierarchy only.
 Status set_up(const Tracefs& instance, const std::string& size, const std::string& filter) {
   // Writing the clock empties the buffers, even if the clock stays the same.
   const Setting settings[] = {
