@@ -171,7 +171,7 @@ Result<Census> Census::open(const Host& host, const Options& options) {
   if (!hierarchy) return fail(hierarchy.error());
   auto known = Known::find(host, options);
   if (!known) return fail(known.error());
-  return prove(host, **hierarchy, std::move(*known), options.rounds);
+  return prove(host, **hierarchy, *known, options.rounds);
 }
 
 Result<Census> Census::discover(const Host& host, const Options& options) {
