@@ -203,7 +203,7 @@ Status LoadedProgram::attach() {
   auto& caller = *static_cast<cgctl_caller*>(value());
   caller.owner = 0;
   std::memcpy(&caller.token, token.data(), sizeof caller.token);
-  const Status status = run_renamed(token.data());
+  Status status = run_renamed(token.data());
   ::prctl(PR_SET_NAME, before.data());
   return status;
 }

@@ -174,6 +174,7 @@ Status refine_v1(PageFrames& frames, const Judge& judge, const AttributionLimits
   Charges charges(std::move(inodes));
   if (auto status = frames.add_to(charges, limits.page_flags); !status) return status;
   std::vector<Candidate> found;
+  found.reserve(live.size());
   for (const Live& one : live) found.emplace_back(one, *charges.find(one.inode));
   judge.look(found);
   judge.look_again(found, limits.settle);

@@ -8,8 +8,6 @@
 // type, for which it needs a demangler: 49 KB of the static command.
 namespace __gnu_cxx {
 
-void __verbose_terminate_handler();
-
 void __verbose_terminate_handler() {
   static constexpr char message[] = "cgctl: internal error: an exception was not caught\n";
   (void)!::write(STDERR_FILENO, message, sizeof message - 1);

@@ -34,7 +34,7 @@ std::string device_of(const PinnedFile& file) {
 
 /// Returns the file's path, and what is to be said of it.
 std::string where_is(const PinnedFile& file) {
-  const std::string path = printable(file.path);
+  std::string path = printable(file.path);
   if (file.block_device) return path + " (metadata of the file system)";
   if (file.deleted) return path + " (deleted)";
   if (!file.overlay.empty()) return printable(file.overlay);
