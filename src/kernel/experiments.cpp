@@ -65,6 +65,8 @@ struct Text {
 
 uint64_t page_size() { return static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)); }
 
+std::size_t page_bytes_of(uint64_t pages) { return static_cast<std::size_t>(pages * page_size()); }
+
 /// Moves this process into the cgroup.
 bool enter_group(int directory) {
   const UniqueFd file(sys::open_at(directory, "cgroup.procs", O_WRONLY));
@@ -73,13 +75,13 @@ bool enter_group(int directory) {
 
 /// Charges pages to the cgroup of this process, until it ends. `fd` is a file or -1.
 unsigned char* charge(uint64_t pages, int fd = -1) {
-  const std::size_t bytes = pages * page_size();
+  const std::size_t bytes = page_bytes_of(pages);
   const int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
   void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
   if (memory == MAP_FAILED) return nullptr;
   ::madvise(memory, bytes, MADV_NOHUGEPAGE);
   auto* const at = static_cast<unsigned char*>(memory);
-  for (std::size_t i = 0; i < bytes; i += page_size()) at[i] = 1;
+  for (std::size_t i = 0; i < bytes; i += page_bytes_of(1)) at[i] = 1;
   return at;
 }
 
@@ -256,7 +258,7 @@ class Experiments {
       }
       const bool linked = in_all([&](std::size_t i) {
         const uint64_t next = i + 1 == groups ? base_place_ + children : places_[i + 1] + sibling;
-        return css_[i].word(sibling) == next;
+        return css_[i].word(static_cast<std::size_t>(sibling)) == next;
       });
       at_.css_children = children;
       at_.css_sibling = static_cast<uint32_t>(sibling);
@@ -355,14 +357,14 @@ class Experiments {
     for (std::size_t i = 0; i < groups; ++i) {
       if (!enter_group(lab_.directories[i])) return false;
       const int file = static_cast<int>(::syscall(SYS_memfd_create, "probe", 0));  // kept open
-      const auto bytes = shared(i) * page_size();
+      const std::size_t bytes = page_bytes_of(shared(i));
       if (file < 0 || ::ftruncate(file, static_cast<off_t>(bytes)) != 0) return false;
       unsigned char* const pages = charge(shared(i), file);
       if (pages == nullptr) return false;
-      const std::size_t kept = mapped(i) * page_size();
+      const std::size_t kept = page_bytes_of(mapped(i));
       ::munmap(pages + kept, bytes - kept);
       unsigned char* const fixed = charge(locked(i));
-      if (fixed == nullptr || ::mlock(fixed, locked(i) * page_size()) != 0) return false;
+      if (fixed == nullptr || ::mlock(fixed, page_bytes_of(locked(i))) != 0) return false;
     }
     detail::drain_page_lists();
     return enter_group(lab_.root);

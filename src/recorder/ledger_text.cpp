@@ -146,7 +146,7 @@ Removed scan_removed(Scanner& scan, bool& fine) {
   scan.line("dead");
   one.id = scan_hex(scan, fine);
   one.at = seconds(scan.count());
-  one.maker = scan.count();
+  one.maker = static_cast<std::size_t>(std::min<std::uint64_t>(scan.count(), most_makers));
   one.path = scan_text(scan, fine);
   return one;
 }

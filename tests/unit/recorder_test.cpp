@@ -118,8 +118,9 @@ TEST(RecorderPages, AFormatThatBreaksOffIsNone) {
 TEST(RecorderPages, RecordsHaveNamesOfAnyBytes) {
   const std::string hostile = "/a b\n\x1b[2J: cgroup_rmdir: root=4 id=1 path=/x\xe2\x80\xae%s\\n";
   const std::string long_path = "/" + std::string(2000, 'x');
-  const Page page = parsed(page_of(record(0, 7, "/a", 5) + record(1, 7, hostile, 10) +
-                                   record(2, 8, long_path, 0) + record(1, 9, "", 1)));
+  const std::string bytes = page_of(record(0, 7, "/a", 5) + record(1, 7, hostile, 10) +
+                                    record(2, 8, long_path, 0) + record(1, 9, "", 1));
+  const Page page = parsed(bytes);
   EXPECT_TRUE(page.whole);
   EXPECT_EQ(page.lost, 0U);
   ASSERT_EQ(page.events.size(), 4U);
