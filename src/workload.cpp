@@ -130,7 +130,7 @@ std::string_view container_of(std::string_view name) {
   const std::string_view id = name.substr(name.size() - id_size);
   if (!all(id, is_hex)) return {};
   name.remove_suffix(id_size);
-  // A conmon process watches a container and is no part of it.
+  // The cgroup of conmon, which watches a container, does not belong to the container.
   if (ends_with(name, "-conmon-")) return {};
   return name.empty() || name.back() == '-' || name.back() == ':' ? id : std::string_view();
 }

@@ -23,10 +23,10 @@ class Walker;
 /// walks the kernel's own tree and only reads. Nothing is attached to the kernel.
 namespace cgctl::census {
 
-/// The memory charged to one cgroup itself, in bytes. The LRU lists are exact
-/// except for new pages, of which each CPU holds back up to 31 (mm/swap.c); where a machine has
-/// more than four NUMA nodes (Snapshot::nodes is 0) they are counters too. Counters lag by up to
-/// two seconds since Linux 5.13, and before that by up to 32 pages for each CPU.
+/// The memory charged to one cgroup itself, in bytes. The LRU lists are exact except for new pages,
+/// of which each CPU holds back up to 31 (mm/swap.c). They are counters too where a machine has
+/// more than four NUMA nodes (Snapshot::nodes is 0). Counters lag by up to two seconds since Linux
+/// 5.13, and before that by up to 32 pages for each CPU.
 struct Memory {
   std::uint64_t file = 0;         ///< page cache on LRU lists, without tmpfs
   std::uint64_t anon = 0;         ///< on anonymous LRU lists: anonymous memory and tmpfs

@@ -15,7 +15,7 @@
 
 /// Records the removal of memory cgroups, and the moment at which the kernel lets each one go. The
 /// kernel records by itself, in a tracing instance (tracefs, Documentation/trace/ftrace.rst), so
-/// that no process has to run. A removed cgroup that was not let go is a zombie.
+/// that no process has to run. A removed cgroup is a zombie until the kernel lets it go.
 ///
 ///     recorder::start(host);                                // once, at boot
 ///     auto ledger = recorder::collect(host, "/var/lib/cgctl");  // from time to time
@@ -40,12 +40,12 @@ struct Maker {
   std::string pattern;           ///< workload::maker_of(); the first 96 bytes
   std::string example;           ///< path of the last one removed; the first 200 bytes
   std::uint64_t removals = 0;    ///< recorded
-  std::uint64_t released = 0;    ///< of these: let go by the kernel
-  std::uint64_t forgotten = 0;   ///< of these: no longer in Ledger::dead, for want of room
+  std::uint64_t released = 0;    ///< removals whose cgroup the kernel has let go since
+  std::uint64_t forgotten = 0;   ///< removals that Ledger::dead had no room for
   std::chrono::seconds first{};  ///< of the first removal recorded, in CLOCK_BOOTTIME
   std::chrono::seconds last{};   ///< of the last one
 
-  /// Returns the number of zombies, or a bound of it if there are forgotten ones.
+  /// Returns the least number of zombies. Equals most_dead() if no removal was forgotten.
   [[nodiscard]] std::uint64_t least_dead() const noexcept {
     return removals - released - forgotten;
   }
@@ -54,7 +54,7 @@ struct Maker {
   [[nodiscard]] std::optional<std::chrono::milliseconds> interval() const noexcept;
 };
 
-/// One removed cgroup that the kernel has not let go.
+/// One zombie: its removal is recorded, and the kernel has not let it go.
 struct Removed {
   std::uint64_t id = 0;       ///< the inode of its directory, if Ledger::inodes
   std::chrono::seconds at{};  ///< of the removal, in CLOCK_BOOTTIME

@@ -54,7 +54,7 @@ struct Owner {
     generated      ///< NAME-SUFFIX: a DaemonSet, a Job or a ReplicaSet
   };
   Kind kind = Kind::pod;
-  std::string_view name;  ///< a part of the pod's name; all of it for Kind::pod
+  std::string_view name;  ///< the first part of the pod's name; the whole name for Kind::pod
 };
 
 [[nodiscard]] Owner owner_of(const Pod& pod);

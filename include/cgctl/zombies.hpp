@@ -152,7 +152,7 @@ class Counter {
   std::chrono::nanoseconds spent_{};
   unsigned refusals_ = 0;
   bool pays_ = false;  // the next count takes a census
-  // Of the census that is open. The fastest, because a count may be interrupted for long.
+  // The counts by the open census: their number, and the fastest, which no interruption delayed.
   std::chrono::nanoseconds fastest_{};
   unsigned counts_ = 0;
 };

@@ -153,7 +153,7 @@ Result<Count> Census::count() { return walker_->count(); }
 
 Result<Census> Census::prove(const Host& host, const Hierarchy& hierarchy, Known known,
                              unsigned rounds) {
-  // Without the lists, the counters are used.
+  // The walker uses the counters if there are no nodes to read LRU lists of.
   known.layout.fields.nodes = known.layout.fields.lists_bytes == 0 ? 0 : count_nodes(host);
   auto program = kernel::Program::load(known.layout.fields);
   if (!program) return fail(program.error());

@@ -138,7 +138,7 @@ Result<census::Count> Walker::count() {
   return count;
 }
 
-/// Lets the program read what is wanted and nothing else: to it, the rest is absent.
+/// Marks the figures that are not wanted as absent in the layout, so that the program skips them.
 void Walker::want(const census::Wanted& wanted) {
   cgctl_layout& at = program_.shared().layout;
   at = layout_.fields;
@@ -219,7 +219,7 @@ void Walker::add_counters(const cgctl_record& record, census::Snapshot& snapshot
   }
 }
 
-/// Gives the cgroups their names, and what is charged to each itself.
+/// Fills in the cgroups' names and the memory charged to each cgroup itself.
 void Walker::finish(census::Snapshot& snapshot) {
   snapshot.nodes = wanted_.pages ? layout_.fields.nodes : 0;
   snapshot.slab_holds = layout_.slab_holds;

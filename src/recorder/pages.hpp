@@ -44,7 +44,7 @@ struct PageFormat {
 
 std::optional<PageFormat> parse_header_page(std::string_view text);
 
-/// What the records of one page say.
+/// The events of one page of records.
 struct Page {
   std::vector<Event> events;
   std::uint64_t lost = 0;  ///< records overwritten before this page

@@ -84,7 +84,7 @@ Result<Ledger> collect(const Host& host, const std::string& directory, const Set
   if (!ledger) return fail(ledger.error());
   const auto news = take_up(*ledger, *instance);
   if (!news) return fail(news.error());
-  // Without the pods' names, the makers have patterns instead.
+  // A pod without a name is recorded as an unnamed one.
   const workload::Pods pods = workload::Pods::read(host).value_or(workload::Pods());
   const auto begun = boot_clock();
   const auto batch = instance->drain();

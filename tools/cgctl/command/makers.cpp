@@ -130,7 +130,7 @@ std::string table_of(const Origins& found, std::size_t rows, bool recorded) {
   return table.text();
 }
 
-/// Says where the figures come from, and what they lack.
+/// Returns the lines that name the sources of the figures and the records that were lost.
 std::string sources_of(const Origins& found, const Ledger& ledger, const zombies::Count& count) {
   std::string text = found.by_census ? "zombies         named by the kernel (census)\n"
                                      : "zombies         from the records of their removal\n";
@@ -220,7 +220,7 @@ Json json_of(const Origins& found, const Ledger& ledger, const zombies::Count& c
   return one;
 }
 
-/// Returns the error for a host where neither source is to be had.
+/// Returns the error for a host without a census and without records.
 Error no_source(const Error& census) {
   Error error = census;
   error.operation = "name the makers of zombies";
