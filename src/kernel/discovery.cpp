@@ -19,6 +19,7 @@
 #include "cgctl/parse.hpp"
 #include "detail/isolated.hpp"
 #include "kernel/experiments.hpp"
+#include "kernel/hints.hpp"
 
 namespace cgctl::kernel {
 namespace {
@@ -152,7 +153,7 @@ Result<Layout> experiment(Peek& peek, const Laboratory& lab) {
   if (answer->missing == nullptr) return answer->layout;
   return fail(Error::make(errc::unsupported, discovering, {},
                           std::string("the experiments do not show ") + answer->missing,
-                          "zombies are still counted, but without names"));
+                          without_names));
 }
 
 }  // namespace

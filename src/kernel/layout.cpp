@@ -6,6 +6,8 @@
 #include <iterator>
 #include <string>
 
+#include "kernel/hints.hpp"
+
 namespace cgctl::kernel {
 namespace {
 
@@ -191,7 +193,7 @@ Result<Layout> layout_of(const Btf& btf) {
   if (missing.empty()) return layout;
   return fail(Error::make(errc::unsupported, "take a census", "/sys/kernel/btf/vmlinux",
                           "this kernel's structures are not known here: " + missing,
-                          "zombies are still counted, but without names"));
+                          without_names));
 }
 
 }  // namespace cgctl::kernel

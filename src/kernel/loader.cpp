@@ -18,12 +18,12 @@
 
 #include "cgctl/detail/sys.hpp"
 #include "cgctl/filesystem.hpp"
+#include "kernel/hints.hpp"
 
 namespace cgctl::kernel {
 namespace {
 
 constexpr const char* operation = "take a census";
-constexpr const char* fallback = "zombies are still counted, but without names";
 constexpr std::size_t name_bytes = 16;  // of a thread, the final null included
 
 std::uint64_t address(const void* at) { return reinterpret_cast<std::uintptr_t>(at); }
@@ -52,7 +52,7 @@ Status check_lockdown() {
   if (!text || text->find("[confidentiality]") == std::string::npos) return {};
   Error error = Error::system(operation, file, EPERM);
   error.reason = "kernel lockdown forbids programs to read the kernel's memory";
-  error.hint = std::string("only a reboot ends it; ") + fallback;
+  error.hint = std::string("only a reboot ends it; ") + without_names;
   return fail(std::move(error));
 }
 
@@ -62,14 +62,14 @@ void explain_refusal(Error& error) {
   if (!missing.empty()) {
     error.reason += "; this process lacks " + missing;
     error.hint =
-        std::string("run as root of the host (CAP_SYS_ADMIN before Linux 5.8); ") + fallback;
+        std::string("run as root of the host (CAP_SYS_ADMIN before Linux 5.8); ") + without_names;
     return;
   }
   error.hint = std::string(
                    "run as root of the host: CAP_BPF and CAP_PERFMON are needed "
                    "(CAP_SYS_ADMIN before Linux 5.8). As root, a user namespace or a "
                    "seccomp filter refuses; ") +
-               fallback;
+               without_names;
 }
 
 /// Returns why the kernel refused bpf(2), and who can do something about it.
@@ -78,12 +78,13 @@ Error refusal(int os_errno, const char* step) {
   error.reason = std::string("the kernel refuses bpf(2): ") + step + ": " + std::strerror(os_errno);
   if (os_errno == ENOSYS) {
     error.kind = errc::unsupported;
-    error.hint = std::string("this kernel was built without bpf(2); ") + fallback;
+    error.hint = std::string("this kernel was built without bpf(2); ") + without_names;
   } else if (os_errno == EPERM || os_errno == EACCES) {
     explain_refusal(error);
   } else if (os_errno == EINVAL) {
     error.kind = errc::unsupported;
-    error.hint = std::string("the kernel is older than Linux 4.17, or locked down; ") + fallback;
+    error.hint =
+        std::string("the kernel is older than Linux 4.17, or locked down; ") + without_names;
   }
   return error;
 }
@@ -216,7 +217,8 @@ Status LoadedProgram::run_renamed(const char* name) {
   if (auto status = copy_value(BPF_MAP_LOOKUP_ELEM); !status) return status;
   if (caller.runs != 0) return {};
   return fail(Error::make(errc::unsupported, operation, {},
-                          "the program that was attached to task_rename did not run", fallback));
+                          "the program that was attached to task_rename did not run",
+                          without_names));
 }
 
 Status LoadedProgram::copy_value(int command) {

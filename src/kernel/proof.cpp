@@ -17,6 +17,7 @@
 #include "cgctl/parse.hpp"
 #include "detail/memory_row.hpp"
 #include "detail/tree_walk.hpp"
+#include "kernel/hints.hpp"
 
 namespace cgctl::kernel {
 namespace {
@@ -26,8 +27,7 @@ using census::Snapshot;
 
 Error disproved(std::string path, std::string reason) {
   return Error::make(errc::malformed, "prove a census of", std::move(path), std::move(reason),
-                     "the kernel's structures are not as expected; zombies are still counted, but "
-                     "without names");
+                     std::string("the kernel's structures are not as expected; ") + without_names);
 }
 
 bool same_inode(std::uint64_t kernel, std::uint64_t found) {
