@@ -213,6 +213,12 @@ std::string in_words(const zombies::Count& count);
 /// Returns the source of figures about zombies: "a census", "page flags", "memory.stat".
 const char* describe(zombies::Source source) noexcept;
 
+/// The directory of the history, the ledger of removals and the offsets, unless another is named.
+inline constexpr const char* default_state_dir = "/var/lib/cgctl";
+
+/// Returns a line of text with its label in the first column: "source          a census".
+std::string labelled(std::string_view label, std::string_view text);
+
 /// Table whose columns are as wide as their widest cell and two spaces apart. The last column
 /// should hold free text.
 class Table {

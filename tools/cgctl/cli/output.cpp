@@ -175,6 +175,10 @@ std::string in_words(const zombies::Count& count) {
   return fmt::format("{} {}", count.low, count.low == 1 ? "zombie" : "zombies");
 }
 
+std::string labelled(std::string_view label, std::string_view text) {
+  return fmt::format("{:<16}{}\n", label, text);
+}
+
 std::string Table::text() const {
   std::vector<std::size_t> widths;
   std::vector<std::string> headings;

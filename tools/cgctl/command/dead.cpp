@@ -165,10 +165,6 @@ std::string table_of(const std::vector<Named>& dead, std::size_t rows, bool reco
   return table.text();
 }
 
-std::string cure_line(const char* name, const std::string& text) {
-  return fmt::format("{:<16}{}\n", name, text);
-}
-
 /// Returns one line for each kind of memory that holds any of them.
 std::string cures_of(const std::vector<Named>& dead) {
   std::string text;
@@ -181,8 +177,8 @@ std::string cures_of(const std::vector<Named>& dead) {
       holds += mine != 0 ? 1 : 0;
     }
     if (holds == 0) continue;
-    text += cure_line(kind.name,
-                      fmt::format("{} in {} of them: {}", human_bytes(bytes), holds, kind.cure));
+    text += labelled(kind.name,
+                     fmt::format("{} in {} of them: {}", human_bytes(bytes), holds, kind.cure));
   }
   std::size_t parents = 0;
   std::size_t bare = 0;
@@ -191,12 +187,12 @@ std::string cures_of(const std::vector<Named>& dead) {
     if (one.below == 0 && !has_pages(one)) ++bare;
   }
   if (parents != 0) {
-    text += cure_line(
-        removed_below,
-        fmt::format("{} of them: removed cgroups below hold them, and go first", parents));
+    text +=
+        labelled(removed_below,
+                 fmt::format("{} of them: removed cgroups below hold them, and go first", parents));
   }
   if (bare != 0) {
-    text += cure_line(
+    text += labelled(
         kernel_objects,
         fmt::format("{} of them have no pages: the kernel's own references hold them", bare));
   }

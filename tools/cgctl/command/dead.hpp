@@ -14,8 +14,7 @@
 /// The removed memory cgroups, each with the path that it had.
 namespace cgctl::tool {
 
-/// The directory of what `census --discover` found.
-inline constexpr const char* default_state_dir = "/var/lib/cgctl";
+/// Returns the file of what `census --discover` found.
 std::string offsets_file_in(const std::string& state_dir);
 
 struct DeadOptions {

@@ -88,10 +88,6 @@ std::string table_of(const std::vector<PinnedRow>& rows, const census::Snapshot&
   return text;
 }
 
-std::string pinned_line(const char* label, const std::string& value) {
-  return fmt::format("{:<16}{}\n", label, value);
-}
-
 /// Returns a line for each thing that keeps files, or keeps them from being found.
 std::string remarks_on(const PinnedFiles& found) {
   std::size_t mapped = 0;
@@ -104,7 +100,7 @@ std::string remarks_on(const PinnedFiles& found) {
   }
   std::string text;
   const auto add = [&](std::size_t number, const char* label, const char* meaning) {
-    if (number != 0) text += pinned_line(label, fmt::format("{} {}", number, meaning));
+    if (number != 0) text += labelled(label, fmt::format("{} {}", number, meaning));
   };
   add(mapped, "mapped", "files: restart the processes that map them");
   add(deleted, "deleted", "files: restart the processes that have them open or map them");

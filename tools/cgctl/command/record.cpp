@@ -9,7 +9,6 @@
 #include "cli/command.hpp"
 #include "cli/globals.hpp"
 #include "cli/json.hpp"
-#include "mitigate/config.hpp"
 
 namespace cgctl::tool::record_command {
 namespace {
@@ -17,7 +16,7 @@ namespace {
 struct Options {
   bool start = false;
   bool stop = false;
-  std::string state_dir = Configuration{}.state_dir;
+  std::string state_dir = default_state_dir;
   recorder::Settings settings;
 };
 

@@ -17,7 +17,6 @@
 #include "command/dead.hpp"
 #include "command/makers.hpp"
 #include "command/pinned.hpp"
-#include "mitigate/config.hpp"
 
 namespace cgctl::tool::zombies_command {
 namespace {
@@ -32,7 +31,7 @@ struct Options {
   bool files = false;
   bool makers = false;
   std::string below;
-  std::string state_dir = Configuration{}.state_dir;
+  std::string state_dir = default_state_dir;
 };
 
 struct Findings {
@@ -147,10 +146,6 @@ std::string remarks_on(const Findings& found) {
   return text;
 }
 
-std::string line(const char* label, std::string_view text) {
-  return fmt::format("{:<16}{}\n", label, text);
-}
-
 std::vector<std::string_view> parts(std::string_view text, std::string_view separator) {
   std::vector<std::string_view> all;
   while (!text.empty()) {
@@ -165,8 +160,8 @@ std::vector<std::string_view> parts(std::string_view text, std::string_view sepa
 std::string lines_of_source(const zombies::Attribution& where) {
   const bool by_files = where.source == zombies::Source::memory_stat;
   if (by_files && where.why_not.empty()) return {};
-  std::string text = line("source", describe(where.source));
-  for (const Error& why : where.why_not) text += line("note", message_of(why));
+  std::string text = labelled("source", describe(where.source));
+  for (const Error& why : where.why_not) text += labelled("note", message_of(why));
   return text;
 }
 
@@ -177,13 +172,13 @@ std::string text_of(const Findings& found) {
   if (!where.ancestors.empty()) text += table_of(where, found.count.hierarchy);
   text += remarks_on(found) + "\n";
   if (where.slab == zombies::SlabPins::yes) {
-    text += line("why",
-                 "dentries and inodes, which this kernel charges to cgroups, keep them "
-                 "alive too");
+    text += labelled("why",
+                     "dentries and inodes, which this kernel charges to cgroups, keep them "
+                     "alive too");
   }
-  for (const std::string_view pin : parts(found.pins, "; ")) text += line("why", pin);
+  for (const std::string_view pin : parts(found.pins, "; ")) text += labelled("why", pin);
   text += lines_of_source(where);
-  return text + line("what to do", "see cgctl mitigate --once --dry-run");
+  return text + labelled("what to do", "see cgctl mitigate --once --dry-run");
 }
 
 const char* name_of(zombies::SlabPins slab) {

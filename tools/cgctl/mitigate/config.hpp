@@ -9,13 +9,14 @@
 
 #include "cgctl/error.hpp"
 #include "cgctl/mitigation_policy.hpp"
+#include "cli/command.hpp"
 
 namespace cgctl::tool {
 
 /// Configuration of `cgctl mitigate` and `cgctl metrics`.
 struct Configuration {
   mitigation::Policy policy;
-  std::string state_dir = "/var/lib/cgctl";
+  std::string state_dir = default_state_dir;
   std::chrono::seconds interval = std::chrono::minutes(1);  ///< time between looks of the daemon
   std::chrono::seconds jitter = std::chrono::seconds(10);   ///< most random time added to interval
   /// Time between an action and the report of how much was read again; 0: no report.

@@ -77,7 +77,7 @@ Exit run_once(const Globals& globals, const Options& options, const Host& host) 
   } else {
     print(globals, text_of(*report));
     if (force_helps(*report, configuration->policy)) {
-      print(globals, fmt::format("{:<16}{}\n", "to override", "--force"));
+      print(globals, labelled("to override", "--force"));
     }
   }
   const Exit exit = exit_of(*report);

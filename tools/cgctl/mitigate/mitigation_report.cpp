@@ -26,10 +26,6 @@ std::uint64_t less(std::uint64_t from, std::uint64_t amount) {
 
 // ---- text ----
 
-std::string line(std::string_view label, std::string_view text) {
-  return fmt::format("{:<16}{}\n", label, text);
-}
-
 /// "; a read of numa_stat takes 3 us"; empty where that is not known.
 std::string cost_of_read(const Observation& seen) {
   if (!seen.read_cost) return {};
@@ -50,7 +46,7 @@ std::string line_of(const char* when, const Observation& seen) {
   const zombies::Count& count = seen.zombies;
   std::string text = fmt::format("{}, {} live", in_words(count), count.live) + cost_of_read(seen);
   text += freeable(seen);
-  return line(when, text + fmt::format("; page cache {}", human_bytes(seen.page_cache)));
+  return labelled(when, text + fmt::format("; page cache {}", human_bytes(seen.page_cache)));
 }
 
 /// Describes a look that nothing came of, without what the reason tells.
@@ -63,13 +59,13 @@ std::string line_of_look(const Observation& seen, std::string_view reason) {
   if (!told("numa_stat")) text += cost_of_read(seen);
   text += freeable(seen);
   if (!told("page cache")) text += "; page cache " + human_bytes(seen.page_cache);
-  return line("now", text);
+  return labelled("now", text);
 }
 
 /// Names the guards that have no effect because the kernel keeps no pressure figures; else empty.
 std::string line_of_blind_guards(const Observation& seen) {
   if (seen.io_pressure || seen.memory_pressure) return {};
-  return line("note", blind_guards);
+  return labelled("note", blind_guards);
 }
 
 std::string line_of(const Action& action) {
@@ -90,7 +86,7 @@ std::string line_of(const Action& action) {
       break;
   }
   if (!action.status) text += ": " + message_of(action.status.error());
-  return line(mitigation::to_string(action.rung), text);
+  return labelled(mitigation::to_string(action.rung), text);
 }
 
 std::string line_of_rehearsal(const Plan& plan) {
@@ -98,7 +94,7 @@ std::string line_of_rehearsal(const Plan& plan) {
   for (const mitigation::Rung rung : plan.ladder) {
     ladder.append(ladder.empty() ? "" : ", then if needed ").append(mitigation::to_string(rung));
   }
-  return line("would do", ladder + " (dry run: nothing was changed)");
+  return labelled("would do", ladder + " (dry run: nothing was changed)");
 }
 
 /// Returns "1991 of 2003 zombies freed", and the reason if that is ineffective.
@@ -205,16 +201,17 @@ std::string complaint_of(const Report& report) {
 std::string text_of(const Report& report) {
   if (report.plan.decision != Decision::act) {
     return line_of_look(report.before, report.plan.reason) +
-           line(decision_of(report), report.plan.reason) + line_of_blind_guards(report.before);
+           labelled(decision_of(report), report.plan.reason) + line_of_blind_guards(report.before);
   }
-  const std::string why = line("why", report.plan.reason) + line_of_blind_guards(report.before);
+  const std::string why = labelled("why", report.plan.reason) + line_of_blind_guards(report.before);
   if (!report.outcome) {
     return line_of_look(report.before, report.plan.reason) + why + line_of_rehearsal(report.plan);
   }
   std::string text = line_of("before", report.before) + why;
   for (const Action& action : report.outcome->actions) text += line_of(action);
   if (report.refaults) {
-    text += line("read again", fmt::format("{} within {} s", human_bytes(report.refaults->bytes),
+    text +=
+        labelled("read again", fmt::format("{} within {} s", human_bytes(report.refaults->bytes),
                                            report.refaults->within.count()));
   }
   return text + line_of("after", report.outcome->after) + line_of_verdict(report);
