@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +17,7 @@
 #include "cgctl/group.hpp"
 #include "cgctl/parse.hpp"
 #include "detail/isolated.hpp"
+#include "detail/shared_memory.hpp"
 #include "kernel/experiments.hpp"
 #include "kernel/hints.hpp"
 
@@ -116,30 +116,11 @@ struct Answer {
   Layout layout;
 };
 
-class SharedAnswer {
- public:
-  SharedAnswer()
-      : memory_(::mmap(nullptr, sizeof(Answer), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                       -1, 0)) {}
-  SharedAnswer(const SharedAnswer&) = delete;
-  SharedAnswer& operator=(const SharedAnswer&) = delete;
-  ~SharedAnswer() {
-    if (memory_ != MAP_FAILED) ::munmap(memory_, sizeof(Answer));
-  }
-  [[nodiscard]] Answer* get() const {
-    return memory_ == MAP_FAILED ? nullptr : static_cast<Answer*>(memory_);
-  }
-
- private:
-  void* memory_;
-};
-
 Result<Layout> experiment(Peek& peek, const Laboratory& lab) {
   constexpr std::chrono::seconds longest(60);
-  const SharedAnswer shared;
+  const detail::SharedMemory<Answer> shared;
   Answer* const answer = shared.get();
   if (answer == nullptr) return fail(Error::system(discovering, {}, errno));
-  *answer = Answer{};
   detail::Isolation how;
   how.deadline = longest;
   how.operation = discovering;

@@ -35,8 +35,11 @@ std::optional<seconds> time_of(Scanner& scan) {
   return seconds(scan.number(text));
 }
 
+/// Scans the line of a rung, which an older cgctl that lacked the rung did not write.
 void scan_rung(Scanner& scan, Rung rung, RungHistory& out) {
-  scan.line(fmt::format("rung {}", to_string(rung)));
+  const std::string key = fmt::format("rung {} ", to_string(rung));
+  if (!scan.follows(key)) return;
+  scan.line(key);
   out.last = time_of(scan);
   out.useless = static_cast<unsigned>(scan.count());
   out.effective = scan.count();
