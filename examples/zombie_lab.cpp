@@ -1,20 +1,22 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
 
-// Creates real zombies below a cgroup of its own, measures, mitigates through the library, measures
-// again, and cleans up. Exit status: 0 the mitigation was effective, 4 it was not, 1 something
-// failed, 2 usage.
+// Creates real zombies below a cgroup of its own, beside live cgroups with page cache, frees them
+// through the library, shows what each rung freed and what it cost the living, and cleans up. Exit
+// status: 0 the mitigation was effective, 4 it was not, 1 something failed, 2 usage.
 
 #include <signal.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <map>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "cgctl/cgctl.hpp"
 #include "zombie_maker.hpp"
@@ -27,7 +29,11 @@ using mitigation::Effect;
 struct Options {
   std::uint64_t count = 2000;
   lab::Pin pin = lab::Pin::page_cache;
+  bool dirty = false;
   std::string directory;
+  std::uint64_t neighbours = 4;
+  std::uint64_t cache = 32;  ///< MiB of each neighbour
+  bool each = false;
 };
 
 struct Failure {
@@ -58,14 +64,99 @@ void show(const char* moment, const mitigation::Observation& seen) {
   std::printf("\n");
 }
 
+/// Bytes of page cache that are not the zombies'.
+struct Cache {
+  std::uint64_t neighbours = 0;  ///< of the live cgroups beside the zombies
+  std::uint64_t others = 0;      ///< of the rest of the machine
+};
+
+/// Returns the page cache of a cgroup and all below, or of the cgroup alone, without tmpfs.
+std::uint64_t cache_of(const Host& host, const std::string& path, bool alone) {
+  const memory::Stat stat = need(memory::stat(need(host.open(path))));
+  const auto figure = [&stat, alone](memory::Key key) {
+    return alone ? stat.local(key) : stat[key];
+  };
+  auto cache = figure(memory::Key::cache);
+  if (!cache) cache = stat[memory::Key::file];  // v2
+  const std::uint64_t shmem = figure(memory::Key::shmem).value_or(0);
+  return cache.value_or(0) - std::min(cache.value_or(0), shmem);
+}
+
+Cache cache_now(const Host& host, const lab::ZombieMaker& maker) {
+  Cache cache;
+  const auto& groups = maker.neighbours();
+  // The last one is outside of the laboratory's cgroup.
+  for (std::size_t i = 0; i + 1 < groups.size(); ++i) {
+    cache.neighbours += cache_of(host, groups[i], true);
+  }
+  const std::uint64_t machine = need(mitigation::page_cache(host));
+  cache.others = machine - std::min(machine, cache_of(host, maker.group(), false));
+  return cache;
+}
+
+double mebibytes(std::uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+
+void show_heading() {
+  std::printf("%-14s %18s %24s %26s %9s\n", "rung", "zombies", "neighbours' cache, MiB",
+              "everybody else's, MiB", "took");
+}
+
+void show(const mitigation::Action& action, const Cache& before, const Cache& after) {
+  const auto numbers = [](double from, double to, const char* form) {
+    std::array<char, 64> text{};
+    std::snprintf(text.data(), text.size(), form, from, to);
+    return std::string(text.data());
+  };
+  std::printf(
+      "%-14s %18s %24s %26s %7.2f s\n", std::string(to_string(action.rung)).c_str(),
+      numbers(static_cast<double>(action.zombies_before), static_cast<double>(action.zombies_after),
+              "%.0f -> %.0f")
+          .c_str(),
+      numbers(mebibytes(before.neighbours), mebibytes(after.neighbours), "%.1f -> %.1f").c_str(),
+      numbers(mebibytes(before.others), mebibytes(after.others), "%.1f -> %.1f").c_str(),
+      std::chrono::duration<double>(action.duration).count());
+  const auto fell = [](std::uint64_t from, std::uint64_t to) { return from - std::min(from, to); };
+  const auto lost = static_cast<double>(fell(before.neighbours, after.neighbours) +
+                                        fell(before.others, after.others));
+  if (action.freed() != 0) {
+    std::printf("  others' cache lost for each zombie freed: %.2f KiB\n",
+                lost / 1024 / static_cast<double>(action.freed()));
+  }
+  if (!action.status) std::printf("  %s\n", action.status.error().message().c_str());
+}
+
+/// Takes rungs one by one, so that the caches can be looked at between them. Adds to `actions`.
+mitigation::Outcome take(const Host& host, numa::CostGuard& guard,
+                         const mitigation::Observation& before, const mitigation::Policy& policy,
+                         mitigation::Rung rung, const lab::ZombieMaker& maker) {
+  const Cache cache = cache_now(host, maker);
+  const mitigation::Plan plan{mitigation::Decision::act, {}, {rung}};
+  auto outcome = need(mitigation::carry_out(host, guard, plan, policy, before));
+  for (const auto& action : outcome.actions) show(action, cache, cache_now(host, maker));
+  return outcome;
+}
+
+/// Climbs the ladder; with `maker` it shows each rung.
 mitigation::Outcome mitigate(const Host& host, numa::CostGuard& guard,
                              const mitigation::Observation& before,
-                             const mitigation::Policy& policy) {
+                             const mitigation::Policy& policy, const lab::ZombieMaker* maker) {
   const mitigation::Plan plan = mitigation::decide(before, {}, policy, {});
   if (plan.decision == mitigation::Decision::idle) std::printf("idle: %s\n", plan.reason.c_str());
-  auto outcome = need(mitigation::carry_out(host, guard, plan, policy, before));
-  if (!outcome.status) throw Failure{outcome.status.error()};
-  return outcome;
+  if (maker == nullptr) return need(mitigation::carry_out(host, guard, plan, policy, before));
+  show_heading();
+  mitigation::Outcome all;
+  all.after = before;
+  std::vector<mitigation::Action> actions;
+  for (const mitigation::Rung rung : plan.ladder) {
+    if (!mitigation::climb_on(before, actions, rung, policy)) continue;
+    all = take(host, guard, before, policy, rung, *maker);
+    actions.insert(actions.end(), all.actions.begin(), all.actions.end());
+  }
+  all.effect = mitigation::effect_of(actions, policy);
+  all.actions = std::move(actions);
+  // A rung that this machine refuses is an error only if no other one worked.
+  if (!all.status && all.effect != Effect::effective) throw Failure{all.status.error()};
+  return all;
 }
 
 /// Waits until the number of zombies no longer changes: the kernel frees removed cgroups only after
@@ -81,6 +172,64 @@ std::uint64_t settled(const Host& host) {
   return last;
 }
 
+/// Makes the zombies; returns the observation that follows.
+mitigation::Observation make(const Host& host, numa::CostGuard& guard, const Options& options,
+                             const mitigation::Policy& policy, lab::ZombieMaker& maker) {
+  need(maker.refill_neighbours());
+  need(maker.make(options.count));
+  if (!options.dirty) ::sync();
+  (void)settled(host);
+  return need(mitigation::observe(host, guard, policy, {}, mitigation::Intent::act));
+}
+
+/// Climbs the ladder until the zombies are gone, and shows the result.
+Effect climb(const Host& host, const Options& options, numa::CostGuard& guard,
+             mitigation::Policy policy, lab::ZombieMaker& maker, std::uint64_t others) {
+  const auto before = make(host, guard, options, policy, maker);
+  const std::uint64_t made = before.zombies.low - std::min(others, before.zombies.low);
+  std::printf("%-22s %10llu zombies held by %s%s\n", "made", static_cast<unsigned long long>(made),
+              std::string(lab::to_string(options.pin)).c_str(), options.dirty ? ", dirty" : "");
+  show("before", before);
+  policy.zombies_low = others + options.count / 50;
+  const auto outcome = mitigate(host, guard, before, policy, &maker);
+  show("after", outcome.after);
+  const std::uint64_t left =
+      outcome.after.zombies.low - std::min(others, outcome.after.zombies.low);
+  const double share =
+      made == 0 ? 0 : 100.0 * static_cast<double>(left) / static_cast<double>(made);
+  std::printf("%s: %llu of %llu left (%.1f %%)\n", std::string(to_string(outcome.effect)).c_str(),
+              static_cast<unsigned long long>(left), static_cast<unsigned long long>(made), share);
+  if (outcome.effect != Effect::effective) {
+    const std::string why = mitigation::explain_pins(outcome.after);
+    if (!why.empty()) std::printf("%s\n", why.c_str());
+    std::printf("what frees them: %s\n", std::string(lab::cure(options.pin)).c_str());
+    need(maker.cure());
+    const auto cured = need(mitigation::observe(host, guard, policy));
+    if (cured.zombies.low > policy.zombies_low) (void)mitigate(host, guard, cured, policy, nullptr);
+  }
+  return outcome.effect;
+}
+
+/// Makes new zombies for each rung that this machine has, takes that rung alone, and shows its
+/// result. Returns the best effect.
+Effect compare(const Host& host, const Options& options, numa::CostGuard& guard,
+               mitigation::Policy policy, lab::ZombieMaker& maker) {
+  Effect best = Effect::ineffective;
+  policy.zombies_low = 0;
+  show_heading();
+  auto before = make(host, guard, options, policy, maker);
+  const auto ladder = mitigation::decide(before, {}, policy, {}).ladder;
+  for (const mitigation::Rung rung : ladder) {
+    if (rung != ladder.front()) before = make(host, guard, options, policy, maker);
+    policy.only = rung;
+    if (take(host, guard, before, policy, rung, maker).effect == Effect::effective) {
+      best = Effect::effective;
+    }
+    policy.only.reset();
+  }
+  return best;
+}
+
 int run(const Options& options) {
   const Host host = need(Host::detect());
   numa::CostGuard guard;
@@ -92,50 +241,20 @@ int run(const Options& options) {
   // laboratory's own.
   policy.zombies_low = 0;
   const auto found = need(mitigation::observe(host, guard, policy));
-  if (found.zombies.low != 0) (void)mitigate(host, guard, found, policy);
+  if (found.zombies.low != 0) (void)mitigate(host, guard, found, policy, nullptr);
 
   lab::ZombieMaker maker = need(lab::ZombieMaker::open(
       host, options.pin, "cgctl-zombie-lab-" + std::to_string(::getpid()), options.directory));
+  need(maker.make_neighbours(options.neighbours, options.cache << 20));
   const std::uint64_t others = settled(host);
   std::printf("%-22s %10llu zombies of others, included in the counts below\n", "at the start",
               static_cast<unsigned long long>(others));
-  need(maker.make(options.count));
-  (void)settled(host);
-
-  const auto before = need(mitigation::observe(host, guard, policy, {}, mitigation::Intent::act));
-  const std::uint64_t made = before.zombies.low - std::min(others, before.zombies.low);
-  std::printf("%-22s %10llu zombies held by %s\n", "made", static_cast<unsigned long long>(made),
-              std::string(lab::to_string(options.pin)).c_str());
-  show("before", before);
-
-  policy.zombies_low = others + options.count / 50;
-  const auto outcome = mitigate(host, guard, before, policy);
-  for (const auto& action : outcome.actions) {
-    std::printf("  %-20s %10llu zombies   after %.2f s%s%s\n",
-                std::string(to_string(action.rung)).c_str(),
-                static_cast<unsigned long long>(action.zombies_after),
-                std::chrono::duration<double>(action.duration).count(), action.status ? "" : ": ",
-                action.status ? "" : action.status.error().message().c_str());
-  }
-  show("after", outcome.after);
-
-  const std::uint64_t left =
-      outcome.after.zombies.low - std::min(others, outcome.after.zombies.low);
-  const double share =
-      made == 0 ? 0 : 100.0 * static_cast<double>(left) / static_cast<double>(made);
-  std::printf("%s: %llu of %llu left (%.1f %%)\n", std::string(to_string(outcome.effect)).c_str(),
-              static_cast<unsigned long long>(left), static_cast<unsigned long long>(made), share);
-  if (outcome.effect != Effect::effective) {
-    if (!outcome.explanation.empty()) std::printf("%s\n", outcome.explanation.c_str());
-    std::printf("what frees them: %s\n", std::string(lab::cure(options.pin)).c_str());
-    need(maker.cure());
-    const auto cured = need(mitigation::observe(host, guard, policy));
-    if (cured.zombies.low > policy.zombies_low) (void)mitigate(host, guard, cured, policy);
-  }
+  const Effect effect = options.each ? compare(host, options, guard, policy, maker)
+                                     : climb(host, options, guard, policy, maker, others);
   need(maker.release());
   std::printf("%-22s %10llu zombies\n", "cleaned up",
               static_cast<unsigned long long>(settled(host)));
-  return outcome.effect == Effect::effective ? 0 : 4;
+  return effect == Effect::effective ? 0 : 4;
 }
 
 /// Blocks SIGINT, SIGTERM, SIGHUP and SIGQUIT until everything is cleaned up; a run takes seconds.
@@ -154,30 +273,47 @@ void hold_signals() {
 int main(int argc, char** argv) {
   Options options;
   CLI::App app{
-      "Makes zombies (removed memory cgroups that pages still refer to), frees them with cgctl's "
-      "library and shows "
-      "both. Needs root. Drops the caches of this machine: for test machines."};
-  const std::map<std::string, lab::Pin> pins = {{"page-cache", lab::Pin::page_cache},
-                                                {"tmpfs", lab::Pin::tmpfs},
-                                                {"mapped-file", lab::Pin::mapped_file},
-                                                {"mlock", lab::Pin::mlock},
-                                                {"anonymous", lab::Pin::anonymous}};
+      "Makes zombies (removed memory cgroups that pages still refer to) beside live cgroups with "
+      "page cache, frees them with cgctl's library, and shows for each rung of the ladder how many "
+      "it freed and how much cache it cost the living. Needs root. Drops the caches of this "
+      "machine: for test machines."};
+  const std::map<std::string, lab::Pin> pins = {
+      {"page-cache", lab::Pin::page_cache},   {"active", lab::Pin::active},
+      {"dirty", lab::Pin::page_cache},        {"shared", lab::Pin::shared},
+      {"nested", lab::Pin::nested},           {"tmpfs", lab::Pin::tmpfs},
+      {"mapped-file", lab::Pin::mapped_file}, {"mlock", lab::Pin::mlock},
+      {"anonymous", lab::Pin::anonymous}};
   std::string variant = "page-cache";
-  app.add_option("--count", options.count, "how many zombies to make")
+  app.add_option("--count", options.count, "number of zombies")
       ->capture_default_str()
       ->check(CLI::Range(1, 60000));
   app.add_option("--variant", variant,
-                 "what keeps them: page-cache, tmpfs, mapped-file, mlock or anonymous")
+                 "what keeps them: page-cache, active (pages read several times), dirty, shared (a "
+                 "file that the living use too), nested (a container within a pod), tmpfs, "
+                 "mapped-file, mlock or anonymous")
       ->capture_default_str()
       ->check(CLI::IsMember(pins));
   app.add_option("--dir", options.directory,
                  "folder for the files; by default /var/tmp, and /dev/shm for the tmpfs variant");
+  app.add_option("--neighbours", options.neighbours,
+                 "number of live cgroups beside the zombies; one more is outside")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1000));
+  app.add_option("--cache", options.cache, "page cache of each of them, in MiB")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 65536));
+  app.add_flag("--each", options.each,
+               "make new zombies for each rung and take that rung alone, instead of climbing the "
+               "ladder until the zombies are gone");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   options.pin = pins.at(variant);
+  options.dirty = variant == "dirty";
+  // The files of the neighbours would be no page cache that a rung could drop.
+  if (options.pin == lab::Pin::tmpfs) options.neighbours = 0;
   if (options.directory.empty())
     options.directory = options.pin == lab::Pin::tmpfs ? "/dev/shm" : "/var/tmp";
   hold_signals();

@@ -16,7 +16,10 @@ namespace cgctl::lab {
 
 /// The kind of page that keeps the zombies alive.
 enum class Pin {
-  page_cache,   ///< a clean file on disk: drop_caches frees it
+  page_cache,   ///< a file on disk: drop_caches frees its page once it is written back
+  active,       ///< such a file that was read several times, so that its page is active
+  shared,       ///< a page of one file whose other pages belong to a live cgroup
+  nested,       ///< a file of a cgroup within the removed one, as of a container within a pod
   tmpfs,        ///< a file on tmpfs: only its removal frees it
   mapped_file,  ///< a file on disk that a running process maps: drop_caches does not free it
   mlock,        ///< memory that a running process has locked
@@ -41,8 +44,15 @@ class ZombieMaker {
   ZombieMaker& operator=(ZombieMaker&&) = delete;
   ~ZombieMaker();
 
-  /// Creates `count` zombies. A child process enters each new cgroup, writes or locks one page, and
-  /// leaves it.
+  /// Creates live cgroups, `count` below group() and one outside of it, each with a file of `bytes`
+  /// in the page cache.
+  Status make_neighbours(std::uint64_t count, std::uint64_t bytes);
+
+  /// Reads the files of the neighbours, so that they are in the page cache again.
+  Status refill_neighbours();
+
+  /// Creates `count` zombies, with Pin::nested half of them within others. A child process enters
+  /// each new cgroup, writes or locks one page, and leaves it.
   Status make(std::uint64_t count);
 
   /// Removes what keeps the zombies alive: ends the processes, deletes the files.
@@ -53,11 +63,18 @@ class ZombieMaker {
 
   /// Returns the cgroup below which the zombies hang.
   [[nodiscard]] const std::string& group() const noexcept { return group_; }
+  /// Returns the neighbours' cgroups, the one outside last.
+  [[nodiscard]] const std::vector<std::string>& neighbours() const noexcept { return neighbours_; }
 
  private:
   ZombieMaker(Pin pin, std::string group, std::string group_directory,
               std::string file_directory) noexcept;
+  template <class Work>
+  [[nodiscard]] Result<int> start(const Work& work) const;
+  [[nodiscard]] std::string directory_of(const std::string& group) const;
+  [[nodiscard]] int make_one(std::uint64_t index) const;
   [[nodiscard]] int child_main(std::uint64_t first, std::uint64_t count, int report) const;
+  [[nodiscard]] int read_neighbours(std::uint64_t bytes_to_write) const;
 
   Pin pin_;
   std::string group_;
@@ -65,6 +82,7 @@ class ZombieMaker {
   std::string file_directory_;
   std::uint64_t made_ = 0;
   std::vector<int> holders_;  // process ids
+  std::vector<std::string> neighbours_;
   bool released_ = false;
 };
 

@@ -226,6 +226,9 @@ struct Action {
   /// rung; inaccurate by the number that appears in a few seconds. 0 if no cgroups are being
   /// removed.
   std::uint64_t made = 0;
+  /// Bytes by which page_cache() fell while the rung ran, the zombies' own pages included; 0 if it
+  /// grew. Nothing if it could not be measured.
+  std::optional<std::uint64_t> given_up = {};
 
   /// Returns the number of zombies freed: before + made - after, at most `before`.
   [[nodiscard]] std::uint64_t freed() const noexcept;
@@ -233,6 +236,9 @@ struct Action {
 
 /// Returns the number of zombies that all these actions freed.
 std::uint64_t freed(const std::vector<Action>& actions) noexcept;
+
+/// Returns the bytes of page cache that these actions gave up; nothing if none was measured.
+std::optional<std::uint64_t> given_up(const std::vector<Action>& actions) noexcept;
 
 enum class Effect { none, effective, ineffective };
 

@@ -87,6 +87,13 @@ Status settle(zombies::Counter& counter, const Policy& policy, int stop, Clock::
   return {};
 }
 
+/// Returns the bytes of page cache lost between two figures of page_cache().
+std::optional<std::uint64_t> fall(const Result<std::uint64_t>& before,
+                                  const Result<std::uint64_t>& after) {
+  if (!before || !after || *before == 0) return std::nullopt;
+  return *before - std::min(*before, *after);
+}
+
 /// Takes one rung. If the zombies left cannot be counted, `uncounted` becomes the reason and their
 /// number counts as unchanged.
 Action climb(const Host& host, Rung rung, zombies::Counter& counter, const Policy& policy,
@@ -98,8 +105,10 @@ Action climb(const Host& host, Rung rung, zombies::Counter& counter, const Polic
     action.end = End::cancelled;
     return action;
   }
+  const auto cache = page_cache(host);
   const auto start = Clock::now();
   const auto took = detail::take(host, rung, seen, policy, stop);
+  action.given_up = fall(cache, page_cache(host));
   if (took) {
     action.duration = *took;
   } else {
@@ -117,8 +126,10 @@ Action climb(const Host& host, Rung rung, zombies::Counter& counter, const Polic
 }
 
 /// Returns the figures that are known without another observation.
-Observation unseen(const Observation& before, std::uint64_t zombies) {
+Observation unseen(const Observation& before, std::uint64_t zombies,
+                   const std::vector<Action>& actions) {
   Observation after = before;
+  after.page_cache -= std::min(after.page_cache, given_up(actions).value_or(0));
   after.zombies.low = zombies;
   after.zombies.high = std::max(zombies, before.zombies.high);
   after.read_cost.reset();
@@ -148,13 +159,13 @@ Result<Outcome> carry_out(const Host& host, numa::CostGuard& guard, const Plan& 
     outcome.actions.push_back(
         climb(host, rung, *counter, policy, before, tide, stop, outcome.status));
     if (outcome.actions.back().end == End::cancelled) {
-      outcome.after = unseen(before, tide.zombies);
+      outcome.after = unseen(before, tide.zombies, outcome.actions);
       return outcome;
     }
     if (!outcome.status) break;
   }
   if (all_failed(outcome.actions)) outcome.status = outcome.actions.back().status;
-  outcome.after = unseen(before, tide.zombies);
+  outcome.after = unseen(before, tide.zombies, outcome.actions);
   if (outcome.status) {
     if (auto after = observe(host, guard, policy, {}, Intent::look)) {
       outcome.after = std::move(*after);

@@ -392,6 +392,14 @@ std::uint64_t freed(const std::vector<Action>& actions) noexcept {
   return sum;
 }
 
+std::optional<std::uint64_t> given_up(const std::vector<Action>& actions) noexcept {
+  std::optional<std::uint64_t> sum;
+  for (const Action& action : actions) {
+    if (action.given_up) sum = sum.value_or(0) + *action.given_up;
+  }
+  return sum;
+}
+
 bool climb_on(const Observation& before, const std::vector<Action>& done, Rung next,
               const Policy& policy) {
   if (policy.only) return true;

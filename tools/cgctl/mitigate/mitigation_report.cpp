@@ -19,11 +19,6 @@ using mitigation::Effect;
 using mitigation::Observation;
 using mitigation::Plan;
 
-/// Subtracts `amount`, but not below 0.
-std::uint64_t less(std::uint64_t from, std::uint64_t amount) {
-  return from - std::min(from, amount);
-}
-
 // ---- text ----
 
 /// "; a read of numa_stat takes 3 us"; empty where that is not known.
@@ -97,11 +92,20 @@ std::string line_of_rehearsal(const Plan& plan) {
   return labelled("would do", ladder + " (dry run: nothing was changed)");
 }
 
+/// Returns "; 4.1 MiB given up, 18.3 GiB of page cache left alone"; empty if it was not measured.
+std::string loss_of(const mitigation::Outcome& outcome) {
+  const auto lost = mitigation::given_up(outcome.actions);
+  if (!lost) return {};
+  return fmt::format("; {} given up, {} of page cache left alone", human_bytes(*lost),
+                     human_bytes(outcome.after.page_cache));
+}
+
 /// Returns "1991 of 2003 zombies freed", and the reason if that is ineffective.
 std::string gain_of(const Report& report) {
   const auto& actions = report.outcome->actions;
   std::string text = fmt::format("{} of {} zombies freed", mitigation::freed(actions),
-                                 actions.front().zombies_before);
+                                 actions.front().zombies_before) +
+                     loss_of(*report.outcome);
   const bool useless = report.outcome->effect == Effect::ineffective;
   const std::string why = report.outcome->status ? report.outcome->explanation
                                                  : message_of(report.outcome->status.error());
@@ -146,6 +150,7 @@ Json json_of(const Action& action) {
            {"zombies_before", action.zombies_before},
            {"zombies_after", action.zombies_after},
            {"zombies_new", action.made}};
+  one["page_cache_given_up_bytes"] = or_null(action.given_up);
   if (!action.status) one["error"] = message_of(action.status.error());
   return one;
 }
@@ -166,7 +171,7 @@ void add_outcome(Json& one, const Report& report) {
     const auto saved = std::max(*before.read_cost - *after.read_cost, std::chrono::nanoseconds(0));
     one["read_cost_saved_us"] = static_cast<double>(saved.count()) / 1e3;
   }
-  one["page_cache_given_up_bytes"] = less(before.page_cache, after.page_cache);
+  one["page_cache_given_up_bytes"] = or_null(mitigation::given_up(report.outcome->actions));
   one["seconds"] = std::chrono::duration<double>(report.duration).count();
   one["refault_bytes"] = nullptr;
   one["refault_seconds"] = nullptr;
