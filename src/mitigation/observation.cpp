@@ -16,8 +16,8 @@
 #include "cgctl/pressure.hpp"
 #include "detail/possible_cpus.hpp"
 #include "mitigation/disk_load.hpp"
+#include "mitigation/reaper.hpp"
 #include "mitigation/reparenting.hpp"
-#include "mitigation/rungs.hpp"
 
 namespace cgctl::mitigation {
 namespace {
@@ -182,7 +182,7 @@ Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Poli
   if (intent == Intent::act && count->low >= policy.zombies_high) {
     seen.pages_reparented = detail::reparents_pages(host);
   }
-  seen.can_reap = ::access(detail::reaper_path(host).c_str(), W_OK) == 0;
+  seen.can_reap = detail::reaper_of(host) != detail::Reaper::none;
   seen.can_reclaim = can_reclaim(host, seen);
   const auto busiest = disks.busiest();
   if (!busiest) return fail(busiest.error());

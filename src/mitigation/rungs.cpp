@@ -17,6 +17,7 @@
 #include "detail/glob.hpp"
 #include "detail/isolated.hpp"
 #include "detail/page_lists.hpp"
+#include "mitigation/reaper.hpp"
 #include "mitigation/reclaim.hpp"
 
 namespace cgctl {
@@ -33,18 +34,6 @@ int write_to(int control, const char* text) noexcept {
   }
 }
 
-/// Opens the control file `path` below `root`, which must be of the file system `magic`.
-Result<UniqueFd> open_control(const char* what, const std::string& root, const char* path,
-                              std::int64_t magic) {
-  auto fd = fs::open_in_root(root, path, O_WRONLY);
-  if (!fd || sys::file_system(fd->get()) == magic) return fd;
-  const bool proc = magic == fs::proc_magic;
-  return fail(Error::make(
-      errc::outside, what, fs::join(root, path),
-      proc ? "not a file of procfs" : "not a file of sysfs",
-      std::string("nothing was written; check ") + (proc ? "Roots::proc" : "Roots::sys")));
-}
-
 // ---- drop_caches ----
 
 const char* level_of(Rung rung) {
@@ -56,7 +45,8 @@ const char* level_of(Rung rung) {
 constexpr const char* drop_caches_file = "sys/vm/drop_caches";
 
 Result<UniqueFd> open_drop_caches(const Host& host) {
-  auto fd = open_control("drop caches", host.roots().proc, drop_caches_file, fs::proc_magic);
+  auto fd =
+      detail::open_control("drop caches", host.roots().proc, drop_caches_file, fs::proc_magic);
   if (fd || fd.error().kind == errc::outside) return fd;
   Error error = fd.error();
   if (error.os_errno == ENOENT)
@@ -100,27 +90,6 @@ Result<nanoseconds> drop(const Host& host, Rung rung, const std::vector<std::str
       detail::drain_page_lists();
     }
     return write_to(control->get(), level);
-  };
-  return detail::run_isolated(work, how);
-}
-
-// ---- a vendor's reaper ----
-
-constexpr const char* reaper_file = "kernel/mm/memcg_reaper/reap";
-
-Result<nanoseconds> reap(const Host& host, detail::Isolation how) {
-  how.operation = "reap";
-  how.path = detail::reaper_path(host);
-  const auto control = open_control(how.operation, host.roots().sys, reaper_file, fs::sysfs_magic);
-  if (!control) return fail(control.error());
-  const auto work = [&control]() noexcept {
-    // One round may free nothing; the document advises a few (memcg_zombie_reaper.rst).
-    constexpr int rounds = 4;
-    for (int round = 0; round < rounds; ++round) {
-      const int error = write_to(control->get(), "1");
-      if (error != 0) return round == 0 ? error : 0;
-    }
-    return 0;
   };
   return detail::run_isolated(work, how);
 }
@@ -170,8 +139,15 @@ Result<nanoseconds> advise(const Policy& policy, detail::Isolation how) {
 
 }  // namespace
 
-std::string detail::reaper_path(const Host& host) {
-  return fs::join(host.roots().sys, reaper_file);
+Result<UniqueFd> detail::open_control(const char* what, const std::string& root, const char* path,
+                                      std::int64_t magic) {
+  auto fd = fs::open_in_root(root, path, O_WRONLY);
+  if (!fd || sys::file_system(fd->get()) == magic) return fd;
+  const bool proc = magic == fs::proc_magic;
+  return fail(Error::make(
+      errc::outside, what, fs::join(root, path),
+      proc ? "not a file of procfs" : "not a file of sysfs",
+      std::string("nothing was written; check ") + (proc ? "Roots::proc" : "Roots::sys")));
 }
 
 Result<nanoseconds> detail::take(const Host& host, Rung rung, const mitigation::Observation& seen,

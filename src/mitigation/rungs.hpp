@@ -3,11 +3,13 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 
 #include "cgctl/error.hpp"
 #include "cgctl/host.hpp"
 #include "cgctl/mitigation_policy.hpp"
+#include "cgctl/unique_fd.hpp"
 
 namespace cgctl::detail {
 
@@ -16,7 +18,9 @@ Result<std::chrono::nanoseconds> take(const Host& host, mitigation::Rung rung,
                                       const mitigation::Observation& seen,
                                       const mitigation::Policy& policy, int stop);
 
-/// Returns the path of the file that makes Alibaba's kernels reap zombies.
-std::string reaper_path(const Host& host);
+/// Opens the control file `path` below `root` for writing. errc::outside if it is not of the file
+/// system `magic`.
+Result<UniqueFd> open_control(const char* what, const std::string& root, const char* path,
+                              std::int64_t magic);
 
 }  // namespace cgctl::detail

@@ -3,6 +3,9 @@
 #include "cgctl/mitigation.hpp"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -10,12 +13,14 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "../support/captured.hpp"
 #include "cgctl/filesystem.hpp"
 #include "faulty_sys.hpp"
+#include "mitigation/reaper.hpp"
 #include "mitigation/rungs.hpp"
 
 namespace mitigation_test {
@@ -222,6 +227,118 @@ TEST_F(Reaper, IsFoundIfTheKernelHasOne) {
   EXPECT_TRUE(mitigation::observe(*host_, guard, {})->can_reap);
   std::filesystem::remove(reap_);
   EXPECT_FALSE(mitigation::observe(*host_, guard, {})->can_reap);
+}
+
+/// A captured machine with plain files in the place of settings that switch a vendor's reaper on.
+class SwitchedReaper : public DropCaches {
+ protected:
+  void SetUp() override {
+    faults_.on(Call::file_system, "memcg_reaper/reap_background").returns(sysfs).always();
+    faults_.on(Call::file_system, async).returns(fs::proc_magic).always();
+    faults_.on(Call::file_system, threshold).returns(fs::proc_magic).always();
+  }
+  /// Alibaba's kernel with the thread that is off.
+  void give_background() const {
+    test::put_file(background_, "0\n");
+    test::put_file(machine_.path("sys/kernel/mm/memcg_reaper/scan_interval"), "0\n");
+  }
+  /// TencentOS with its three settings.
+  void give_dying(const char* qos, const char* is_on) const {
+    test::put_file(machine_.path("proc/sys/vm/memory_qos"), qos);
+    test::put_file(machine_.path("proc/sys/vm/clean_dying_memcg_async"), is_on);
+    test::put_file(machine_.path("proc/sys/vm/clean_dying_memcg_threshold"), "100\n");
+  }
+  [[nodiscard]] bool is_found() const { return detail::reaper_of(*host_) != detail::Reaper::none; }
+  /// Runs the rung; `seen_` then has the text of the setting before it was restored.
+  [[nodiscard]] Result<std::chrono::nanoseconds> reap(const char* setting) {
+    const std::string path = machine_.path(setting);
+    const auto copy = [this, path] { test::put_file(seen_, test::file_text(path)); };
+    faults_.on(Call::write, path).skip(1).after(copy).in_child();
+    return detail::take(*host_, Rung::reap, {}, {}, -1);
+  }
+  static constexpr std::int64_t sysfs = 0x62656572;
+  static constexpr const char* async = "vm/clean_dying_memcg_async";
+  static constexpr const char* threshold = "vm/clean_dying_memcg_threshold";
+  Faults faults_;
+  const std::string background_ = machine_.path("sys/kernel/mm/memcg_reaper/reap_background");
+  const std::string seen_ = machine_.path("seen");
+};
+
+TEST_F(SwitchedReaper, IsOnForAWhile) {
+  give_background();
+  ASSERT_TRUE(is_found());
+  const auto took = reap("sys/kernel/mm/memcg_reaper/reap_background");
+  ASSERT_TRUE(took) << took.error().message();
+  EXPECT_EQ(test::file_text(seen_), "1\n");
+  EXPECT_EQ(test::file_text(background_), "0\n");
+}
+
+TEST_F(SwitchedReaper, IsLeftAloneWhereItRunsAlready) {
+  test::put_file(background_, "1\n");
+  EXPECT_FALSE(is_found());
+}
+
+TEST_F(SwitchedReaper, IsSwitchedOffByTheCallerIfTheChildDies) {
+  give_background();
+  faults_.on(Call::write, background_).skip(1).after([] { ::_exit(1); }).in_child();
+  const auto took = detail::take(*host_, Rung::reap, {}, {}, -1);
+  ASSERT_FALSE(took);
+  EXPECT_EQ(test::file_text(background_), "0\n");
+}
+
+TEST_F(SwitchedReaper, IsSwitchedOffByTheChildIfTheCallerDies) {
+  give_background();
+  test::put_file(machine_.path("sys/kernel/mm/memcg_reaper/scan_interval"), "1000\n");
+  faults_.on(Call::write, background_).after([] { ::kill(::getppid(), SIGKILL); }).in_child();
+  const auto copy = [this] { test::put_file(seen_, test::file_text(background_)); };
+  faults_.on(Call::write, background_).after(copy).in_child();
+  const pid_t caller = ::fork();
+  if (caller == 0) {
+    (void)detail::take(*host_, Rung::reap, {}, {}, -1);
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(caller, &status, 0), caller);
+  EXPECT_TRUE(WIFSIGNALED(status));
+  const auto give_up = std::chrono::steady_clock::now() + 10s;
+  while ((!std::filesystem::exists(seen_) || test::file_text(background_) != "0\n") &&
+         std::chrono::steady_clock::now() < give_up) {
+    std::this_thread::sleep_for(1ms);
+  }
+  EXPECT_EQ(test::file_text(seen_), "1\n");
+  EXPECT_EQ(test::file_text(background_), "0\n");
+}
+
+TEST_F(SwitchedReaper, IsSwitchedOffByTheCallerIfTheChildCannot) {
+  give_dying("1\n", "0\n");
+  faults_.on(Call::write, async).skip(1).fails(EINVAL).in_child();
+  const auto took = detail::take(*host_, Rung::reap, {}, {}, -1);
+  ASSERT_FALSE(took);
+  EXPECT_EQ(took.error().os_errno, EINVAL);
+  EXPECT_EQ(test::file_text(machine_.path("proc/sys/vm/clean_dying_memcg_async")), "0\n");
+}
+
+TEST_F(SwitchedReaper, OfDyingCgroupsIsOnForAMoment) {
+  give_dying("1\n", "0\n");
+  ASSERT_TRUE(is_found());
+  const auto took = reap("proc/sys/vm/clean_dying_memcg_async");
+  ASSERT_TRUE(took) << took.error().message();
+  EXPECT_EQ(test::file_text(seen_), "1\n");
+  EXPECT_EQ(test::file_text(machine_.path("proc/sys/vm/clean_dying_memcg_async")), "0\n");
+}
+
+TEST_F(SwitchedReaper, OfDyingCgroupsThatRunsIsWokenByItsThreshold) {
+  give_dying("1\n", "1\n");
+  ASSERT_EQ(detail::reaper_of(*host_), detail::Reaper::threshold);
+  const auto took = reap("proc/sys/vm/clean_dying_memcg_threshold");
+  ASSERT_TRUE(took) << took.error().message();
+  EXPECT_EQ(test::file_text(seen_).front(), '1');
+  EXPECT_EQ(test::file_text(machine_.path("proc/sys/vm/clean_dying_memcg_threshold")), "100\n");
+}
+
+TEST_F(SwitchedReaper, OfDyingCgroupsNeedsMemoryQos) {
+  give_dying("0\n", "0\n");
+  EXPECT_FALSE(is_found());
 }
 
 class StoreFaults : public ::testing::Test {
