@@ -73,7 +73,8 @@ struct Policy {
   /// keeps its id only while it has pages in swap.
   std::uint64_t memcgs_high = 50'000;
   /// Act if there are zombies and one read of the root's memory.numa_stat takes longer than this,
-  /// or will before the next action may start.
+  /// or will before the next action may start; but not if others are known to wait for less than
+  /// this during the read.
   std::chrono::nanoseconds read_cost_limit = std::chrono::milliseconds(10);
   /// Least time between two measurements of the read of numa_stat, which is also measured once
   /// after an action. In between, its cost is predicted.
@@ -121,6 +122,10 @@ struct Observation {
   /// Cost of reading the root's memory.numa_stat.
   std::optional<std::chrono::nanoseconds> read_cost;
   bool read_cost_measured = false;  ///< false: an upper bound, predicted from another read
+  /// Longest time for which other work on the CPU waits during that read; at most as long as the
+  /// read. Absent if it was not measured, because the read is short or because that would take too
+  /// long: then others are taken to wait for the whole read.
+  std::optional<std::chrono::nanoseconds> read_delay = {};
   /// Kinds of pages that the zombies hold; absent on v2 without a census, or if finding out would
   /// have taken too long.
   std::optional<zombies::Residual> residual;
@@ -158,6 +163,7 @@ struct RungHistory {
   std::uint64_t effective = 0;
   std::uint64_t ineffective = 0;
   std::uint64_t failed = 0;
+  std::uint64_t given_up = 0;  ///< bytes of page cache in total, see Action::given_up; never reset
 };
 
 /// A measured read of the root's numa_stat.
@@ -165,6 +171,7 @@ struct Probe {
   std::optional<std::chrono::seconds> at;  ///< CLOCK_BOOTTIME; nothing: there was none
   std::chrono::nanoseconds cost{};
   std::uint64_t memcgs = 0;  ///< memory cgroups at the time, removed ones included
+  std::optional<std::chrono::nanoseconds> delay = {};  ///< see Observation::read_delay
 };
 
 /// The number of zombies at one observation.
@@ -262,6 +269,12 @@ bool probe_due(const History& history, const Policy& policy, std::chrono::second
 std::optional<std::chrono::nanoseconds> predicted_cost(const History& history,
                                                        std::uint64_t memcgs);
 
+/// Predicts the delay of others during a read that is predicted to cost `cost`, from the last
+/// probe; nothing if that did not measure it. On a kernel that lets others run during a read, the
+/// delay does not grow with its cost.
+std::optional<std::chrono::nanoseconds> predicted_delay(const History& history,
+                                                        std::chrono::nanoseconds cost);
+
 /// Adds an observation to the history: growth, alarm and probe. Call it once for each observation,
 /// before decide().
 void note(History& history, const Observation& seen, const Policy& policy,
@@ -270,7 +283,7 @@ void note(History& history, const Observation& seen, const Policy& policy,
 /// The reason why freeing zombies is worth the loss of the machine's page cache.
 enum class Worth {
   nothing,  ///< it is not worth it
-  reads,    ///< reads of the root's numa_stat are not known to be cheap
+  reads,    ///< reads of the root's numa_stat are not known to be cheap, or harmless to others
   ids,      ///< Policy::memcgs_high is reached
   memory,   ///< Policy::dead_memory is exceeded
   gain,     ///< Policy::min_gain is reached
@@ -286,7 +299,7 @@ struct Balance {
 
 /// Weighs the memory that zombies hold against the page cache that dropping caches loses. A read
 /// counts as cheap if its cost, measured or predicted as an upper bound, is at most a tenth of
-/// Policy::read_cost_limit.
+/// Policy::read_cost_limit, and as harmless if others are known to wait for at most that limit.
 Balance weigh(const Observation& seen, const Policy& policy) noexcept;
 
 /// True if the number of zombies or the cost of a read is a reason to act, which guards and weights

@@ -32,6 +32,7 @@ void note_growth(History& history, std::uint64_t zombies, seconds now) {
 }
 
 void end_rung(RungHistory& rung, const Action& action, const Policy& policy, seconds now) {
+  rung.given_up += action.given_up.value_or(0);
   if (action.end == End::cancelled) return;
   rung.last = now;
   if (action.end == End::failed) {
@@ -76,12 +77,21 @@ std::optional<std::chrono::nanoseconds> predicted_cost(const History& history,
       static_cast<std::int64_t>(static_cast<double>(probe.cost.count()) * times));
 }
 
+std::optional<std::chrono::nanoseconds> predicted_delay(const History& history,
+                                                        std::chrono::nanoseconds cost) {
+  const Probe& probe = history.probe;
+  if (!probe.at || !probe.delay) return std::nullopt;
+  // If others waited for most of the read, they wait for most of a longer one.
+  constexpr int most = 2;
+  return *probe.delay * most > probe.cost ? cost : std::min(*probe.delay, cost);
+}
+
 void note(History& history, const Observation& seen, const Policy& policy, seconds now) {
   note_growth(history, seen.zombies.low, now);
   if (seen.zombies.low >= policy.zombies_high) history.alarmed = true;
   if (seen.zombies.low <= policy.zombies_low) history.alarmed = false;
   if (seen.read_cost && seen.read_cost_measured) {
-    history.probe = {now, *seen.read_cost, seen.zombies.kernel};
+    history.probe = {now, *seen.read_cost, seen.zombies.kernel, seen.read_delay};
   }
 }
 

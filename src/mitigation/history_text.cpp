@@ -45,6 +45,8 @@ void scan_rung(Scanner& scan, Rung rung, RungHistory& out) {
   out.effective = scan.count();
   out.ineffective = scan.count();
   out.failed = scan.count();
+  // In KiB. An older cgctl did not write it.
+  if (scan.more_in_line()) out.given_up = scan.count() << 10;
 }
 
 /// True if no time in the history is later than `written`.
@@ -88,16 +90,18 @@ std::string to_text(const History& history, const Moment& written) {
                       history.ineffective, history.alarmed ? 1 : 0);
   text += fmt::format("growth {}\n", std::llround(history.growth * growth_unit));
   text += fmt::format("sample {} {}\n", in_text(history.sample.at), history.sample.zombies);
-  text += fmt::format("probe {} {} {}\n", in_text(history.probe.at), history.probe.cost.count(),
+  text += fmt::format("probe {} {} {}", in_text(history.probe.at), history.probe.cost.count(),
                       history.probe.memcgs);
+  if (history.probe.delay) text += fmt::format(" {}", history.probe.delay->count());
+  text += '\n';
   text += "actions";
   for (const seconds at : history.actions) text += fmt::format(" {}", at.count());
   text += '\n';
   for (std::size_t i = 0; i < mitigation::rung_count; ++i) {
     const RungHistory& rung = history.rungs[i];
-    text +=
-        fmt::format("rung {} {} {} {} {} {}\n", to_string(static_cast<Rung>(i)), in_text(rung.last),
-                    rung.useless, rung.effective, rung.ineffective, rung.failed);
+    text += fmt::format("rung {} {} {} {} {} {} {}\n", to_string(static_cast<Rung>(i)),
+                        in_text(rung.last), rung.useless, rung.effective, rung.ineffective,
+                        rung.failed, rung.given_up >> 10);
   }
   return text + checksum_line(text);
 }
@@ -128,6 +132,7 @@ std::optional<History> history_from_text(std::string_view text, const Moment& no
   history.probe.at = time_of(scan);
   history.probe.cost = std::chrono::nanoseconds(scan.number());
   history.probe.memcgs = scan.count();
+  if (scan.more_in_line()) history.probe.delay = std::chrono::nanoseconds(scan.number());
   scan.line("actions");
   while (scan.more_in_line() && history.actions.size() < most_actions) {
     history.actions.emplace_back(scan.number());

@@ -134,6 +134,7 @@ Observation unseen(const Observation& before, std::uint64_t zombies,
   after.zombies.high = std::max(zombies, before.zombies.high);
   after.read_cost.reset();
   after.read_cost_measured = false;
+  after.read_delay.reset();
   after.residual.reset();
   after.source.reset();
   return after;

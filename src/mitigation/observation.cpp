@@ -15,6 +15,7 @@
 #include "cgctl/parse.hpp"
 #include "cgctl/pressure.hpp"
 #include "detail/possible_cpus.hpp"
+#include "detail/wake_up_delay.hpp"
 #include "mitigation/disk_load.hpp"
 #include "mitigation/reaper.hpp"
 #include "mitigation/reparenting.hpp"
@@ -31,6 +32,29 @@ Result<std::string> optional_file(const Host& host, const char* name) {
   return text;
 }
 
+/// Reads once, and measures how long other work on the CPU waits, if the read takes long enough to
+/// tell.
+Result<numa::Cost> watched_read(const numa::Reader& reader, Observation& seen) {
+  constexpr auto long_enough = std::chrono::milliseconds(2);
+  Result<numa::Cost> cost = fail(Error{});
+  const auto read = [&reader, &cost] {
+    numa::NumaStat out;
+    cost = numa::measured_read(reader, out);
+  };
+  const auto sentinel = detail::Sentinel::on_this_cpu();
+  const auto delay = sentinel ? sentinel->watch(read) : fail(sentinel.error());
+  if (!delay) {
+    // The cost can be measured without a neighbour.
+    note_missing(seen.unread, delay.error());
+    read();
+  } else if (cost && cost->wall >= long_enough &&
+             delay->scheduling == detail::SentinelClass::fifo) {
+    // A neighbour of the ordinary class also waits for its turn.
+    seen.read_delay = std::min(delay->worst, cost->wall);
+  }
+  return cost;
+}
+
 /// Measures the cost of reading the root's numa_stat; repeats the read only while it is cheap. If
 /// the predicted cost is above ten times the policy's limit, uses that prediction, an upper bound,
 /// instead. Does not measure captured files, whose read time has no meaning.
@@ -38,6 +62,7 @@ void observe_read_cost(const Host& host, numa::CostGuard& guard, const Policy& p
                        const History& history, Observation& seen) {
   if (!probe_due(history, policy, uptime())) {
     seen.read_cost = predicted_cost(history, seen.zombies.kernel);
+    if (seen.read_cost) seen.read_delay = predicted_delay(history, *seen.read_cost);
     return;
   }
   const auto root = host.open("/");
@@ -55,8 +80,16 @@ void observe_read_cost(const Host& host, numa::CostGuard& guard, const Policy& p
   if (!calibrated && calibrated.error().kind == errc::unsupported && seen.zombies.kernel > 1)
     return;
   seen.read_cost = guard.predict(seen.zombies.kernel);
-  if (*seen.read_cost > 10 * policy.read_cost_limit) return;
-  const auto cost = numa::least_cost(*reader, policy.read_cost_limit);
+  if (*seen.read_cost > 10 * policy.read_cost_limit) {
+    seen.read_delay = predicted_delay(history, *seen.read_cost);
+    return;
+  }
+  const bool dear = *seen.read_cost > policy.read_cost_limit;
+  auto cost =
+      dear ? watched_read(*reader, seen) : numa::least_cost(*reader, policy.read_cost_limit);
+  if (dear && cost && cost->wall <= policy.read_cost_limit) {
+    cost = numa::least_cost(*reader, policy.read_cost_limit);
+  }
   if (!cost) return note_missing(seen.unread, cost.error());
   guard.record(*cost, seen.zombies.kernel, now);
   seen.read_cost = cost->wall;

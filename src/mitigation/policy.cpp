@@ -34,6 +34,12 @@ double more_to_come(const History& history, const Policy& policy) {
   return history.growth * duration<double>(policy.min_interval).count();
 }
 
+/// True if others are known to run during a read of the root's numa_stat, so that its length harms
+/// nobody.
+bool lets_others_run(const Observation& seen, const Policy& policy) noexcept {
+  return seen.read_delay && *seen.read_delay <= policy.read_cost_limit;
+}
+
 /// Returns the predicted cost of a read when the next action may start.
 std::optional<std::chrono::nanoseconds> cost_to_come(const Observation& seen,
                                                      const History& history, const Policy& policy) {
@@ -52,6 +58,12 @@ bool to_blame(const Observation& seen, const Policy& policy) {
   const double live =
       static_cast<double>(seen.zombies.live) / static_cast<double>(seen.zombies.kernel);
   return in_ms(*seen.read_cost) * live <= in_ms(policy.read_cost_limit);
+}
+
+/// Formats " and others wait up to 53.0 ms for it"; empty if that is not known.
+std::string delay_in_words(const Observation& seen) {
+  if (!seen.read_delay) return {};
+  return fmt::format(" and others wait up to {:.1f} ms for it", in_ms(*seen.read_delay));
 }
 
 /// Returns the reason to act; empty if there is none.
@@ -73,13 +85,13 @@ std::string need(const Observation& seen, const History& history, const Policy& 
                        history.growth * 3600, soon, policy.min_interval.count(),
                        policy.zombies_high);
   }
-  if (!to_blame(seen, policy)) return {};
+  if (!to_blame(seen, policy) || lets_others_run(seen, policy)) return {};
   if (seen.read_cost && *seen.read_cost > policy.read_cost_limit) {
     return fmt::format(
-        "a read of the root's numa_stat {} {:.1f} ms, above the limit of {:.1f} ms, with {} "
+        "a read of the root's numa_stat {} {:.1f} ms{}, above the limit of {:.1f} ms, with {} "
         "zombies",
         seen.read_cost_measured ? "takes" : "may take", in_ms(*seen.read_cost),
-        in_ms(policy.read_cost_limit), zombies);
+        delay_in_words(seen), in_ms(policy.read_cost_limit), zombies);
   }
   const auto later = cost_to_come(seen, history, policy);
   if (later && *later > policy.read_cost_limit) {
@@ -231,10 +243,11 @@ std::string in_words(const Balance& balance) {
 /// Explains why caches are not dropped although there are many zombies.
 std::string not_worth_it(const Observation& seen, const Balance& balance, const Policy& policy) {
   return fmt::format(
-      "but they do little harm: a read of the root's numa_stat {} {:.3f} ms; {}, and they would "
+      "but they do little harm: a read of the root's numa_stat {} {:.3f} ms{}; {}, and they would "
       "have to hold {:.0f} % of that (min_gain)",
       seen.read_cost_measured ? "takes" : "takes at most",
-      seen.read_cost ? in_ms(*seen.read_cost) : 0, in_words(balance), policy.min_gain * 100);
+      seen.read_cost ? in_ms(*seen.read_cost) : 0, delay_in_words(seen), in_words(balance),
+      policy.min_gain * 100);
 }
 
 }  // namespace
@@ -249,7 +262,8 @@ Balance weigh(const Observation& seen, const Policy& policy) noexcept {
   balance.given_up = seen.page_cache;
   const auto held = static_cast<double>(balance.held);
   constexpr int cheap = 10;
-  if (!seen.read_cost || *seen.read_cost * cheap > policy.read_cost_limit) {
+  const bool harmless = lets_others_run(seen, policy);
+  if (!seen.read_cost || (*seen.read_cost * cheap > policy.read_cost_limit && !harmless)) {
     balance.worth = Worth::reads;
   } else if (seen.zombies.kernel >= policy.memcgs_high) {
     balance.worth = Worth::ids;
@@ -350,9 +364,12 @@ Plan decide(const Observation& seen, const History& history, const Policy& polic
         fmt::format("{} zombies, fewer than {}", seen.zombies.low, policy.zombies_high);
     if (seen.zombies.low == 0) reason = "no zombies";
     if (seen.read_cost && *seen.read_cost > policy.read_cost_limit) {
+      reason += fmt::format("; a read of the root's numa_stat {} {:.1f} ms",
+                            seen.read_cost_measured ? "takes" : "may take", in_ms(*seen.read_cost));
       reason +=
-          fmt::format("; a read of the root's numa_stat {} {:.1f} ms, but not because of zombies",
-                      seen.read_cost_measured ? "takes" : "may take", in_ms(*seen.read_cost));
+          lets_others_run(seen, policy)
+              ? fmt::format(", but others wait at most {:.1f} ms for it", in_ms(*seen.read_delay))
+              : ", but not because of zombies";
     }
     return idle(std::move(reason));
   }

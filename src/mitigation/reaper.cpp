@@ -16,7 +16,7 @@
 
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
-#include "mitigation/rungs.hpp"
+#include "mitigation/control_file.hpp"
 
 namespace cgctl::detail {
 namespace {

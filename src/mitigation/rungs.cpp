@@ -17,6 +17,7 @@
 #include "detail/glob.hpp"
 #include "detail/isolated.hpp"
 #include "detail/page_lists.hpp"
+#include "mitigation/control_file.hpp"
 #include "mitigation/reaper.hpp"
 #include "mitigation/reclaim.hpp"
 
@@ -138,17 +139,6 @@ Result<nanoseconds> advise(const Policy& policy, detail::Isolation how) {
 }
 
 }  // namespace
-
-Result<UniqueFd> detail::open_control(const char* what, const std::string& root, const char* path,
-                                      std::int64_t magic) {
-  auto fd = fs::open_in_root(root, path, O_WRONLY);
-  if (!fd || sys::file_system(fd->get()) == magic) return fd;
-  const bool proc = magic == fs::proc_magic;
-  return fail(Error::make(
-      errc::outside, what, fs::join(root, path),
-      proc ? "not a file of procfs" : "not a file of sysfs",
-      std::string("nothing was written; check ") + (proc ? "Roots::proc" : "Roots::sys")));
-}
 
 Result<nanoseconds> detail::take(const Host& host, Rung rung, const mitigation::Observation& seen,
                                  const Policy& policy, int stop) {

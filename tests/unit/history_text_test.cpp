@@ -25,8 +25,8 @@ History full() {
   history.alarmed = true;
   history.sample = Sample{990s, 1234};
   history.growth = 0.25;
-  history.probe = Probe{950s, 12345ns, 678};
-  history.of(Rung::reclaim) = {700s, 2, 3, 4, 5};
+  history.probe = Probe{950s, 12345ns, 678, 99ns};
+  history.of(Rung::reclaim) = {700s, 2, 3, 4, 5, std::uint64_t{6} << 40};
   history.of(Rung::drop_all).failed = 9;
   return history;
 }
@@ -45,12 +45,14 @@ TEST(HistoryText, RoundTripsCompletely) {
   ASSERT_TRUE(back->probe.at);
   EXPECT_EQ(back->probe.cost, 12345ns);
   EXPECT_EQ(back->probe.memcgs, 678);
+  EXPECT_EQ(back->probe.delay, 99ns);
   const RungHistory& rung = back->of(Rung::reclaim);
   EXPECT_EQ(rung.last, 700s);
   EXPECT_EQ(rung.useless, 2);
   EXPECT_EQ(rung.effective, 3);
   EXPECT_EQ(rung.ineffective, 4);
   EXPECT_EQ(rung.failed, 5);
+  EXPECT_EQ(rung.given_up, std::uint64_t{6} << 40);
   EXPECT_EQ(back->of(Rung::drop_all).failed, 9);
 }
 

@@ -209,6 +209,46 @@ TEST(Decide, ActsWithoutPressureFigures) {
   EXPECT_EQ(decide_first(with_zombies(1000)).decision, Decision::act);
 }
 
+TEST(Decide, IsIdleIfOthersRunDuringALongRead) {
+  Observation seen = with_zombies(999);
+  seen.read_cost = 60ms;
+  seen.read_cost_measured = true;
+  EXPECT_EQ(decide_first(seen).decision, Decision::act) << "not known: they may wait";
+  seen.read_delay = 10ms;
+  Plan plan = decide_first(seen);
+  EXPECT_EQ(plan.decision, Decision::idle);
+  EXPECT_TRUE(has(plan.reason, "takes 60.0 ms, but others wait at most 10.0 ms for it"))
+      << plan.reason;
+  seen.read_delay = 59ms;
+  plan = decide_first(seen);
+  EXPECT_EQ(plan.decision, Decision::act);
+  EXPECT_TRUE(
+      has(plan.reason, "takes 60.0 ms and others wait up to 59.0 ms for it, above the limit"))
+      << plan.reason;
+}
+
+TEST(Delay, GrowsWithTheReadOnlyIfOthersWaitForIt) {
+  History history;
+  EXPECT_FALSE(predicted_delay(history, 80ms)) << "no probe";
+  history.probe = {now, 40ms, 1000};
+  EXPECT_FALSE(predicted_delay(history, 80ms)) << "not measured";
+  history.probe.delay = 20ms;
+  EXPECT_EQ(predicted_delay(history, 80ms), 20ms);
+  EXPECT_EQ(predicted_delay(history, 5ms), 5ms) << "no longer than the read";
+  history.probe.delay = 21ms;
+  EXPECT_EQ(predicted_delay(history, 80ms), 80ms);
+}
+
+TEST(Delay, IsRemembered) {
+  History history;
+  Observation seen = with_zombies(999);
+  seen.read_cost = 60ms;
+  seen.read_delay = 1ms;
+  seen.read_cost_measured = true;
+  note(history, seen, {}, now);
+  EXPECT_EQ(history.probe.delay, 1ms);
+}
+
 // ---- gain and price ----
 
 /// Returns an observation on a fixed kernel: zombies hold 26 MiB, on a machine with 4 GiB of memory
@@ -244,6 +284,20 @@ TEST(Weigh, ActsIfTheReadIsNotKnownToBeCheap) {
   EXPECT_EQ(weigh(seen, {}).worth, Worth::reads);
   EXPECT_EQ(decide_first(seen).decision, Decision::act);
   seen.read_cost.reset();
+  EXPECT_EQ(weigh(seen, {}).worth, Worth::reads);
+  EXPECT_EQ(decide_first(seen).decision, Decision::act);
+}
+
+TEST(Weigh, KeepsThePageCacheIfALongReadLetsOthersRun) {
+  Observation seen = many_and_cheap();
+  seen.read_cost = 60ms;
+  seen.read_delay = 10ms;
+  EXPECT_EQ(weigh(seen, {}).worth, Worth::nothing);
+  const Plan plan = decide_first(seen);
+  EXPECT_EQ(plan.decision, Decision::idle);
+  EXPECT_TRUE(has(plan.reason, "takes 60.000 ms and others wait up to 10.0 ms for it"))
+      << plan.reason;
+  seen.read_delay = 10001us;
   EXPECT_EQ(weigh(seen, {}).worth, Worth::reads);
   EXPECT_EQ(decide_first(seen).decision, Decision::act);
 }
@@ -727,6 +781,15 @@ TEST(Ladder, HasSlabOnlyAfterThePageCache) {
             std::vector<Rung>{Rung::drop_page_cache});
 }
 
+TEST(GivenUp, IsTheSumOfTheRungsThatWereMeasured) {
+  std::vector<Action> actions(3);
+  EXPECT_FALSE(given_up(actions));
+  actions[0].given_up = 5;
+  EXPECT_EQ(given_up(actions), 5);
+  actions[2].given_up = 7;
+  EXPECT_EQ(given_up(actions), 12);
+}
+
 // ---- history of actions ----
 
 TEST(End, CountsByRungAndResult) {
@@ -736,7 +799,7 @@ TEST(End, CountsByRungAndResult) {
   EXPECT_EQ(history.actions, std::vector<std::chrono::seconds>{now});
   end(history,
       {{Rung::reclaim, End::failed, {}, 1000, 1000},
-       {Rung::drop_page_cache, End::done, 1s, 1000, 950},
+       {Rung::drop_page_cache, End::done, 1s, 1000, 950, {}, 0, 77},
        {Rung::drop_slab, End::timed_out, 1s, 950, 10}},
       Effect::effective, policy, now + 5s);
   EXPECT_EQ(history.last_action, now + 5s);
@@ -744,6 +807,7 @@ TEST(End, CountsByRungAndResult) {
   EXPECT_EQ(history.of(Rung::reclaim).useless, 1);
   EXPECT_EQ(history.of(Rung::drop_page_cache).ineffective, 1);
   EXPECT_EQ(history.of(Rung::drop_page_cache).useless, 1);
+  EXPECT_EQ(history.of(Rung::drop_page_cache).given_up, 77);
   EXPECT_EQ(history.of(Rung::drop_slab).effective, 1);
   EXPECT_EQ(history.of(Rung::drop_slab).useless, 0);
   EXPECT_EQ(history.of(Rung::drop_slab).last, now + 5s);

@@ -10,14 +10,17 @@
 #include <tl/expected.hpp>
 #include <vector>
 
+#include "../../../src/detail/wake_up_delay.hpp"
 #include "cgctl/host.hpp"
 #include "cgctl/mitigation_policy.hpp"
 #include "cgctl/zombies.hpp"
-#include "doctor/wake_up_delay.hpp"
 
 /// Findings of `cgctl doctor` about a machine, and their report.
 namespace cgctl::tool::doctor_command {
 
+using detail::Sentinel;
+using detail::SentinelClass;
+using detail::WakeUpDelay;
 using std::chrono::nanoseconds;
 
 /// A finding, or a short reason why there is none.

@@ -28,6 +28,8 @@ std::string harm(const Diagnosis& found) {
   if (!found.read_cost) return {};
   const ReadCost& cost = *found.read_cost;
   const auto limit = found.policy.read_cost_limit;
+  const auto delay = observation(found).read_delay;
+  if (delay && *delay <= limit) return {};
   if (cost.measured && cost.measured->median > limit) {
     return fmt::format("each read of the root's memory.numa_stat occupies a CPU for {}",
                        human_time(cost.measured->median));
@@ -169,6 +171,11 @@ mitigation::Observation observation(const Diagnosis& found) {
     const auto& measured = found.read_cost->measured;
     seen.read_cost = measured ? measured->median : found.read_cost->predicted;
     seen.read_cost_measured = measured.has_value();
+    const bool long_read =
+        seen.read_cost_measured && *seen.read_cost > found.policy.read_cost_limit;
+    if (long_read && found.neighbour && found.neighbour->scheduling == SentinelClass::fifo) {
+      seen.read_delay = std::min(found.neighbour->reading, *seen.read_cost);
+    }
   }
   return seen;
 }

@@ -129,6 +129,12 @@ void add_rungs(Text& text, const History& history) {
     add("ineffective", rung.ineffective);
     add("failed", rung.failed);
   }
+  text.head("cgctl_mitigation_page_cache_given_up_bytes_total", "counter",
+            "Page cache that the machine lost while each rung ran.");
+  for (std::size_t i = 0; i < mitigation::rung_count; ++i) {
+    text.value(fmt::format("rung=\"{}\"", to_string(static_cast<Rung>(i))),
+               history.rungs[i].given_up);
+  }
 }
 
 }  // namespace
@@ -151,6 +157,11 @@ std::string metrics_text(const Observation& seen, const mitigation::Plan& plan,
     text.gauge("cgctl_numa_stat_read_measured",
                "1 if this look measured that time, 0 if it is predicted.",
                seen.read_cost_measured ? 1 : 0);
+    if (seen.read_delay) {
+      text.gauge("cgctl_numa_stat_read_delay_seconds",
+                 "Longest time that other work on the CPU waits during that read.",
+                 in_seconds(*seen.read_delay));
+    }
   }
   if (!ledger.empty()) add_makers(text, ledger);
   add_rungs(text, history);

@@ -130,6 +130,8 @@ Json json_of(const Observation& seen) {
   one["read_cost_us"] = nullptr;
   if (seen.read_cost) one["read_cost_us"] = static_cast<double>(seen.read_cost->count()) / 1e3;
   one["read_cost_measured"] = seen.read_cost_measured;
+  one["read_delay_us"] = nullptr;
+  if (seen.read_delay) one["read_delay_us"] = static_cast<double>(seen.read_delay->count()) / 1e3;
   one["freeable_bytes"] = nullptr;
   if (seen.residual) one["freeable_bytes"] = seen.residual->freeable();
   one["source"] = seen.source ? Json(zombies::to_string(*seen.source)) : Json(nullptr);

@@ -12,7 +12,7 @@
 
 #include "cgctl/error.hpp"
 
-namespace cgctl::tool {
+namespace cgctl::detail {
 
 /// Scheduling class of a sentinel: SCHED_FIFO with the lowest priority if that is permitted, which
 /// waits only for the kernel; else the ordinary class, which also waits for its turn.
@@ -21,7 +21,7 @@ enum class SentinelClass { fifo, ordinary };
 /// Returns "SCHED_FIFO" or "SCHED_OTHER".
 std::string_view to_string(SentinelClass scheduling) noexcept;
 
-/// Delays of a thread that wanted to run.
+/// Delays of a process that wanted to run.
 struct WakeUpDelay {
   std::chrono::nanoseconds worst{};
   std::uint64_t wake_ups = 0;
@@ -44,8 +44,9 @@ class Sentinel {
 
   [[nodiscard]] int cpu() const noexcept { return cpu_; }
 
-  /// Runs `work` in the calling thread while another thread on the same CPU asks to be woken every
-  /// 200 us. A wake-up that is due before the work ends counts, however late it comes.
+  /// Runs `work` in the calling thread while a child process on the same CPU asks to be woken every
+  /// 200 us. A wake-up that is due before the work ends counts, however late it comes. `work` must
+  /// not throw.
   [[nodiscard]] Result<WakeUpDelay> watch(const std::function<void()>& work) const;
 
  private:
@@ -60,4 +61,4 @@ class Sentinel {
   CpuMask before_;
 };
 
-}  // namespace cgctl::tool
+}  // namespace cgctl::detail

@@ -1,22 +1,23 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
-#include "doctor/wake_up_delay.hpp"
+#include "detail/wake_up_delay.hpp"
 
+#include <signal.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <future>
 #include <string>
-#include <system_error>
-#include <thread>
 #include <utility>
 
-#include "cli/timespec.hpp"
+#include "detail/blocked_signals.hpp"
+#include "detail/shared_memory.hpp"
 
-namespace cgctl::tool {
+namespace cgctl::detail {
 namespace {
 
 using std::chrono::nanoseconds;
@@ -30,9 +31,13 @@ nanoseconds monotonic() noexcept {
   return seconds(now.tv_sec) + nanoseconds(now.tv_nsec);
 }
 
-/// Sleeps until `deadline`; returns how late the thread woke up.
+/// Sleeps until `deadline`; returns how late the process woke up.
 nanoseconds sleep_until(nanoseconds deadline) noexcept {
-  const timespec until = to_timespec(deadline);
+  const auto whole = std::chrono::duration_cast<seconds>(deadline);
+  timespec until{};
+  // Both members have 32 bits on some machines.
+  until.tv_sec = static_cast<decltype(until.tv_sec)>(whole.count());
+  until.tv_nsec = static_cast<decltype(until.tv_nsec)>((deadline - whole).count());
   while (::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) == EINTR) {
   }
   return std::max(monotonic() - deadline, nanoseconds::zero());
@@ -46,39 +51,46 @@ SentinelClass rise() noexcept {
                                                            : SentinelClass::ordinary;
 }
 
-/// The other thread and its findings.
-class Watchman {
- public:
-  Watchman() : thread_([this] { stand_watch(); }) { posted_.get_future().wait(); }
-  Watchman(const Watchman&) = delete;
-  Watchman& operator=(const Watchman&) = delete;
-  ~Watchman() { relieve(); }
-
-  void relieve() {
-    relieved_ = true;
-    if (thread_.joinable()) thread_.join();
-  }
-  /// Returns the findings; to be called after relieve().
-  [[nodiscard]] const WakeUpDelay& found() const noexcept { return found_; }
-
- private:
-  void stand_watch() {
-    found_.scheduling = rise();
-    nanoseconds next = monotonic() + period;
-    sleep_until(next);
-    posted_.set_value();
-    while (!relieved_) {
-      next = std::max(next + period, monotonic() + period / 2);
-      found_.worst = std::max(found_.worst, sleep_until(next));
-      ++found_.wake_ups;
-    }
-  }
-
-  WakeUpDelay found_;
-  std::promise<void> posted_;
-  std::atomic<bool> relieved_{false};
-  std::thread thread_;  // must be last: it uses the other members
+/// The memory that both processes use.
+struct Watch {
+  std::atomic<bool> posted{false};
+  std::atomic<bool> relieved{false};
+  WakeUpDelay found;
 };
+
+/// The work of the child process: makes system calls only.
+void stand_watch(Watch& watch) noexcept {
+  watch.found.scheduling = rise();
+  nanoseconds next = monotonic() + period;
+  sleep_until(next);
+  watch.posted = true;
+  while (!watch.relieved) {
+    next = std::max(next + period, monotonic() + period / 2);
+    watch.found.worst = std::max(watch.found.worst, sleep_until(next));
+    ++watch.found.wake_ups;
+  }
+}
+
+/// Starts the child process, which inherits the affinity of this thread. Returns a negated errno if
+/// that fails.
+pid_t post(Watch& watch) noexcept {
+  const BlockedSignals blocked;
+  const pid_t parent = ::getpid();
+  const pid_t child = ::fork();
+  if (child != 0) return child < 0 ? -errno : child;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() == parent) stand_watch(watch);
+  ::_exit(0);
+}
+
+/// Waits until the child is ready. Returns false if it died.
+bool is_posted(const Watch& watch, pid_t child) noexcept {
+  while (!watch.posted) {
+    if (::waitpid(child, nullptr, WNOHANG) != 0) return false;
+    sleep_until(monotonic() + period);
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -120,19 +132,22 @@ Sentinel::~Sentinel() {
 }
 
 Result<WakeUpDelay> Sentinel::watch(const std::function<void()>& work) const {
-  try {
-    // A new thread inherits the affinity of the thread that starts it.
-    Watchman watchman;
-    const nanoseconds start = monotonic();
-    work();
-    const nanoseconds duration = monotonic() - start;
-    watchman.relieve();
-    WakeUpDelay delay = watchman.found();
-    delay.duration = duration;
-    return delay;
-  } catch (const std::system_error& error) {
-    return fail(Error::system("start a thread", {}, error.code().value()));
+  constexpr const char* what = "watch a CPU";
+  const SharedMemory<Watch> shared;
+  if (shared.get() == nullptr) return fail(Error::system(what, {}, errno));
+  Watch& watch = *shared.get();
+  const pid_t child = post(watch);
+  if (child < 0) return fail(Error::system(what, {}, -child));
+  if (!is_posted(watch, child)) return fail(Error::system(what, {}, ECHILD));
+  const nanoseconds start = monotonic();
+  work();
+  const nanoseconds duration = monotonic() - start;
+  watch.relieved = true;
+  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
   }
+  WakeUpDelay delay = watch.found;
+  delay.duration = duration;
+  return delay;
 }
 
-}  // namespace cgctl::tool
+}  // namespace cgctl::detail

@@ -1,0 +1,18 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "cgctl/error.hpp"
+#include "cgctl/unique_fd.hpp"
+
+namespace cgctl::detail {
+
+/// Opens the control file `path` below `root` for writing. errc::outside if it is not of the file
+/// system `magic`.
+Result<UniqueFd> open_control(const char* what, const std::string& root, const char* path,
+                              std::int64_t magic);
+
+}  // namespace cgctl::detail
