@@ -62,11 +62,12 @@ std::size_t place_of(Ledger& ledger, std::string pattern) {
 
 /// Notes that the kernel has let a cgroup go. Returns false if its removal is unknown.
 bool release(Ledger& ledger, std::uint64_t id) {
+  if (id == 0) return false;  // the cgroup was gone before its ID could be read
   // Most cgroups are released soon after their removal.
   const auto found = std::find_if(ledger.dead.rbegin(), ledger.dead.rend(),
                                   [id](const Removed& one) { return one.id == id; });
   if (found == ledger.dead.rend()) return false;
-  ++ledger.makers[found->maker].released;
+  if (ledger.releases) ++ledger.makers[found->maker].released;
   ledger.dead.erase(std::next(found).base());
   return true;
 }
@@ -87,8 +88,9 @@ void remove(Ledger& ledger, const Event& event, const workload::Pods& pods) {
     ++maker.released;
     return;
   }
+  if (!ledger.releases) ++maker.forgotten;
   if (ledger.dead.size() == most_dead) {
-    ++ledger.makers[ledger.dead.front().maker].forgotten;
+    if (ledger.releases) ++ledger.makers[ledger.dead.front().maker].forgotten;
     ledger.dead.erase(ledger.dead.begin());
   }
   ledger.dead.push_back({event.id, at, place, std::string(event.path)});

@@ -17,6 +17,10 @@ constexpr std::string_view first_line = "cgctl ledger 1";
 constexpr std::string_view hex_digits = "0123456789abcdef";
 constexpr std::string_view nothing = "-";
 
+// Bits of a recording's kind.
+constexpr unsigned has_inodes = 1;
+constexpr unsigned has_no_releases = 2;
+
 /// Returns a word: bytes that are not printable ASCII as %XX; "-" for an empty text.
 std::string word_of(std::string_view text) {
   if (text.empty()) return std::string(nothing);
@@ -170,7 +174,8 @@ std::string to_text(const Ledger& ledger, const Present& written) {
   text += "\nboot " + written.boot_id;
   add_numbers(text, written.uptime.count());
   text += "\nrecording";
-  add_numbers(text, ledger.since.count(), ledger.inodes ? 1 : 0, ledger.lost, ledger.consumed);
+  const unsigned kind = (ledger.inodes ? has_inodes : 0) | (ledger.releases ? 0 : has_no_releases);
+  add_numbers(text, ledger.since.count(), kind, ledger.lost, ledger.consumed);
   text += " " + hex(ledger.instance) + "\nearly";
   for (const Early& one : ledger.early) {
     text += " " + hex(one.id) + " " + hex(static_cast<std::uint64_t>(one.at.count()));
@@ -195,7 +200,9 @@ std::optional<Ledger> ledger_from_text(std::string_view text, const Present& now
   ledger.written = seconds(scan.count());
   scan.line("recording");
   ledger.since = seconds(scan.count());
-  ledger.inodes = scan.count() != 0;
+  const std::uint64_t kind = scan.count();
+  ledger.inodes = (kind & has_inodes) != 0;
+  ledger.releases = (kind & has_no_releases) == 0;
   ledger.lost = scan.count();
   ledger.consumed = scan.count();
   ledger.instance = scan_hex(scan, fine);

@@ -19,6 +19,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <iterator>
 #include <optional>
@@ -407,6 +408,119 @@ TEST_F(RealRecorder, AStartKilledAnywhereLeavesAtMostTheOneInstance) {
     EXPECT_EQ(instances(), before);
     if (!*killed) break;
   }
+}
+
+class RealWatch : public test::RealCgroups {
+ protected:
+  void SetUp() override {
+    test::RealCgroups::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    if (!test::is_root()) return test::skip("a state directory needs root");
+  }
+  [[nodiscard]] Result<Ledger> collect(recorder::Watch& watch) const {
+    return watch.collect(host(), directory_);
+  }
+  /// Returns the removal of a cgroup of this test; null if it is not in the ledger.
+  [[nodiscard]] const recorder::Removed* find(const Ledger& ledger, const std::string& name) const {
+    for (const recorder::Removed& one : ledger.dead) {
+      if (one.path == path(name)) return &one;
+    }
+    return nullptr;
+  }
+  [[nodiscard]] std::uint64_t inode_of(const std::string& name) const {
+    struct ::stat about {};
+    EXPECT_EQ(::stat(directory(name).c_str(), &about), 0);
+    return about.st_ino;
+  }
+
+  const test::TempDirectory temp_;
+  const std::string directory_ = temp_ / "state";
+};
+
+TEST_F(RealWatch, RemovalsAreRecordedWithoutTracefs) {
+  make("old");
+  make("old/inner");
+  const std::uint64_t old = inode_of("old/inner");
+  auto watch = test::must(recorder::Watch::start(host()));
+  make("new");
+  const std::uint64_t fresh = inode_of("new");
+  test::must(watch.follow());
+  // It is found although it is made before its parent is watched.
+  make("deep");
+  make("deep/er");
+  test::must(watch.follow());
+  for (const char* const one : {"old/inner", "new", "deep/er", "deep"}) remove(one);
+  make("fleeting");
+  remove("fleeting");
+  const Ledger ledger = test::must(collect(watch));
+  EXPECT_FALSE(ledger.releases);
+  for (const char* const one : {"old/inner", "new", "deep/er", "deep", "fleeting"}) {
+    ASSERT_NE(find(ledger, one), nullptr) << one;
+  }
+  EXPECT_EQ(find(ledger, "old/inner")->id, old);
+  EXPECT_EQ(find(ledger, "new")->id, fresh);
+  EXPECT_EQ(find(ledger, "fleeting")->id, 0U);
+  EXPECT_EQ(find(ledger, "old"), nullptr);
+  EXPECT_LE(ledger.since, find(ledger, "new")->at);
+  for (const Maker& maker : ledger.makers) EXPECT_EQ(maker.least_dead(), 0U);
+  EXPECT_EQ(watch.unwatched(), 0U);
+  // The next watch continues the ledger.
+  watch = test::must(recorder::Watch::start(host()));
+  remove("old");
+  const Ledger later = test::must(collect(watch));
+  EXPECT_NE(find(later, "old"), nullptr);
+  EXPECT_NE(find(later, "new"), nullptr);
+  EXPECT_EQ(later.since, ledger.since);
+  EXPECT_EQ(test::must(recorder::peek(host(), directory_)).removals(), later.removals());
+}
+
+TEST_F(RealWatch, ARenamedCgroupIsNoRemoval) {
+  if (v2()) return test::skip("a cgroup of v2 cannot be renamed");
+  make("before");
+  make("before/inner");
+  auto watch = test::must(recorder::Watch::start(host()));
+  const std::uint64_t inner = inode_of("before/inner");
+  ASSERT_EQ(::rename(directory("before").c_str(), directory("after").c_str()), 0);
+  test::must(watch.follow());
+  remove("after/inner");
+  const Ledger ledger = test::must(collect(watch));
+  EXPECT_EQ(find(ledger, "before"), nullptr);
+  EXPECT_EQ(find(ledger, "before/inner"), nullptr);
+  ASSERT_NE(find(ledger, "after/inner"), nullptr);
+  EXPECT_EQ(find(ledger, "after/inner")->id, inner);
+}
+
+TEST_F(RealWatch, TheNumberOfWatchesIsBounded) {
+  make("a");
+  auto watch = test::must(recorder::Watch::start(host(), 1));
+  EXPECT_GT(watch.unwatched(), 0U);
+  remove("a");
+  EXPECT_EQ(find(test::must(collect(watch)), "a"), nullptr);
+  EXPECT_TRUE(test::fails(recorder::Watch::start(host(), 0), errc::system));
+}
+
+TEST_F(RealWatch, EventsThatTheKernelDroppedAreMadeUpFor) {
+  for (int i = 0; i < 10; ++i) make("many-" + std::to_string(i));
+  auto watch = test::must(recorder::Watch::start(host()));
+  std::ifstream in("/proc/sys/fs/inotify/max_queued_events");
+  unsigned most = 0;
+  ASSERT_TRUE(in >> most);
+  if (most > 100'000) return test::skip("the kernel's queue is too long to be filled");
+  // Events that are equal and follow each other are one.
+  make("x");
+  for (unsigned i = 0; i <= most / 2; ++i) {
+    remove("x");
+    make("x");
+  }
+  for (int i = 0; i < 10; ++i) remove("many-" + std::to_string(i));
+  make("late");
+  const Ledger ledger = test::must(collect(watch));
+  EXPECT_GT(ledger.lost, 0U);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_NE(find(ledger, "many-" + std::to_string(i)), nullptr) << i;
+  }
+  remove("late");
+  EXPECT_NE(find(test::must(collect(watch)), "late"), nullptr);
 }
 
 }  // namespace recorder_real_test

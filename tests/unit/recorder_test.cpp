@@ -274,6 +274,30 @@ TEST(Ledger, KeepsTheNewestOfTheDead) {
   EXPECT_EQ(ledger.makers[1].most_dead(), number - 1);
 }
 
+TEST(Ledger, WithoutReleasesNobodyIsSaidToBeAZombie) {
+  Ledger ledger;
+  ledger.releases = false;
+  add(ledger, {removed(7, 1s, "/a/b-1"), removed(0, 2s, "/a/b-2"), removed(0, 3s, "/a/b-3"),
+               removed(7, 4s, "/a/b-4")});
+  EXPECT_EQ(ledger.makers[1].removals, 4U);
+  EXPECT_EQ(ledger.makers[1].released, 0U);
+  EXPECT_EQ(ledger.makers[1].least_dead(), 0U);
+  EXPECT_EQ(ledger.makers[1].most_dead(), 4U);
+  ASSERT_EQ(ledger.dead.size(), 3U) << "an inode is used again only after its release";
+  EXPECT_EQ(ledger.find(7)->at, 4s);
+  ledger.written = 5s;
+  const auto read = recorder::ledger_from_text(to_text(ledger, {"boot-1", 5s}), {"boot-1", 5s});
+  ASSERT_TRUE(read);
+  EXPECT_FALSE(read->releases);
+  EXPECT_TRUE(read->inodes);
+  for (std::uint64_t id = 100; ledger.dead.size() < recorder::most_dead; ++id) {
+    add(ledger, {removed(id, 5s, "/a/b-5")});
+  }
+  add(ledger, {removed(8, 6s, "/a/b-6")});
+  EXPECT_EQ(ledger.dead.size(), recorder::most_dead);
+  EXPECT_EQ(ledger.makers[1].forgotten, ledger.makers[1].removals);
+}
+
 /// Names without digits, which would be the same pattern.
 std::string letters(std::uint64_t number) {
   std::string text = "/";

@@ -145,6 +145,9 @@ std::string sources_of(const Origins& found, const Ledger& ledger, const zombies
         fmt::format("not counted     {} zombies, removed before that or no longer in the ledger\n",
                     count.low - found.zombies);
   }
+  if (!ledger.releases) {
+    text += "releases        not recorded: directories were watched, for want of tracefs\n";
+  }
   if (ledger.lost != 0) {
     text += fmt::format(
         "lost            {} records, overwritten or read by others before they were collected\n",
@@ -280,7 +283,8 @@ std::string leading_maker(const Ledger& ledger, std::uint64_t zombies) {
   const std::vector<const Maker*> makers = most_zombies(ledger.makers);
   if (makers.empty()) return {};
   const Maker& first = *makers.front();
-  return summary(std::to_string(std::min(first.most_dead(), zombies)), zombies, first, &first);
+  const std::string most = std::to_string(std::min(first.most_dead(), zombies));
+  return summary(first.forgotten == 0 ? most : "up to " + most, zombies, first, &first);
 }
 
 Exit print_makers(const Globals& globals, const Host& host, const zombies::Count& count,

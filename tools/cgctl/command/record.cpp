@@ -36,9 +36,11 @@ Sums sums_of(const recorder::Ledger& ledger) {
 
 std::string text_of(const recorder::Ledger& ledger) {
   const Sums sums = sums_of(ledger);
+  const std::string held = std::to_string(sums.removed - sums.released);
   std::string text = fmt::format(
       "recording for {}: {} memory cgroups removed, {} of them still held by the kernel\n",
-      human_time(mitigation::uptime() - ledger.since), sums.removed, sums.removed - sums.released);
+      human_time(mitigation::uptime() - ledger.since), sums.removed,
+      ledger.releases ? held : "an unknown number");
   if (ledger.lost != 0) {
     text += fmt::format("{} records were overwritten or read by others before a collection\n",
                         ledger.lost);
@@ -58,6 +60,7 @@ Json json_of(const recorder::Ledger& ledger) {
       {"makers", ledger.makers.size() - 1},
       {"lost", ledger.lost}};
   for (const auto& [key, value] : figures) one[key] = value;
+  if (!ledger.releases) one["released"] = one["held"] = nullptr;
   return one;
 }
 
@@ -92,8 +95,13 @@ Exit run_record(const Globals& globals, const Options& options) {
     print_state(globals, true, "the kernel records removed memory cgroups\n");
     return Exit::done;
   }
-  const auto ledger = recorder::collect(*host, options.state_dir, options.settings);
-  if (!ledger) return report(ledger.error());
+  auto ledger = recorder::collect(*host, options.state_dir, options.settings);
+  if (!ledger) {
+    // The daemon may record by other means.
+    const auto watched = recorder::peek(*host, options.state_dir);
+    if (!watched || watched->releases) return report(ledger.error());
+    ledger = *watched;
+  }
   if (globals.format == Format::json) {
     print(globals, json_of(*ledger));
   } else {

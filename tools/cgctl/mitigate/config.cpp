@@ -284,7 +284,7 @@ const std::vector<Key>& keys() {
       flag("daemon", "record",
            "true: the daemon makes the kernel record which memory cgroups are removed, and "
            "collects\n"
-           "the records after each look (see cgctl record)",
+           "the records after each look (see cgctl record); without tracefs it watches directories",
            in(&Configuration::record)),
       text("daemon", "metrics_file",
            "file that the daemon replaces with its metrics after each look, for node_exporter's\n"

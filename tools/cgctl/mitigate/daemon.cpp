@@ -171,7 +171,7 @@ class Daemon {
  private:
   [[nodiscard]] Status ready() const;
   [[nodiscard]] Status turn();
-  enum Source { signalled, ticked, verifying, done, asked, sources };
+  enum Source { signalled, ticked, verifying, done, asked, came_or_went, sources };
 
   void handle_signal();
   void look(Urgency urgency);
@@ -183,7 +183,9 @@ class Daemon {
   void reload();
   [[nodiscard]] bool serve_at(const std::string& address);
   void record();
-  [[nodiscard]] recorder::Ledger collect();
+  void follow();
+  [[nodiscard]] Result<recorder::Ledger> collect();
+  [[nodiscard]] recorder::Ledger newest_records();
   void show_metrics(const Report& report);
   [[nodiscard]] nanoseconds jitter();
   [[nodiscard]] nanoseconds next_look();
@@ -196,6 +198,7 @@ class Daemon {
   Configuration configuration_;
   Worker worker_;
   std::optional<MetricsServer> server_;
+  std::optional<recorder::Watch> watch_;  ///< records where the kernel cannot
   int signals_;
   Alarm tick_;
   Alarm verification_;
@@ -253,28 +256,56 @@ void Daemon::log_change(const Report& report) {
   log(report);
 }
 
-/// Starts the recording, if the configuration asks for it.
+/// Starts the recording, if the configuration asks for it. Watches the directories where the kernel
+/// cannot record.
 void Daemon::record() {
-  if (!configuration_.record) return;
-  const auto status = recorder::start(worker_.mitigator().host());
-  if (!status) warn(message_of(status.error()));
+  if (!configuration_.record) watch_.reset();
+  if (!configuration_.record || watch_) return;
+  const Host& host = worker_.mitigator().host();
+  const auto status = recorder::start(host);
+  if (status) return;
+  warn(message_of(status.error()));
+  auto watch = recorder::Watch::start(host);
+  if (!watch) return warn(message_of(watch.error()));
+  watch_ = std::move(*watch);
+  warn("the daemon watches the directories instead (inotify): releases are not recorded");
+  follow();
 }
 
-/// Moves the kernel's records to the ledger. A reason why that fails is said once.
-recorder::Ledger Daemon::collect() {
+/// Notes the cgroups that were removed. A reason why that fails ends the watch.
+void Daemon::follow() {
+  const std::size_t before = watch_->unwatched();
+  const auto status = watch_->follow();
+  if (!status) {
+    warn(message_of(status.error()));
+    return watch_.reset();
+  }
+  if (before == 0 && watch_->unwatched() != 0) {
+    warn("too many directories to watch: some removals are not recorded");
+  }
+}
+
+Result<recorder::Ledger> Daemon::collect() {
   const Host& host = worker_.mitigator().host();
+  if (watch_) return watch_->collect(host, configuration_.state_dir);
+  return recorder::collect(host, configuration_.state_dir);
+}
+
+/// Moves the records to the ledger. A reason why that fails is said once.
+recorder::Ledger Daemon::newest_records() {
   if (configuration_.record) {
-    auto ledger = recorder::collect(host, configuration_.state_dir);
+    auto ledger = collect();
     if (ledger) return std::move(*ledger);
     const std::string why = message_of(ledger.error());
     if (why != std::exchange(last_failure_, why)) warn(why);
   }
+  const Host& host = worker_.mitigator().host();
   return recorder::peek(host, configuration_.state_dir).value_or(recorder::Ledger());
 }
 
 void Daemon::show_metrics(const Report& report) {
   metrics_ = metrics_text(report.outcome ? report.outcome->after : report.before, report.plan,
-                          worker_.mitigator().history(), collect(), configuration_,
+                          worker_.mitigator().history(), newest_records(), configuration_,
                           std::chrono::system_clock::now());
   if (configuration_.metrics_file.empty()) return;
   if (auto status = fs::write_output(configuration_.metrics_file, metrics_); !status) {
@@ -419,6 +450,7 @@ Status Daemon::turn() {
   wait[verifying] = {verification_.descriptor(), POLLIN, 0};
   wait[done] = {worker_.done_descriptor(), POLLIN, 0};
   wait[asked] = {server_ ? server_->descriptor() : -1, POLLIN, 0};
+  wait[came_or_went] = {watch_ ? watch_->descriptor() : -1, POLLIN, 0};
   if (::poll(wait.data(), wait.size(), poll_time()) < 0 && errno != EINTR) {
     return fail(Error::system("wait", "", errno));
   }
@@ -429,6 +461,7 @@ Status Daemon::turn() {
     look(Urgency::as_configured);
   }
   if (wait[asked].revents != 0 && server_) server_->serve(metrics_);
+  if (wait[came_or_went].revents != 0 && watch_) follow();
   if (wait[signalled].revents != 0) handle_signal();
   if (watchdog_) feed_watchdog();
   return {};

@@ -96,8 +96,10 @@ void add_makers(Text& text, const recorder::Ledger& ledger) {
   };
   counter("cgctl_memory_cgroups_removed_total", "Removals of memory cgroups recorded since boot.",
           ledger.removals());
-  counter("cgctl_memory_cgroups_released_total",
-          "Of these, memory cgroups that the kernel has let go.", released);
+  if (ledger.releases) {
+    counter("cgctl_memory_cgroups_released_total",
+            "Of these, memory cgroups that the kernel has let go.", released);
+  }
   counter("cgctl_records_lost_total",
           "Records that were overwritten, or read by others, before they were collected.",
           ledger.lost);
@@ -110,8 +112,10 @@ void add_makers(Text& text, const recorder::Ledger& ledger) {
       text.value(fmt::format("maker=\"{}\"", label(maker_name(maker->pattern))), figure(*maker));
     }
   };
-  each("cgctl_maker_zombies", "Zombies of the workloads that made the most.",
-       [](const recorder::Maker& maker) { return maker.most_dead(); });
+  if (ledger.releases) {
+    each("cgctl_maker_zombies", "Zombies of the workloads that made the most.",
+         [](const recorder::Maker& maker) { return maker.most_dead(); });
+  }
   each("cgctl_maker_removed", "Removals of these workloads' memory cgroups since boot.",
        [](const recorder::Maker& maker) { return maker.removals; });
 }
