@@ -24,9 +24,9 @@ class Walker;
 namespace cgctl::census {
 
 /// The memory charged to one cgroup itself, in bytes. The LRU lists are exact except for new pages,
-/// of which each CPU holds back up to 31 (mm/swap.c). They are counters too where a machine has
-/// more than four NUMA nodes (Snapshot::nodes is 0). Counters lag by up to two seconds since Linux
-/// 5.13, and before that by up to 32 pages for each CPU.
+/// of which each CPU holds back up to 31 (mm/swap.c). They are counters too where more
+/// than eight NUMA nodes have memory (Snapshot::nodes is 0). Counters lag by up to two seconds
+/// since Linux 5.13, and before that by up to 32 pages for each CPU.
 struct Memory {
   std::uint64_t file = 0;         ///< page cache on LRU lists, without tmpfs
   std::uint64_t anon = 0;         ///< on anonymous LRU lists: anonymous memory and tmpfs
@@ -115,7 +115,8 @@ class Snapshot {
   bool pages_move = false;
   bool coarse_counters = false;  ///< counters move in steps of 32 pages a CPU: before Linux 5.13
   unsigned nodes = 0;            ///< NUMA nodes whose LRU lists were read; 0: none
-  std::size_t runs = 0;          ///< of the BPF program
+  std::vector<unsigned> node_numbers;  ///< the kernel's numbers of these nodes, ascending
+  std::size_t runs = 0;                ///< of the BPF program
   std::chrono::nanoseconds
       longest_run{};  ///< longest time that one run held the CPU, system call included
 
@@ -131,7 +132,8 @@ class Snapshot {
     const std::int64_t value = counters_[cgroup][static_cast<std::size_t>(which)];
     return value > 0 ? static_cast<std::uint64_t>(value) : 0;
   }
-  /// Returns the pages of the cgroup itself on a node below `nodes`, if Wanted::nodes was set.
+  /// Returns the pages of the cgroup itself on the node `node_numbers[node]`, if Wanted::nodes was
+  /// set.
   [[nodiscard]] const Pages& on_node(std::size_t cgroup, unsigned node) const noexcept {
     return by_node_[cgroup * nodes + node];
   }

@@ -60,6 +60,7 @@ struct Window {
 
 /// The configuration: when to act, and within which limits.
 struct Policy {
+  std::string offsets_file;  ///< census::Options::offsets_file, for the attribution
   /// Number of zombies from which to act. Above zombies_low, also act if this number will be
   /// reached before the next action may start.
   std::uint64_t zombies_high = 1000;

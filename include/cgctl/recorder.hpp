@@ -164,6 +164,18 @@ class Watch {
   bool look_again_ = false;
 };
 
+/// A removed cgroup, and the time at which it was first seen removed.
+struct Seen {
+  std::uint64_t serial = 0;   ///< census::Cgroup::serial
+  std::chrono::seconds at{};  ///< CLOCK_BOOTTIME
+};
+
+/// Notes that these cgroups, by ascending serial numbers, are the removed ones now. Returns each
+/// with the time at which a call first noted it. The file `seen` in `directory` keeps 8,192 of
+/// them, those noted first; it is replaced atomically and belongs to one boot.
+[[nodiscard]] Result<std::vector<Seen>> note_dead(const Host& host, const std::string& directory,
+                                                  const std::vector<std::uint64_t>& serials);
+
 /// Reads the ledger as the last collection left it. Needs no privilege. Empty if there is none.
 [[nodiscard]] Result<Ledger> peek(const Host& host, const std::string& directory);
 

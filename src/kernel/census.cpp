@@ -51,16 +51,34 @@ Result<kernel::Layout> layout_of_type_information(const Host& host) {
   return kernel::layout_of(*btf);
 }
 
-/// Returns the number of NUMA nodes, each of which has LRU lists of its own; 0 if a record has no
-/// room for that many.
-unsigned count_nodes(const Host& host) {
-  const auto text = fs::read_in_root(host.roots().sys, "devices/system/node/possible");
-  if (!text) return 1;
-  unsigned last = 0;
-  parse::ranges(*text, [&](std::uint64_t, std::uint64_t end) {
-    last = static_cast<unsigned>(std::min<std::uint64_t>(end, cgctl_nodes));
+/// Returns the NUMA nodes of a list in sysfs; node 0 if there is no such list. Leaves out nodes
+/// beyond `most`.
+std::vector<unsigned> listed_nodes(const Host& host, const char* list, std::size_t most) {
+  const auto text = fs::read_in_root(host.roots().sys, std::string("devices/system/node/") + list);
+  if (!text) return {0};
+  std::vector<unsigned> nodes;
+  parse::ranges(*text, [&](std::uint64_t node, std::uint64_t end) {
+    for (; node <= end && nodes.size() < most; ++node) nodes.push_back(static_cast<unsigned>(node));
   });
-  return last < cgctl_nodes ? last + 1 : 0;
+  return nodes;
+}
+
+/// Returns the NUMA nodes, each of which has LRU lists of its own: all that can appear, or only
+/// those with memory if a record has no room for all. Empty if it has no room for these either.
+std::vector<unsigned> find_nodes(const Host& host) {
+  for (const char* const list : {"possible", "has_memory"}) {
+    auto nodes = listed_nodes(host, list, cgctl_nodes + 1);
+    if (nodes.size() <= cgctl_nodes) return nodes;
+  }
+  return {};
+}
+
+/// Returns how many NUMA nodes the kernel may have pointers for, in the order of their numbers; 0
+/// if these are too many to look for.
+unsigned span_of_nodes(const Host& host) {
+  constexpr unsigned most = 32;
+  const auto nodes = listed_nodes(host, "possible", most);
+  return nodes.empty() || nodes.back() >= most ? 0 : nodes.back() + 1;
 }
 
 }  // namespace
@@ -154,7 +172,9 @@ Result<Count> Census::count() { return walker_->count(); }
 Result<Census> Census::prove(const Host& host, const Hierarchy& hierarchy, Known known,
                              unsigned rounds) {
   // The walker uses the counters if there are no nodes to read LRU lists of.
-  known.layout.fields.nodes = known.layout.fields.lists_bytes == 0 ? 0 : count_nodes(host);
+  const auto nodes =
+      known.layout.fields.lists_bytes == 0 ? std::vector<unsigned>() : find_nodes(host);
+  known.layout.set_nodes(nodes);
   auto program = kernel::Program::load(known.layout.fields);
   if (!program) return fail(program.error());
   const bool births = hierarchy.version == Version::v1;
@@ -177,7 +197,7 @@ Result<Census> Census::open(const Host& host, const Options& options) {
 Result<Census> Census::discover(const Host& host, const Options& options) {
   const auto hierarchy = running_hierarchy(host);
   if (!hierarchy) return fail(hierarchy.error());
-  auto layout = kernel::discover_layout(host, **hierarchy, count_nodes(host));
+  auto layout = kernel::discover_layout(host, **hierarchy, span_of_nodes(host));
   if (!layout) return fail(layout.error());
   auto census = prove(host, **hierarchy, Known{*layout, Source::experiment}, options.rounds);
   if (!census || options.offsets_file.empty()) return census;

@@ -2,9 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "cgctl/census.hpp"
 #include "cgctl/error.hpp"
@@ -35,6 +37,12 @@ struct Layout {
   bool slab_holds = false;      ///< as in census::Snapshot
   bool pages_move = false;      ///< as in census::Snapshot
   bool coarse_counters = true;  ///< as in census::Snapshot
+
+  /// Sets the NUMA nodes whose LRU lists are read, at most cgctl_nodes.
+  void set_nodes(const std::vector<unsigned>& numbers) {
+    std::copy(numbers.begin(), numbers.end(), fields.node_numbers);
+    fields.nodes = static_cast<unsigned>(numbers.size());
+  }
 };
 
 /// Finds the fields by the kernel's type information. errc::unsupported names one that is missing.

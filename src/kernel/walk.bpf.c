@@ -42,7 +42,7 @@ REPEATED void read_node(const struct cgctl_layout *at, u64 info, u64 *lists, u64
 INLINE void read_pages(struct cgctl_record *record, const struct cgctl_layout *at, u64 css) {
   UNROLL for (u32 node = 0; node < cgctl_nodes; node++) {
     if (node >= at->nodes) break;
-    read_node(at, word(css + at->nodeinfo + 8 * node), record->lists[node],
+    read_node(at, word(css + at->nodeinfo + 8 * (u64)at->node_numbers[node]), record->lists[node],
               record->generations[node]);
   }
 }

@@ -10,7 +10,7 @@ enum {
   cgctl_records = 16,    /* the same, if it reads more of them than their place */
   cgctl_old_steps = 1,   /* both before Linux 5.10 */
   cgctl_states = 64,
-  cgctl_nodes = 4,
+  cgctl_nodes = 8,        /* NUMA nodes that are read, of any number */
   cgctl_lists = 32,       /* five LRU lists in each zone; kernels have up to six zones */
   cgctl_generations = 64, /* the lists of the multi-generational LRU: generation, kind, zone */
   cgctl_name = 256,
@@ -31,6 +31,7 @@ struct cgctl_layout {
   unsigned vmstats, vmstats_is_pointer, state, state_bytes;
   unsigned nodeinfo, nodes, lists, lists_bytes, generations, generations_bytes;
   unsigned cgroup_kn, kn_name, kn_id;
+  unsigned node_numbers[cgctl_nodes]; /* of the first `nodes` */
 };
 
 /* Where a cgroup is in the tree. A run writes one for each cgroup that it visits. */

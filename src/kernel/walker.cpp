@@ -222,6 +222,8 @@ void Walker::add_counters(const cgctl_record& record, census::Snapshot& snapshot
 /// Fills in the cgroups' names and the memory charged to each cgroup itself.
 void Walker::finish(census::Snapshot& snapshot) {
   snapshot.nodes = wanted_.pages ? layout_.fields.nodes : 0;
+  snapshot.node_numbers.assign(layout_.fields.node_numbers,
+                               layout_.fields.node_numbers + snapshot.nodes);
   snapshot.slab_holds = layout_.slab_holds;
   snapshot.pages_move = layout_.pages_move;
   snapshot.coarse_counters = layout_.coarse_counters;

@@ -202,6 +202,7 @@ Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Poli
   observe_read_cost(host, guard, policy, history, seen);
   if (count->low != 0) {
     zombies::AttributionLimits limits;
+    limits.offsets_file = policy.offsets_file.c_str();
     // A daemon that has nothing to do needs no exact figures, which cost it time and memory.
     if (!has_reason(seen, history, policy)) limits.best = zombies::Source::memory_stat;
     auto where = zombies::attribute(host, limits);

@@ -35,6 +35,7 @@
 #include "../support/skip.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
+#include "detail/fnv1a.hpp"
 #include "detail/page_lists.hpp"
 #include "kernel/discovery.hpp"
 #include "kernel/offsets_file.hpp"
@@ -280,10 +281,10 @@ constexpr std::pair<const char*, Field> census_fields[] = {
 };
 
 /// The offsets that the kernel's type information tells.
-kernel::Layout layout_of_this_kernel(unsigned nodes) {
+kernel::Layout layout_of_this_kernel(const std::vector<unsigned>& nodes) {
   auto btf = kernel::Btf::parse(test::must(fs::read_in_root("/sys", "kernel/btf/vmlinux")));
   kernel::Layout layout = test::must(kernel::layout_of(test::must(std::move(btf))));
-  layout.fields.nodes = nodes;
+  layout.set_nodes(nodes);
   return layout;
 }
 
@@ -314,7 +315,7 @@ TEST_F(RealCensus, WithAnOffsetThatIsWrongIsRefused) {
   auto census = Census::open(host());
   Snapshot now;
   ASSERT_TRUE(census && census->take(now));
-  const kernel::Layout layout = layout_of_this_kernel(now.nodes);
+  const kernel::Layout layout = layout_of_this_kernel(now.node_numbers);
   ASSERT_EQ(prove(host(), hierarchy(), layout), "");
   kernel::Layout counters_only = layout;
   counters_only.fields.nodes = 0;
@@ -359,7 +360,7 @@ Result<std::uint64_t> first_step(const kernel::Layout& layout, kernel::Way way) 
 }
 
 TEST_F(RealCensus, LosesNoRunBefore5_10) {
-  const auto layout = layout_of_this_kernel(1);
+  const auto layout = layout_of_this_kernel({0});
   const auto now = first_step(layout, kernel::Way::on_demand);
   ASSERT_TRUE(now) << now.error().message();
   const auto old = first_step(layout, kernel::Way::by_rename);
@@ -376,7 +377,7 @@ TEST_F(RealCensus, IsTheSameAsKernelsBefore5_10RunIt) {
   auto census = Census::open(host());
   Snapshot snapshot;
   ASSERT_TRUE(census && census->take(snapshot));
-  const auto layout = layout_of_this_kernel(snapshot.nodes);
+  const auto layout = layout_of_this_kernel(snapshot.node_numbers);
   std::array<char, 16> before{};
   ::prctl(PR_GET_NAME, before.data());
   EXPECT_EQ(prove(host(), hierarchy(), layout, kernel::Way::by_rename), "");
@@ -429,7 +430,8 @@ class DiscoveredCensus : public RealCensus {
     Snapshot snapshot;
     ASSERT_TRUE(census && census->take(snapshot));
     if (snapshot.pages_move) return test::skip("pages move to the parent cgroup");
-    nodes_ = snapshot.nodes;
+    nodes_ = snapshot.node_numbers;
+    span_ = nodes_.empty() ? 0 : nodes_.back() + 1;
     options_.ignore_type_information = true;
     options_.offsets_file = state_ / "offsets";
   }
@@ -455,11 +457,12 @@ class DiscoveredCensus : public RealCensus {
 
   test::TempDirectory state_;
   census::Options options_;
-  unsigned nodes_ = 0;
+  std::vector<unsigned> nodes_;
+  unsigned span_ = 0;
 };
 
 TEST_F(DiscoveredCensus, HasTheOffsetsOfTheTypeInformation) {
-  const auto found = kernel::discover_layout(host(), hierarchy(), nodes_);
+  const auto found = kernel::discover_layout(host(), hierarchy(), span_);
   ASSERT_TRUE(found) << found.error().message();
   EXPECT_TRUE(is_cleared());
   const kernel::Layout known = layout_of_this_kernel(nodes_);
@@ -521,13 +524,57 @@ TEST_F(DiscoveredCensus, WithAFileThatLiesIsRefused) {
   EXPECT_EQ(census.error().kind, errc::malformed);
 }
 
+/// Returns the text of an offsets file with another value in one of its lines.
+std::string lying(const std::string& text, std::size_t line) {
+  std::size_t begin = 0;
+  for (; line > 0; --line) begin = text.find('\n', begin) + 1;
+  const std::size_t value = text.find(' ', begin) + 1;
+  const std::size_t end = text.find('\n', begin);
+  const std::string before = text.substr(value, end - value);
+  std::string after = before.size() == 1 && before < "2" ? (before == "0" ? "1" : "0")
+                                                         : std::to_string(std::stoull(before) + 8);
+  const bool is_slot = text.compare(begin, 8, "counter ") == 0;
+  if (is_slot) after = std::to_string((std::stoull(before) + 1) % 40);
+  std::string lie = text.substr(0, value) + after + text.substr(end);
+  lie.erase(lie.rfind("checksum "));
+  return lie + "checksum " + std::to_string(detail::fnv1a(lie)) + "\n";
+}
+
+TEST_F(DiscoveredCensus, WithAFileThatLiesAnywhereIsRefusedOrRight) {
+  const auto files = folder(Pin::tmpfs);
+  if (!files) return test::skip("no tmpfs");
+  auto maker = zombies(Pin::tmpfs, *files);
+  ASSERT_TRUE(maker && maker->make(30));
+  const std::string build = kernel::build_of(host());
+  const kernel::Layout layout = layout_of_this_kernel(nodes_);
+  ASSERT_TRUE(kernel::save_offsets(options_.offsets_file, layout, build));
+  const std::string truth = dead(Census::open(host(), options_));
+  EXPECT_EQ(truth.rfind("file z0:", 0), 0) << truth;
+  const std::string text = kernel::to_text(layout, build);
+  const auto lines = static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+  options_.rounds = 1;
+  unsigned refused = 0;
+  for (std::size_t line = 2; line + 1 < lines; ++line) {
+    const std::string lie = lying(text, line);
+    ASSERT_NE(lie, text);
+    test::put_file(options_.offsets_file, lie);
+    const auto census = Census::open(host(), options_);
+    if (!census) {
+      ++refused;
+      continue;
+    }
+    EXPECT_EQ(dead(Census::open(host(), options_)), truth) << "line " << line;
+  }
+  EXPECT_GT(refused, lines / 3);
+}
+
 TEST_F(DiscoveredCensus, LeavesNothingToTheNextOneWhenItIsKilled) {
   const std::string death = test::in_child([&]() -> std::string {
     std::thread killer([&] {
       while (is_cleared()) std::this_thread::yield();
       ::kill(::getpid(), SIGKILL);
     });
-    const auto found = kernel::discover_layout(host(), hierarchy(), nodes_);
+    const auto found = kernel::discover_layout(host(), hierarchy(), span_);
     killer.join();
     return "alive";
   });
@@ -535,7 +582,7 @@ TEST_F(DiscoveredCensus, LeavesNothingToTheNextOneWhenItIsKilled) {
   EXPECT_FALSE(is_cleared());
   // The kernel may take a moment to end the experiments.
   EXPECT_TRUE(test::eventually([&] {
-    (void)kernel::discover_layout(host(), hierarchy(), nodes_);
+    (void)kernel::discover_layout(host(), hierarchy(), span_);
     return is_cleared();
   }));
 }

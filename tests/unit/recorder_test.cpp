@@ -4,12 +4,18 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
 #include <string>
 #include <vector>
 
+#include "../support/made.hpp"
+#include "../support/result.hpp"
+#include "../support/temp_directory.hpp"
+#include "detail/state_text.hpp"
 #include "recorder/ledger.hpp"
 #include "recorder/pages.hpp"
 
@@ -396,6 +402,86 @@ TEST(LedgerText, HasABoundWhateverTheNames) {
   for (const Maker& maker : read->makers) {
     EXPECT_LE(maker.pattern.size(), recorder::longest_pattern);
     EXPECT_LE(maker.example.size(), recorder::longest_example);
+  }
+}
+
+// ---- the first sightings of removed cgroups ----
+
+class FirstSeen : public ::testing::Test {
+ protected:
+  FirstSeen() {
+    machine_.put_v1("memory");
+    put_boot("boot-1");
+  }
+  void put_boot(const char* boot) const {
+    machine_.put("proc/sys/kernel/random/boot_id", std::string(boot) + "\n");
+  }
+  /// Writes a file of the boot "boot-1" with these lines.
+  void put_seen(const std::string& lines) const {
+    const std::string text = "cgctl seen 1\nboot boot-1 5\n" + lines;
+    test::put_file(directory_ + "/seen", text + detail::checksum_line(text));
+  }
+  std::vector<recorder::Seen> note(const std::vector<std::uint64_t>& serials) const {
+    return test::must(recorder::note_dead(test::must(machine_.host()), directory_, serials));
+  }
+  /// Returns the times at which these cgroups were first seen, as far as the file has them; 0 for
+  /// others.
+  [[nodiscard]] std::vector<std::int64_t> times(const std::vector<std::uint64_t>& serials) const {
+    std::vector<std::int64_t> times;
+    for (const recorder::Seen& one : note(serials)) {
+      times.push_back(one.at > 5s ? 0 : one.at.count());
+    }
+    return times;
+  }
+
+  const test::MadeMachine machine_{test::v1_mount("/sys/fs/cgroup/memory", "memory")};
+  const test::TempDirectory temp_;
+  const std::string directory_ = temp_ / "state";
+};
+
+using Times = std::vector<std::int64_t>;
+
+TEST_F(FirstSeen, TheTimeOfTheFirstSightingStays) {
+  EXPECT_EQ(times({3, 4}), (Times{0, 0}));
+  put_seen("seen 3 1\nseen 7 4\nseen 9 5\n");
+  EXPECT_EQ(times({3, 4, 9}), (Times{1, 0, 5}));
+  EXPECT_EQ(times({3, 7, 9}), (Times{1, 0, 5})) << "7 was no longer there in between";
+  EXPECT_EQ(times({}), Times());
+  EXPECT_EQ(times({3}), Times{0});
+}
+
+TEST_F(FirstSeen, AnotherBootBeginsAnew) {
+  note({3});
+  put_seen("seen 3 1\n");
+  put_boot("boot-2");
+  EXPECT_EQ(times({3}), Times{0});
+}
+
+TEST_F(FirstSeen, AFileThatIsSomethingElseIsRenamed) {
+  note({3});
+  for (const char* const wrong : {"seen 3 6\n", "seen 4 1\nseen 3 1\n", "seen 3\n", "else\n"}) {
+    put_seen(wrong);
+    EXPECT_EQ(times({3}), Times{0}) << wrong;
+    EXPECT_TRUE(std::filesystem::remove(directory_ + "/seen.corrupt")) << wrong;
+  }
+}
+
+TEST_F(FirstSeen, KeepsThoseSeenFirst) {
+  constexpr std::uint64_t most = 8192;
+  std::string lines;
+  std::vector<std::uint64_t> serials;
+  for (std::uint64_t i = 1; i <= most; ++i) {
+    lines += "seen " + std::to_string(2 * i) + " 1\n";
+    serials.push_back(2 * i - 1);
+    serials.push_back(2 * i);
+  }
+  note({});
+  put_seen(lines);
+  for (int round = 0; round < 2; ++round) {
+    const Times found = times(serials);
+    ASSERT_EQ(found.size(), 2 * most);
+    EXPECT_EQ(std::count(found.begin(), found.end(), 1), static_cast<std::ptrdiff_t>(most));
+    EXPECT_EQ(found[1], 1);
   }
 }
 

@@ -32,6 +32,7 @@ struct Named {
   std::string unit;       // systemd unit; empty: none
   std::string pod;        // "NAMESPACE/NAME"; empty: none, or its name is not known
   std::optional<std::chrono::seconds> died;  // time since it was removed, if that was recorded
+  std::optional<std::chrono::seconds> seen;  // time since a census first found it removed
 };
 
 /// Returns the time since a cgroup was removed, if the ledger has it.
@@ -41,6 +42,16 @@ std::optional<std::chrono::seconds> time_since_death(const recorder::Ledger* led
   // An inode number may be used again.
   if (removed == nullptr || (!removed->path.empty() && removed->path != path)) return std::nullopt;
   return std::max(mitigation::uptime() - removed->at, std::chrono::seconds(0));
+}
+
+/// Returns the time since a census first found a cgroup removed, if that is known.
+std::optional<std::chrono::seconds> time_since_sighting(const std::vector<recorder::Seen>& seen,
+                                                        std::uint64_t serial) {
+  const auto found = std::lower_bound(
+      seen.begin(), seen.end(), serial,
+      [](const recorder::Seen& one, std::uint64_t number) { return one.serial < number; });
+  if (found == seen.end() || found->serial != serial) return std::nullopt;
+  return std::max(mitigation::uptime() - found->at, std::chrono::seconds(0));
 }
 
 /// Returns the name of the pod that a cgroup belonged to; empty if it is not known.
@@ -80,6 +91,7 @@ std::vector<Named> dead_of(const Snapshot& snapshot, const workload::Pods& pods,
     one.unit = was.unit;
     one.pod = pod_name(was, pods);
     one.died = time_since_death(options.ledger, *one.cgroup, path);
+    one.seen = time_since_sighting(options.seen, one.cgroup->serial);
     one.path = std::move(path);
   }
   return dead;
@@ -145,6 +157,16 @@ std::string was(const Named& one) {
   return one.pod.empty() ? path : fmt::format("{} (pod {})", path, printable(one.pod));
 }
 
+/// "2.0 min ago", or the least that is known: "at least 10 s ago".
+std::string removed_text(const Named& one) {
+  if (one.died) return human_time(*one.died) + " ago";
+  if (one.seen && one.seen->count() != 0) return "at least " + human_time(*one.seen) + " ago";
+  return "unknown";
+}
+
+/// True if the time of a removal is known, at least in part.
+bool has_removal(const Named& one) { return one.died || (one.seen && one.seen->count() != 0); }
+
 /// `recorded`: removals are recorded.
 std::string table_of(const std::vector<Named>& dead, std::size_t rows, bool recorded) {
   constexpr auto right = Table::Align::right;
@@ -157,7 +179,7 @@ std::string table_of(const std::vector<Named>& dead, std::size_t rows, bool reco
     const Named& one = dead[i];
     std::vector<std::string> cells{std::to_string(one.cgroup->references),
                                    time_text(one.cgroup->age)};
-    if (recorded) cells.push_back(one.died ? time_text(one.died) + " ago" : "unknown");
+    if (recorded) cells.push_back(removed_text(one));
     cells.push_back(held_by(one));
     cells.push_back(was(one));
     table.add(std::move(cells));
@@ -231,6 +253,7 @@ Json json_of(const Named& one) {
   put(json, "references", one.cgroup->references);
   put_time(json, "age_s", one.cgroup->age);
   put_time(json, "removed_s", one.died);
+  put_time(json, "first_seen_s", one.seen);
   put(json, "usage_bytes", one.cgroup->usage);
   Json held_by;
   for (const Member& member : members) put(held_by, member.key, one.held_by.*member.bytes);
@@ -256,14 +279,24 @@ bool is_below(const std::string& path, const std::string& top) {
   return parse::starts_with(path, top) && path.size() > top.size() && path[top.size()] == '/';
 }
 
-Result<Snapshot> take_census(const Host& host) {
+Result<Snapshot> take_census(const Host& host, const std::string& state_dir) {
   census::Options known;
-  known.offsets_file = offsets_file_in(default_state_dir);
+  known.offsets_file = offsets_file_in(state_dir);
   auto census = census::Census::open(host, known);
   if (!census) return fail(census.error());
   Snapshot snapshot;
   if (auto status = census->take(snapshot); !status) return fail(status.error());
   return snapshot;
+}
+
+Result<std::vector<recorder::Seen>> note_dead(const Host& host, const Snapshot& snapshot,
+                                              const std::string& state_dir) {
+  std::vector<std::uint64_t> serials;
+  for (const Cgroup& one : snapshot.cgroups) {
+    if (!one.live) serials.push_back(one.serial);
+  }
+  std::sort(serials.begin(), serials.end());
+  return recorder::note_dead(host, state_dir, serials);
 }
 
 Dead describe_dead(const Host& host, const Snapshot& snapshot, const DeadOptions& options) {
@@ -273,7 +306,9 @@ Dead describe_dead(const Host& host, const Snapshot& snapshot, const DeadOptions
   Dead found;
   found.left_out = dead.size() - rows;
   found.text = "\n";
-  const bool recorded = options.ledger != nullptr && !options.ledger->empty();
+  const bool recorded =
+      (options.ledger != nullptr && !options.ledger->empty()) ||
+      std::any_of(dead.begin(), dead.begin() + static_cast<std::ptrdiff_t>(rows), has_removal);
   if (rows != 0) found.text += table_of(dead, rows, recorded);
   if (found.left_out != 0) {
     found.text += fmt::format("and {} more (--top {} shows all)\n", found.left_out, dead.size());

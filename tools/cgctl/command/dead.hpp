@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "cgctl/census.hpp"
 #include "cgctl/error.hpp"
@@ -21,6 +22,7 @@ struct DeadOptions {
   std::uint64_t top = 10;                    ///< rows of the table
   std::string below;                         ///< only those below this cgroup; empty: all
   const recorder::Ledger* ledger = nullptr;  ///< records of removals; null or empty: there are none
+  std::vector<recorder::Seen> seen;          ///< first sightings, by serial number
 };
 
 /// The dead cgroups as text and as JSON.
@@ -31,7 +33,12 @@ struct Dead {
 };
 
 /// Takes a census. The errors are those of census::Census::open().
-[[nodiscard]] Result<census::Snapshot> take_census(const Host& host);
+[[nodiscard]] Result<census::Snapshot> take_census(const Host& host, const std::string& state_dir);
+
+/// Notes the removed cgroups of a census in the state directory; returns since when each is known.
+[[nodiscard]] Result<std::vector<recorder::Seen>> note_dead(const Host& host,
+                                                            const census::Snapshot& snapshot,
+                                                            const std::string& state_dir);
 
 [[nodiscard]] Dead describe_dead(const Host& host, const census::Snapshot& snapshot,
                                  const DeadOptions& options);

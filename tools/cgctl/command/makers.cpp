@@ -50,16 +50,16 @@ std::string maker_of(const Ledger& ledger, std::uint64_t inode, const std::strin
 }
 
 /// Groups the zombies that the kernel names.
-Status add_named(const Host& host, const Ledger& ledger, const std::string& below,
+Status add_named(const Host& host, const Ledger& ledger, const MakersOptions& options,
                  std::vector<Maker>& out) {
-  const auto snapshot = take_census(host);
+  const auto snapshot = take_census(host, options.state_dir);
   if (!snapshot) return fail(snapshot.error());
   const workload::Pods pods = workload::Pods::read(host).value_or(workload::Pods());
   for (std::size_t i = 0; i < snapshot->cgroups.size(); ++i) {
     const census::Cgroup& dead = snapshot->cgroups[i];
     if (dead.live) continue;
     std::string path = snapshot->path(i);
-    if (!is_below(path, below)) continue;
+    if (!is_below(path, options.below)) continue;
     const std::string pattern = maker_of(ledger, dead.inode, path, pods);
     const Maker* const known = find_maker(out, pattern);
     const auto place = known == nullptr ? out.size() : static_cast<std::size_t>(known - &out[0]);
@@ -72,9 +72,9 @@ Status add_named(const Host& host, const Ledger& ledger, const std::string& belo
 }
 
 /// Finds the makers by a census, else in the ledger.
-Origins find_origins(const Host& host, const Ledger& ledger, const std::string& below) {
+Origins find_origins(const Host& host, const Ledger& ledger, const MakersOptions& options) {
   Origins found;
-  const auto status = add_named(host, ledger, below, found.named);
+  const auto status = add_named(host, ledger, options, found.named);
   found.by_census = status.has_value();
   if (!status) found.no_census = status.error();
   for (const Maker* const one : most_zombies(status ? found.named : ledger.makers)) {
@@ -223,14 +223,17 @@ Json json_of(const Origins& found, const Ledger& ledger, const zombies::Count& c
   return one;
 }
 
-/// Returns the error for a host without a census and without records.
-Error no_source(const Error& census) {
+/// Returns the error for a host without a census and without records that answer.
+Error no_source(const Error& census, bool records_nothing) {
   Error error = census;
   error.operation = "name the makers of zombies";
   error.path.clear();
   if (error.reason.empty()) error.reason = census.message();
-  error.hint =
-      "as root, cgctl record --start records removals from now on, without the kernel's names";
+  error.hint = records_nothing
+                   ? "as root, cgctl record --start records removals from now on, without the "
+                     "kernel's names"
+                   : "the records of removals are of the whole machine: without --below, they are "
+                     "used";
   return error;
 }
 
@@ -291,8 +294,10 @@ Exit print_makers(const Globals& globals, const Host& host, const zombies::Count
                   const MakersOptions& options) {
   const auto ledger = newest_ledger(host, options.state_dir);
   if (!ledger) return report(ledger.error());
-  const Origins found = find_origins(host, *ledger, options.below);
-  if (!found.by_census && ledger->empty()) return report(no_source(found.no_census));
+  const Origins found = find_origins(host, *ledger, options);
+  if (!found.by_census && (ledger->empty() || !options.below.empty())) {
+    return report(no_source(found.no_census, ledger->empty()));
+  }
   if (!found.by_census) warn(message_of(found.no_census));
   if (globals.format == Format::json) {
     print(globals, json_of(found, *ledger, count, options.top));

@@ -17,7 +17,7 @@ namespace cgctl::tool {
 
 struct MakersOptions {
   std::uint64_t top = 10;
-  std::string below;      ///< with a census: only zombies that were below this cgroup; empty: all
+  std::string below;      ///< only zombies that were below this cgroup, by a census; empty: all
   std::string state_dir;  ///< directory of the ledger
 };
 

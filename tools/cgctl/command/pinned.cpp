@@ -100,18 +100,19 @@ std::string remarks_on(const PinnedFiles& found) {
   }
   std::string text;
   const auto add = [&](std::size_t number, const char* label, const char* meaning) {
-    if (number != 0) text += labelled(label, fmt::format("{} {}", number, meaning));
+    if (number != 0) text += labelled(label, fmt::format("{} of the {}", number, meaning));
   };
   add(mapped, "mapped", "files: restart the processes that map them");
   add(deleted, "deleted", "files: restart the processes that have them open or map them");
   add(tmpfs, "tmpfs", "files: remove them; nothing else frees their pages");
   add(found.files.size() - tmpfs, "page cache",
       "files: dropping it frees what is not mapped, once it is written back");
-  add(found.anonymous, "anonymous", "removed cgroups hold memory of processes, which has no file");
+  add(found.anonymous, "anonymous",
+      "removed cgroups: they hold memory of processes, which has no file");
   add(found.unlisted, "no pages",
       "removed cgroups: locked pages or the kernel's own references hold them");
   add(found.skipped, "stopped early",
-      "removed cgroups were not examined to the end; --time 10s searches longer");
+      "removed cgroups: they were not examined to the end; --time 10s searches longer");
   return text;
 }
 

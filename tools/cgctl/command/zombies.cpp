@@ -60,7 +60,7 @@ nanoseconds patience(const zombies::Count& count, nanoseconds counted_in) {
 Status find_where(const Host& host, const Options& options, Findings& found) {
   zombies::AttributionLimits limits;
   limits.total = found.limit;
-  const std::string offsets_file = offsets_file_in(default_state_dir);
+  const std::string offsets_file = offsets_file_in(options.state_dir);
   limits.offsets_file = offsets_file.c_str();
   if (options.time) limits.page_flags = *options.time;
   const auto start = Clock::now();
@@ -225,6 +225,9 @@ void add_names(const Host& host, const census::Snapshot& snapshot, DeadOptions w
   const auto ledger = newest_ledger(host, state_dir);
   if (!ledger) warn(message_of(ledger.error()));
   if (ledger) wanted.ledger = &*ledger;
+  auto seen = note_dead(host, snapshot, state_dir);
+  if (!seen) warn(message_of(seen.error()));
+  if (seen) wanted.seen = std::move(*seen);
   const Dead dead = describe_dead(host, snapshot, wanted);
   inside.text += dead.text;
   inside.json["dead"] = dead.json;
@@ -254,7 +257,7 @@ Result<Inside> look_inside(const Host& host, const Options& options) {
     if (!below) return fail(below.error());
     if (*below != ".") wanted.below = "/" + *below;
   }
-  const auto snapshot = take_census(host);
+  const auto snapshot = take_census(host, options.state_dir);
   if (!snapshot) {
     warn(message_of(snapshot.error()));
     if (options.names) refuse(snapshot.error(), "dead", inside);
@@ -344,7 +347,9 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       ->excludes("--files");
   command
       ->add_option("--state-dir", options->state_dir,
-                   "directory of the ledger, for --makers and --names\n(default /var/lib/cgctl)")
+                   "directory of the ledger, of the offsets that `cgctl\ncensus --discover` found, "
+                   "and of the times at which\n--names first saw each removed cgroup\n"
+                   "(default /var/lib/cgctl)")
       ->type_name("DIR");
   add_path_option(*command, "--below", options->below,
                   "with --names, --files or --makers: only those that\nwere below this cgroup");

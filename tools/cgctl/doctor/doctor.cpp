@@ -93,12 +93,12 @@ Known<Memory> examine_memory(const Host& host) {
   return Memory{(*memory)->version, (*memory)->mount_point, (*memory)->whole};
 }
 
-Known<Zombies> examine_zombies(const Host& host, Unread& unread) {
+Known<Zombies> examine_zombies(const Host& host, const std::string& state_dir, Unread& unread) {
   const auto count = zombies::count(host);
   if (!count) return because(count.error());
   Zombies found{*count, std::nullopt, {}, {}};
   if (count->high == 0) return found;
-  const std::string offsets_file = offsets_file_in(default_state_dir);
+  const std::string offsets_file = offsets_file_in(state_dir);
   zombies::AttributionLimits limits;
   limits.offsets_file = offsets_file.c_str();
   auto where = zombies::attribute(host, limits);
@@ -531,7 +531,7 @@ Diagnosis examine(const Host& host, const Options& options, const Configuration&
   for (const Unreachable& one : host.unreachable()) unread.push_back(one.error);
   found.machine = examine_machine(host, unread);
   found.memory = examine_memory(host);
-  found.zombies = examine_zombies(host, unread);
+  found.zombies = examine_zombies(host, configuration.state_dir, unread);
   found.page_size = host.page_size();
   found.weights.page_cache = bytes_of(mitigation::page_cache(host), unread);
   found.weights.memory = bytes_of(mitigation::total_memory(host), unread);

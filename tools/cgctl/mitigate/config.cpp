@@ -18,6 +18,7 @@
 #include "cli/command.hpp"
 #include "cli/input.hpp"
 #include "cli/setting_options.hpp"
+#include "command/dead.hpp"
 #include "mitigate/config_values.hpp"
 
 namespace cgctl::tool {
@@ -476,6 +477,7 @@ Result<Configuration> configure(const Overrides& overrides, Use use) {
   if (use == Use::once) found->refaults_after = std::chrono::seconds(0);
   override(found->refaults_after, overrides.refaults_after);
   override(found->state_dir, overrides.state_dir);
+  found->policy.offsets_file = offsets_file_in(found->state_dir);
   override(found->metrics_file, overrides.metrics_file);
   override(found->listen, overrides.listen);
   if (overrides.level != 0) policy.only = rung_of(overrides.level);
