@@ -40,17 +40,22 @@ struct Model {
   bool can_reclaim = false;  ///< v2 with memory.reclaim
   /// Minutes for which the disks are busy after the page cache was dropped.
   unsigned busy_after = 5;
+  bool can_evict = false;    ///< a census names the zombies' pages
+  bool can_squeeze = false;  ///< v1 with memory.force_empty
 };
 
-/// The kinds of churn.
+/// The kinds of churn, on kernels without the rungs that take the zombies' pages alone.
 std::vector<Model> models();
+/// Returns the same node with the rung evict, and on v1 with squeeze.
+Model with_scalpel(Model model);
 
 struct Result {
   double actions_a_day = 0;
   std::uint64_t most_in_24_hours = 0;
   std::chrono::nanoseconds worst_read{};
   std::uint64_t most_zombies = 0;
-  double gibibytes_a_day = 0;            ///< page cache dropped
+  double gibibytes_a_day = 0;            ///< page cache given up
+  double kibibytes_a_zombie = 0;         ///< of these, for each zombie freed
   std::uint64_t useless = 0;             ///< actions that freed next to nothing
   std::uint64_t drops = 0;               ///< drops of caches by cgctl
   std::uint64_t while_busy = 0;          ///< actions while the disks were busy

@@ -68,6 +68,27 @@ TEST(MitigationOverMonths, ReclaimsWithoutDroppingCachesWhereTheKernelCan) {
   EXPECT_GT(simulation::run_policy(without, {}, days).drops, 0);
 }
 
+TEST(MitigationOverMonths, KeepsThePageCacheWhereItCanTakeTheZombiesPagesAlone) {
+  for (const char* const name : {"steady leak", "bursts"}) {
+    const Result dropping = run(name);
+    const Result result = simulation::run_policy(simulation::with_scalpel(model(name)), {}, days);
+    EXPECT_GT(result.actions_a_day, 0) << name;
+    EXPECT_EQ(result.useless, 0) << name;
+    EXPECT_EQ(result.drops, 0) << name;
+    EXPECT_LE(result.worst_read, dropping.worst_read * 11 / 10) << name;
+    EXPECT_LT(result.kibibytes_a_zombie, dropping.kibibytes_a_zombie / 500) << name;
+  }
+}
+
+TEST(MitigationOverMonths, SqueezesWithoutACensus) {
+  Model squeezed = model("steady leak");
+  squeezed.can_squeeze = true;
+  const Result result = simulation::run_policy(squeezed, {}, days);
+  EXPECT_EQ(result.drops, 0);
+  EXPECT_LE(result.worst_read, Policy{}.read_cost_limit);
+  EXPECT_LT(result.gibibytes_a_day, run("steady leak").gibibytes_a_day / 50);
+}
+
 TEST(MitigationOverMonths, StopsActingWhereItDoesNotHelp) {
   const Result result = run("tmpfs pins");
   // One useless action at each doubling of the interval, then one a day.
