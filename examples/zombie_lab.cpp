@@ -15,10 +15,10 @@
 #include <cstdio>
 #include <map>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "cgctl/cgctl.hpp"
+#include "living_cache.hpp"
 #include "zombie_maker.hpp"
 
 namespace {
@@ -64,36 +64,6 @@ void show(const char* moment, const mitigation::Observation& seen) {
   std::printf("\n");
 }
 
-/// Bytes of page cache that are not the zombies'.
-struct Cache {
-  std::uint64_t neighbours = 0;  ///< of the live cgroups beside the zombies
-  std::uint64_t others = 0;      ///< of the rest of the machine
-};
-
-/// Returns the page cache of a cgroup and all below, or of the cgroup alone, without tmpfs.
-std::uint64_t cache_of(const Host& host, const std::string& path, bool alone) {
-  const memory::Stat stat = need(memory::stat(need(host.open(path))));
-  const auto figure = [&stat, alone](memory::Key key) {
-    return alone ? stat.local(key) : stat[key];
-  };
-  auto cache = figure(memory::Key::cache);
-  if (!cache) cache = stat[memory::Key::file];  // v2
-  const std::uint64_t shmem = figure(memory::Key::shmem).value_or(0);
-  return cache.value_or(0) - std::min(cache.value_or(0), shmem);
-}
-
-Cache cache_now(const Host& host, const lab::ZombieMaker& maker) {
-  Cache cache;
-  const auto& groups = maker.neighbours();
-  // The last one is outside of the laboratory's cgroup.
-  for (std::size_t i = 0; i + 1 < groups.size(); ++i) {
-    cache.neighbours += cache_of(host, groups[i], true);
-  }
-  const std::uint64_t machine = need(mitigation::page_cache(host));
-  cache.others = machine - std::min(machine, cache_of(host, maker.group(), false));
-  return cache;
-}
-
 double mebibytes(std::uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
 void show_heading() {
@@ -101,7 +71,7 @@ void show_heading() {
               "everybody else's, MiB", "took");
 }
 
-void show(const mitigation::Action& action, const Cache& before, const Cache& after) {
+void show(const mitigation::Action& action, const lab::Cache& before, const lab::Cache& after) {
   const auto numbers = [](double from, double to, const char* form) {
     std::array<char, 64> text{};
     std::snprintf(text.data(), text.size(), form, from, to);
@@ -115,9 +85,7 @@ void show(const mitigation::Action& action, const Cache& before, const Cache& af
       numbers(mebibytes(before.neighbours), mebibytes(after.neighbours), "%.1f -> %.1f").c_str(),
       numbers(mebibytes(before.others), mebibytes(after.others), "%.1f -> %.1f").c_str(),
       std::chrono::duration<double>(action.duration).count());
-  const auto fell = [](std::uint64_t from, std::uint64_t to) { return from - std::min(from, to); };
-  const auto lost = static_cast<double>(fell(before.neighbours, after.neighbours) +
-                                        fell(before.others, after.others));
+  const auto lost = static_cast<double>(after.lost_since(before));
   if (action.freed() != 0) {
     std::printf("  others' cache lost for each zombie freed: %.2f KiB\n",
                 lost / 1024 / static_cast<double>(action.freed()));
@@ -129,10 +97,11 @@ void show(const mitigation::Action& action, const Cache& before, const Cache& af
 mitigation::Outcome take(const Host& host, numa::CostGuard& guard,
                          const mitigation::Observation& before, const mitigation::Policy& policy,
                          mitigation::Rung rung, const lab::ZombieMaker& maker) {
-  const Cache cache = cache_now(host, maker);
+  const lab::Cache cache = need(lab::living_cache(host, maker));
   const mitigation::Plan plan{mitigation::Decision::act, {}, {rung}};
   auto outcome = need(mitigation::carry_out(host, guard, plan, policy, before));
-  for (const auto& action : outcome.actions) show(action, cache, cache_now(host, maker));
+  for (const auto& action : outcome.actions)
+    show(action, cache, need(lab::living_cache(host, maker)));
   return outcome;
 }
 
@@ -159,26 +128,13 @@ mitigation::Outcome mitigate(const Host& host, numa::CostGuard& guard,
   return all;
 }
 
-/// Waits until the number of zombies no longer changes: the kernel frees removed cgroups only after
-/// an RCU grace period.
-std::uint64_t settled(const Host& host) {
-  std::uint64_t last = need(zombies::count(host)).low;
-  for (int unchanged = 0, polls = 0; unchanged < 10 && polls < 200; ++polls) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    const std::uint64_t now = need(zombies::count(host)).low;
-    unchanged = now == last ? unchanged + 1 : 0;
-    last = now;
-  }
-  return last;
-}
-
 /// Makes the zombies; returns the observation that follows.
 mitigation::Observation make(const Host& host, numa::CostGuard& guard, const Options& options,
                              const mitigation::Policy& policy, lab::ZombieMaker& maker) {
   need(maker.refill_neighbours());
   need(maker.make(options.count));
   if (!options.dirty) ::sync();
-  (void)settled(host);
+  (void)need(lab::settled_zombies(host));
   return need(mitigation::observe(host, guard, policy, {}, mitigation::Intent::act));
 }
 
@@ -246,14 +202,14 @@ int run(const Options& options) {
   lab::ZombieMaker maker = need(lab::ZombieMaker::open(
       host, options.pin, "cgctl-zombie-lab-" + std::to_string(::getpid()), options.directory));
   need(maker.make_neighbours(options.neighbours, options.cache << 20));
-  const std::uint64_t others = settled(host);
+  const std::uint64_t others = need(lab::settled_zombies(host));
   std::printf("%-22s %10llu zombies of others, included in the counts below\n", "at the start",
               static_cast<unsigned long long>(others));
   const Effect effect = options.each ? compare(host, options, guard, policy, maker)
                                      : climb(host, options, guard, policy, maker, others);
   need(maker.release());
   std::printf("%-22s %10llu zombies\n", "cleaned up",
-              static_cast<unsigned long long>(settled(host)));
+              static_cast<unsigned long long>(need(lab::settled_zombies(host))));
   return effect == Effect::effective ? 0 : 4;
 }
 

@@ -1,0 +1,152 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+
+// What it costs the living to free 2,000 zombies beside 20 live cgroups with 2 GiB of page cache.
+// Each contender gets zombies of its own, and all cache back before it begins.
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "cgctl/filesystem.hpp"
+#include "living_cache.hpp"
+#include "measure.hpp"
+#include "zombie_maker.hpp"
+
+namespace cgctl::bench {
+namespace {
+
+using mitigation::Rung;
+using std::chrono::nanoseconds;
+
+constexpr std::uint64_t zombies_made = 2000;
+constexpr std::uint64_t neighbours = 20;
+constexpr std::uint64_t cache_of_each = std::uint64_t{102} << 20;
+
+/// The folder of the files; removed at the end, and at the beginning if a run was killed.
+struct Folder {
+  Folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+    std::filesystem::create_directory(path, ignored);
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  ~Folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+  const std::string path = fs::join("/var/tmp", arena_name);
+};
+
+Result<lab::ZombieMaker> make_scene(const Host& host) {
+  // In the arena, so that its guardian removes the cgroups in any case. Only one process at a time
+  // has an arena.
+  auto maker = lab::ZombieMaker::open(host, lab::Pin::page_cache, std::string(arena_name) + "/cure",
+                                      "/var/tmp");
+  if (!maker) return maker;
+  if (auto status = maker->make_neighbours(neighbours, cache_of_each); !status) {
+    return fail(status.error());
+  }
+  return maker;
+}
+
+/// Returns the zombies' maker and its live cgroups, for all contenders of this process.
+Result<lab::ZombieMaker>& scene(const Host& host) {
+  static const Folder folder;
+  static Result<lab::ZombieMaker> maker = make_scene(host);
+  return maker;
+}
+
+/// Frees zombies by one rung of cgctl.
+Result<nanoseconds> by_rung(const Host& host, Rung rung) {
+  numa::CostGuard guard;
+  mitigation::Policy policy;
+  policy.only = rung;
+  policy.guards = mitigation::Guards::override_all;
+  policy.zombies_high = 1;
+  const auto before = mitigation::observe(host, guard, policy, {}, mitigation::Intent::act);
+  if (!before) return fail(before.error());
+  const mitigation::Plan plan{mitigation::Decision::act, {}, {rung}};
+  const auto outcome = mitigation::carry_out(host, guard, plan, policy, *before);
+  if (!outcome) return fail(outcome.error());
+  const mitigation::Action& action = outcome->actions.front();
+  if (!action.status) return fail(action.status.error());
+  return action.duration;
+}
+
+/// Empties the cgroup above the zombies, and with it all live cgroups below.
+Result<nanoseconds> force_empty(const Host& host, const std::string& path) {
+  const auto group = host.open(path);
+  if (!group) return fail(group.error());
+  const auto control = group->open_file("memory.force_empty", O_WRONLY);
+  if (!control) return fail(control.error());
+  const auto start = std::chrono::steady_clock::now();
+  if (auto status = fs::write_once(control->get(), "0", path); !status) return fail(status.error());
+  return std::chrono::steady_clock::now() - start;
+}
+
+/// Makes the zombies, frees them, and reports both sides of the account.
+Status cure_once(benchmark::State& state, const Host& host, lab::ZombieMaker& maker,
+                 std::optional<Rung> rung) {
+  if (auto status = maker.refill_neighbours(); !status) return status;
+  const auto others = lab::settled_zombies(host);
+  if (!others) return fail(others.error());
+  if (auto status = maker.make(zombies_made); !status) return status;
+  ::sync();
+  const auto made = lab::settled_zombies(host);
+  if (!made) return fail(made.error());
+  const auto before = lab::living_cache(host, maker);
+  if (!before) return fail(before.error());
+  const auto took = rung ? by_rung(host, *rung) : force_empty(host, maker.group());
+  if (!took) return fail(took.error());
+  const auto after = lab::living_cache(host, maker);
+  if (!after) return fail(after.error());
+  const auto left = lab::settled_zombies(host);
+  if (!left) return fail(left.error());
+  const auto freed = static_cast<double>(*made - std::min(*made, *left));
+  const auto lost = static_cast<double>(after->lost_since(*before));
+  state.SetIterationTime(std::chrono::duration<double>(*took).count());
+  state.counters["zombies_freed"] =
+      freed / static_cast<double>(*made - std::min(*others, *made - 1));
+  state.counters["lost_share"] = lost / static_cast<double>(before->neighbours + before->others);
+  if (freed > 0) state.counters["lost_a_zombie"] = lost / freed;
+  return {};
+}
+
+void cure(benchmark::State& state, std::optional<Rung> rung) {
+  with_arena(state, [&](const Arena& arena) {
+    auto& found = scene(arena.host());
+    lab::ZombieMaker* const maker = value_or_skip(state, found);
+    for (auto _ : state) {
+      if (maker == nullptr) return;
+      if (auto status = cure_once(state, arena.host(), *maker, rung); !status) {
+        return skip(state, status.error().message());
+      }
+    }
+  });
+}
+
+const bool registered = [] {
+  for (const auto& [name, rung] :
+       {std::pair<const char*, std::optional<Rung>>{"cure/evict", Rung::evict},
+        {"cure/squeeze", Rung::squeeze},
+        {"cure/drop_caches", Rung::drop_page_cache},
+        {"cure/force_empty", std::nullopt}}) {
+    const auto contender = rung;
+    benchmark::RegisterBenchmark(name,
+                                 [contender](benchmark::State& state) { cure(state, contender); })
+        ->UseManualTime()
+        ->Iterations(1);
+  }
+  return true;
+}();
+
+}  // namespace
+}  // namespace cgctl::bench

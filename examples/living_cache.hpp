@@ -1,0 +1,30 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+#include "cgctl/error.hpp"
+#include "cgctl/host.hpp"
+#include "zombie_maker.hpp"
+
+/// Measures what freeing zombies costs the living, for the laboratory and the benchmarks.
+namespace cgctl::lab {
+
+/// Bytes of page cache that are not the zombies'.
+struct Cache {
+  std::uint64_t neighbours = 0;  ///< of the live cgroups beside the zombies
+  std::uint64_t others = 0;      ///< of the rest of the machine
+
+  /// Returns the bytes lost since `before`; a part that has grown has lost nothing.
+  [[nodiscard]] std::uint64_t lost_since(const Cache& before) const noexcept;
+};
+
+/// Returns the present page cache of the maker's neighbours and of the rest of the machine.
+Result<Cache> living_cache(const Host& host, const ZombieMaker& maker);
+
+/// Counts the zombies until their number no longer changes: the kernel frees removed cgroups only
+/// after an RCU grace period. Takes at most ten seconds.
+Result<std::uint64_t> settled_zombies(const Host& host);
+
+}  // namespace cgctl::lab
