@@ -256,6 +256,12 @@ static const char* name_of(long number, long how) {
       return "clone3";
     case SYS_pidfd_open:
       return "pidfd_open";
+    case SYS_fsopen:
+      return "fsopen";
+    case SYS_fsconfig:
+      return "fsconfig";
+    case SYS_fsmount:
+      return "fsmount";
     case SYS_get_mempolicy:
       return "get_mempolicy";
     case SYS_migrate_pages:

@@ -51,6 +51,7 @@ const std::vector<Possible>& table() {
       {" glob ", {ENOMEM, EIO}},
       {" get_mempolicy ", {EIO}},
       {" migrate_pages ", {ENOMEM, EPERM}},
+      {" fsopen fsconfig fsmount ", {ENOMEM, EPERM}},
   };
   return rows;
 }

@@ -91,6 +91,7 @@ class Trial {
   void prepare() {
     if (fresh_ && world_.state(on_cgroups()) == baseline_.before) return;
     world_.build(on_cgroups(), scenario_.files);
+    if (scenario_.traces) world_.build_tracing(scenario_.recording);
     fresh_ = true;
     baseline_.before = world_.state(on_cgroups());
   }
@@ -184,6 +185,10 @@ void work(const Options& options, const std::vector<Scenario>& scenarios, unsign
     const Scenario& scenario = scenarios[index];
     if (scenario.tree.empty() && !world.has_cgroups()) {
       if (task % parts == 0) say("SKIPPED " + scenario.name + ": needs cgroups of its own\n");
+      continue;
+    }
+    if (scenario.traces && !world.has_tracing()) {
+      if (task % parts == 0) say("SKIPPED " + scenario.name + ": needs tracefs\n");
       continue;
     }
     Trial(options, scenario, world, runner, shared).run(task % parts, parts, index);

@@ -3,6 +3,7 @@
 #include "scenarios.hpp"
 
 #include <initializer_list>
+#include <utility>
 
 namespace cgctl::faults {
 namespace {
@@ -100,6 +101,23 @@ void add_writes(std::vector<Scenario>& out) {
                  {"metrics", "--state-dir", "@T/state", "-o", "@T/cgctl.prom"}});
 }
 
+/// Adds commands of the recorder.
+void add_recorder(std::vector<Scenario>& out) {
+  const std::initializer_list<std::pair<const char*, bool>> options = {
+      {"--start", false}, {"", true}, {"--stop", true}};
+  for (const auto& [option, recording] : options) {
+    Scenario one{std::string("record ") + option,
+                 "",
+                 {"record", "--instance", "@S", "--state-dir", "@T/state"}};
+    if (*option != '\0') one.arguments.emplace_back(option);
+    // A later start completes one that was begun.
+    one.may_stop_half_way = true;
+    one.traces = true;
+    one.recording = recording;
+    out.push_back(std::move(one));
+  }
+}
+
 /// Adds commands that are called by the names of libcgroup's tools.
 void add_drop_ins(std::vector<Scenario>& out) {
   const std::initializer_list<std::pair<const char*, Arguments>> commands = {
@@ -124,6 +142,7 @@ std::vector<Scenario> all_scenarios() {
   add_reads_of_this_host(out);
   add_writes(out);
   add_drop_ins(out);
+  add_recorder(out);
   return out;
 }
 

@@ -24,6 +24,10 @@ struct Scenario {
   bool may_stop_half_way = false;
   /// The name by which the command is called, such as cgget; empty: its own.
   std::string called = {};
+  /// True for a command of the recorder, whose tracing instance is `@S`.
+  bool traces = false;
+  /// True if the instance records before the command runs.
+  bool recording = false;
 };
 
 [[nodiscard]] std::vector<Scenario> all_scenarios();

@@ -34,6 +34,10 @@ constexpr std::array settings_of_interest = {
     "cgroup.type",       "cgroup.subtree_control",     "notify_on_release",
 };
 
+constexpr const char* tracing = "/mnt/tracing";
+constexpr std::array recorded = {"events/cgroup/cgroup_mkdir/", "events/cgroup/cgroup_rmdir/",
+                                 "events/cgroup/cgroup_release/"};
+
 std::string text_of(const files::path& path) {
   std::ifstream in(path);
   return {std::istreambuf_iterator<char>(in), {}};
@@ -122,11 +126,14 @@ void World::write_rules() const {
     return;
   }
   write_text("/etc/cgrules.conf", "* cpu,memory " + name_ + "/c\n");
+  // Not where the command looks for it, so that the command mounts its own.
+  if (::mkdir(tracing, 0755) == 0) ::mount("none", tracing, "tracefs", 0, nullptr);
 }
 
 World::~World() {
   try {
     clear_cgroups();
+    build_tracing(false);
     files::remove_all(directory_);
   } catch (const std::exception&) {
     // The next World reports it.
@@ -162,6 +169,26 @@ void World::clear_cgroups() {
 
 void World::clear_files() const {
   for (const auto& entry : files::directory_iterator(directory_)) files::remove_all(entry.path());
+}
+
+std::string World::instance() const { return std::string(tracing) + "/instances/" + name_ + "/"; }
+
+bool World::has_tracing() const {
+  return files::exists(files::path(instance()).parent_path().parent_path());
+}
+
+void World::build_tracing(bool recording) const {
+  if (::rmdir(instance().c_str()) != 0 && errno != ENOENT) {
+    throw std::runtime_error("cannot remove " + instance());
+  }
+  if (!recording) return;
+  ::mkdir(instance().c_str(), 0700);
+  for (const char* const event : recorded) {
+    if (!write_text(instance() + event + "filter", "root == 999") ||
+        !write_text(instance() + event + "enable", "1")) {
+      throw std::runtime_error("cannot set up " + instance());
+    }
+  }
 }
 
 void World::start_sleeper() {
@@ -221,6 +248,10 @@ std::vector<std::string> World::state(bool cgroups) const {
         lines.push_back(group.string() + " has " + (own ? "the process" : "another process"));
       }
     }
+  }
+  for (const char* const event : recorded) {
+    const std::string file = instance() + event + "enable";
+    if (cgroups && files::exists(file)) lines.push_back(file + " " + text_of(file));
   }
   std::sort(lines.begin(), lines.end());
   return lines;

@@ -27,6 +27,11 @@ class World {
   /// Replaces everything by new cgroups a, a/b and c with some limits, a process in a/b, and a
   /// directory with `files`.
   void build(bool cgroups, const std::vector<std::pair<std::string, std::string>>& files);
+  /// True if tracefs is within reach.
+  [[nodiscard]] bool has_tracing() const;
+  /// Removes the tracing instance `name`. With `recording` makes it anew; it records another
+  /// hierarchy than those of the world, and so nothing.
+  void build_tracing(bool recording) const;
 
   /// Lists the cgroups with their settings and processes, and the files: one per line, sorted.
   [[nodiscard]] std::vector<std::string> state(bool cgroups) const;
@@ -43,6 +48,7 @@ class World {
     std::vector<std::string> settings;  ///< files that a cgroup has in this hierarchy
   };
   void write_rules() const;
+  [[nodiscard]] std::string instance() const;
   void find_mounts();
   void clear_cgroups();
   void clear_files() const;

@@ -75,11 +75,12 @@ void print_state(const Globals& globals, bool recording, const char* text) {
 
 Exit stop(const Globals& globals, const Host& host, const Options& options) {
   // The last records go to the ledger, if there is one.
-  if (const auto ledger = recorder::collect(host, options.state_dir, options.settings);
-      !ledger && ledger.error().kind != errc::vanished) {
+  const auto ledger = recorder::collect(host, options.state_dir, options.settings);
+  const auto stopped = recorder::stop(host, options.settings);
+  const bool nothing_to_collect = stopped && !*stopped;
+  if (!ledger && (ledger.error().kind != errc::vanished || !nothing_to_collect)) {
     warn(message_of(ledger.error()));
   }
-  const auto stopped = recorder::stop(host, options.settings);
   if (!stopped) return report(stopped.error());
   print_state(globals, false, *stopped ? "the recording has ended\n" : "nothing was recording\n");
   return Exit::done;
