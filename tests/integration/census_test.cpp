@@ -51,16 +51,8 @@ using census::Cgroup;
 using census::Snapshot;
 using lab::Pin;
 
-class RealCensus : public test::RealCgroups {
+class RealCensus : public test::CensusCgroups {
  protected:
-  void SetUp() override {
-    test::RealCgroups::SetUp();
-    if (IsSkipped() || HasFatalFailure()) return;
-    if (!test::kernel_is_at_least(5, 10))
-      return test::skip("BPF programs run on demand since 5.10");
-    if (::access("/sys/kernel/btf/vmlinux", R_OK) != 0) return test::skip("the kernel has no BTF");
-  }
-
   /// The dead whose path begins with `top`, by name.
   static std::vector<const Cgroup*> dead_below(const Snapshot& snapshot, const std::string& top) {
     std::vector<const Cgroup*> dead;

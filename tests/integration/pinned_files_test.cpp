@@ -38,14 +38,11 @@ using lab::Pin;
 /// A file's ranges of pages, by the name of the removed cgroup that they hold.
 using Holds = std::map<std::string, std::vector<std::pair<std::uint64_t, std::uint64_t>>>;
 
-class RealPinnedFiles : public test::RealCgroups {
+class RealPinnedFiles : public test::CensusCgroups {
  protected:
   void SetUp() override {
-    test::RealCgroups::SetUp();
+    test::CensusCgroups::SetUp();
     if (IsSkipped() || HasFatalFailure()) return;
-    if (!test::kernel_is_at_least(5, 10))
-      return test::skip("BPF programs run on demand since 5.10");
-    if (::access("/sys/kernel/btf/vmlinux", R_OK) != 0) return test::skip("the kernel has no BTF");
     take_census();
     if (snapshot_.pages_move) return test::skip("pages move to the parent cgroup");
     // Removed cgroups of earlier tests may still be there, with their paths.

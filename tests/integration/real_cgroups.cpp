@@ -176,6 +176,13 @@ int enter(const std::string& directory) {
   return write_to(directory + "/cgroup.procs", "0") ? 0 : errno;
 }
 
+void CensusCgroups::SetUp() {
+  RealCgroups::SetUp();
+  if (IsSkipped() || HasFatalFailure()) return;
+  if (!kernel_is_at_least(5, 10)) return skip("BPF programs run on demand since 5.10");
+  if (::access("/sys/kernel/btf/vmlinux", R_OK) != 0) return skip("the kernel has no BTF");
+}
+
 Tenant::Tenant(const std::string& group, const std::function<int()>& work) {
   std::array<int, 2> ends{};
   EXPECT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);

@@ -74,6 +74,12 @@ class RealCgroups : public ::testing::Test {
   bool handed_down_ = false;
 };
 
+/// A test on this host's cgroups that takes a census with the kernel's type information.
+class CensusCgroups : public RealCgroups {
+ protected:
+  void SetUp() override;
+};
+
 /// A process that lives in a cgroup for the lifetime of the object.
 class Tenant {
  public:

@@ -4,11 +4,8 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -17,11 +14,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <iterator>
 #include <optional>
 #include <string>
 
@@ -302,19 +297,6 @@ TEST_F(RealRecorder, WithoutRightsTheLastLedgerIsRead) {
             "");
 }
 
-/// Makes fsopen(2) fail in this process.
-void refuse_mounts(unsigned error) {
-  ::sock_filter filter[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fsopen, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const ::sock_fprog program = {std::size(filter), filter};
-  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
-}
-
 TEST_F(RealRecorder, SaysWhyThereIsNoTracefs) {
   if (const std::string why = test::cannot_mount(); !why.empty()) return test::skip(why);
   const auto refused = [&](unsigned error, const char* cause) {
@@ -323,7 +305,7 @@ TEST_F(RealRecorder, SaysWhyThereIsNoTracefs) {
         // A file system without tracefs in it hides what is mounted there.
         if (::access(place, F_OK) == 0) ::mount("none", place, "tmpfs", 0, nullptr);
       }
-      refuse_mounts(error);
+      test::refuse_call(SYS_fsopen, error);
       const auto status = recorder::start(host(), settings_);
       if (status) return "it was started";
       const std::string text = status.error().message();

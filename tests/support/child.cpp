@@ -83,16 +83,18 @@ std::string in_private_mounts(const std::function<std::string()>& work) {
   });
 }
 
-void refuse_bpf() {
+void refuse_call(unsigned number, unsigned error) {
   ::sock_filter filter[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_bpf, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
   const ::sock_fprog program = {std::size(filter), filter};
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
+
+void refuse_bpf() { refuse_call(SYS_bpf, EPERM); }
 
 }  // namespace cgctl::test

@@ -21,6 +21,9 @@ std::string in_private_mounts(const std::function<std::string()>& work);
 /// private.
 std::string cannot_mount();
 
+/// Makes a system call fail with `error` for this process, by a seccomp filter.
+void refuse_call(unsigned number, unsigned error);
+
 /// Makes bpf(2) fail with EPERM for this process, as a container engine's filter does.
 void refuse_bpf();
 
