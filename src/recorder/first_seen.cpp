@@ -76,15 +76,20 @@ std::vector<Seen> times_of(const std::vector<std::uint64_t>& serials,
   return all;
 }
 
-/// Returns those that the file keeps: the ones seen first.
-std::vector<Seen> kept(std::vector<Seen> all) {
-  if (all.size() <= most_seen) return all;
-  const auto earlier = [](const Seen& one, const Seen& other) { return one.at < other.at; };
-  std::stable_sort(all.begin(), all.end(), earlier);
-  all.resize(most_seen);
-  std::sort(all.begin(), all.end(),
-            [](const Seen& one, const Seen& other) { return one.serial < other.serial; });
-  return all;
+/// Returns those that the file keeps: all that it had, and new ones while there is room.
+std::vector<Seen> kept(const std::vector<Seen>& all, std::chrono::seconds now) {
+  std::size_t room = most_seen;
+  for (const Seen& one : all) {
+    if (one.at < now) --room;
+  }
+  std::vector<Seen> some;
+  for (const Seen& one : all) {
+    const bool is_new = one.at >= now;
+    if (is_new && room == 0) continue;
+    if (is_new) --room;
+    some.push_back(one);
+  }
+  return some;
 }
 
 bool same_cgroups(const std::vector<Seen>& some, const std::vector<Seen>& others) {
@@ -104,7 +109,7 @@ Result<std::vector<Seen>> note_dead(const Host& host, const std::string& directo
   const auto known = load_seen(path, *now);
   if (!known) return fail(known.error());
   std::vector<Seen> all = times_of(serials, *known, now->uptime);
-  const std::vector<Seen> to_keep = kept(all);
+  const std::vector<Seen> to_keep = kept(all, now->uptime);
   if (same_cgroups(to_keep, *known)) return all;
   const auto status = cgctl::detail::replace_state_file(path, text_of_seen(to_keep, *now));
   if (!status) return fail(status.error());
