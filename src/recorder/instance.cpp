@@ -318,7 +318,8 @@ Status Instance::drain_cpu(const std::string& cpu, Batch& batch) const {
     std::string bytes(size, '\0');
     const ssize_t got = sys::read(pipe->get(), bytes.data(), bytes.size());
     if (got == -EINTR) continue;
-    if (got == 0 || got == -EAGAIN) break;
+    // A CPU that was never there has no buffer (ENODEV).
+    if (got == 0 || got == -EAGAIN || got == -ENODEV) break;
     if (got < 0) {
       return fail(
           explain(fs::system_error("read", fs::join(shown_, path), static_cast<int>(-got))));

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 
 #include <algorithm>
 #include <chrono>
@@ -94,6 +95,14 @@ class Candidate {
   [[nodiscard]] bool is_sure(std::uint64_t page_size, std::uint64_t lag) const noexcept {
     return live_->left.value_or(0) != 0 || left(page_size).total() > lag;
   }
+  /// True if a cgroup without processes was never seen to have pages of its own.
+  [[nodiscard]] bool was_always_empty(const Hierarchy& memory) const {
+    if (charged_ != 0 || last_.total() != 0) return false;
+    const std::string file = file_of(live_->path, "cgroup.procs");
+    const auto text = fs::read_beneath(memory.directory.get(), file,
+                                       fs::join(memory.mount_point, file), memory.open_flags);
+    return text && text->empty();
+  }
   /// True if the last two looks saw the same.
   [[nodiscard]] bool is_still() const noexcept { return still_; }
   [[nodiscard]] const std::string& path() const noexcept { return live_->path; }
@@ -106,6 +115,19 @@ class Candidate {
   std::uint64_t charged_ = 0;
   bool still_ = true;
 };
+
+/// True before Linux 5.13, where a CPU keeps up to 32 pages of a cgroup to itself without a limit
+/// in time. A kernel that has only the number of an older one loses small surpluses by that.
+bool counters_lag_forever() {
+  constexpr std::pair<std::uint64_t, std::uint64_t> first_without(5, 13);
+  ::utsname names{};
+  if (::uname(&names) != 0) return true;
+  std::string_view release = names.release;
+  std::pair<std::uint64_t, std::uint64_t> version;
+  if (!parse::number(release, version.first) || !parse::starts_with(release, ".")) return true;
+  release.remove_prefix(1);
+  return !parse::number(release, version.second) || version < first_without;
+}
 
 /// Leaves out candidates that may have no zombies below them.
 class Judge {
@@ -121,13 +143,15 @@ class Judge {
     });
   }
   /// Looks after a pause at those whose surplus may be a counter's lag; with no pause all of them
-  /// are left out.
+  /// are left out. Where counters lag for ever, only a cgroup that was always empty is kept.
   void look_again(std::vector<Candidate>& all, std::chrono::nanoseconds pause) const {
     const auto doubtful = [this](const Candidate& one) { return !one.is_sure(page_size_, lag_); };
     if (std::none_of(all.begin(), all.end(), doubtful)) return;
     std::this_thread::sleep_for(pause);
+    const bool forever = counters_lag_forever();
     remove_if(all, [&](Candidate& one) {
       if (!doubtful(one)) return false;
+      if (forever && !one.was_always_empty(memory_)) return true;
       return pause.count() == 0 || !one.look(memory_) || !one.is_still() || is_without(one);
     });
   }
