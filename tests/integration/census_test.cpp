@@ -435,7 +435,7 @@ class DiscoveredCensus : public RealCensus {
     if (const auto took = census->take(snapshot); !took) return took.error().message();
     std::string text(to_string(census->source()));
     for (const Cgroup* one : dead_below(snapshot, path("zombies"))) {
-      text += " " + std::string(one->name) + ":" + std::to_string(one->own.shmem);
+      text += " " + std::string(one->name) + ":" + std::to_string(one->own.anon);
       if (one->references < 1) text += " without a reference";
     }
     return text;
@@ -505,6 +505,13 @@ TEST_F(DiscoveredCensus, NamesTheDeadAsTheFileDoesAfterwards) {
 }
 
 TEST_F(DiscoveredCensus, WithAFileThatLiesIsRefused) {
+  // The proof allows a usage to move by some 5 MB.
+  make("large");
+  const test::Tenant tenant(directory("large"), [] {
+    static std::vector<char> memory;
+    memory.assign(32U << 20, 'x');
+    return 0;
+  });
   const std::string build = kernel::build_of(host());
   kernel::Layout layout = layout_of_this_kernel(nodes_);
   ASSERT_TRUE(kernel::save_offsets(options_.offsets_file, layout, build));
