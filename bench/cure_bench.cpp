@@ -111,11 +111,11 @@ Status cure_once(benchmark::State& state, const Host& host, lab::ZombieMaker& ma
   const auto left = lab::settled_zombies(host);
   if (!left) return fail(left.error());
   const auto freed = static_cast<double>(*made - std::min(*made, *left));
-  const auto lost = static_cast<double>(after->lost_since(*before));
+  const auto lost = static_cast<double>(after->lost_by_live_since(*before));
   state.SetIterationTime(std::chrono::duration<double>(*took).count());
   state.counters["zombies_freed"] =
       freed / static_cast<double>(*made - std::min(*others, *made - 1));
-  state.counters["lost_share"] = lost / static_cast<double>(before->neighbours + before->others);
+  state.counters["lost_share"] = lost / static_cast<double>(before->neighbours + before->outside);
   if (freed > 0) state.counters["lost_a_zombie"] = lost / freed;
   return {};
 }

@@ -38,14 +38,18 @@ std::uint64_t Cache::lost_since(const Cache& before) const noexcept {
   return fall(before.neighbours, neighbours) + fall(before.others, others);
 }
 
+std::uint64_t Cache::lost_by_live_since(const Cache& before) const noexcept {
+  return fall(before.neighbours, neighbours) + fall(before.outside, outside);
+}
+
 Result<Cache> living_cache(const Host& host, const ZombieMaker& maker) {
   Cache cache;
   const auto& groups = maker.neighbours();
-  // The last one is outside of the maker's cgroup.
-  for (std::size_t i = 0; i + 1 < groups.size(); ++i) {
-    const auto one = cache_of(host, groups[i], true);
+  for (const std::string& group : groups) {
+    const auto one = cache_of(host, group, true);
     if (!one) return fail(one.error());
-    cache.neighbours += *one;
+    // The last one is outside of the maker's cgroup.
+    (&group == &groups.back() ? cache.outside : cache.neighbours) += *one;
   }
   const auto machine = mitigation::page_cache(host);
   if (!machine) return fail(machine.error());

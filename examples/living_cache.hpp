@@ -14,10 +14,13 @@ namespace cgctl::lab {
 /// Bytes of page cache that are not the zombies'.
 struct Cache {
   std::uint64_t neighbours = 0;  ///< of the live cgroups beside the zombies
-  std::uint64_t others = 0;      ///< of the rest of the machine
+  std::uint64_t outside = 0;     ///< of the live cgroup outside of the maker's
+  std::uint64_t others = 0;      ///< of the rest of the machine, `outside` included
 
   /// Returns the bytes lost since `before`; a part that has grown has lost nothing.
   [[nodiscard]] std::uint64_t lost_since(const Cache& before) const noexcept;
+  /// Returns the same of the maker's live cgroups alone, which other programs do not change.
+  [[nodiscard]] std::uint64_t lost_by_live_since(const Cache& before) const noexcept;
 };
 
 /// Returns the present page cache of the maker's neighbours and of the rest of the machine.
