@@ -88,6 +88,9 @@ struct Policy {
   /// Mount points to write back before the page cache is dropped; empty: all.
   std::vector<std::string> sync;
   std::chrono::nanoseconds deadline = std::chrono::seconds(60);  ///< longest time of one rung
+  std::size_t evict_files = 10'000;                              ///< most files that evict opens
+  /// Longest time in which evict searches for files, and in which it evicts them.
+  std::chrono::nanoseconds evict_time = std::chrono::seconds(5);
   /// Bytes requested per write to memory.reclaim.
   std::uint64_t reclaim_chunk = std::uint64_t{32} << 20;
   /// Share of the zombies that an action, or a rung, must free to count as effective.
@@ -133,8 +136,11 @@ struct Observation {
   std::optional<zombies::Source> source = {};  ///< of `residual`; absent without zombies
   zombies::SlabPins slab = zombies::SlabPins::unknown;
   std::vector<zombies::Ancestor> ancestors;
-  bool can_reap = false;           ///< true if the kernel's zombie reaper can be written to
-  bool can_evict = false;          ///< true if a census can name the pages of zombies
+  bool can_reap = false;   ///< true if the kernel's zombie reaper can be written to
+  bool can_evict = false;  ///< true if a census can name the pages of zombies
+  /// The reason if can_evict is false; absent if there was no reason to act, so that it was not
+  /// tried.
+  std::optional<Error> no_census = {};
   bool can_squeeze = false;        ///< true if an ancestor has memory.force_empty
   bool can_reclaim_nodes = false;  ///< true if a NUMA node has the file `reclaim`
   bool can_reclaim = false;        ///< true if memory.reclaim exists
@@ -221,6 +227,46 @@ enum class End { done, timed_out, failed, cancelled };
 /// "done", "timed_out", "failed", "cancelled".
 std::string_view to_string(End end) noexcept;
 
+/// The reasons for which evict leaves pages of zombies.
+enum class Obstacle : std::uint8_t {
+  mapped,          ///< processes map the file
+  deleted,         ///< the file has no name, and no process that has it open was found
+  memory_file,     ///< the file is on tmpfs or shared memory, which has no copy on a disk
+  metadata,        ///< the page is a block of a file system's metadata
+  unreachable,     ///< no mount shows the file to this process, or it is on a network
+  limit,           ///< Policy::evict_files or Policy::evict_time was reached
+  busy,            ///< the page was in use, or not written back yet
+  process_memory,  ///< memory of processes, without a file
+  no_page,         ///< no page was found: locked pages or the kernel's own references
+};
+inline constexpr std::size_t obstacle_count = 9;
+
+/// "mapped", "deleted", "memory_file", "metadata", "unreachable", "limit", "busy",
+/// "process_memory", "no_page".
+std::string_view to_string(Obstacle obstacle) noexcept;
+
+/// The zombies that evict did not free for one reason. A zombie may have several.
+struct Left {
+  Obstacle why = Obstacle::busy;
+  std::size_t zombies = 0;
+  std::size_t files = 0;
+  std::uint64_t pages = 0;
+  std::string remedy;  ///< a sentence; names the file that holds the most
+};
+
+/// The files whose pages evict would take.
+struct Evictable {
+  struct File {
+    std::string path;
+    std::uint64_t pages = 0;
+    std::size_t zombies = 0;
+  };
+  std::size_t files = 0;
+  std::uint64_t pages = 0;
+  std::vector<File> first;  ///< those that hold the most zombies
+  std::vector<Left> left;   ///< the pages that evict would leave
+};
+
 /// The result of one rung.
 struct Action {
   Rung rung = Rung::drop_page_cache;
@@ -237,6 +283,7 @@ struct Action {
   /// Bytes by which page_cache() fell while the rung ran, the zombies' own pages included; 0 if it
   /// grew. Nothing if it could not be measured.
   std::optional<std::uint64_t> given_up = {};
+  std::vector<Left> left = {};  ///< by evict, by reason
 
   /// Returns the number of zombies freed: before + made - after, at most `before`.
   [[nodiscard]] std::uint64_t freed() const noexcept;

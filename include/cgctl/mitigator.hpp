@@ -31,8 +31,9 @@ struct Report {
   Observation before;
   Plan plan;
   std::chrono::system_clock::time_point looked = std::chrono::system_clock::now();
-  std::optional<Outcome> outcome = {};  ///< present if it acted
-  std::chrono::nanoseconds duration{};  ///< length of the action, waiting included
+  std::optional<Evictable> evictable = {};  ///< by rehearse(), if it would evict
+  std::optional<Outcome> outcome = {};      ///< present if it acted
+  std::chrono::nanoseconds duration{};      ///< length of the action, waiting included
   /// refaults() at the end of the action.
   std::optional<std::uint64_t> refaults_at_end = {};
   std::chrono::nanoseconds ended{};        ///< boottime() at the end of the action

@@ -75,6 +75,7 @@ void FilePaths::resolve(census::PinnedFile& file) const {
     std::string path = put_below(mount.point, *part);
     if (!is_file(path, file)) continue;
     file.path = std::move(path);
+    file.mount = mount.point;
     file.proven = true;
     return find_overlay(file);
   }

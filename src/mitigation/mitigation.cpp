@@ -107,7 +107,7 @@ Action climb(const Host& host, Rung rung, zombies::Counter& counter, const Polic
   }
   const auto cache = page_cache(host);
   const auto start = Clock::now();
-  const auto took = detail::take(host, rung, seen, policy, stop);
+  const auto took = detail::take(host, rung, seen, policy, stop, action.left);
   action.given_up = fall(cache, page_cache(host));
   if (took) {
     action.duration = *took;

@@ -4,6 +4,10 @@
 
 #include <time.h>
 
+#include <algorithm>
+
+#include "mitigation/evict.hpp"
+
 namespace cgctl::mitigation {
 namespace {
 
@@ -87,7 +91,14 @@ Result<Report> rehearse(const Host& host, const std::string& state_dir, const Po
   const auto now = uptime();
   note(*history, *before, policy, now);
   auto plan = decide(*before, *history, policy, now);
-  return Report{std::move(*before), std::move(plan)};
+  Report report{std::move(*before), std::move(plan)};
+  const auto& ladder = report.plan.ladder;
+  if (std::find(ladder.begin(), ladder.end(), Rung::evict) != ladder.end()) {
+    auto files = detail::evictable(host, policy);
+    if (files) report.evictable = std::move(*files);
+    if (!files) report.warnings.push_back(files.error().message());
+  }
+  return report;
 }
 
 Result<std::optional<Refaults>> refaults_since(const Host& host, const Report& report) {

@@ -17,6 +17,7 @@
 #include "detail/possible_cpus.hpp"
 #include "detail/wake_up_delay.hpp"
 #include "mitigation/disk_load.hpp"
+#include "mitigation/evict.hpp"
 #include "mitigation/reaper.hpp"
 #include "mitigation/reparenting.hpp"
 
@@ -119,6 +120,19 @@ std::optional<LocalTime> local_time() {
                    static_cast<unsigned>(parts.tm_hour * 60 + parts.tm_min)};
 }
 
+/// Finds out whether a census can name the pages of zombies, if the attribution tried one.
+/// `why_not` has the errors of sources that were not used, the census's first.
+void observe_census(const Host& host, const std::vector<Error>& why_not, Observation& seen) {
+  if (!host.live()) return;
+  if (seen.source == zombies::Source::census) {
+    const auto status = detail::can_evict(host);
+    seen.can_evict = status.has_value();
+    if (!status) seen.no_census = status.error();
+  } else if (!why_not.empty()) {
+    seen.no_census = why_not.front();
+  }
+}
+
 /// True if an ancestor of zombies has memory.reclaim. The root is not asked, as it may lack files
 /// that its children have.
 bool can_reclaim(const Host& host, Observation& seen) {
@@ -212,6 +226,7 @@ Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Poli
     seen.slab = where->slab;
     if (where->failure) seen.unread.push_back(std::move(*where->failure));
     seen.ancestors = std::move(where->ancestors);
+    observe_census(host, where->why_not, seen);
   }
   if (intent == Intent::act && count->low >= policy.zombies_high) {
     seen.pages_reparented = detail::reparents_pages(host);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "cgctl/mitigation_policy.hpp"
 
@@ -343,6 +344,13 @@ std::string_view to_string(End end) noexcept {
       return "cancelled";
   }
   return "unknown";
+}
+
+std::string_view to_string(Obstacle obstacle) noexcept {
+  constexpr std::array<std::string_view, obstacle_count> names = {
+      "mapped", "deleted", "memory_file",    "metadata", "unreachable",
+      "limit",  "busy",    "process_memory", "no_page"};
+  return names[static_cast<std::size_t>(obstacle)];
 }
 
 std::string_view to_string(Effect effect) noexcept {

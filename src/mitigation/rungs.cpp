@@ -18,6 +18,7 @@
 #include "detail/isolated.hpp"
 #include "detail/page_lists.hpp"
 #include "mitigation/control_file.hpp"
+#include "mitigation/evict.hpp"
 #include "mitigation/reaper.hpp"
 #include "mitigation/reclaim.hpp"
 
@@ -141,11 +142,13 @@ Result<nanoseconds> advise(const Policy& policy, detail::Isolation how) {
 }  // namespace
 
 Result<nanoseconds> detail::take(const Host& host, Rung rung, const mitigation::Observation& seen,
-                                 const Policy& policy, int stop) {
+                                 const Policy& policy, int stop,
+                                 std::vector<mitigation::Left>& left) {
   const Isolation how{policy.deadline, stop, "", {}};
   if (rung == Rung::reap) return reap(host, how);
   if (rung == Rung::advise) return advise(policy, how);
-  if (rung == Rung::evict || rung == Rung::squeeze || rung == Rung::node_reclaim) {
+  if (rung == Rung::evict) return evict(host, policy, how, left);
+  if (rung == Rung::squeeze || rung == Rung::node_reclaim) {
     return fail(Error::make(errc::unsupported, "free zombies", "",
                             "the rung " + std::string(to_string(rung)) + " is not there yet"));
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <vector>
 
 #include "cgctl/error.hpp"
 #include "cgctl/host.hpp"
@@ -11,8 +12,18 @@
 namespace cgctl::detail {
 
 /// Runs one rung in a child process, within policy.deadline; cancelled once `stop` is readable.
+/// `left` gets Action::left.
 Result<std::chrono::nanoseconds> take(const Host& host, mitigation::Rung rung,
                                       const mitigation::Observation& seen,
-                                      const mitigation::Policy& policy, int stop);
+                                      const mitigation::Policy& policy, int stop,
+                                      std::vector<mitigation::Left>& left);
+
+/// Runs a rung of which nothing more is to be known.
+inline Result<std::chrono::nanoseconds> take(const Host& host, mitigation::Rung rung,
+                                             const mitigation::Observation& seen,
+                                             const mitigation::Policy& policy, int stop) {
+  std::vector<mitigation::Left> left;
+  return take(host, rung, seen, policy, stop, left);
+}
 
 }  // namespace cgctl::detail

@@ -8,6 +8,7 @@
 
 #include "cli/command.hpp"
 #include "cli/json.hpp"
+#include "command/dead.hpp"
 #include "mitigate/mitigation_run.hpp"
 
 namespace cgctl::tool {
@@ -63,6 +64,16 @@ std::string line_of_blind_guards(const Observation& seen) {
   return labelled("note", blind_guards);
 }
 
+/// Returns a line for each reason for which evict left zombies.
+std::string lines_of(const std::vector<mitigation::Left>& left) {
+  std::string text;
+  for (const mitigation::Left& one : left) {
+    text += labelled("left", fmt::format("{} zombies by {} pages of {} files: {}", one.zombies,
+                                         one.pages, one.files, printable(one.remedy)));
+  }
+  return text;
+}
+
 std::string line_of(const Action& action) {
   std::string text = fmt::format("{} -> {} zombies, ", action.zombies_before, action.zombies_after);
   if (action.made != 0) text += fmt::format("about {} of them new, ", action.made);
@@ -81,7 +92,24 @@ std::string line_of(const Action& action) {
       break;
   }
   if (!action.status) text += ": " + message_of(action.status.error());
-  return labelled(mitigation::to_string(action.rung), text);
+  return labelled(mitigation::to_string(action.rung), text) + lines_of(action.left);
+}
+
+/// Returns the line about the files that evict would take.
+std::string line_of(const mitigation::Evictable& all) {
+  std::string text = fmt::format("{} pages of {} files", all.pages, all.files);
+  for (const auto& file : all.first) {
+    text += fmt::format("{}{} ({} zombies)", &file == all.first.data() ? ": " : ", ",
+                        printable(file.path), file.zombies);
+  }
+  if (all.files > all.first.size()) text += fmt::format(", {} more", all.files - all.first.size());
+  return labelled("would evict", text) + lines_of(all.left);
+}
+
+/// Returns why evict is left out; empty if it is not.
+std::string line_of_refused_census(const Observation& seen) {
+  if (!seen.no_census) return {};
+  return labelled("note", "evict is left out: " + message_of(*seen.no_census));
 }
 
 std::string line_of_rehearsal(const Plan& plan) {
@@ -141,7 +169,32 @@ Json json_of(const Observation& seen) {
   one["memory_pressure"] = or_null(seen.memory_pressure);
   one["disk_busy"] = or_null(seen.disk_busy);
   one["dirty_bytes"] = seen.dirty;
+  if (seen.no_census) one["no_census"] = message_of(*seen.no_census);
   one["pages_reparented"] = or_null(seen.pages_reparented);
+  return one;
+}
+
+Json json_of(const std::vector<mitigation::Left>& left) {
+  Json all = Json::array();
+  for (const mitigation::Left& one : left) {
+    Json reason{{"reason", mitigation::to_string(one.why)},
+                {"zombies", one.zombies},
+                {"files", one.files},
+                {"pages", one.pages}};
+    put(reason, "remedy", one.remedy);
+    all.push_back(std::move(reason));
+  }
+  return all;
+}
+
+Json json_of(const mitigation::Evictable& all) {
+  Json one{{"files", all.files}, {"pages", all.pages}, {"first", Json::array()}};
+  for (const auto& file : all.first) {
+    Json row{{"pages", file.pages}, {"zombies", file.zombies}};
+    put(row, "path", file.path);
+    one["first"].push_back(std::move(row));
+  }
+  one["left"] = json_of(all.left);
   return one;
 }
 
@@ -153,6 +206,7 @@ Json json_of(const Action& action) {
            {"zombies_after", action.zombies_after},
            {"zombies_new", action.made}};
   one["page_cache_given_up_bytes"] = or_null(action.given_up);
+  if (!action.left.empty()) one["left"] = json_of(action.left);
   if (!action.status) one["error"] = message_of(action.status.error());
   return one;
 }
@@ -210,9 +264,12 @@ std::string text_of(const Report& report) {
     return line_of_look(report.before, report.plan.reason) +
            labelled(decision_of(report), report.plan.reason) + line_of_blind_guards(report.before);
   }
-  const std::string why = labelled("why", report.plan.reason) + line_of_blind_guards(report.before);
+  const std::string why = labelled("why", report.plan.reason) +
+                          line_of_blind_guards(report.before) +
+                          line_of_refused_census(report.before);
   if (!report.outcome) {
-    return line_of_look(report.before, report.plan.reason) + why + line_of_rehearsal(report.plan);
+    return line_of_look(report.before, report.plan.reason) + why + line_of_rehearsal(report.plan) +
+           (report.evictable ? line_of(*report.evictable) : "");
   }
   std::string text = line_of("before", report.before) + why;
   for (const Action& action : report.outcome->actions) text += line_of(action);
@@ -240,6 +297,7 @@ nlohmann::ordered_json json_of(const Report& report) {
     one["plan"] = Json::array();
     for (const mitigation::Rung rung : report.plan.ladder)
       one["plan"].push_back(mitigation::to_string(rung));
+    if (report.evictable) one["evictable"] = json_of(*report.evictable);
   }
   return one;
 }

@@ -1,0 +1,154 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "mitigation/evict_search.hpp"
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <string_view>
+#include <utility>
+
+namespace cgctl::detail {
+namespace {
+
+using census::PinnedFile;
+using census::PinnedFiles;
+using mitigation::Left;
+using mitigation::Obstacle;
+
+bool is_in_memory(std::string_view file_system) {
+  constexpr std::string_view types[] = {"tmpfs", "devtmpfs", "ramfs", "rootfs", "hugetlbfs"};
+  return std::find(std::begin(types), std::end(types), file_system) != std::end(types);
+}
+
+std::string name_of(const PinnedFile& file) {
+  if (!file.overlay.empty()) return file.overlay;
+  if (!file.path.empty()) return file.path;
+  return "inode " + std::to_string(file.inode) + " of a " + file.file_system;
+}
+
+/// Counts the removed cgroups that have one reason, each once.
+class Tally {
+ public:
+  explicit Tally(std::size_t cgroups) : seen_(cgroups) {}
+
+  void add(const PinnedFile& file) {
+    if (left_.files == 0) first_ = &file;
+    ++left_.files;
+    left_.pages += file.pages;
+    for (const census::Holding& one : file.holds) {
+      if (!seen_[one.cgroup]) ++left_.zombies;
+      seen_[one.cgroup] = true;
+    }
+  }
+  void add(std::size_t zombies) { left_.zombies += zombies; }
+
+  [[nodiscard]] Left& left() noexcept { return left_; }
+  [[nodiscard]] const PinnedFile* first() const noexcept { return first_; }
+
+ private:
+  std::vector<bool> seen_;
+  Left left_;
+  const PinnedFile* first_ = nullptr;
+};
+
+/// Returns "sleep (812) and 2 more"; empty if none is known.
+std::string in_words(const std::vector<census::Mapper>& mappers) {
+  if (mappers.empty()) return {};
+  std::string text = mappers.front().name + " (" + std::to_string(mappers.front().pid) + ")";
+  if (mappers.size() > 1) text += " and " + std::to_string(mappers.size() - 1) + " more";
+  return text;
+}
+
+/// Returns the remedy, as the end of a sentence that begins with the file.
+const char* remedy_of(Obstacle why) {
+  switch (why) {
+    case Obstacle::mapped:
+      return " is mapped by a process: restart it";
+    case Obstacle::deleted:
+      return " is deleted, but still open or mapped: restart the process that has it";
+    case Obstacle::memory_file:
+      return " is on a file system in memory: remove the file";
+    case Obstacle::metadata:
+      return " has metadata of its file system in memory: only dropping caches or unmounting frees "
+             "it";
+    case Obstacle::unreachable:
+      return " is on a network or in no mount of this process: drop its cache where it is mounted";
+    case Obstacle::limit:
+      return " was not reached within the limits: the next action goes on";
+    case Obstacle::busy:
+      return " was in use or not written back yet: the next action tries again";
+    case Obstacle::process_memory:
+      return "memory of running processes has no file: restart the processes that left the cgroup";
+    case Obstacle::no_page:
+      return "no page was found: locked memory or the kernel's own references keep them";
+  }
+  return "";
+}
+
+}  // namespace
+
+Obstacle obstacle_to(const PinnedFile& file) {
+  if (file.block_device) return Obstacle::metadata;
+  if (is_in_memory(file.file_system)) return Obstacle::memory_file;
+  if (file.deleted) return Obstacle::deleted;
+  if (!file.proven) return Obstacle::unreachable;
+  return file.mapped ? Obstacle::mapped : Obstacle::busy;
+}
+
+Result<EvictionSearch> EvictionSearch::open(const Host& host, const mitigation::Policy& policy) {
+  auto finder = census::FileFinder::open(host);
+  if (!finder) return fail(finder.error());
+  census::Options options;
+  options.offsets_file = policy.offsets_file;
+  auto census = census::Census::open(host, options);
+  if (!census) return fail(census.error());
+  const Hierarchy* const memory = host.find("memory");
+  EvictionSearch search(std::move(*finder), policy.evict_time,
+                        memory != nullptr && memory->version == Version::v2);
+  census::Wanted wanted;
+  wanted.pages = wanted.counters = wanted.names = false;
+  if (auto status = census->take(search.snapshot_, wanted); !status) return fail(status.error());
+  return search;
+}
+
+Status EvictionSearch::find(PinnedFiles& found) { return finder_.take(snapshot_, limits_, found); }
+
+std::string EvictionSearch::remedy_for(Obstacle why, const PinnedFile* file) {
+  if (file == nullptr) {
+    const std::string_view text = remedy_of(why);
+    return why == Obstacle::limit ? "some removed cgroups" + std::string(text) : std::string(text);
+  }
+  std::string by;
+  if (file->mapped) {
+    if (const auto mappers = finder_.mappers(*file)) by = in_words(*mappers);
+  }
+  if (by.empty()) return name_of(*file) + remedy_of(why);
+  return name_of(*file) + (file->deleted ? " (deleted)" : "") + " is mapped by " + by +
+         ": restart it";
+}
+
+std::vector<Left> EvictionSearch::explain(const PinnedFiles& found, bool cut) {
+  std::vector<Tally> tallies(mitigation::obstacle_count, Tally(snapshot_.cgroups.size()));
+  const auto of = [&](Obstacle why) -> Tally& { return tallies[static_cast<std::size_t>(why)]; };
+  for (const PinnedFile& file : found.files) {
+    const Obstacle why = obstacle_to(file);
+    of(cut && why == Obstacle::busy ? Obstacle::limit : why).add(file);
+  }
+  of(Obstacle::limit).add(found.skipped);
+  of(Obstacle::process_memory).add(found.anonymous);
+  of(Obstacle::no_page).add(found.unlisted);
+  std::vector<Left> left;
+  for (std::size_t i = 0; i < tallies.size(); ++i) {
+    Left& one = tallies[i].left();
+    if (one.zombies == 0) continue;
+    one.why = static_cast<Obstacle>(i);
+    one.remedy = remedy_for(one.why, tallies[i].first());
+    left.push_back(std::move(one));
+  }
+  std::sort(left.begin(), left.end(),
+            [](const Left& a, const Left& b) { return a.zombies > b.zombies; });
+  return left;
+}
+
+}  // namespace cgctl::detail

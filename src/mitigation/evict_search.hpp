@@ -1,0 +1,49 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "cgctl/census.hpp"
+#include "cgctl/error.hpp"
+#include "cgctl/host.hpp"
+#include "cgctl/mitigation_policy.hpp"
+#include "cgctl/pinned_files.hpp"
+
+namespace cgctl::detail {
+
+/// Returns the reason for which evict leaves the file, judged before it tried: busy if none.
+mitigation::Obstacle obstacle_to(const census::PinnedFile& file);
+
+/// Finds the files that hold the removed cgroups of one census, again and again.
+class EvictionSearch {
+ public:
+  [[nodiscard]] static Result<EvictionSearch> open(const Host& host,
+                                                   const mitigation::Policy& policy);
+
+  /// Replaces `found`. Cgroups that were removed since open() are left out.
+  [[nodiscard]] Status find(census::PinnedFiles& found);
+  /// True if removed cgroups may be kept by writeback alone.
+  [[nodiscard]] bool nudge_helps(const census::PinnedFiles& found) const noexcept {
+    return v2_ && found.unlisted != 0;
+  }
+  /// Returns the reasons for which the files found after an eviction are still there; `cut` is true
+  /// if it did not reach all files.
+  [[nodiscard]] std::vector<mitigation::Left> explain(const census::PinnedFiles& found, bool cut);
+
+ private:
+  EvictionSearch(census::FileFinder finder, std::chrono::nanoseconds time, bool v2)
+      : finder_(std::move(finder)), v2_(v2) {
+    limits_.time = time;
+  }
+  [[nodiscard]] std::string remedy_for(mitigation::Obstacle why, const census::PinnedFile* file);
+
+  census::FileFinder finder_;
+  census::FileFinder::Limits limits_;
+  census::Snapshot snapshot_;
+  bool v2_;
+};
+
+}  // namespace cgctl::detail
