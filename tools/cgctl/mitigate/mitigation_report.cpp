@@ -99,7 +99,7 @@ std::string line_of(const Action& action) {
 std::string line_of(const mitigation::Evictable& all) {
   std::string text = fmt::format("{} pages of {} files", all.pages, all.files);
   for (const auto& file : all.first) {
-    text += fmt::format("{}{} ({} zombies)", &file == all.first.data() ? ": " : ", ",
+    text += fmt::format("{}{} (holds {})", &file == all.first.data() ? ": " : ", ",
                         printable(file.path), file.zombies);
   }
   if (all.files > all.first.size()) text += fmt::format(", {} more", all.files - all.first.size());

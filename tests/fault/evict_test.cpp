@@ -1,0 +1,104 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "mitigation/evict.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <string>
+
+#include "../support/made.hpp"
+#include "../support/temp_directory.hpp"
+#include "faulty_sys.hpp"
+
+namespace evict_test {
+
+using namespace cgctl;
+using namespace std::chrono_literals;
+using detail::Evicted;
+using detail::Eviction;
+using fault::Call;
+using fault::Faults;
+
+class FaultyEviction : public ::testing::Test {
+ protected:
+  FaultyEviction() {
+    machine_.put_v1("memory");
+    std::filesystem::create_symlink("/proc/self/fd", machine_.path("proc/self/fd"));
+    test::put_file(files_ / "target", "text");
+    struct ::stat about {};
+    EXPECT_EQ(::stat((files_ / "target").c_str(), &about), 0);
+    census::PinnedFile file;
+    file.path = files_ / "target";
+    file.mount = files_.path();
+    file.proven = true;
+    file.device = about.st_dev;
+    file.inode = about.st_ino;
+    std::array<std::uint32_t, 2> generation{};
+    const UniqueFd opened(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (::ioctl(opened.get(), FS_IOC_GETVERSION, generation.data()) == 0) {
+      file.generation = generation[0];
+    }
+    file.holds.push_back({0, {{0, 1}}});
+    file.pages = 1;
+    found_.files.push_back(file);
+  }
+
+  int run(Evicted& figures) {
+    const auto host = machine_.host();
+    EXPECT_TRUE(host);
+    const Eviction eviction(*host, found_, 10, Eviction::Clock::now() + 1s);
+    EXPECT_FALSE(eviction.empty());
+    return eviction.run(Eviction::Clock::time_point::max(), figures);
+  }
+
+  test::MadeMachine machine_{test::v1_mount("/sys/fs/cgroup/memory", "memory")};
+  test::TempDirectory files_;
+  census::PinnedFiles found_;
+};
+
+TEST_F(FaultyEviction, TakesAFileThatCanBeOpened) {
+  Evicted figures;
+  EXPECT_EQ(run(figures), 0);
+  EXPECT_EQ(figures.opened, 1);
+}
+
+TEST_F(FaultyEviction, HandsOnTheErrnoOfAFileThatCannotBeOpened) {
+  for (const int reason : {EACCES, EMFILE, EIO}) {
+    Faults faults;
+    faults.on(Call::open_beneath, "target").fails(reason);
+    Evicted figures;
+    EXPECT_EQ(run(figures), reason);
+    EXPECT_EQ(figures.opened, 0);
+    EXPECT_EQ(figures.refused, 1);
+    EXPECT_EQ(figures.error, reason);
+  }
+}
+
+TEST_F(FaultyEviction, TakesAFileThatIsGoneForNoError) {
+  for (const int reason : {ENOENT, ENOTDIR, ELOOP}) {
+    Faults faults;
+    faults.on(Call::open_beneath, "target").fails(reason);
+    Evicted figures;
+    EXPECT_EQ(run(figures), 0);
+    EXPECT_EQ(figures.opened, 0);
+    EXPECT_EQ(figures.changed, 1);
+  }
+}
+
+TEST_F(FaultyEviction, OpensNothingAboutWhichTheKernelDoesNotTell) {
+  Faults faults;
+  faults.on(Call::stat, "target").fails(EIO);
+  Evicted figures;
+  EXPECT_EQ(run(figures), EIO);
+  EXPECT_EQ(figures.refused, 1);
+}
+
+}  // namespace evict_test
