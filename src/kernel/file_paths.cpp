@@ -55,8 +55,15 @@ std::string path_option(std::string_view options, std::string_view key) {
 
 }  // namespace
 
-FilePaths::FilePaths(const Roots& roots) : sys_(roots.sys) {
-  const auto text = fs::read_in_root(roots.proc, "self/mountinfo");
+FilePaths::FilePaths(const Roots& roots) : sys_(roots.sys) { read(roots, "self"); }
+
+FilePaths::FilePaths(const Roots& roots, const std::string& process)
+    : sys_(roots.sys), root_(fs::join(roots.proc, process + "/root")) {
+  read(roots, process);
+}
+
+void FilePaths::read(const Roots& roots, const std::string& process) {
+  const auto text = fs::read_in_root(roots.proc, process + "/mountinfo");
   std::string_view rest = text ? std::string_view(*text) : std::string_view();
   while (!rest.empty()) {
     const detail::MountLine line = detail::parse_mount_line(parse::line(rest));
@@ -72,10 +79,10 @@ void FilePaths::resolve(census::PinnedFile& file) const {
     if (mount.device != file.device) continue;
     const auto part = part_below(file.path, mount.root);
     if (!part) continue;
-    std::string path = put_below(mount.point, *part);
+    std::string path = root_ + put_below(mount.point, *part);
     if (!is_file(path, file)) continue;
     file.path = std::move(path);
-    file.mount = mount.point;
+    file.mount = root_ + mount.point;
     file.proven = true;
     return find_overlay(file);
   }

@@ -16,6 +16,8 @@ namespace cgctl::kernel {
 class FilePaths {
  public:
   explicit FilePaths(const Roots& roots);
+  /// Uses the mounts of another process: paths begin with its root directory in procfs.
+  FilePaths(const Roots& roots, const std::string& process);
 
   /// Replaces `path` if a mount shows the file there, and stat(2) proves it. Names an overlay that
   /// has the file in its upper layer. A network's file system is not asked: it may not answer.
@@ -31,7 +33,10 @@ class FilePaths {
   void resolve_device(census::PinnedFile& file) const;
   void find_overlay(census::PinnedFile& file) const;
 
+  void read(const Roots& roots, const std::string& process);
+
   std::string sys_;
+  std::string root_;  // put before paths
   std::vector<Mount> mounts_;
 };
 

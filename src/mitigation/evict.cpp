@@ -89,6 +89,7 @@ bool leads_to_deleted(int directory, const char* name) {
 Eviction::Eviction(const Host& host, const PinnedFiles& found, std::size_t most,
                    Clock::time_point end)
     : descriptors_(fs::join(host.roots().proc, "self/fd/")),
+      first_root_(fs::join(host.roots().proc, "1/root")),
       page_size_(static_cast<off_t>(host.page_size())),
       v2_root_(-1) {
   const Hierarchy* const memory = host.find("memory");
@@ -123,14 +124,17 @@ int Eviction::mount_descriptor(const std::string& mount) {
   for (const auto& [known, directory] : mounts_) {
     if (known == mount) return directory.get();
   }
-  auto opened = fs::open_mount_point("/", mount);
+  const bool of_another = mount.compare(0, first_root_.size(), first_root_) == 0;
+  const std::string root = of_another ? first_root_ : "/";
+  auto opened = fs::open_mount_point(root, mount.substr(of_another ? first_root_.size() : 0));
   mounts_.emplace_back(mount, opened ? std::move(*opened) : UniqueFd());
   return mounts_.back().second.get();
 }
 
 /// Adds a file that has a name. A mount that shows only one file is left out.
 void Eviction::add(const PinnedFile& file) {
-  const std::size_t skip = file.mount == "/" ? 1 : file.mount.size() + 1;
+  if (file.mount.empty()) return;
+  const std::size_t skip = file.mount.size() + (file.mount.back() == '/' ? 0 : 1);
   const int mount = file.path.size() > skip ? mount_descriptor(file.mount) : -1;
   if (mount < 0) return;
   Target target = target_of(file);
@@ -225,8 +229,8 @@ void Eviction::give_up(int fd, const Target& target) const noexcept {
   }
 }
 
-/// Makes v2 let go of removed cgroups that only writeback still refers to: once their inodes are
-/// written, the kernel moves these to the parent when the next cgroup goes offline
+/// Makes v2 release removed cgroups that only writeback still refers to. The kernel moves their
+/// inodes to the parent, if these are written, when the next cgroup goes offline
 /// (cleanup_offline_cgwbs_workfn in mm/backing-dev.c).
 void Eviction::nudge() const noexcept {
   if (v2_root_ < 0) return;

@@ -42,8 +42,8 @@ class Eviction {
   /// True if there were more files than `most`.
   [[nodiscard]] bool cut() const noexcept { return cut_; }
 
-  /// Writes back and evicts until `end`; on v2 also makes the kernel let go of removed cgroups that
-  /// it keeps for writeback. Opens only a regular file with the device, inode and generation that
+  /// Writes back and evicts until `end`; on v2 also makes the kernel release removed cgroups that
+  /// only writeback refers to. Opens only a regular file with the device, inode and generation that
   /// were found; nothing is opened through a symbolic link. Makes system calls only. Returns 0, or
   /// the first errno if no file could be evicted.
   [[nodiscard]] int run(Clock::time_point end, Evicted& figures) const noexcept;
@@ -70,6 +70,7 @@ class Eviction {
   void nudge() const noexcept;
 
   std::string descriptors_;  // "/proc/self/fd/"
+  std::string first_root_;   // root directory of the first process, "/proc/1/root"
   off_t page_size_;
   int v2_root_;  // directory of the memory controller's hierarchy; -1 on v1
   std::vector<std::pair<std::string, UniqueFd>> mounts_;

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <utility>
 
+#include "kernel/file_paths.hpp"
+
 namespace cgctl::detail {
 namespace {
 
@@ -96,6 +98,14 @@ Obstacle obstacle_to(const PinnedFile& file) {
   return file.mapped ? Obstacle::mapped : Obstacle::busy;
 }
 
+EvictionSearch::EvictionSearch(const Host& host, census::FileFinder finder,
+                               std::chrono::nanoseconds time)
+    : roots_(host.roots()), finder_(std::move(finder)) {
+  const Hierarchy* const memory = host.find("memory");
+  v2_ = memory != nullptr && memory->version == Version::v2;
+  limits_.time = time;
+}
+
 Result<EvictionSearch> EvictionSearch::open(const Host& host, const mitigation::Policy& policy) {
   auto finder = census::FileFinder::open(host);
   if (!finder) return fail(finder.error());
@@ -103,16 +113,24 @@ Result<EvictionSearch> EvictionSearch::open(const Host& host, const mitigation::
   options.offsets_file = policy.offsets_file;
   auto census = census::Census::open(host, options);
   if (!census) return fail(census.error());
-  const Hierarchy* const memory = host.find("memory");
-  EvictionSearch search(std::move(*finder), policy.evict_time,
-                        memory != nullptr && memory->version == Version::v2);
+  EvictionSearch search(host, std::move(*finder), policy.evict_time);
   census::Wanted wanted;
   wanted.pages = wanted.counters = wanted.names = false;
   if (auto status = census->take(search.snapshot_, wanted); !status) return fail(status.error());
   return search;
 }
 
-Status EvictionSearch::find(PinnedFiles& found) { return finder_.take(snapshot_, limits_, found); }
+Status EvictionSearch::find(PinnedFiles& found) {
+  const auto end = std::chrono::steady_clock::now() + limits_.time;
+  if (auto status = finder_.take(snapshot_, limits_, found); !status) return status;
+  // A service or a container with mounts of its own sees few of the host's files.
+  const kernel::FilePaths paths(roots_, "1");
+  for (PinnedFile& file : found.files) {
+    if (std::chrono::steady_clock::now() >= end) break;
+    if (obstacle_to(file) == Obstacle::unreachable) paths.resolve(file);
+  }
+  return {};
+}
 
 std::string EvictionSearch::remedy_for(Obstacle why, const PinnedFile* file) {
   if (file == nullptr) {

@@ -23,7 +23,8 @@ class EvictionSearch {
   [[nodiscard]] static Result<EvictionSearch> open(const Host& host,
                                                    const mitigation::Policy& policy);
 
-  /// Replaces `found`. Cgroups that were removed since open() are left out.
+  /// Replaces `found`. Cgroups that were removed since open() are left out. Files in no mount of
+  /// this process are looked for in those of the first process.
   [[nodiscard]] Status find(census::PinnedFiles& found);
   /// True if removed cgroups may be kept by writeback alone.
   [[nodiscard]] bool nudge_helps(const census::PinnedFiles& found) const noexcept {
@@ -34,16 +35,14 @@ class EvictionSearch {
   [[nodiscard]] std::vector<mitigation::Left> explain(const census::PinnedFiles& found, bool cut);
 
  private:
-  EvictionSearch(census::FileFinder finder, std::chrono::nanoseconds time, bool v2)
-      : finder_(std::move(finder)), v2_(v2) {
-    limits_.time = time;
-  }
+  EvictionSearch(const Host& host, census::FileFinder finder, std::chrono::nanoseconds time);
   [[nodiscard]] std::string remedy_for(mitigation::Obstacle why, const census::PinnedFile* file);
 
+  Roots roots_;
   census::FileFinder finder_;
   census::FileFinder::Limits limits_;
   census::Snapshot snapshot_;
-  bool v2_;
+  bool v2_ = false;
 };
 
 }  // namespace cgctl::detail

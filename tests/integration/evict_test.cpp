@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -196,6 +197,23 @@ TEST_F(RealEviction, SaysWhatItLeavesAndWhy) {
   EXPECT_GE(by_tmpfs->pages, 1);
   EXPECT_EQ(cached(mapped.get(), 1), "x");
   EXPECT_EQ(cached(deleted.get(), 1), ".") << "a process has it open";
+}
+
+TEST_F(RealEviction, ReachesFilesInTheMountsOfTheFirstProcess) {
+  const std::string refused = test::cannot_mount();
+  if (!refused.empty()) return test::skip(refused);
+  const UniqueFd hidden = new_file(file("hidden"));
+  in_cgroup("a", [&] { return write_pages(hidden.get(), 0, 1); });
+  EXPECT_EQ(test::in_private_mounts([&]() -> std::string {
+              // As in a service that has a folder of its own there.
+              const std::string over = files_->path();
+              if (::mount("none", over.c_str(), "tmpfs", 0, nullptr) != 0) return "no mount";
+              std::vector<Left> left;
+              const auto took = detail::evict(host(), {}, {60s, -1, "", {}}, left);
+              return took ? "" : took.error().message();
+            }),
+            "");
+  EXPECT_EQ(cached(hidden.get(), 1), ".");
 }
 
 TEST_F(RealEviction, LeavesFilesBeyondTheLimit) {
