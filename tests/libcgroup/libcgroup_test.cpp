@@ -17,7 +17,7 @@
 #include "../support/skip.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/settings.hpp"
-#include "real_cgroups.hpp"
+#include "../integration/real_cgroups.hpp"
 
 namespace libcgroup_test {
 
