@@ -265,7 +265,7 @@ int take_command(int argc, char** argv, std::vector<std::string>& command) {
 }
 
 std::string answer(const CLI::App& app, const CLI::Success& asked_for) {
-  if (dynamic_cast<const CLI::CallForVersion*>(&asked_for) != nullptr) {
+  if (asked_for.get_name() == "CallForVersion") {
     return std::string(asked_for.what()) + "\n";
   }
   return app.help();
@@ -281,7 +281,7 @@ std::string usage_error(const CLI::App& app, const CLI::ParseError& error) {
   if (!unknown.empty()) return name + unexpected(app, command, unknown.front()) + help;
   std::string what = error.what();
   // A missing value is the only mismatch left, because the last of several values counts.
-  const bool no_value = dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr;
+  const bool no_value = error.get_name() == "ArgumentMismatch";
   if (no_value) what = what.substr(0, what.find(':')) + ": the value is missing";
   return fmt::format("{}{} ({}", name, what, help);
 }
