@@ -13,11 +13,11 @@
 #include <thread>
 #include <vector>
 
+#include "../integration/real_cgroups.hpp"
 #include "../support/result.hpp"
 #include "../support/skip.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/settings.hpp"
-#include "../integration/real_cgroups.hpp"
 
 namespace libcgroup_test {
 
