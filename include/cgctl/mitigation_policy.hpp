@@ -138,9 +138,9 @@ struct Observation {
   std::vector<zombies::Ancestor> ancestors;
   bool can_reap = false;   ///< true if the kernel's zombie reaper can be written to
   bool can_evict = false;  ///< true if a census can name the pages of zombies
-  /// The reason if can_evict is false; absent if there was no reason to act, so that it was not
-  /// tried.
-  std::optional<Error> no_census = {};
+  /// The reason why a census was tried and can_evict is false; no error if there was no reason to
+  /// act.
+  Status census = {};
   bool can_squeeze = false;        ///< true if an ancestor has memory.force_empty
   bool can_reclaim_nodes = false;  ///< true if a NUMA node has the file `reclaim`
   bool can_reclaim = false;        ///< true if memory.reclaim exists

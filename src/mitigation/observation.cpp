@@ -125,11 +125,10 @@ std::optional<LocalTime> local_time() {
 void observe_census(const Host& host, const std::vector<Error>& why_not, Observation& seen) {
   if (!host.live()) return;
   if (seen.source == zombies::Source::census) {
-    const auto status = detail::can_evict(host);
-    seen.can_evict = status.has_value();
-    if (!status) seen.no_census = status.error();
+    seen.census = detail::can_evict(host);
+    seen.can_evict = seen.census.has_value();
   } else if (!why_not.empty()) {
-    seen.no_census = why_not.front();
+    seen.census = fail(why_not.front());
   }
 }
 

@@ -143,7 +143,8 @@ TEST_F(RealMitigation, DropsCachesAndLeavesAtMostFiveOfAHundredPageCacheZombies)
   ASSERT_TRUE(made) << made.error().message();
   (void)settled();
 
-  const Policy policy = act_until(others + number / 50);
+  Policy policy = act_until(others + number / 50);
+  policy.ladder = {Rung::reclaim, Rung::drop_page_cache, Rung::drop_slab};
   const auto before = look(policy);
   ASSERT_TRUE(before) << before.error().message();
   if (before->pages_reparented.value_or(false)) {

@@ -24,11 +24,28 @@ Kind kind_of(char c) {
   return std::isspace(byte) != 0 ? Kind::space : Kind::other;
 }
 
+/// Returns the length of the hexadecimal number that begins at `at`; 0 if there is none, or if it
+/// may be a decimal one with its unit.
+std::size_t length_of_hex(const std::string& line, std::size_t at) {
+  constexpr std::size_t shortest = 4;
+  const std::size_t end = std::min(line.find_first_not_of("0123456789abcdef", at), line.size());
+  const bool whole = end == line.size() || kind_of(line[end]) == Kind::space;
+  const bool number = line.find_first_of("0123456789", at) < end;
+  return whole && number && end - at >= shortest ? end - at : 0;
+}
+
 std::vector<std::string> words_of(const std::string& line) {
   std::vector<std::string> words;
   Kind last = Kind::other;
-  for (const char c : line) {
+  for (std::size_t at = 0; at < line.size(); ++at) {
+    const char c = line[at];
     const Kind kind = kind_of(c);
+    if (const std::size_t hex = last == Kind::space ? length_of_hex(line, at) : 0; hex != 0) {
+      words.push_back(line.substr(at, hex));
+      at += hex - 1;
+      last = Kind::digit;
+      continue;
+    }
     if (words.empty() || kind != last || kind == Kind::other) words.emplace_back();
     // Any gap counts as one space: its width depends on the numbers around it.
     if (kind != Kind::space || words.back().empty()) words.back() += kind == Kind::space ? ' ' : c;

@@ -108,8 +108,8 @@ std::string line_of(const mitigation::Evictable& all) {
 
 /// Returns why evict is left out; empty if it is not.
 std::string line_of_refused_census(const Observation& seen) {
-  if (!seen.no_census) return {};
-  return labelled("note", "evict is left out: " + message_of(*seen.no_census));
+  if (seen.census) return {};
+  return labelled("note", "evict is left out: " + message_of(seen.census.error()));
 }
 
 std::string line_of_rehearsal(const Plan& plan) {
@@ -169,7 +169,7 @@ Json json_of(const Observation& seen) {
   one["memory_pressure"] = or_null(seen.memory_pressure);
   one["disk_busy"] = or_null(seen.disk_busy);
   one["dirty_bytes"] = seen.dirty;
-  if (seen.no_census) one["no_census"] = message_of(*seen.no_census);
+  if (!seen.census) one["no_census"] = message_of(seen.census.error());
   one["pages_reparented"] = or_null(seen.pages_reparented);
   return one;
 }
