@@ -12,7 +12,8 @@
 //   CGCTL_FAST=FACTOR                CLOCK_BOOTTIME runs this many times faster; timers do not
 //   CGCTL_WALK=NANOSECONDS[:MORE]    a read of memory.numa_stat takes this much CPU time for each
 //                                    cgroup at and below its own, as before Linux 5.8, and lets no
-//                                    other task run; each read takes MORE longer than the one before
+//                                    other task run; each read takes MORE longer than the one
+//                                    before
 // A strand is a process or a thread: 0 is the main one, 1 the first that the command creates.
 #include <dirent.h>
 #include <fcntl.h>
