@@ -86,7 +86,8 @@ int write_text(int fd, const std::string& text) noexcept {
 void wait_with(pid_t parent, nanoseconds time) noexcept {
   constexpr milliseconds step(50);
   for (; time.count() > 0 && ::getppid() == parent; time -= step) {
-    const timespec pause{0, std::min<nanoseconds>(step, time).count()};
+    const auto rest = std::min<nanoseconds>(step, time).count();
+    const timespec pause{0, static_cast<decltype(timespec::tv_nsec)>(rest)};
     ::nanosleep(&pause, nullptr);
   }
 }
