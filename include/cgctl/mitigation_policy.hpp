@@ -22,17 +22,15 @@ enum class Rung {
   reap,     ///< 1 > /sys/kernel/mm/memcg_reaper/reap (Alibaba Cloud Linux; memcg_zombie_reaper.rst)
   advise,   ///< posix_fadvise(2) POSIX_FADV_DONTNEED on the configured files
   evict,    ///< posix_fadvise(2) on exactly the pages of zombies that a census names
-  squeeze,  ///< v1 memory.force_empty of the zombies' live ancestors, ended after a few bytes
-  node_reclaim,     ///< a few bytes > /sys/devices/system/node/nodeN/reclaim (Linux 6.17)
-  reclaim,          ///< v2 memory.reclaim (Linux 5.19) of the zombies' live ancestors
+  reclaim,  ///< v2 memory.reclaim (Linux 5.19) of the zombies' live ancestors
   drop_page_cache,  ///< sync, then 1 > /proc/sys/vm/drop_caches (admin-guide/sysctl/vm.rst)
   drop_slab,        ///< 2 > drop_caches: dentries and inodes
   drop_all,         ///< sync, then 3 > drop_caches: both
 };
-inline constexpr std::size_t rung_count = 9;
+inline constexpr std::size_t rung_count = 7;
 
-/// Returns "memcg_reaper", "fadvise", "evict", "squeeze", "node_reclaim", "memory.reclaim",
-/// "drop_caches=1", "drop_caches=2", "drop_caches=3".
+/// Returns "memcg_reaper", "fadvise", "evict", "memory.reclaim", "drop_caches=1", "drop_caches=2",
+/// "drop_caches=3".
 std::string_view to_string(Rung rung) noexcept;
 /// Returns the rung of that name; nothing if there is none.
 std::optional<Rung> rung_named(std::string_view name) noexcept;
@@ -141,9 +139,7 @@ struct Observation {
   /// The reason why a census was tried and can_evict is false; no error if there was no reason to
   /// act.
   Status census = {};
-  bool can_squeeze = false;        ///< true if an ancestor has memory.force_empty
-  bool can_reclaim_nodes = false;  ///< true if a NUMA node has the file `reclaim`
-  bool can_reclaim = false;        ///< true if memory.reclaim exists
+  bool can_reclaim = false;  ///< true if memory.reclaim exists
   /// True if the kernel moves the pages of a removed cgroup to its parent (Linux 7.1), so that
   /// pages keep no zombies. Absent if this was not tested (v1, fewer zombies than zombies_high) or
   /// cannot be.

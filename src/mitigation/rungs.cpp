@@ -148,10 +148,6 @@ Result<nanoseconds> detail::take(const Host& host, Rung rung, const mitigation::
   if (rung == Rung::reap) return reap(host, how);
   if (rung == Rung::advise) return advise(policy, how);
   if (rung == Rung::evict) return evict(host, policy, how, left);
-  if (rung == Rung::squeeze || rung == Rung::node_reclaim) {
-    return fail(Error::make(errc::unsupported, "free zombies", "",
-                            "the rung " + std::string(to_string(rung)) + " is not there yet"));
-  }
   if (rung == Rung::reclaim) return reclaim(host, seen.ancestors, policy.reclaim_chunk, how);
   return drop(host, rung, policy.sync, how);
 }

@@ -35,6 +35,8 @@ class RealMitigation : public test::RealCgroups {
     Policy policy;
     policy.zombies_high = 1;
     policy.zombies_low = left;
+    // evict has tests of its own.
+    policy.ladder = {Rung::reclaim, Rung::drop_page_cache, Rung::drop_slab};
     policy.guards = Guards::override_all;
     policy.still_for = 1s;
     return policy;
@@ -143,8 +145,7 @@ TEST_F(RealMitigation, DropsCachesAndLeavesAtMostFiveOfAHundredPageCacheZombies)
   ASSERT_TRUE(made) << made.error().message();
   (void)settled();
 
-  Policy policy = act_until(others + number / 50);
-  policy.ladder = {Rung::reclaim, Rung::drop_page_cache, Rung::drop_slab};
+  const Policy policy = act_until(others + number / 50);
   const auto before = look(policy);
   ASSERT_TRUE(before) << before.error().message();
   if (before->pages_reparented.value_or(false)) {

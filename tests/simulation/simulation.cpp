@@ -32,9 +32,7 @@ constexpr double gibibyte = 1024.0 * 1024 * 1024;
 constexpr double bytes_in_cache = 4096;  // of these, in the page cache
 
 /// The share of the zombies kept by page cache that a rung frees, and the share of the live page
-/// cache that it costs. Measured: evict and squeeze with 1,000 and 2,000 zombies on Linux 6.18,
-/// reclaim with 500 on 6.1, node_reclaim with 700 on 6.18. Squeeze took 0.03 % to 0.25 % of the
-/// cache beside the zombies.
+/// cache that it costs. Measured: evict with 2,000 zombies on Linux 6.18, reclaim with 500 on 6.1.
 struct Mild {
   double frees = 0;
   double costs = 0;
@@ -42,8 +40,6 @@ struct Mild {
 
 std::optional<Mild> mild_rung(Rung rung) {
   if (rung == Rung::evict) return Mild{0.936, 0};
-  if (rung == Rung::squeeze) return Mild{0.92, 0.0013};
-  if (rung == Rung::node_reclaim) return Mild{0.996, 0.0035};
   if (rung == Rung::reclaim) return Mild{0.93, 0.000005};
   return std::nullopt;
 }
@@ -115,7 +111,6 @@ class Node {
       seen.slab = slab_ >= 1 ? zombies::SlabPins::yes : zombies::SlabPins::no;
     }
     seen.can_evict = model_.can_evict;
-    seen.can_squeeze = model_.can_squeeze;
     seen.can_reclaim = model_.can_reclaim;
     seen.pages_reparented = model_.pages_reparented;
     seen.io_pressure = busy() ? 80 : 3;
@@ -267,7 +262,6 @@ Result run_cron(const Model& model, std::chrono::hours every, unsigned days) {
 
 Model with_scalpel(Model model) {
   model.can_evict = true;
-  model.can_squeeze = model.tells_pins;
   return model;
 }
 
@@ -300,7 +294,7 @@ std::string cell(const Result& result) {
 std::string table(unsigned days) {
   std::string text =
       "| churn | cgctl | cache given up by cgctl: a day; for each zombie | cgctl without "
-      "evict and squeeze | `echo 3` every 12 hours | `echo 3` every hour "
+      "evict | `echo 3` every 12 hours | `echo 3` every hour "
       "|\n|---|---|---|---|---|---|\n";
   for (const Model& model : models()) {
     const Result best = run_policy(with_scalpel(model), Policy{}, days);

@@ -40,13 +40,12 @@ struct Model {
   bool can_reclaim = false;  ///< v2 with memory.reclaim
   /// Minutes for which the disks are busy after the page cache was dropped.
   unsigned busy_after = 5;
-  bool can_evict = false;    ///< a census names the zombies' pages
-  bool can_squeeze = false;  ///< v1 with memory.force_empty
+  bool can_evict = false;  ///< a census names the zombies' pages
 };
 
-/// The kinds of churn, on kernels without the rungs that take the zombies' pages alone.
+/// The kinds of churn, on kernels without the rung that takes the zombies' pages alone.
 std::vector<Model> models();
-/// Returns the same node with the rung evict, and on v1 with squeeze.
+/// Returns the same node with the rung evict.
 Model with_scalpel(Model model);
 
 struct Result {

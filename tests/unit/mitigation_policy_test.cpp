@@ -690,7 +690,7 @@ TEST(Ladder, HasTheRungsThatTheMachineHas) {
   using Rungs = std::vector<Rung>;
   EXPECT_EQ(decide_first(seen).ladder, (Rungs{Rung::drop_page_cache, Rung::drop_slab}));
   seen.can_reap = true;
-  seen.can_evict = seen.can_squeeze = seen.can_reclaim_nodes = true;
+  seen.can_evict = true;
   seen.can_reclaim = true;
   Policy policy;
   policy.files = {"/var/log/*.1"};

@@ -80,15 +80,6 @@ TEST(MitigationOverMonths, KeepsThePageCacheWhereItCanTakeTheZombiesPagesAlone) 
   }
 }
 
-TEST(MitigationOverMonths, SqueezesWithoutACensus) {
-  Model squeezed = model("steady leak");
-  squeezed.can_squeeze = true;
-  const Result result = simulation::run_policy(squeezed, {}, days);
-  EXPECT_EQ(result.drops, 0);
-  EXPECT_LE(result.worst_read, Policy{}.read_cost_limit);
-  EXPECT_LT(result.gibibytes_a_day, run("steady leak").gibibytes_a_day / 50);
-}
-
 TEST(MitigationOverMonths, StopsActingWhereItDoesNotHelp) {
   const Result result = run("tmpfs pins");
   // One useless action at each doubling of the interval, then one a day.
