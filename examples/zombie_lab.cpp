@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: MIT
 
 // Creates real zombies below a cgroup of its own, beside live cgroups with page cache, frees them
-// through the library, shows what each rung freed and what it cost the living, and cleans up. Exit
-// status: 0 the mitigation was effective, 4 it was not, 1 something failed, 2 usage.
+// through the library, shows for each rung the zombies freed and the page cache that the live
+// cgroups lost, and cleans up. Exit status: 0 the mitigation was effective, 4 it was not, 1
+// something failed, 2 usage.
 
 #include <signal.h>
 #include <unistd.h>

@@ -109,7 +109,7 @@ int write_live_pages(const std::string& file, std::uint64_t first, std::uint64_t
   return 0;
 }
 
-/// Writes `bytes` to a file, or reads all of it if `bytes` is 0. Returns an errno.
+/// Writes `bytes` bytes to a file; if `bytes` is 0, reads the whole file. Returns 0 or an errno.
 int fill_cache(const std::string& path, std::uint64_t bytes) {
   static std::array<char, std::size_t{64} << 10> buffer;
   const UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));

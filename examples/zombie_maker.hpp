@@ -44,8 +44,8 @@ class ZombieMaker {
   ZombieMaker& operator=(ZombieMaker&&) = delete;
   ~ZombieMaker();
 
-  /// Creates live cgroups, `count` below group() and one outside of it, each with a file of `bytes`
-  /// in the page cache.
+  /// Creates `count` live cgroups below group() and one outside of it. Each has a file of `bytes`
+  /// bytes in the page cache.
   Status make_neighbours(std::uint64_t count, std::uint64_t bytes);
 
   /// Reads the files of the neighbours, so that they are in the page cache again.

@@ -41,7 +41,7 @@ struct Maker {
   std::string pattern;         ///< workload::maker_of(); the first 96 bytes
   std::string example;         ///< path of the last one removed; the first 200 bytes
   std::uint64_t removals = 0;  ///< recorded
-  std::uint64_t released = 0;  ///< removals whose cgroup the kernel has let go since
+  std::uint64_t released = 0;  ///< removals whose cgroup was released later
   /// Removals whose release cannot be noticed: Ledger::dead had no room for them, or releases are
   /// not recorded.
   std::uint64_t forgotten = 0;
@@ -80,8 +80,8 @@ struct Ledger {
   std::chrono::seconds since{};    ///< start of the recording, in CLOCK_BOOTTIME
   std::chrono::seconds written{};  ///< time of the collection
   bool inodes = true;              ///< false before Linux 5.5, where the IDs are other numbers
-  /// False for the records of a Watch. `dead` has the newest removals then, also of cgroups that
-  /// the kernel has let go.
+  /// False for the records of a Watch. `dead` then has the newest removals, and some of those
+  /// cgroups may be released.
   bool releases = true;
   std::uint64_t lost = 0;      ///< records overwritten or read by others before a collection
   std::uint64_t instance = 0;  ///< tells one tracing instance from the next; 0: no recording

@@ -10,7 +10,7 @@
 namespace cgctl::detail {
 
 /// Holds a T in memory that children of this process share, so that an isolated child can hand
-/// figures to its parent. A child that is killed leaves what it wrote until then.
+/// figures to its parent. What a child wrote stays if it is killed.
 template <class T>
 class SharedMemory {
   static_assert(std::is_trivially_destructible_v<T>, "two processes hold it");

@@ -291,7 +291,7 @@ Result<recorder::Ledger> Daemon::collect() {
   return recorder::collect(host, configuration_.state_dir);
 }
 
-/// Moves the records to the ledger. A reason why that fails is said once.
+/// Moves the records to the ledger. If that fails, reports each reason once.
 recorder::Ledger Daemon::newest_records() {
   if (configuration_.record) {
     auto ledger = collect();

@@ -98,7 +98,7 @@ void add_makers(Text& text, const recorder::Ledger& ledger) {
           ledger.removals());
   if (ledger.releases) {
     counter("cgctl_memory_cgroups_released_total",
-            "Of these, memory cgroups that the kernel has let go.", released);
+            "Recorded removals whose memory cgroup the kernel has released.", released);
   }
   counter("cgctl_records_lost_total",
           "Records that were overwritten, or read by others, before they were collected.",
