@@ -101,7 +101,7 @@ make_zombies() { # COUNT DIRECTORY
   remove_cgroups
 }
 
-# start_daemon INTERVAL [TRIGGER]: starts cgctl mitigate --daemon and waits for its first decision.
+# start_daemon INTERVAL [TRIGGER [ACTION]]: starts cgctl mitigate --daemon and waits for its first decision.
 # Its output goes to `lines`.
 start_daemon() {
   cat >daemon.toml <<END
@@ -109,6 +109,7 @@ start_daemon() {
 min_gain = 0
 ${2-}
 [action]
+${3-}
 refaults_after = "1s"
 [guard]
 io_pressure = 100
