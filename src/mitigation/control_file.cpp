@@ -4,6 +4,8 @@
 
 #include <fcntl.h>
 
+#include <cerrno>
+
 #include "cgctl/filesystem.hpp"
 
 namespace cgctl::detail {
@@ -17,6 +19,13 @@ Result<UniqueFd> open_control(const char* what, const std::string& root, const c
       errc::outside, what, fs::join(root, path),
       proc ? "not a file of procfs" : "not a file of sysfs",
       std::string("nothing was written; check ") + (proc ? "Roots::proc" : "Roots::sys")));
+}
+
+int write_control(int control, std::string_view text) noexcept {
+  for (;;) {
+    const ssize_t done = sys::write(control, text.data(), text.size());
+    if (done != -EINTR) return done < 0 ? static_cast<int>(-done) : 0;
+  }
 }
 
 }  // namespace cgctl::detail

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "cgctl/error.hpp"
 #include "cgctl/unique_fd.hpp"
@@ -14,5 +15,8 @@ namespace cgctl::detail {
 /// system `magic`.
 Result<UniqueFd> open_control(const char* what, const std::string& root, const char* path,
                               std::int64_t magic);
+
+/// Writes `text` in one write. Returns 0 or an errno. Makes system calls only.
+int write_control(int control, std::string_view text) noexcept;
 
 }  // namespace cgctl::detail

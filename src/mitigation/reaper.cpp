@@ -75,13 +75,6 @@ Switch dying_switch(const Host& host, Reaper reaper) {
   return {&proc, threshold_file, fs::proc_magic, before, on, milliseconds(500)};
 }
 
-int write_text(int fd, const std::string& text) noexcept {
-  for (;;) {
-    const ssize_t done = sys::write(fd, text.data(), text.size());
-    if (done != -EINTR) return done < 0 ? static_cast<int>(-done) : 0;
-  }
-}
-
 /// Waits for a time, or until the parent process has died. Makes system calls only.
 void wait_with(pid_t parent, nanoseconds time) noexcept {
   constexpr milliseconds step(50);
@@ -97,7 +90,7 @@ Status restore(const Switch& it, const Isolation& how) {
   if (number_in(*it.root, it.file) == it.before) return {};
   const auto fd = open_control("restore", *it.root, it.file, it.magic);
   if (!fd) return fail(fd.error());
-  const int error = write_text(fd->get(), std::to_string(it.before));
+  const int error = write_control(fd->get(), std::to_string(it.before));
   // TencentOS stores a value that it answers with EINVAL.
   if (error == 0 || number_in(*it.root, it.file) == it.before) return {};
   return fail(fs::system_error("restore", how.path, error));
@@ -116,9 +109,9 @@ Result<nanoseconds> flip(const Switch& it, Isolation how) {
   const auto work = [&]() noexcept {
     // This process has to outlive its parent, to restore the setting.
     ::prctl(PR_SET_PDEATHSIG, 0);
-    const int error = write_text(turn_on->get(), on);
+    const int error = write_control(turn_on->get(), on);
     if (error == 0) wait_with(parent, it.hold);
-    const int unrestored = write_text(turn_off->get(), before);
+    const int unrestored = write_control(turn_off->get(), before);
     return error != 0 ? error : unrestored;
   };
   auto took = run_isolated(work, how);
@@ -134,7 +127,7 @@ Result<nanoseconds> reap_once(const Host& host, Isolation how) {
     // One round may free nothing; the document advises a few (memcg_zombie_reaper.rst).
     constexpr int rounds = 4;
     for (int round = 0; round < rounds; ++round) {
-      const int error = write_text(control->get(), "1");
+      const int error = write_control(control->get(), "1");
       if (error != 0) return round == 0 ? error : 0;
     }
     return 0;

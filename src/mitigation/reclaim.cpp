@@ -15,6 +15,7 @@
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/parse.hpp"
+#include "mitigation/control_file.hpp"
 
 namespace cgctl::detail {
 namespace {
@@ -44,12 +45,12 @@ class Reclaimer {
     for (std::uint64_t asked = 0; dying > 0 && useless < patience && asked < limit_;
          asked += chunk_) {
       // EAGAIN means that less was reclaimed than asked for, which is also progress.
-      ssize_t done = write_chunk(*text);
-      if (done == -EINVAL && text != &plain_text_) {
+      int error = write_control(control_.get(), *text);
+      if (error == EINVAL && text != &plain_text_) {
         text = &plain_text_;
-        done = write_chunk(*text);
+        error = write_control(control_.get(), *text);
       }
-      if (done < 0 && done != -EAGAIN) return static_cast<int>(-done);
+      if (error != 0 && error != EAGAIN) return error;
       constexpr timespec moment{0, 20'000'000};
       ::nanosleep(&moment, nullptr);
       const std::int64_t left = count();
@@ -60,13 +61,6 @@ class Reclaimer {
   }
 
  private:
-  [[nodiscard]] ssize_t write_chunk(const std::string& text) const noexcept {
-    for (;;) {
-      const ssize_t done = sys::write(control_.get(), text.data(), text.size());
-      if (done != -EINTR) return done;
-    }
-  }
-
   /// Returns the number of zombies; 0 for a removed cgroup; a negated errno if the file cannot be
   /// read.
   [[nodiscard]] std::int64_t count() const noexcept {

@@ -29,13 +29,6 @@ using mitigation::Policy;
 using mitigation::Rung;
 using std::chrono::nanoseconds;
 
-int write_to(int control, const char* text) noexcept {
-  for (;;) {
-    const ssize_t done = sys::write(control, text, 1);
-    if (done != -EINTR) return done < 0 ? static_cast<int>(-done) : 0;
-  }
-}
-
 // ---- drop_caches ----
 
 const char* level_of(Rung rung) {
@@ -91,7 +84,7 @@ Result<nanoseconds> drop(const Host& host, Rung rung, const std::vector<std::str
       for (const UniqueFd& mount : *mounts) ::syncfs(mount.get());
       detail::drain_page_lists();
     }
-    return write_to(control->get(), level);
+    return detail::write_control(control->get(), level);
   };
   return detail::run_isolated(work, how);
 }
