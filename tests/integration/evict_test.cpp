@@ -94,6 +94,19 @@ class RealEviction : public test::RealCgroups {
     if (!stays) remove(group);
   }
 
+  /// Creates a file with so many pages, charged to a cgroup that is removed then.
+  UniqueFd pinning_file(const std::string& path, std::size_t pages) {
+    UniqueFd created = new_file(path);
+    in_cgroup("a", [&] { return write_pages(created.get(), 0, pages); });
+    return created;
+  }
+  /// Creates a file with eight pages in the cache, which no removed cgroup holds.
+  static UniqueFd bystander(const std::string& path) {
+    UniqueFd created = new_file(path);
+    EXPECT_EQ(write_pages(created.get(), 0, 8), 0);
+    return created;
+  }
+
   /// Finds the files that hold this test's removed cgroups.
   [[nodiscard]] census::PinnedFiles find() {
     census::PinnedFiles found;
@@ -202,8 +215,7 @@ TEST_F(RealEviction, SaysWhatItLeavesAndWhy) {
 TEST_F(RealEviction, ReachesFilesInTheMountsOfTheFirstProcess) {
   const std::string refused = test::cannot_mount();
   if (!refused.empty()) return test::skip(refused);
-  const UniqueFd hidden = new_file(file("hidden"));
-  in_cgroup("a", [&] { return write_pages(hidden.get(), 0, 1); });
+  const UniqueFd hidden = pinning_file(file("hidden"), 1);
   EXPECT_EQ(test::in_private_mounts([&]() -> std::string {
               // This process has other mounts than the first one, as a service may have; the
               // test's own process stands for the first one, which may be out of reach.
@@ -240,10 +252,8 @@ TEST_F(RealEviction, LeavesFilesBeyondTheLimit) {
 TEST_F(RealEviction, TouchesNothingElseWhenAFileIsReplaced) {
   const std::string target = file("target");
   const std::string away = file("away");
-  const UniqueFd outside = new_file(file("outside"));
-  ASSERT_EQ(write_pages(outside.get(), 0, 8), 0);
-  const UniqueFd found_file = new_file(target);
-  in_cgroup("a", [&] { return write_pages(found_file.get(), 0, 8); });
+  const UniqueFd outside = bystander(file("outside"));
+  const UniqueFd found_file = pinning_file(target, 8);
   const census::PinnedFiles found = find();
   const Eviction eviction(host(), found, 100, Eviction::Clock::now() + 1s);
   ASSERT_FALSE(eviction.empty());
@@ -284,15 +294,15 @@ TEST_F(RealEviction, TouchesNothingElseWhenAFileIsReplaced) {
 TEST_F(RealEviction, TouchesNothingWhileAFileIsSwappedTruncatedOrUnlinked) {
   const std::string target = file("target");
   const std::string other = file("other");
-  const UniqueFd outside = new_file(other);
-  ASSERT_EQ(write_pages(outside.get(), 0, 8), 0);
-  const UniqueFd found_file = new_file(target);
-  in_cgroup("a", [&] { return write_pages(found_file.get(), 0, 8); });
+  const UniqueFd outside = bystander(other);
+  const UniqueFd found_file = pinning_file(target, 8);
   const census::PinnedFiles found = find();
   const Eviction eviction(host(), found, 100, Eviction::Clock::now() + 1s);
   ASSERT_FALSE(eviction.empty());
-  // Another process exchanges the two files all the time.
-  const test::Tenant swapper(directory(top_), [&] {
+  // Another process exchanges the two files all the time. On v2 a cgroup with children that have
+  // controllers takes no process.
+  make(top_ + "/swapper");
+  const test::Tenant swapper(directory(top_ + "/swapper"), [&] {
     if (::fork() != 0) return 0;
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (;;) {
@@ -312,8 +322,7 @@ TEST_F(RealEviction, TouchesNothingWhileAFileIsSwappedTruncatedOrUnlinked) {
 
 TEST_F(RealEviction, IsNotFooledByAFileThatGotTheInodeNumber) {
   const std::string target = file("target");
-  UniqueFd found_file = new_file(target);
-  in_cgroup("a", [&] { return write_pages(found_file.get(), 0, 1); });
+  const UniqueFd found_file = pinning_file(target, 1);
   census::PinnedFiles found = find();
   // As if the number had been given to another file since.
   for (census::PinnedFile& one : found.files) ++one.generation;
