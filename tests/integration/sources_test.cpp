@@ -151,6 +151,7 @@ class RealSources : public test::RealCgroups {
   void add_anonymous() {
     const std::string name = "of-anon";
     make(name);
+    hand_down(name);
     make("elsewhere");
     make(name + "/z");
     const std::string elsewhere = directory("elsewhere");
