@@ -14,6 +14,7 @@
 #include "cgctl/detail/sys.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
+#include "detail/kernel_release.hpp"
 #include "detail/possible_cpus.hpp"
 #include "zombies/memory_stat.hpp"
 #include "zombies/sources.hpp"
@@ -119,14 +120,11 @@ class Candidate {
 /// True before Linux 5.13, where a CPU keeps up to 32 pages of a cgroup to itself without a limit
 /// in time. A kernel that has only the number of an older one loses small surpluses by that.
 bool counters_lag_forever() {
-  constexpr std::pair<std::uint64_t, std::uint64_t> first_without(5, 13);
+  constexpr cgctl::detail::KernelRelease first_without(5, 13);
   ::utsname names{};
   if (::uname(&names) != 0) return true;
-  std::string_view release = names.release;
-  std::pair<std::uint64_t, std::uint64_t> version;
-  if (!parse::number(release, version.first) || !parse::starts_with(release, ".")) return true;
-  release.remove_prefix(1);
-  return !parse::number(release, version.second) || version < first_without;
+  const auto release = cgctl::detail::kernel_release(names.release);
+  return !release || *release < first_without;
 }
 
 /// Leaves out candidates that may have no zombies below them.

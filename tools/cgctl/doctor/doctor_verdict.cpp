@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
+#include "../../../src/detail/kernel_release.hpp"
 #include "cgctl/mitigation.hpp"
-#include "cgctl/parse.hpp"
 #include "cli/command.hpp"
 #include "doctor/doctor_report.hpp"
 
@@ -142,14 +142,9 @@ std::string grouped(std::uint64_t number) {
 }
 
 bool walks_by_release(std::string_view kernel) noexcept {
-  std::uint64_t major = 0;
-  std::uint64_t minor = 0;
-  if (!parse::number(kernel, major) || kernel.empty() || kernel.front() != '.') return false;
-  kernel.remove_prefix(1);
-  if (!parse::number(kernel, minor)) return false;
-  constexpr std::uint64_t fixed_major = 5;
-  constexpr std::uint64_t fixed_minor = 8;
-  return major < fixed_major || (major == fixed_major && minor < fixed_minor);
+  constexpr detail::KernelRelease fixed(5, 8);
+  const auto release = detail::kernel_release(kernel);
+  return release && *release < fixed;
 }
 
 mitigation::Observation observation(const Diagnosis& found) {
