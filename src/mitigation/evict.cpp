@@ -16,6 +16,7 @@
 
 #include "cgctl/detail/sys.hpp"
 #include "cgctl/filesystem.hpp"
+#include "cgctl/parse.hpp"
 #include "detail/directory.hpp"
 #include "detail/open_beneath.hpp"
 #include "detail/page_lists.hpp"
@@ -58,10 +59,6 @@ std::vector<PageRange> pages_of(const PinnedFile& file) {
 bool is_generation(int fd, std::uint32_t generation) noexcept {
   std::array<std::uint32_t, 2> found{};
   return ::ioctl(fd, FS_IOC_GETVERSION, found.data()) != 0 || found[0] == generation;
-}
-
-bool is_number(std::string_view name) {
-  return std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 /// Calls `visit` for each entry of a directory, until it returns a negative value.
@@ -163,7 +160,7 @@ void Eviction::add_deleted(const Host& host, const std::vector<const PinnedFile*
   const auto buffer = make_entries();
   each_name(AT_FDCWD, host.roots().proc.c_str(), *processes, [&](int, const char* process) {
     if (Clock::now() >= end) return -1;
-    if (!is_number(process)) return 0;
+    if (!parse::whole_number(process)) return 0;
     for (const char* const links : {"/fd", "/map_files"}) {
       const std::string folder = fs::join(host.roots().proc, process) + links;
       each_name(AT_FDCWD, folder.c_str(), *buffer, [&](int directory, const char* name) {

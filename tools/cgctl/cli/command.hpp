@@ -216,6 +216,9 @@ const char* describe(zombies::Source source) noexcept;
 /// The directory of the history, the ledger of removals and the offsets, unless another is named.
 inline constexpr const char* default_state_dir = "/var/lib/cgctl";
 
+/// Returns "1 file" or "3 files".
+std::string counted(std::uint64_t number, const char* one);
+
 /// Returns a line of text with its label in the first column: "source          a census".
 std::string labelled(std::string_view label, std::string_view text);
 

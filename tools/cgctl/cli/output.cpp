@@ -172,7 +172,11 @@ const char* describe(zombies::Source source) noexcept {
 
 std::string in_words(const zombies::Count& count) {
   if (!count.exact()) return fmt::format("{} to {} zombies", count.low, count.high);
-  return fmt::format("{} {}", count.low, count.low == 1 ? "zombie" : "zombies");
+  return counted(count.low, "zombie");
+}
+
+std::string counted(std::uint64_t number, const char* one) {
+  return fmt::format("{} {}{}", number, one, number == 1 ? "" : "s");
 }
 
 std::string labelled(std::string_view label, std::string_view text) {

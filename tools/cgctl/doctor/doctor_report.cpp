@@ -55,11 +55,8 @@ std::string row(std::string_view label, std::string_view text) {
 std::string host_row(const Machine& machine) {
   std::string text = std::string(cgctl::to_string(machine.mode));
   if (!machine.kernel.empty()) text += ", Linux " + machine.kernel;
-  if (machine.cpus) text += fmt::format(", {} CPU{}", *machine.cpus, *machine.cpus == 1 ? "" : "s");
-  if (!machine.nodes.empty()) {
-    text +=
-        fmt::format(", {} NUMA node{}", machine.nodes.size(), machine.nodes.size() == 1 ? "" : "s");
-  }
+  if (machine.cpus) text += ", " + counted(*machine.cpus, "CPU");
+  if (!machine.nodes.empty()) text += ", " + counted(machine.nodes.size(), "NUMA node");
   return row("host", text);
 }
 

@@ -64,12 +64,18 @@ std::string line_of_blind_guards(const Observation& seen) {
   return labelled("note", blind_guards);
 }
 
+/// Returns "40 pages of 3 files".
+std::string pages_of(std::uint64_t pages, std::size_t files) {
+  return counted(pages, "page") + " of " + counted(files, "file");
+}
+
 /// Returns a line for each reason for which evict left zombies.
 std::string lines_of(const std::vector<mitigation::Left>& left) {
   std::string text;
   for (const mitigation::Left& one : left) {
-    text += labelled("left", fmt::format("{} zombies by {} pages of {} files: {}", one.zombies,
-                                         one.pages, one.files, printable(one.remedy)));
+    std::string held = counted(one.zombies, "zombie");
+    if (one.files != 0) held += " by " + pages_of(one.pages, one.files);
+    text += labelled("left", held + ": " + printable(one.remedy));
   }
   return text;
 }
@@ -97,7 +103,7 @@ std::string line_of(const Action& action) {
 
 /// Returns the line about the files that evict would take.
 std::string line_of(const mitigation::Evictable& all) {
-  std::string text = fmt::format("{} pages of {} files", all.pages, all.files);
+  std::string text = pages_of(all.pages, all.files);
   for (const auto& file : all.first) {
     text += fmt::format("{}{} (holds {})", &file == all.first.data() ? ": " : ", ",
                         printable(file.path), file.zombies);
