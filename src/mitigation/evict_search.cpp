@@ -26,7 +26,7 @@ bool is_in_memory(std::string_view file_system) {
 std::string name_of(const PinnedFile& file) {
   if (!file.overlay.empty()) return file.overlay;
   if (!file.path.empty()) return file.path;
-  return "inode " + std::to_string(file.inode) + " of a " + file.file_system;
+  return "inode " + std::to_string(file.inode) + " on " + file.file_system;
 }
 
 /// Counts the removed cgroups that have one reason, each once.
@@ -54,12 +54,12 @@ class Tally {
   const PinnedFile* first_ = nullptr;
 };
 
-/// Returns "sleep (812) and 2 more"; empty if none is known.
+/// Returns "sleep (812) and 2 more: restart them"; empty if no process is known.
 std::string in_words(const std::vector<census::Mapper>& mappers) {
   if (mappers.empty()) return {};
-  std::string text = mappers.front().name + " (" + std::to_string(mappers.front().pid) + ")";
-  if (mappers.size() > 1) text += " and " + std::to_string(mappers.size() - 1) + " more";
-  return text;
+  const std::string text = mappers.front().name + " (" + std::to_string(mappers.front().pid) + ")";
+  if (mappers.size() == 1) return text + ": restart it";
+  return text + " and " + std::to_string(mappers.size() - 1) + " more: restart them";
 }
 
 /// Returns the remedy, as the end of a sentence that begins with the file.
@@ -142,8 +142,7 @@ std::string EvictionSearch::remedy_for(Obstacle why, const PinnedFile* file) {
     if (const auto mappers = finder_.mappers(*file)) by = in_words(*mappers);
   }
   if (by.empty()) return name_of(*file) + remedy_of(why);
-  return name_of(*file) + (file->deleted ? " (deleted)" : "") + " is mapped by " + by +
-         ": restart it";
+  return name_of(*file) + (file->deleted ? " (deleted)" : "") + " is mapped by " + by;
 }
 
 std::vector<Left> EvictionSearch::explain(const PinnedFiles& found, bool cut) {
