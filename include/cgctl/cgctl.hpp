@@ -5,7 +5,8 @@
 #include "cgctl/detail/language.hpp"  // first: says which C++ is needed
 
 /// Includes every header but cgctl/libcgroup.hpp, which has a CMake target of its own, and those
-/// that only agents need: cgctl/holds.hpp, cgctl/mitigator.hpp and cgctl/numa_guarded.hpp.
+/// that only agents need: cgctl/holds.hpp, cgctl/mitigator.hpp, cgctl/numa_guarded.hpp and
+/// cgctl/peers.hpp.
 #include "cgctl/cgconfig.hpp"           // IWYU pragma: export
 #include "cgctl/cpu.hpp"                // IWYU pragma: export
 #include "cgctl/error.hpp"              // IWYU pragma: export
