@@ -90,9 +90,10 @@ struct Cgroup {
   bool live = false;         ///< false: removed, and held by references
   std::uint64_t inode = 0;   ///< that its directory has or had
   std::uint64_t serial = 0;  ///< grows with each cgroup made, never reused
-  std::uint64_t references =
-      0;                    ///< to a removed one; 0 for a live one, which the kernel does not count
-  std::uint64_t usage = 0;  ///< memory.usage_in_bytes or memory.current, those below included
+  /// To a removed one, 1 if it was removed just now; 0 for a live one, whose references the kernel
+  /// does not count.
+  std::uint64_t references = 0;
+  std::uint64_t usage = 0;    ///< memory.usage_in_bytes or memory.current, those below included
   std::uint64_t address = 0;  ///< of its css in the kernel, for FileFinder; not to be shown
   Memory own;
   std::optional<std::chrono::seconds> age;  ///< since it was made; v1 only
@@ -175,7 +176,8 @@ class Census {
  public:
   /// Loads the program and proves its first census, before any answer: every live cgroup is a
   /// directory with this path, inode and usage, every directory is found, the total is the kernel's
-  /// own, and the memory adds up to the root's memory.stat. errc::malformed if the proof fails.
+  /// own, and the memory adds up to the root's memory.stat and that of each NUMA node to the node's
+  /// vmstat. errc::malformed if the proof fails.
   ///
   /// Needs the type information of the kernel (CONFIG_DEBUG_INFO_BTF) or a file of offsets, Linux
   /// 4.17, CAP_BPF and CAP_PERFMON (before Linux 5.8 CAP_SYS_ADMIN) in the host's user namespace,

@@ -241,6 +241,9 @@ struct AttributionLimits {
   /// Most CPU time for the flags of pages, some 0.1 to 0.25 us a page: 1.5 s on a machine of 24
   /// GiB. If a sample of them predicts more, memory.stat is used. 0: they are not read.
   std::chrono::nanoseconds page_flags = std::chrono::seconds(2);
+  /// Largest share of a CPU, in percent, that reading the flags of pages takes: less than 100 for a
+  /// program that nobody waits for, which then pauses after each millisecond.
+  unsigned page_flags_percent = 100;
   /// A pause, made only if a cgroup of v1 may seem to have zombies below it because its counters
   /// lag, as they do for two seconds. 0: such cgroups are left out.
   std::chrono::nanoseconds settle = std::chrono::milliseconds(2100);

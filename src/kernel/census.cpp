@@ -178,10 +178,15 @@ Result<Census> Census::prove(const Host& host, const Hierarchy& hierarchy, Known
   auto program = kernel::Program::load(known.layout.fields);
   if (!program) return fail(program.error());
   const bool births = hierarchy.version == Version::v1;
+  // v1 counts no sockets here, so that nothing would prove the place of their counter.
+  if (births) known.layout.slots[static_cast<std::size_t>(Counter::sockets)] = {};
   Census census(std::make_unique<Walker>(std::move(*program), known.layout, births), known.source);
   const auto proof = kernel::prove(
       host, hierarchy, known.layout.slots,
-      [&](Snapshot& snapshot) { return census.take(snapshot); }, rounds);
+      [&](Snapshot& snapshot) {
+        return census.take(snapshot, {true, true, true, true});
+      },
+      rounds);
   if (!proof) return fail(proof.error());
   return census;
 }

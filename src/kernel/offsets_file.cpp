@@ -15,6 +15,7 @@
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
 #include "detail/fnv1a.hpp"
+#include "detail/kernel_release.hpp"
 
 namespace cgctl::kernel {
 namespace {
@@ -32,8 +33,9 @@ std::string hexadecimal(std::string_view bytes) {
   return text;
 }
 
-/// Calls `visit(name, value)` for every number of a layout but the number of nodes, which is not a
-/// property of the kernel's build.
+/// Calls `visit(name, value)` for every number of a layout that a file has. It has none that no
+/// comparison with the running kernel proves, and none that follows from others or from the
+/// kernel's release.
 template <class Visit>
 void each_number(Layout& layout, Visit visit) {
   cgctl_layout& at = layout.fields;
@@ -48,7 +50,6 @@ void each_number(Layout& layout, Visit visit) {
   visit("css.refcnt.data", at.css_reference_data);
   visit("references", at.reference_count);
   visit("usage", at.usage);
-  visit("birth", at.birth);
   visit("vmstats", at.vmstats);
   visit("vmstats.pointer", at.vmstats_is_pointer);
   visit("state", at.state);
@@ -61,14 +62,26 @@ void each_number(Layout& layout, Visit visit) {
   visit("cgroup.kn", at.cgroup_kn);
   visit("kernfs_node.name", at.kn_name);
   visit("kernfs_node.id", at.kn_id);
-  for (Slot& slot : layout.slots) {
-    visit("counter", slot.index);
-    visit("counter.bytes", slot.bytes);
+  for (Slot& slot : layout.slots) visit("counter", slot.index);
+}
+
+/// Fills in what follows from the other numbers and from the kernel's release. Returns false if the
+/// release is not one of Linux.
+bool complete(Layout& layout, std::string_view build) {
+  constexpr detail::KernelRelease slab_moves(5, 9);
+  constexpr detail::KernelRelease counters_are_summed(5, 13);
+  constexpr detail::KernelRelease pages_move(7, 1);
+  const auto release = detail::kernel_release(build);
+  if (!release) return false;
+  layout.fields.birth = CGCTL_ABSENT;
+  layout.zones = layout.fields.lists_bytes / (sizeof(std::uint64_t) * lru_lists);
+  layout.slab_holds = *release < slab_moves;
+  layout.coarse_counters = *release < counters_are_summed;
+  layout.pages_move = *release >= pages_move;
+  for (const Counter slab : {Counter::slab_reclaimable, Counter::slab_unreclaimable}) {
+    layout.slots[static_cast<std::size_t>(slab)].bytes = !layout.slab_holds;
   }
-  visit("zones", layout.zones);
-  visit("slab_holds", layout.slab_holds);
-  visit("pages_move", layout.pages_move);
-  visit("coarse_counters", layout.coarse_counters);
+  return true;
 }
 
 /// True if a record has room for what the offsets tell to read.
@@ -79,7 +92,6 @@ bool is_possible(const Layout& layout) {
   });
   return slots && at.state_bytes < sizeof cgctl_record::state &&
          at.lists_bytes <= sizeof(std::uint64_t) * cgctl_lists &&
-         layout.zones == at.lists_bytes / (sizeof(std::uint64_t) * lru_lists) &&
          at.generations_bytes < sizeof(std::uint64_t) * cgctl_generations;
 }
 
@@ -128,7 +140,7 @@ Result<Layout> layout_from_text(std::string_view text, std::string_view build) {
     value = static_cast<std::decay_t<decltype(value)>>(
         parse::whole_number(parse::field(row)).value_or(0));
   });
-  if (to_text(layout, build) != whole || !is_possible(layout)) {
+  if (to_text(layout, build) != whole || !complete(layout, build) || !is_possible(layout)) {
     return fail(not_ours(errc::malformed, "the file is damaged"));
   }
   return layout;

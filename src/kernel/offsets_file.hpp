@@ -16,8 +16,10 @@ namespace cgctl::kernel {
 
 /// Writes offsets as text: one line for each, after the kernel that they are of.
 [[nodiscard]] std::string to_text(const Layout& layout, std::string_view build);
-/// Reads the text of to_text(). errc::malformed if it differs in any byte from such a text or has
-/// an impossible value, errc::unsupported if it is of another kernel.
+/// Reads the text of to_text(). The flags of the layout, and whether slab objects are counted in
+/// bytes, follow from the release that `build` begins with; births are unknown. errc::malformed if
+/// the text differs in any byte from that of to_text() or has an impossible value,
+/// errc::unsupported if it is of another kernel.
 [[nodiscard]] Result<Layout> layout_from_text(std::string_view text, std::string_view build);
 
 /// Reads the offsets of this kernel. errc::outside if other users can write the file.

@@ -3,6 +3,7 @@
 #include "kernel/proof.hpp"
 
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -43,11 +44,15 @@ struct Seen {
   std::uint64_t usage = 0;
 };
 
+/// The line of swap that is used, in pages; a line that /proc/vmstat does not have.
+constexpr const char* used_swap = "used_swap";
+
 /// A kind of memory in a census, in the root's memory.stat, and in /proc/vmstat.
 struct Sum {
   std::uint64_t (*own)(const census::Memory&);
-  std::optional<Counter> counter;  // absent: the kind is always known
-  const char* v1[2];               // the sum of these; the second may be empty
+  /// Absent: the kind is always known, and all of the machine's belongs to cgroups.
+  std::optional<Counter> counter;
+  const char* v1[2];  // the sum of these; the second may be empty
   const char* v2[2];
   const char* machine[2];
 };
@@ -92,7 +97,7 @@ constexpr Sum sums[] = {
      Counter::swap,
      {"total_swap", ""},
      {"", ""},
-     {"", ""}},
+     {used_swap, ""}},
     {[](const census::Memory& own) { return own.sockets; },
      Counter::sockets,
      {"", ""},
@@ -102,14 +107,29 @@ constexpr Sum sums[] = {
      Counter::slab_reclaimable,
      {"", ""},
      {"slab_reclaimable", "slab_unreclaimable"},
-     {"", ""}},
+     {"nr_slab_reclaimable", "nr_slab_unreclaimable"}},
 };
+constexpr std::size_t listed_kinds = 3;  // of these sums the first, which LRU lists tell
 
 /// Returns the sum of two lines of a flat keyed file; no value if it does not have the first one.
 std::optional<std::uint64_t> sum_of(std::string_view text, const char* const (&keys)[2]) {
   const auto first = parse::value_of(text, keys[0]);
   if (!first) return first;
   return *first + parse::value_of(text, keys[1]).value_or(0);
+}
+
+/// Returns what the kernel says of the whole machine's memory.
+std::string machine_stat(const Host& host) {
+  auto text = fs::read_in_root(host.roots().proc, "vmstat");
+  std::string all = text ? std::move(*text) : std::string();
+  struct ::sysinfo info {};
+  if (::sysinfo(&info) != 0) return all;
+  const std::uint64_t used = (info.totalswap - info.freeswap) * info.mem_unit / host.page_size();
+  return all.append(1, '\n').append(used_swap).append(1, ' ').append(std::to_string(used));
+}
+
+std::string file_of_node(unsigned node) {
+  return "devices/system/node/node" + std::to_string(node) + "/vmstat";
 }
 
 /// The cgroups of a snapshot in the order of their serial numbers, which are never reused.
@@ -140,8 +160,11 @@ class Round {
     auto text = fs::read_beneath(hierarchy_.directory.get(), "memory.stat", hierarchy_.mount_point);
     if (!text && text.error().os_errno != ENOENT) return fail(text.error());
     if (text) memory_stat_ = std::move(*text);
-    auto machine = fs::read_in_root(host_.roots().proc, "vmstat");
-    if (machine) machine_stat_ = std::move(*machine);
+    machine_stat_ = machine_stat(host_);
+    for (const unsigned node : before_.node_numbers) {
+      auto stat = fs::read_in_root(host_.roots().sys, file_of_node(node));
+      node_stats_.push_back(stat ? std::move(*stat) : std::string());
+    }
     if (auto status = take(after_); !status) return status;
     later_ = by_serial(after_);
     return {};
@@ -160,7 +183,10 @@ class Round {
   [[nodiscard]] Status compare(std::uint64_t tolerance) const {
     if (auto status = compare_directories(tolerance); !status) return status;
     if (auto status = compare_totals(); !status) return status;
+    if (auto status = compare_order(); !status) return status;
+    if (auto status = compare_ages(); !status) return status;
     if (auto status = compare_references(); !status) return status;
+    if (auto status = compare_nodes(tolerance); !status) return status;
     return compare_memory(tolerance);
   }
 
@@ -215,6 +241,8 @@ class Round {
 
   [[nodiscard]] Status compare_directories(std::uint64_t tolerance) const {
     std::size_t matched = 0;
+    std::size_t using_memory = 0;
+    std::size_t agreeing = 0;
     for (std::size_t i = 1; i < before_.cgroups.size(); ++i) {
       const Cgroup& one = before_.cgroups[i];
       const Cgroup* const still = later(one);
@@ -228,8 +256,26 @@ class Round {
       }
       if (auto status = compare_one(one, *still, *found, tolerance); !status) return status;
       ++matched;
+      if (found->usage == 0) continue;
+      ++using_memory;
+      if (agrees(one, *still, *found)) ++agreeing;
+    }
+    // The tolerance is above the usage of small cgroups. They prove the usage nevertheless: most
+    // cgroups stand still while they are looked at.
+    if (agreeing * 2 < using_memory) {
+      return fail(
+          disproved(hierarchy_.mount_point, "the usage of only " + std::to_string(agreeing) +
+                                                " of " + std::to_string(using_memory) +
+                                                " directories is that found in the kernel"));
     }
     return compare_unmatched(matched);
+  }
+
+  /// True if the directory's usage is that of the censuses, give or take as much as these differ.
+  static bool agrees(const Cgroup& one, const Cgroup& still, const Seen& seen) {
+    const auto [least, most] = std::minmax(one.usage, still.usage);
+    const std::uint64_t moved = most - least;
+    return seen.usage + moved >= least && seen.usage <= most + moved;
   }
 
   static Status compare_one(const Cgroup& one, const Cgroup& still, const Seen& seen,
@@ -284,26 +330,56 @@ class Round {
                               std::to_string(*total_)));
   }
 
-  /// A removed cgroup without references would be released. Each folio on a list refers to its
-  /// cgroup, and has a bounded number of pages. The count of a cgroup that was removed just now is
-  /// still spread over the CPUs; one of a cgroup that is released just now is 0 for a moment.
+  /// Serial numbers grow from each cgroup to those below it, and from each to the next one below
+  /// the same parent: css_next_child() in kernel/cgroup/cgroup.c relies on it.
+  [[nodiscard]] Status compare_order() const {
+    constexpr std::uint64_t most = std::uint64_t{1} << 35;
+    std::vector<std::uint64_t> newest;
+    for (const Cgroup& one : after_.cgroups) newest.push_back(one.serial);
+    for (std::size_t i = 1; i < newest.size(); ++i) {
+      const Cgroup& one = after_.cgroups[i];
+      std::uint64_t& earlier = newest[one.parent];
+      if (one.serial <= earlier || one.serial >= most) {
+        return fail(disproved(after_.path(i), "its serial number is not in order"));
+      }
+      earlier = one.serial;
+    }
+    return {};
+  }
+
+  /// A cgroup is not older than one made before it.
+  [[nodiscard]] Status compare_ages() const {
+    constexpr std::chrono::seconds slack(2);
+    auto oldest = std::chrono::seconds::max() - slack;
+    for (const Cgroup* one : later_) {
+      if (!one->age) continue;
+      if (*one->age > oldest + slack) {
+        return fail(disproved(after_.path(static_cast<std::size_t>(one - after_.cgroups.data())),
+                              "it is older than a cgroup made before it"));
+      }
+      oldest = *one->age;
+    }
+    return {};
+  }
+
+  /// A removed cgroup without references would be released; the count of one that is released just
+  /// now is 0 for a moment. The pages on its lists are charged to it. A live one has no count.
   [[nodiscard]] Status compare_references() const {
-    constexpr std::uint64_t most_pages = std::uint64_t{1} << 13;  // 32 MiB
     constexpr std::uint64_t most = std::uint64_t{1} << 40;
-    constexpr std::uint64_t spread = std::uint64_t{1} << 63;  // PERCPU_COUNT_BIAS
+    const bool exact = after_.nodes != 0 && !after_.pages_move;
     std::uint64_t may_be_zero = released_meanwhile();
     for (std::size_t i = 0; i < after_.cgroups.size(); ++i) {
       const Cgroup& one = after_.cgroups[i];
-      const std::uint64_t pages =
-          (one.own.file + one.own.anon + one.own.unevictable) / host_.page_size();
-      const std::uint64_t least = std::max<std::uint64_t>(pages / most_pages, 1);
-      if (one.live || (one.references >= least && one.references < most)) continue;
-      if (one.references >= spread && one.references - spread < most) continue;
-      if (one.references == 0 && may_be_zero != 0) {
+      const std::uint64_t listed = one.own.file + one.own.anon + one.own.unevictable;
+      const bool charged = one.live || !exact || one.usage >= listed;
+      if (charged && (one.live ? one.references == 0 : one.references - 1 < most)) continue;
+      if (charged && !one.live && one.references == 0 && may_be_zero != 0) {
         --may_be_zero;
         continue;
       }
-      return fail(disproved(after_.path(i), "it has " + std::to_string(pages) + " pages, but " +
+      return fail(disproved(after_.path(i), "it has " + std::to_string(listed) +
+                                                " bytes of pages, a usage of " +
+                                                std::to_string(one.usage) + " bytes and " +
                                                 std::to_string(one.references) + " references"));
     }
     return {};
@@ -320,21 +396,60 @@ class Round {
 
   /// The sums over all cgroups are what the root's memory.stat says; or what /proc/vmstat says,
   /// since before Linux 5.13 memory.stat lacks up to 32 pages of each cgroup on each CPU.
+  /// Where memory.stat has no such line, a part of the machine's swap and slab objects may belong
+  /// to no cgroup.
   [[nodiscard]] Status compare_memory(std::uint64_t tolerance) const {
     for (const Sum& sum : sums) {
       const auto& keys = hierarchy_.version == Version::v1 ? sum.v1 : sum.v2;
       const auto stated = sum_of(memory_stat_, keys);
-      if (!stated || !is_known(sum)) continue;
+      const auto machine = bytes_of(machine_stat_, sum);
+      if ((!stated && !machine) || !is_known(sum)) continue;
       std::uint64_t found = 0;
       for (const Cgroup& one : after_.cgroups) found += sum.own(one.own);
-      const auto pages = sum_of(machine_stat_, sum.machine);
-      if (are_near(*stated, found, tolerance)) continue;
-      if (pages && are_near(*pages * host_.page_size(), found, tolerance)) continue;
-      return fail(disproved(hierarchy_.mount_point, std::string(keys[0]) + " is " +
-                                                        std::to_string(*stated) + " bytes, not " +
-                                                        std::to_string(found)));
+      if (stated && are_near(*stated, found, tolerance)) continue;
+      if (machine && are_near(*machine, found, tolerance)) continue;
+      if (!stated && sum.counter && found < *machine) continue;
+      return fail(differs(hierarchy_.mount_point, stated ? keys[0] : sum.machine[0],
+                          stated ? *stated : *machine, found));
     }
     return {};
+  }
+
+  /// The lists of each node have the pages that the node says. The sums over all nodes do not tell
+  /// the nodes apart.
+  [[nodiscard]] Status compare_nodes(std::uint64_t tolerance) const {
+    constexpr std::uint64_t batches = 4;  // the node's counters are not summed up before
+    for (unsigned node = 0; node < std::min<std::size_t>(after_.nodes, node_stats_.size());
+         ++node) {
+      census::Memory all;
+      for (std::size_t i = 0; i < after_.cgroups.size(); ++i) {
+        const census::Pages& pages = after_.on_node(i, node);
+        all.file += pages.file;
+        all.anon += pages.anon;
+        all.unevictable += pages.unevictable;
+      }
+      for (std::size_t i = 0; i < listed_kinds; ++i) {
+        const auto stated = bytes_of(node_stats_[node], sums[i]);
+        const std::uint64_t found = sums[i].own(all);
+        if (!stated || are_near(*stated, found, tolerance + batches * batch_)) continue;
+        return fail(differs(fs::join(host_.roots().sys, file_of_node(after_.node_numbers[node])),
+                            sums[i].machine[0], *stated, found));
+      }
+    }
+    return {};
+  }
+
+  static Error differs(std::string file, const char* key, std::uint64_t stated,
+                       std::uint64_t found) {
+    return disproved(std::move(file), std::string(key) + " is " + std::to_string(stated) +
+                                          " bytes, not " + std::to_string(found));
+  }
+  /// Returns what a text in the form of /proc/vmstat says of a kind of memory.
+  [[nodiscard]] std::optional<std::uint64_t> bytes_of(std::string_view vmstat,
+                                                      const Sum& sum) const {
+    auto pages = sum_of(vmstat, sum.machine);
+    if (pages) *pages *= host_.page_size();
+    return pages;
   }
   [[nodiscard]] bool is_known(const Sum& sum) const {
     return !sum.counter || known_[static_cast<std::size_t>(*sum.counter)].index != Slot::absent;
@@ -352,6 +467,7 @@ class Round {
   std::uint64_t batch_;
   std::string memory_stat_;
   std::string machine_stat_;
+  std::vector<std::string> node_stats_;
   Snapshot before_;
   Snapshot after_;
   std::vector<Seen> seen_;

@@ -27,12 +27,27 @@ nanoseconds jiffy() {
   return std::chrono::seconds(resolution.tv_sec) + nanoseconds(resolution.tv_nsec);
 }
 
+/// Returns the kernel's INITIAL_JIFFIES, which begin five minutes before 32 bits overflow.
+std::uint64_t jiffies_at_boot(nanoseconds jiffy) {
+  return (std::uint64_t{1} << 32) - static_cast<std::uint64_t>(std::chrono::minutes(5) / jiffy);
+}
+
 std::uint64_t bytes_of(std::int64_t value) {
   return value > 0 ? static_cast<std::uint64_t>(value) : 0;
 }
 
 bool is_live(const cgctl_place& place) {
   return (place.flags & css_online) != 0 && (place.flags & css_dying) == 0;
+}
+
+/// Returns the number of references to a cgroup: 0 for a live one and 1 for one that was removed
+/// just now, whose count is spread over the CPUs. A live one with another count fails the proof.
+std::uint64_t references_of(bool live, std::uint64_t count) {
+  constexpr std::uint64_t bias = std::uint64_t{1} << 63;  // PERCPU_COUNT_BIAS
+  constexpr std::uint64_t most = std::uint64_t{1} << 40;  // on each side
+  const bool spread = count - (bias - most) < 2 * most;
+  if (!spread) return count;
+  return live ? 0 : 1;
 }
 
 }  // namespace
@@ -169,10 +184,10 @@ void Walker::add(const cgctl_place& place, const cgctl_record& record, census::S
   one.live = is_live(place);
   one.inode = record.kn_id;
   one.address = place.css;
-  one.references = one.live ? 0 : record.reference_count;
+  one.references = is_root ? 0 : references_of(one.live, record.reference_count);
   one.usage = bytes_of(static_cast<std::int64_t>(record.usage) * page_);
   const std::uint64_t jiffies = program_.shared().jiffies;
-  if (!is_root && record.birth != 0 && record.birth <= jiffies) {
+  if (!is_root && record.birth >= jiffies_at_boot(jiffy_) && record.birth <= jiffies) {
     one.age = std::chrono::duration_cast<std::chrono::seconds>(
         jiffy_ * static_cast<std::int64_t>(jiffies - record.birth));
   }

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "mitigation/evict_search.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <iterator>
@@ -54,9 +56,14 @@ class Tally {
   const PinnedFile* first_ = nullptr;
 };
 
-/// Returns "sleep (812) and 2 more: restart them"; empty if no process is known.
-std::string in_words(const std::vector<census::Mapper>& mappers) {
+/// Returns "sleep (812) and 2 more: restart them"; empty if no process is known. This process is
+/// named only if there is no other.
+std::string in_words(std::vector<census::Mapper> mappers) {
   if (mappers.empty()) return {};
+  const auto own = std::partition(mappers.begin(), mappers.end(),
+                                  [](const census::Mapper& one) { return one.pid != ::getpid(); });
+  if (own == mappers.begin()) return "this process, until it ends";
+  mappers.erase(own, mappers.end());
   const std::string text = mappers.front().name + " (" + std::to_string(mappers.front().pid) + ")";
   if (mappers.size() == 1) return text + ": restart it";
   return text + " and " + std::to_string(mappers.size() - 1) + " more: restart them";
@@ -139,7 +146,7 @@ std::string EvictionSearch::remedy_for(Obstacle why, const PinnedFile* file) {
   }
   std::string by;
   if (file->mapped) {
-    if (const auto mappers = finder_.mappers(*file)) by = in_words(*mappers);
+    if (auto mappers = finder_.mappers(*file)) by = in_words(std::move(*mappers));
   }
   if (by.empty()) return name_of(*file) + remedy_of(why);
   return name_of(*file) + (file->deleted ? " (deleted)" : "") + " is mapped by " + by;

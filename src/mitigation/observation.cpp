@@ -214,8 +214,10 @@ Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Poli
   const detail::DiskLoad disks(host);
   observe_read_cost(host, guard, policy, history, seen);
   if (count->low != 0) {
+    constexpr unsigned quarter = 25;
     zombies::AttributionLimits limits;
     limits.offsets_file = policy.offsets_file.c_str();
+    limits.page_flags_percent = quarter;  // a timer or a daemon can wait
     // A daemon that has nothing to do needs no exact figures, which cost it time and memory.
     if (!has_reason(seen, history, policy)) limits.best = zombies::Source::memory_stat;
     auto where = zombies::attribute(host, limits);

@@ -451,8 +451,7 @@ std::string explain_pins(const Observation& seen) {
       {left.shmem,
        "of files on tmpfs or shared memory keep them alive: remove the files or unmount the tmpfs"},
       {less(left.mapped, left.shmem),
-       "of files mapped by running processes keep them alive: restart those processes (cgctl "
-       "cannot tell which)"},
+       "of files mapped by running processes keep them alive: restart those processes"},
       {left.unevictable,
        "locked in memory (mlock) keep them alive: stop or restart the processes that locked it"},
       {less(left.anon, left.shmem),

@@ -47,6 +47,26 @@ Result<UniqueFd> open_frames(const Host& host, const char* name) {
   return fail(std::move(error));
 }
 
+/// Keeps a thread below a share of a CPU.
+class Pace {
+ public:
+  Pace(nanoseconds start, unsigned percent) noexcept : worked_until_(start), percent_(percent) {}
+
+  /// Sleeps after each millisecond of work, as long as the share wants; without a share it yields.
+  void pause(nanoseconds now) {
+    constexpr nanoseconds part = std::chrono::milliseconds(1);
+    constexpr unsigned whole = 100;
+    if (percent_ == 0 || percent_ >= whole) return std::this_thread::yield();
+    if (now - worked_until_ < part) return std::this_thread::yield();
+    std::this_thread::sleep_for((now - worked_until_) * (whole - percent_) / percent_);
+    worked_until_ = cpu_time();
+  }
+
+ private:
+  nanoseconds worked_until_;
+  unsigned percent_;
+};
+
 Error too_long(std::uint64_t frames, nanoseconds predicted, nanoseconds limit) {
   using seconds = std::chrono::duration<double>;
   return Error::make(errc::over_budget, "read", "/proc/kpagecgroup",
@@ -205,7 +225,7 @@ nanoseconds PageFrames::predict() {
       static_cast<nanoseconds::rep>(times * static_cast<double>((cpu_time() - start).count())));
 }
 
-Status PageFrames::add_to(Charges& charges, nanoseconds limit) {
+Status PageFrames::add_to(Charges& charges, nanoseconds limit, unsigned percent) {
   constexpr int patience = 2;
   std::uint64_t all = 0;
   for (const Range& range : memory_) all += range.end - range.first;
@@ -213,6 +233,7 @@ Status PageFrames::add_to(Charges& charges, nanoseconds limit) {
   if (predicted > limit) return fail(too_long(all, predicted, limit));
   detail::drain_page_lists();
   const nanoseconds start = cpu_time();
+  Pace pace(start, percent);
   for (const Range& range : memory_) {
     for (std::uint64_t frame = range.first; frame < range.end;) {
       const auto number = std::min<std::uint64_t>(chunk, range.end - frame);
@@ -220,9 +241,9 @@ Status PageFrames::add_to(Charges& charges, nanoseconds limit) {
       if (!got) return fail(got.error());
       if (*got == 0) break;
       frame += *got;
-      if (cpu_time() - start > patience * limit)
-        return fail(too_long(all, patience * limit, limit));
-      std::this_thread::yield();
+      const nanoseconds now = cpu_time();
+      if (now - start > patience * limit) return fail(too_long(all, patience * limit, limit));
+      pace.pause(now);
     }
   }
   return {};

@@ -41,8 +41,10 @@ class PageFrames {
 
   /// Adds each page on an LRU list to the cgroup that it is charged to. errc::over_budget if that
   /// takes more than `limit` of CPU time, predicted from a sample or found out on the way. Other
-  /// threads can run every 512 pages, which is some 50 to 100 us.
-  [[nodiscard]] Status add_to(Charges& charges, std::chrono::nanoseconds limit);
+  /// threads can run every 512 pages, which is some 50 to 100 us. Pauses so that it takes at most
+  /// `percent` of a CPU.
+  [[nodiscard]] Status add_to(Charges& charges, std::chrono::nanoseconds limit,
+                              unsigned percent = 100);
 
  private:
   struct Range {

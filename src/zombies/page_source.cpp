@@ -194,7 +194,8 @@ Status refine_v1(PageFrames& frames, const Judge& judge, const AttributionLimits
     inodes.push_back(no_cgroup);
   for (const Live& one : live) inodes.push_back(one.inode);
   Charges charges(std::move(inodes));
-  if (auto status = frames.add_to(charges, limits.page_flags); !status) return status;
+  auto added = frames.add_to(charges, limits.page_flags, limits.page_flags_percent);
+  if (!added) return added;
   std::vector<Candidate> found;
   found.reserve(live.size());
   for (const Live& one : live) found.emplace_back(one, *charges.find(one.inode));
@@ -239,7 +240,8 @@ Status refine_v2(PageFrames& frames, const Hierarchy& memory, const AttributionL
   std::vector<std::uint64_t> inodes;
   for (const Ancestor& row : out.ancestors) inodes.push_back(inode_of(memory, row.path));
   Charges charges(inodes);
-  if (auto status = frames.add_to(charges, limits.page_flags); !status) return status;
+  auto added = frames.add_to(charges, limits.page_flags, limits.page_flags_percent);
+  if (!added) return added;
   Residual sum;
   bool only_of_zombies = out.skipped == 0;
   for (std::size_t i = 0; i < inodes.size(); ++i) {

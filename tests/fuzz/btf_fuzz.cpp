@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/btf.hpp"
 #include "kernel/layout.hpp"
+#include "kernel/page_layout.hpp"
+#include "kernel/pages.h"
 #include "require.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -13,6 +15,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   (void)btf->field("outer", "inside.many");
   (void)btf->value("numbers", "SECOND");
+  const auto pages = cgctl::kernel::page_layout_of(*btf);
+  require(!pages || pages->owner / sizeof(std::uint64_t) < cgctl_folio_words);
   const auto layout = cgctl::kernel::layout_of(*btf);
   if (!layout) {
     require(layout.error().kind == cgctl::errc::unsupported);

@@ -260,6 +260,7 @@ constexpr std::pair<const char*, Field> census_fields[] = {
     {"css_sibling", &cgctl_layout::css_sibling},
     {"css_children", &cgctl_layout::css_children},
     {"css_flags", &cgctl_layout::css_flags},
+    {"css_serial", &cgctl_layout::css_serial},
     {"css_parent", &cgctl_layout::css_parent},
     {"css_reference_data", &cgctl_layout::css_reference_data},
     {"reference_count", &cgctl_layout::reference_count},
@@ -285,9 +286,12 @@ std::string prove(const Host& host, const Hierarchy& hierarchy, const kernel::La
                   kernel::Way way = kernel::Way::on_demand, unsigned rounds = 6) {
   auto program = kernel::Program::load(layout.fields, way);
   if (!program) return program.error().message();
-  kernel::Walker walker(std::move(*program), layout, false);
+  kernel::Walker walker(std::move(*program), layout, hierarchy.version == Version::v1);
   const auto status = kernel::prove(
-      host, hierarchy, layout.slots, [&](Snapshot& snapshot) { return walker.take(snapshot); },
+      host, hierarchy, layout.slots,
+      [&](Snapshot& snapshot) {
+        return walker.take(snapshot, {true, true, true, true});
+      },
       rounds);
   return status ? "" : status.error().message();
 }
@@ -505,13 +509,15 @@ TEST_F(DiscoveredCensus, NamesTheDeadAsTheFileDoesAfterwards) {
 }
 
 TEST_F(DiscoveredCensus, WithAFileThatLiesIsRefused) {
-  // The proof allows a usage to move by some 5 MB.
-  make("large");
-  const test::Tenant tenant(directory("large"), [] {
+  // The proof allows a usage to move by some 5 MB. Those of small cgroups must agree.
+  for (const char* const name : {"small", "smaller"}) make(name);
+  const auto small = [] {
     static std::vector<char> memory;
-    memory.assign(32U << 20, 'x');
+    memory.assign(1U << 20, 'x');
     return 0;
-  });
+  };
+  const test::Tenant one(directory("small"), small);
+  const test::Tenant other(directory("smaller"), small);
   const std::string build = kernel::build_of(host());
   kernel::Layout layout = layout_of_this_kernel(nodes_);
   ASSERT_TRUE(kernel::save_offsets(options_.offsets_file, layout, build));

@@ -4,9 +4,11 @@
 
 #include <gtest/gtest.h>
 #include <linux/kernel-page-flags.h>
+#include <time.h>
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -144,6 +146,31 @@ TEST_F(MadeFrames, AreNotReadIfThatTakesTooLong) {
   Charges charges({here});
   auto frames = must(PageFrames::open(must(machine_.host())));
   EXPECT_TRUE(fails(frames.add_to(charges, 1ns), errc::over_budget));
+}
+
+std::chrono::nanoseconds cpu_time() {
+  ::timespec now{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+}
+
+TEST_F(MadeFrames, TakeNoMoreThanTheirShareOfACpu) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::uint64_t many = 1 << 20;
+  zone(4096, many);
+  put({{here, cached}});
+  for (const char* const file : {"proc/kpagecgroup", "proc/kpageflags"}) {
+    std::filesystem::resize_file(machine_.path(file), many * sizeof(std::uint64_t));
+  }
+  Charges charges({here});
+  auto frames = must(PageFrames::open(must(machine_.host())));
+  const auto start = Clock::now();
+  const auto cpu_at_start = cpu_time();
+  ASSERT_TRUE(frames.add_to(charges, 1min, 20));
+  const auto cpu = cpu_time() - cpu_at_start;
+  // The prediction and the last millisecond have no pause.
+  EXPECT_GT(cpu, 2ms);
+  EXPECT_GT(Clock::now() - start, 2 * cpu);
   EXPECT_EQ(charges.find(here)->total(), 0);
 }
 

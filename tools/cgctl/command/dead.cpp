@@ -314,6 +314,12 @@ Dead describe_dead(const Host& host, const Snapshot& snapshot, const DeadOptions
     found.text += fmt::format("and {} more (--top {} shows all)\n", found.left_out, dead.size());
   }
   found.text += "\n" + cures_of(dead);
+  if (snapshot.coarse_counters && !dead.empty()) {
+    found.text += labelled("note",
+                           "before Linux 5.13 the kernel counts in steps of 128 KiB for each CPU: "
+                           "less than that of mapped files or tmpfs is shown as file or anonymous, "
+                           "and of swap, sockets or slab not at all");
+  }
   for (std::size_t i = 0; i < rows; ++i) found.json.push_back(json_of(dead[i]));
   return found;
 }

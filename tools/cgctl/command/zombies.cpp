@@ -178,6 +178,10 @@ std::string text_of(const Findings& found) {
   }
   for (const std::string_view pin : parts(found.pins, "; ")) text += labelled("why", pin);
   text += lines_of_source(where);
+  if (where.source == zombies::Source::census && where.residual && where.residual->mapped != 0) {
+    text += labelled("what to do",
+                     "see cgctl zombies --files, which names mapped files and their processes");
+  }
   return text + labelled("what to do", "see cgctl mitigate --once --dry-run");
 }
 
