@@ -404,8 +404,7 @@ class Round {
       const auto stated = sum_of(memory_stat_, keys);
       const auto machine = bytes_of(machine_stat_, sum);
       if ((!stated && !machine) || !is_known(sum)) continue;
-      std::uint64_t found = 0;
-      for (const Cgroup& one : after_.cgroups) found += sum.own(one.own);
+      const std::uint64_t found = found_of(sum);
       if (stated && are_near(*stated, found, tolerance)) continue;
       if (machine && are_near(*machine, found, tolerance)) continue;
       if (!stated && sum.counter && found < *machine) continue;
@@ -413,6 +412,18 @@ class Round {
                           stated ? *stated : *machine, found));
     }
     return {};
+  }
+
+  /// Slab objects are taken from the root's counter: those of removed cgroups move to the parent,
+  /// which leaves too many in the one and fewer than none in the other.
+  [[nodiscard]] std::uint64_t found_of(const Sum& sum) const {
+    if (sum.counter == Counter::slab_reclaimable) {
+      return after_.counter(0, Counter::slab_reclaimable) +
+             after_.counter(0, Counter::slab_unreclaimable);
+    }
+    std::uint64_t found = 0;
+    for (const Cgroup& one : after_.cgroups) found += sum.own(one.own);
+    return found;
   }
 
   /// The lists of each node have the pages that the node says. The sums over all nodes do not tell

@@ -146,6 +146,7 @@ TEST_F(MadeFrames, AreNotReadIfThatTakesTooLong) {
   Charges charges({here});
   auto frames = must(PageFrames::open(must(machine_.host())));
   EXPECT_TRUE(fails(frames.add_to(charges, 1ns), errc::over_budget));
+  EXPECT_EQ(charges.find(here)->total(), 0);
 }
 
 std::chrono::nanoseconds cpu_time() {
@@ -156,7 +157,7 @@ std::chrono::nanoseconds cpu_time() {
 
 TEST_F(MadeFrames, TakeNoMoreThanTheirShareOfACpu) {
   using Clock = std::chrono::steady_clock;
-  constexpr std::uint64_t many = 1 << 20;
+  constexpr std::uint64_t many = 1 << 21;
   zone(4096, many);
   put({{here, cached}});
   for (const char* const file : {"proc/kpagecgroup", "proc/kpageflags"}) {
@@ -169,9 +170,8 @@ TEST_F(MadeFrames, TakeNoMoreThanTheirShareOfACpu) {
   ASSERT_TRUE(frames.add_to(charges, 1min, 20));
   const auto cpu = cpu_time() - cpu_at_start;
   // The prediction and the last millisecond have no pause.
-  EXPECT_GT(cpu, 2ms);
   EXPECT_GT(Clock::now() - start, 2 * cpu);
-  EXPECT_EQ(charges.find(here)->total(), 0);
+  EXPECT_EQ(charges.find(here)->file, page);
 }
 
 TEST_F(MadeFrames, AreMissingOnKernelsWithoutThem) {

@@ -25,15 +25,18 @@ using census::Snapshot;
 using kernel::Slots;
 
 using PagesOfAll = std::vector<Pages>;
+using CountersOfAll = std::vector<census::Counters>;
 
-/// Lets a test write the lists by node, which only the walker writes. Access is not checked where a
-/// template is instantiated explicitly.
-template <PagesOfAll Snapshot::*member>
-struct ListsByNode {
-  friend PagesOfAll& lists_by_node(Snapshot& snapshot) { return snapshot.*member; }
+/// Lets a test write the lists by node and the counters, which only the walker writes. Access is
+/// not checked where a template is instantiated explicitly.
+template <PagesOfAll Snapshot::*lists, CountersOfAll Snapshot::*counters>
+struct Inside {
+  friend PagesOfAll& lists_by_node(Snapshot& snapshot) { return snapshot.*lists; }
+  friend CountersOfAll& counters_of(Snapshot& snapshot) { return snapshot.*counters; }
 };
 PagesOfAll& lists_by_node(Snapshot& snapshot);
-template struct ListsByNode<&Snapshot::by_node_>;
+CountersOfAll& counters_of(Snapshot& snapshot);
+template struct Inside<&Snapshot::by_node_, &Snapshot::counters_>;
 
 constexpr std::uint64_t page = 4096;
 constexpr std::uint64_t large = 100000 * page;  // far more than any tolerance
@@ -94,6 +97,7 @@ class Proof : public ::testing::Test {
     snapshot.cgroups[1].own.file = large;
     snapshot.nodes = 2;
     snapshot.node_numbers = {0, 1};
+    counters_of(snapshot).assign(snapshot.cgroups.size(), {});
     lists_by_node(snapshot) = {{}, {}, {}, {large, 0, 0}, {3 * page, 0, 0}, {}, {}, {}};
   }
 
@@ -204,8 +208,14 @@ TEST_F(Proof, WantsNoCgroupToBeOlderThanOneBefore) {
 }
 
 TEST_F(Proof, WantsNoMoreSlabAndSwapThanTheMachineHas) {
-  EXPECT_EQ(refusal([](Snapshot& snapshot) { snapshot.cgroups[1].own.slab = 150 * page; }), "");
-  const auto of_slab = [](Snapshot& snapshot) { snapshot.cgroups[1].own.slab = large; };
+  const auto slab = [](std::uint64_t bytes) {
+    return [=](Snapshot& snapshot) {
+      const auto place = static_cast<std::size_t>(census::Counter::slab_unreclaimable);
+      counters_of(snapshot)[0][place] = static_cast<std::int64_t>(bytes);
+    };
+  };
+  EXPECT_EQ(refusal(slab(150 * page)), "");
+  const auto of_slab = slab(large);
   EXPECT_TRUE(has(refusal(of_slab), "nr_slab_reclaimable"));
   constexpr std::uint64_t much = std::uint64_t{1} << 50;
   const auto of_swap = [](Snapshot& snapshot) { snapshot.cgroups[1].own.swap = much; };

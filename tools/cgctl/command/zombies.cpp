@@ -165,6 +165,8 @@ std::string lines_of_source(const zombies::Attribution& where) {
   return text;
 }
 
+std::string advice() { return labelled("what to do", "see cgctl mitigate --once --dry-run"); }
+
 /// Returns the text below the headline.
 std::string text_of(const Findings& found) {
   const zombies::Attribution& where = *found.where;
@@ -182,7 +184,7 @@ std::string text_of(const Findings& found) {
     text += labelled("what to do",
                      "see cgctl zombies --files, which names mapped files and their processes");
   }
-  return text + labelled("what to do", "see cgctl mitigate --once --dry-run");
+  return text + advice();
 }
 
 const char* name_of(zombies::SlabPins slab) {
@@ -316,6 +318,7 @@ Exit run_zombies(const Globals& globals, const Options& options) {
     print(globals, one);
   }
   if (globals.format == Format::text) {
+    if (inside.answered && count->high != 0) inside.text += advice();
     print(globals, found.where ? text_of(found) : inside.text);
   }
   return Exit::done;
