@@ -124,7 +124,8 @@ std::string machine_stat(const Host& host) {
   std::string all = text ? std::move(*text) : std::string();
   struct ::sysinfo info {};
   if (::sysinfo(&info) != 0) return all;
-  const std::uint64_t used = (info.totalswap - info.freeswap) * info.mem_unit / host.page_size();
+  const std::uint64_t units = info.totalswap - info.freeswap;
+  const std::uint64_t used = units * info.mem_unit / host.page_size();
   return all.append(1, '\n').append(used_swap).append(1, ' ').append(std::to_string(used));
 }
 
@@ -362,36 +363,28 @@ class Round {
     return {};
   }
 
-  /// A removed cgroup without references would be released; the count of one that is released just
-  /// now is 0 for a moment. The pages on its lists are charged to it. A live one has no count.
+  /// A live cgroup has no count, which proves the place of the count. That of a removed one is 0
+  /// only until the kernel gets round to releasing it. The pages on its lists are charged to it.
   [[nodiscard]] Status compare_references() const {
     constexpr std::uint64_t most = std::uint64_t{1} << 40;
     const bool exact = after_.nodes != 0 && !after_.pages_move;
-    std::uint64_t may_be_zero = released_meanwhile();
-    for (std::size_t i = 0; i < after_.cgroups.size(); ++i) {
-      const Cgroup& one = after_.cgroups[i];
+    const auto& all = after_.cgroups;
+    const auto live =
+        std::count_if(all.begin(), all.end(), [](const auto& one) { return one.live; });
+    const std::uint64_t least = live > 1 ? 0 : 1;  // the root proves nothing
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const Cgroup& one = all[i];
       const std::uint64_t listed = one.own.file + one.own.anon + one.own.unevictable;
       const bool charged = one.live || !exact || one.usage >= listed;
-      if (charged && (one.live ? one.references == 0 : one.references - 1 < most)) continue;
-      if (charged && !one.live && one.references == 0 && may_be_zero != 0) {
-        --may_be_zero;
-        continue;
-      }
+      const bool counted =
+          one.live ? one.references == 0 : one.references >= least && one.references < most;
+      if (charged && counted) continue;
       return fail(disproved(after_.path(i), "it has " + std::to_string(listed) +
                                                 " bytes of pages, a usage of " +
                                                 std::to_string(one.usage) + " bytes and " +
                                                 std::to_string(one.references) + " references"));
     }
     return {};
-  }
-
-  /// Returns how many cgroups were released between the two censuses.
-  [[nodiscard]] std::uint64_t released_meanwhile() const {
-    std::uint64_t number = 0;
-    for (const Cgroup& one : before_.cgroups) {
-      if (later(one) == nullptr) ++number;
-    }
-    return number;
   }
 
   /// The sums over all cgroups are what the root's memory.stat says; or what /proc/vmstat says,
