@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -98,6 +99,22 @@ int mount_nowhere(const char* type) noexcept {
 
 int bpf(int command, void* attributes, std::size_t size) noexcept {
   return result(static_cast<int>(::syscall(SYS_bpf, command, attributes, size)));
+}
+
+int perf_event_open(void* attributes, int cpu) noexcept {
+  constexpr int every_process = -1;
+  constexpr int no_group = -1;
+  constexpr unsigned long close_on_exec = 8;  // PERF_FLAG_FD_CLOEXEC
+  return result(static_cast<int>(
+      ::syscall(SYS_perf_event_open, attributes, every_process, cpu, no_group, close_on_exec)));
+}
+
+int control(int fd, unsigned long request, std::uintptr_t argument) noexcept {
+  return result(::ioctl(fd, request, argument));
+}
+
+ssize_t read_link(const char* path, char* out, std::size_t size) noexcept {
+  return result(::readlink(path, out, size));
 }
 
 int map_shared(int fd, std::size_t size, void*& out) noexcept {

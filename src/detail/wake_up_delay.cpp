@@ -31,26 +31,6 @@ nanoseconds monotonic() noexcept {
   return seconds(now.tv_sec) + nanoseconds(now.tv_nsec);
 }
 
-/// Sleeps until `deadline`; returns how late the process woke up.
-nanoseconds sleep_until(nanoseconds deadline) noexcept {
-  const auto whole = std::chrono::duration_cast<seconds>(deadline);
-  timespec until{};
-  // Both members have 32 bits on some machines.
-  until.tv_sec = static_cast<decltype(until.tv_sec)>(whole.count());
-  until.tv_nsec = static_cast<decltype(until.tv_nsec)>((deadline - whole).count());
-  while (::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) == EINTR) {
-  }
-  return std::max(monotonic() - deadline, nanoseconds::zero());
-}
-
-SentinelClass rise() noexcept {
-  // A sleeper of the ordinary class is woken up to 50 us late by intent (prctl(2)).
-  ::prctl(PR_SET_TIMERSLACK, 1UL);
-  const sched_param lowest{1};
-  return ::sched_setscheduler(0, SCHED_FIFO, &lowest) == 0 ? SentinelClass::fifo
-                                                           : SentinelClass::ordinary;
-}
-
 /// The memory that both processes use.
 struct Watch {
   std::atomic<bool> posted{false};
@@ -93,6 +73,25 @@ bool is_posted(const Watch& watch, pid_t child) noexcept {
 }
 
 }  // namespace
+
+nanoseconds sleep_until(nanoseconds deadline) noexcept {
+  const auto whole = std::chrono::duration_cast<seconds>(deadline);
+  timespec until{};
+  // Both members have 32 bits on some machines.
+  until.tv_sec = static_cast<decltype(until.tv_sec)>(whole.count());
+  until.tv_nsec = static_cast<decltype(until.tv_nsec)>((deadline - whole).count());
+  while (::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) == EINTR) {
+  }
+  return std::max(monotonic() - deadline, nanoseconds::zero());
+}
+
+SentinelClass rise() noexcept {
+  // A sleeper of the ordinary class is woken up to 50 us late by intent (prctl(2)).
+  ::prctl(PR_SET_TIMERSLACK, 1UL);
+  const sched_param lowest{1};
+  return ::sched_setscheduler(0, SCHED_FIFO, &lowest) == 0 ? SentinelClass::fifo
+                                                           : SentinelClass::ordinary;
+}
 
 std::string_view to_string(SentinelClass scheduling) noexcept {
   return scheduling == SentinelClass::fifo ? "SCHED_FIFO" : "SCHED_OTHER";

@@ -21,6 +21,11 @@ enum class SentinelClass { fifo, ordinary };
 /// Returns "SCHED_FIFO" or "SCHED_OTHER".
 std::string_view to_string(SentinelClass scheduling) noexcept;
 
+/// Raises this process to the scheduling class of a sentinel.
+SentinelClass rise() noexcept;
+/// Sleeps until a time of CLOCK_MONOTONIC; returns how late the process woke up.
+std::chrono::nanoseconds sleep_until(std::chrono::nanoseconds deadline) noexcept;
+
 /// Delays of a process that wanted to run.
 struct WakeUpDelay {
   std::chrono::nanoseconds worst{};

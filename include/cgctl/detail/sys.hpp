@@ -45,7 +45,14 @@ int mount_nowhere(const char* type) noexcept;
 
 /// bpf(2); `attributes` is a bpf_attr of `size` bytes. A new descriptor has O_CLOEXEC.
 int bpf(int command, void* attributes, std::size_t size) noexcept;
-/// Maps `size` bytes of a BPF map or a file, shared, readable and writable; a negated errno.
+/// perf_event_open(2) on one CPU; `attributes` is a perf_event_attr. O_CLOEXEC is always added.
+int perf_event_open(void* attributes, int cpu) noexcept;
+/// ioctl(2) with a number or an address.
+int control(int fd, unsigned long request, std::uintptr_t argument) noexcept;
+/// readlink(2); the result has no final zero.
+ssize_t read_link(const char* path, char* out, std::size_t size) noexcept;
+/// Maps `size` bytes of a BPF map, of a perf event or of a file, shared, readable and writable; a
+/// negated errno.
 int map_shared(int fd, std::size_t size, void*& out) noexcept;
 void unmap(void* memory, std::size_t size) noexcept;
 
