@@ -39,7 +39,7 @@ template <std::size_t size>
 class Text {
  public:
   Text() = default;
-  Text(std::string_view text) noexcept {  // NOLINT(google-explicit-constructor): as a string's
+  Text(std::string_view text) noexcept {
     used_ = static_cast<std::uint16_t>(std::min(text.size(), size));
     std::copy_n(text.data(), used_, bytes_.data());
   }
@@ -60,7 +60,7 @@ enum class Cause {
   flush,          ///< summing up of the statistics of cgroups, for another reason than those above
   memory_cgroup,  ///< another function of memory cgroups, such as a walk of all of them
   cgroup_file,    ///< a read of or a write to another file of cgroupfs or sysfs
-  other           ///< other code of the kernel, in one system call
+  other           ///< other code of the kernel, in one system call; may harm nobody
 };
 inline constexpr std::size_t cause_count = 8;
 
@@ -72,11 +72,12 @@ struct Task {
   pid_t pid = 0;
   pid_t tid = 0;
   Cause cause = Cause::other;
-  Text<16> comm;      ///< name of the thread; empty if it ended too early
-  Text<200> cgroup;   ///< memory cgroup of the process; empty if it ended too early
-  Text<48> function;  ///< function of the kernel that tells the cause; empty for Cause::other
-  Text<16> call;      ///< name of the system call, "read"; empty if it is not known
-  Text<200> file;     ///< path of the file that is read or written; empty if it is not known
+  Text<16> comm;              ///< name of the thread; empty if it ended too early
+  Text<200> cgroup;           ///< memory cgroup of the process; empty if it ended too early
+  Text<48> function;          ///< function of the kernel that tells the cause; see name_functions()
+  std::uint64_t address = 0;  ///< in the innermost function that all samples share
+  Text<16> call;              ///< name of the system call, "read"; empty if it is not known
+  Text<200> file;  ///< path of the file that is read or written; empty if it is not known
 };
 
 /// A time during which one task stayed in the kernel on one CPU without returning to its program.
@@ -150,7 +151,8 @@ struct Settings {
 class Watch {
  public:
   /// Starts. Uses what this process may use; missing() says what it may not. Needs root, or
-  /// CAP_PERFMON and CAP_SYSLOG, for all of it. Fails only without memory or descriptors.
+  /// CAP_PERFMON and CAP_SYSLOG, for all of it. Fails without memory or descriptors, and with
+  /// errc::unsupported for a captured tree.
   [[nodiscard]] static Result<Watch> start(const Host& host, const Settings& settings = {});
 
   Watch(Watch&& other) noexcept;
@@ -173,6 +175,9 @@ class Watch {
   /// Returns the totals, largest Total::held first: at most 64 of them. The last one may stand for
   /// all others; its task has no pid then.
   [[nodiscard]] std::vector<Total> totals() const;
+  /// Names the functions of Cause::other. Reads /proc/kallsyms, which takes about 0.1 s; names 64
+  /// functions at most.
+  void name_functions(std::vector<Hold>& holds, std::vector<Total>& totals) const;
   /// Returns the holds and waits for which there was no room (Settings::most).
   [[nodiscard]] std::uint64_t forgotten() const noexcept;
   [[nodiscard]] const Missing& missing() const noexcept;

@@ -1,0 +1,119 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "holds/grouping.hpp"
+
+#include <utility>
+
+namespace cgctl::holds {
+namespace {
+
+/// True for the marks in a callchain that tell where the kernel's part begins
+/// (PERF_CONTEXT_KERNEL, ...).
+bool is_mark(std::uint64_t address) noexcept {
+  constexpr std::uint64_t marks = 4096;
+  return address > ~marks;
+}
+
+/// True if a group may begin with this sample. The idle task has neither a number nor registers of
+/// a program. A thread of the kernel counts only inside a known function.
+bool begins(const Sample& sample) noexcept {
+  if (!sample.kernel) return false;
+  return sample.entry != 0 || (sample.pid != 0 && sample.cause != Cause::other);
+}
+
+/// Notes the chain of the first sample, and how much of it a later sample shares.
+void compare_chains(const Sample& sample, Group& group) noexcept {
+  const bool first = group.samples == 0;
+  std::size_t depth = 0;
+  for (std::size_t i = sample.depth; i > 0 && depth < group.chain.size(); --i) {
+    const std::uint64_t address = sample.chain[i - 1];
+    if (is_mark(address)) continue;
+    if (first) group.chain[depth] = address;
+    if (!first && (depth >= group.common || group.chain[depth] != address)) break;
+    ++depth;
+  }
+  if (first) group.depth = depth;
+  group.common = depth;
+}
+
+}  // namespace
+
+void classify(const Symbols& symbols, const std::uint64_t* chain, std::size_t length,
+              Sample& out) noexcept {
+  bool innermost = true;
+  for (std::size_t i = 0; i < length; ++i) {
+    if (is_mark(chain[i])) continue;
+    // Other addresses are those to which calls return, which may be the next function's.
+    const std::uint16_t place = symbols.find(innermost ? chain[i] : chain[i] - 1);
+    innermost = false;
+    if (place == Symbols::none) continue;
+    const Cause cause = symbols[place].cause;
+    if (cause == Cause::other) {
+      out.call = place;
+    } else if (cause <= out.cause) {
+      out.cause = cause;
+      out.function = place;
+    }
+  }
+}
+
+Cause Group::cause() const noexcept {
+  for (std::size_t i = 0; i < of_cause.size(); ++i) {
+    if (of_cause[i] * 2 >= samples) return static_cast<Cause>(i);
+  }
+  return Cause::other;
+}
+
+std::uint64_t Group::address() const noexcept {
+  if (depth == 0) return 0;
+  // All addresses but the innermost one are those to which calls return.
+  const std::size_t place = std::min(common, depth - 1);
+  return chain[place] - (place + 1 < depth ? 1U : 0U);
+}
+
+bool Grouping::continues(const Sample& sample) const noexcept {
+  // The timer cannot sample while the kernel keeps interrupts off, so that one call may have a gap:
+  // no other task was sampled in it.
+  constexpr Time longest_gap = std::chrono::seconds(2);
+  constexpr int usual_gap = 3;
+  if (present_.samples == 0 || !sample.kernel || sample.tid != present_.tid ||
+      sample.pid != present_.pid || sample.entry != present_.entry) {
+    return false;
+  }
+  const Time gap = sample.at - present_.last;
+  if (sample.entry != 0) return gap <= longest_gap;
+  return gap <= usual_gap * interval_ && sample.cause != Cause::other;
+}
+
+void Grouping::extend(const Sample& sample) noexcept {
+  const auto cause = static_cast<std::size_t>(sample.cause);
+  present_.last = sample.at;
+  compare_chains(sample, present_);
+  ++present_.samples;
+  if (present_.of_cause[cause]++ == 0) present_.functions[cause] = sample.function;
+  if (present_.call == Symbols::none) present_.call = sample.call;
+}
+
+bool Grouping::add(const Sample& sample, Group& ended) noexcept {
+  if (continues(sample)) {
+    extend(sample);
+    return false;
+  }
+  const bool any = end(ended);
+  if (!begins(sample)) return any;
+  present_.first = sample.at;
+  present_.pid = sample.pid;
+  present_.tid = sample.tid;
+  present_.entry = sample.entry;
+  present_.argument = sample.argument;
+  extend(sample);
+  return any;
+}
+
+bool Grouping::end(Group& ended) noexcept {
+  if (present_.samples == 0) return false;
+  ended = std::exchange(present_, Group{});
+  return true;
+}
+
+}  // namespace cgctl::holds
