@@ -25,6 +25,7 @@
 #include "command/makers.hpp"
 #include "doctor/doctor_report.hpp"
 #include "doctor/subtrees.hpp"
+#include "doctor/watch.hpp"
 #include "mitigate/config.hpp"
 
 namespace cgctl::tool::doctor_command {
@@ -36,6 +37,7 @@ struct Options {
   bool probe = false;
   bool measure = false;
   bool read_only = false;
+  std::optional<nanoseconds> watch;
   Overrides overrides;  // only the file is used
 };
 
@@ -43,6 +45,7 @@ constexpr unsigned most_reads = 5;
 constexpr unsigned probe_children = 256;
 constexpr unsigned quick_probe_children = 64;
 constexpr auto window_of_short_reads = std::chrono::milliseconds(50);
+constexpr const char* usual_watch = "30s";
 constexpr const char* not_live = "this is not the running kernel";
 
 tl::unexpected<std::string> because(const Error& error) {
@@ -553,6 +556,7 @@ Exit run_doctor(const Globals& globals, const Options& options) {
   if (!configuration) return report(configuration.error());
   const auto host = globals.host();
   if (!host) return report(host.error());
+  if (options.watch) return run_watch(globals, *host, *options.watch);
   const Diagnosis found = examine(*host, options, *configuration);
   warn_of(found.unread);
   if (globals.format == Format::json) {
@@ -594,9 +598,22 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
                    fmt::format("configuration file of mitigate (default, if it\nexists: {})",
                                default_config))
       ->type_name("FILE");
+  const auto take_watch = [options](const std::string& text) {
+    options->watch = parse_time(text.empty() ? usual_watch : text);
+  };
+  command
+      ->add_option_function<std::string>(
+          "--watch", take_watch,
+          "watch the CPUs for TIME (default 30s) instead: who\nholds one in the kernel, and what "
+          "waits meanwhile;\nneeds root")
+      ->type_name("[=TIME]")
+      ->expected(0, 1)
+      ->excludes("--probe")
+      ->excludes("--measure");
   command->footer(
       "Examples:\n"
       "  cgctl doctor\n"
+      "  cgctl doctor --watch=1m\n"
       "  cgctl --json doctor | jq .verdict.state");
   command->callback([&globals, &run, options] {
     run = [&globals, options] { return run_doctor(globals, *options); };

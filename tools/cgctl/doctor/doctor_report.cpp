@@ -26,32 +26,6 @@ std::size_t row_width() {
   return std::clamp(terminal_columns().value_or(usual), narrowest, widest);
 }
 
-/// Formats a row, broken at spaces to fit the width; "..." replaces the middle of a longer word.
-std::string row(std::string_view label, std::string_view text) {
-  constexpr std::size_t label_width = 12;
-  const std::size_t width = row_width() - label_width;
-  const std::size_t half = width / 2 - 2;
-  std::string out;
-  std::string line;
-  const auto flush = [&] {
-    out += fmt::format("{:<12}{}\n", label, line);
-    label = "";
-    line.clear();
-  };
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find(' '), text.size());
-    std::string word(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (word.size() > width) {
-      word = word.substr(0, half) + "..." + word.substr(word.size() - half);
-    }
-    if (!line.empty() && line.size() + 1 + word.size() > width) flush();
-    line += (line.empty() ? "" : " ") + word;
-  }
-  flush();
-  return out;
-}
-
 std::string host_row(const Machine& machine) {
   std::string text = std::string(cgctl::to_string(machine.mode));
   if (!machine.kernel.empty()) text += ", Linux " + machine.kernel;
@@ -278,6 +252,31 @@ Json neighbour_json(const Neighbour& neighbour) {
 }
 
 }  // namespace
+
+std::string row(std::string_view label, std::string_view text) {
+  constexpr std::size_t label_width = 12;
+  const std::size_t width = row_width() - label_width;
+  const std::size_t half = width / 2 - 2;
+  std::string out;
+  std::string line;
+  const auto flush = [&] {
+    out += fmt::format("{:<12}{}\n", label, line);
+    label = "";
+    line.clear();
+  };
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(' '), text.size());
+    std::string word(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (word.size() > width) {
+      word = word.substr(0, half) + "..." + word.substr(word.size() - half);
+    }
+    if (!line.empty() && line.size() + 1 + word.size() > width) flush();
+    line += (line.empty() ? "" : " ") + word;
+  }
+  flush();
+  return out;
+}
 
 std::string_view to_string(Walk::Verdict verdict) noexcept {
   switch (verdict) {

@@ -165,6 +165,9 @@ Walk judge(nanoseconds without, nanoseconds with, std::uint64_t memcgs, Walk::Ba
 /// Returns one to three sentences on what to do, mildest first.
 std::vector<std::string> advise(const Diagnosis& found);
 
+/// Formats a row, broken at spaces to fit the width; "..." replaces the middle of a longer word.
+std::string row(std::string_view label, std::string_view text);
+
 /// Formats the report, which fits one screen.
 std::string text_of(const Diagnosis& found);
 nlohmann::ordered_json json_of(const Diagnosis& found);

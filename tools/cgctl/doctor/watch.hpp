@@ -1,0 +1,63 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cgctl/holds.hpp"
+#include "cgctl/peers.hpp"
+#include "cgctl/zombies.hpp"
+#include "cli/command.hpp"
+
+namespace cgctl::tool::doctor_command {
+
+/// Everything that a watch has seen.
+struct Watched {
+  holds::Settings settings;
+  holds::Time started{};  ///< CLOCK_MONOTONIC
+  holds::Time ended{};
+  holds::Time cpu_time{};  ///< that the watching process used
+  std::vector<holds::Hold> holds;
+  std::vector<holds::Wait> waits;
+  std::vector<holds::Cpu> cpus;
+  std::vector<holds::Total> totals;
+  holds::Missing missing;
+  std::uint64_t forgotten = 0;  ///< holds and waits for which there was no room
+  Result<zombies::Count> zombies = fail(Error{});
+  Result<peers::Resent> resent = fail(Error{});  ///< in the command's network namespace
+};
+
+/// One step from the symptom to its cause.
+struct Link {
+  enum class State { proven, not_seen, unknown };
+  const char* name = "";  ///< "who", "waited", ...
+  State state = State::unknown;
+  std::string text;  ///< the figures, or the reason why the step is not known
+};
+
+std::string_view to_string(Link::State state) noexcept;  ///< "proven", "not seen", "unknown"
+
+/// The judgement of a watch.
+struct Chain {
+  /// True if a task held a CPU for Settings::shortest or more, for a known cause or while other
+  /// work waited.
+  bool held = false;
+  std::string verdict;
+  std::vector<Link> links;
+  std::vector<std::string> others;  ///< further tasks that held a CPU, most first
+  std::vector<std::string> advice;
+};
+
+Chain judge(const Watched& seen);
+
+std::string text_of(const Watched& seen, const Chain& chain);
+nlohmann::ordered_json json_of(const Watched& seen, const Chain& chain);
+
+/// Watches the host for this time, or until a signal asks the command to end, and prints the chain.
+Exit run_watch(const Globals& globals, const Host& host, std::chrono::nanoseconds time);
+
+}  // namespace cgctl::tool::doctor_command
