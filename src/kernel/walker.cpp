@@ -46,8 +46,8 @@ std::uint64_t references_of(bool live, std::uint64_t count) {
   constexpr std::uint64_t bias = std::uint64_t{1} << 63;  // PERCPU_COUNT_BIAS
   constexpr std::uint64_t most = std::uint64_t{1} << 40;  // on each side
   const bool spread = count - (bias - most) < 2 * most;
-  if (!spread) return count;
-  return live ? 0 : 1;
+  if (spread) return live ? 0 : 1;
+  return live ? std::max<std::uint64_t>(count, 1) : count;
 }
 
 }  // namespace
