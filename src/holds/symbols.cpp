@@ -151,8 +151,8 @@ void Symbols::finish() {
   for (; open_ < functions_.size(); ++open_) {
     functions_[open_].end = functions_[open_].start + usual_size;
   }
-  std::stable_sort(functions_.begin(), functions_.end(),
-                   [](const Function& a, const Function& b) { return a.start < b.start; });
+  std::sort(functions_.begin(), functions_.end(),
+            [](const Function& a, const Function& b) { return a.start < b.start; });
 }
 
 std::uint16_t Symbols::find(std::uint64_t address) const noexcept {
