@@ -182,7 +182,7 @@ Status Node::plug() const { return set_master(bridge_); }
 Status Node::unplug() const { return set_master(0); }
 
 Status Node::learn(std::size_t count) const {
-  constexpr std::size_t at_once = 500;
+  constexpr std::size_t at_once = 100;  // so that a system call stays short
   RouteMessages messages;
   for (std::size_t i = 0; i < count; ++i) {
     ndmsg body{};

@@ -37,7 +37,7 @@ struct Options {
   bool probe = false;
   bool measure = false;
   bool read_only = false;
-  std::optional<nanoseconds> watch;
+  WatchOptions watch;
   Overrides overrides;  // only the file is used
 };
 
@@ -556,7 +556,7 @@ Exit run_doctor(const Globals& globals, const Options& options) {
   if (!configuration) return report(configuration.error());
   const auto host = globals.host();
   if (!host) return report(host.error());
-  if (options.watch) return run_watch(globals, *host, *options.watch);
+  if (options.watch.time) return run_watch(globals, *host, options.watch);
   const Diagnosis found = examine(*host, options, *configuration);
   warn_of(found.unread);
   if (globals.format == Format::json) {
@@ -599,7 +599,7 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
                                default_config))
       ->type_name("FILE");
   const auto take_watch = [options](const std::string& text) {
-    options->watch = parse_time(text.empty() ? usual_watch : text);
+    options->watch.time = parse_time(text.empty() ? usual_watch : text);
   };
   command
       ->add_option_function<std::string>(
@@ -610,6 +610,16 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       ->expected(0, 1)
       ->excludes("--probe")
       ->excludes("--measure");
+  command
+      ->add_option("--netns", options->watch.netns,
+                   "also count the segments sent again in the\nnetwork namespace of this process")
+      ->type_name("PID")
+      ->needs("--watch");
+  command
+      ->add_option("--svg", options->watch.svg,
+                   "write a picture of the watch: holds, waits and\nsegments sent again over time")
+      ->type_name("FILE")
+      ->needs("--watch");
   command->footer(
       "Examples:\n"
       "  cgctl doctor\n"

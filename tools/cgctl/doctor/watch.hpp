@@ -15,6 +15,12 @@
 
 namespace cgctl::tool::doctor_command {
 
+/// Segments that TCP sent again in one network namespace.
+struct InNamespace {
+  pid_t process = 0;  ///< a process in it; 0: the command's own
+  Result<peers::Resent> resent = fail(Error{});
+};
+
 /// Everything that a watch has seen.
 struct Watched {
   holds::Settings settings;
@@ -28,7 +34,7 @@ struct Watched {
   holds::Missing missing;
   std::uint64_t forgotten = 0;  ///< holds and waits for which there was no room
   Result<zombies::Count> zombies = fail(Error{});
-  Result<peers::Resent> resent = fail(Error{});  ///< in the command's network namespace
+  std::vector<InNamespace> namespaces;
 };
 
 /// One step from the symptom to its cause.
@@ -43,8 +49,8 @@ std::string_view to_string(Link::State state) noexcept;  ///< "proven", "not see
 
 /// The judgement of a watch.
 struct Chain {
-  /// True if a task held a CPU for Settings::shortest or more, for a known cause or while other
-  /// work waited.
+  /// True if a task held a CPU for Settings::shortest or more, for a known
+  /// cause or while other work waited.
   bool held = false;
   std::string verdict;
   std::vector<Link> links;
@@ -57,7 +63,14 @@ Chain judge(const Watched& seen);
 std::string text_of(const Watched& seen, const Chain& chain);
 nlohmann::ordered_json json_of(const Watched& seen, const Chain& chain);
 
-/// Watches the host for this time, or until a signal asks the command to end, and prints the chain.
-Exit run_watch(const Globals& globals, const Host& host, std::chrono::nanoseconds time);
+struct WatchOptions {
+  std::optional<std::chrono::nanoseconds> time;  ///< absent: do not watch
+  std::vector<pid_t> netns;  ///< processes whose network namespaces are watched as well
+  std::string svg;           ///< file for a picture; empty: none
+};
+
+/// Watches the host for the time given, or until a signal asks the command to
+/// end, and prints the chain.
+Exit run_watch(const Globals& globals, const Host& host, const WatchOptions& options);
 
 }  // namespace cgctl::tool::doctor_command

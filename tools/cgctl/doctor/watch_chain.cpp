@@ -30,7 +30,8 @@ std::string who(const Task& task) {
   return text + ")";
 }
 
-/// Returns the task's work in words: "reading /sys/fs/cgroup/memory/memory.numa_stat".
+/// Returns the task's work in words: "reading
+/// /sys/fs/cgroup/memory/memory.numa_stat".
 std::string work(const Task& task) {
   const bool writes = task.call.view().find("write") != std::string_view::npos;
   const auto file = [&](const char* usual) {
@@ -80,8 +81,8 @@ bool explains(const Hold& hold, const Wait& wait) {
   return hold.cpu == wait.cpu && 2 * both >= wait.length();
 }
 
-/// The holds for which a task is to blame: those of known causes, and those during which other work
-/// waited.
+/// The holds for which a task is to blame: those of known causes, and those
+/// during which other work waited.
 using Blamed = std::vector<const Hold*>;
 
 Blamed blamed(const Watched& seen) {
@@ -167,7 +168,8 @@ Link waited(const Watched& seen, const Overlap& overlap) {
   } else {
     link = {"waited", Link::State::not_seen, "not during a hold; " + longest_wait(seen)};
   }
-  // The thread also waits for other programs, so that its time alone proves nothing.
+  // The thread also waits for other programs, so that its time alone proves
+  // nothing.
   if (const Cpu* const worst = worst_ksoftirqd(seen)) {
     link.text += fmt::format("; ksoftirqd/{} waited {} in all for its CPU", worst->cpu,
                              human_time(*worst->ksoftirqd_wait));
@@ -201,7 +203,8 @@ bool follows(const Blamed& holds, const peers::Burst& burst) {
   });
 }
 
-/// Returns the segments sent again after a hold: to each peer, by its place, or to all.
+/// Returns the segments sent again after a hold: to each peer, by its place, or
+/// to all.
 std::vector<std::uint64_t> after_holds(const Blamed& holds, const std::vector<peers::Burst>& bursts,
                                        std::size_t peers) {
   std::vector<std::uint64_t> segments(std::max<std::size_t>(peers, 1));
@@ -211,24 +214,49 @@ std::vector<std::uint64_t> after_holds(const Blamed& holds, const std::vector<pe
   return segments;
 }
 
-Link peers_link(const Blamed& holds, const Watched& seen) {
-  if (!seen.resent) return {"peers", Link::State::unknown, message_of(seen.resent.error())};
-  const peers::Resent& resent = *seen.resent;
+/// Returns the segments sent again after a hold; empty if there were none.
+std::string resent_after(const Blamed& holds, const peers::Resent& resent) {
   const std::uint64_t all = after_holds(holds, resent.bursts, 0)[0];
-  if (all == 0) {
-    return {"peers", Link::State::not_seen,
-            fmt::format("no segments were sent again within 2 s of a hold, {} at other times, in "
-                        "this network namespace",
-                        grouped(resent.segments))};
-  }
-  std::string text = grouped(all) + " segments were sent again within 2 s of a hold";
+  if (all == 0) return {};
   const auto each = after_holds(holds, resent.peer_bursts, resent.peers.size());
   const auto most = std::max_element(each.begin(), each.end());
+  std::string to;
   if (!resent.peers.empty() && *most != 0) {
-    const auto place = static_cast<std::size_t>(most - each.begin());
-    text += fmt::format(", {} of them to {}", grouped(*most), to_string(resent.peers[place]));
+    to = " to " + to_string(resent.peers[static_cast<std::size_t>(most - each.begin())]);
   }
-  return {"peers", Link::State::proven, text};
+  const bool one_peer = *most == all;
+  std::string text = fmt::format("{} segments{} were sent again within 2 s of a hold", grouped(all),
+                                 one_peer ? to : "");
+  if (!one_peer && !to.empty()) text += fmt::format(", {} of them{}", grouped(*most), to);
+  if (resent.peers_unknown) {
+    text += "; to whom is not known: " + message_of(*resent.peers_unknown);
+  }
+  return text;
+}
+
+std::string named(const InNamespace& one) {
+  if (one.process == 0) return "own network namespace";
+  return fmt::format("network namespace of process {}", one.process);
+}
+
+Link peers_link(const Blamed& holds, const Watched& seen) {
+  Link link{"peers", Link::State::unknown, {}};
+  for (const InNamespace& one : seen.namespaces) {
+    if (!link.text.empty()) link.text += "; ";
+    link.text += named(one) + ": ";
+    const std::string resent = one.resent ? resent_after(holds, *one.resent) : std::string();
+    if (!one.resent) {
+      link.text += message_of(one.resent.error());
+    } else if (!resent.empty()) {
+      link.state = Link::State::proven;
+      link.text += resent;
+    } else {
+      if (link.state == Link::State::unknown) link.state = Link::State::not_seen;
+      link.text += fmt::format("no segments sent again within 2 s of a hold, {} at other times",
+                               grouped(one.resent->segments));
+    }
+  }
+  return link;
 }
 
 /// True if the cost of the work grows with the number of memory cgroups.
@@ -269,8 +297,9 @@ std::string elsewhere(const Watched& seen) {
   if (const auto dropped = sum(seen, &Cpu::dropped)) {
     add(grouped(dropped) + " packets dropped (see net.core.netdev_max_backlog)");
   }
-  if (seen.resent && seen.resent->segments != 0) {
-    add(grouped(seen.resent->segments) + " segments sent again");
+  for (const InNamespace& one : seen.namespaces) {
+    if (!one.resent || one.resent->segments == 0) continue;
+    add(fmt::format("{} segments sent again in the {}", grouped(one.resent->segments), named(one)));
   }
   if (const auto squeezed = sum(seen, &Cpu::time_squeeze)) {
     add(fmt::format("NET_RX ran out of its budget {} times", grouped(squeezed)));
@@ -287,16 +316,20 @@ std::vector<std::string> advise_on(const Watched& seen, const Task& task) {
   switch (task.cause) {
     case Cause::numa_stat:
       advice.emplace_back(
-          "Stop the program from reading it; `cgctl numa-stat --source nodes` gives the figures of "
+          "Stop the program from reading it; `cgctl numa-stat "
+          "--source nodes` gives the figures of "
           "the root cheaply.");
       break;
     case Cause::drop_caches:
       advice.emplace_back(
-          "Find who drops caches, such as a cron job, and end that; `cgctl mitigate` drops them "
+          "Find who drops caches, such as a cron job, and end "
+          "that; `cgctl mitigate` drops them "
           "only when it helps.");
       break;
     case Cause::slab_shrinker:
-      advice.emplace_back("See what fills the slabs (slabtop), and which memory limit is reached.");
+      advice.emplace_back(
+          "See what fills the slabs (slabtop), and which memory "
+          "limit is reached.");
       break;
     default:
       advice.emplace_back("Let the program do this less often.");

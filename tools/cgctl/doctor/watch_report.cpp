@@ -109,6 +109,13 @@ Json json_of(const Link& link) {
   return {{"link", link.name}, {"state", to_string(link.state)}, {"text", link.text}};
 }
 
+Json json_of(const peers::Burst& burst) {
+  return {
+      {"since_ns", ns(burst.since)}, {"until_ns", ns(burst.until)}, {"segments", burst.segments}};
+}
+
+Json json_of(const InNamespace& one);
+
 template <class T>
 Json array_of(const std::vector<T>& all) {
   Json array = Json::array();
@@ -116,7 +123,10 @@ Json array_of(const std::vector<T>& all) {
   return array;
 }
 
-Json resent_json(const peers::Resent& resent) {
+Json json_of(const InNamespace& one) {
+  const Json process = one.process == 0 ? Json(nullptr) : Json(one.process);
+  if (!one.resent) return {{"process", process}, {"unknown", message_of(one.resent.error())}};
+  const peers::Resent& resent = *one.resent;
   Json counters = Json::object();
   for (std::size_t i = 0; i < peers::counter_count; ++i) {
     const auto counter = static_cast<peers::Counter>(i);
@@ -126,9 +136,12 @@ Json resent_json(const peers::Resent& resent) {
   for (const peers::Peer& peer : resent.peers) {
     all.push_back({{"peer", to_string(peer)}, {"segments", peer.segments}});
   }
-  return {{"segments", resent.segments},
+  return {{"process", process},
+          {"network_namespace", resent.network_namespace},
+          {"segments", resent.segments},
           {"counters", std::move(counters)},
           {"peers", std::move(all)},
+          {"bursts", array_of(resent.bursts)},
           {"peers_unknown",
            resent.peers_unknown ? Json(message_of(*resent.peers_unknown)) : Json(nullptr)}};
 }
@@ -177,8 +190,7 @@ nlohmann::ordered_json json_of(const Watched& seen, const Chain& chain) {
           {"waits", array_of(seen.waits)},
           {"cpus", array_of(seen.cpus)},
           {"missing", std::move(missing)},
-          {"resent", seen.resent ? resent_json(*seen.resent)
-                                 : Json{{"unknown", message_of(seen.resent.error())}}},
+          {"resent", array_of(seen.namespaces)},
           {"zombies", seen.zombies ? Json(seen.zombies->zombies()) : Json(nullptr)}};
 }
 
