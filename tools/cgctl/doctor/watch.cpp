@@ -67,9 +67,14 @@ class Namespaces {
   std::vector<InNamespace> finish() {
     std::vector<InNamespace> all;
     for (auto& [process, watch] : watches_) {
+      all.emplace_back();
+      all.back().process = process;
       const Status status = watch ? watch->finish() : Status(fail(watch.error()));
-      all.push_back({process, fail(status ? Error{} : status.error())});
-      if (status) all.back().resent = watch->found();
+      if (status) {
+        all.back().resent = watch->found();
+      } else {
+        all.back().resent = fail(status.error());
+      }
     }
     return all;
   }
