@@ -224,7 +224,8 @@ std::string resent_after(const Blamed& holds, const peers::Resent& resent) {
   if (!resent.peers.empty() && *most != 0) {
     to = " to " + to_string(resent.peers[static_cast<std::size_t>(most - each.begin())]);
   }
-  const bool one_peer = *most == all;
+  // Readings of the sockets are wider apart than those of the counters.
+  const bool one_peer = *most >= all;
   std::string text = fmt::format("{} segments{} were sent again within 2 s of a hold", grouped(all),
                                  one_peer ? to : "");
   if (!one_peer && !to.empty()) text += fmt::format(", {} of them{}", grouped(*most), to);
