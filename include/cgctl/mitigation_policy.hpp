@@ -277,7 +277,8 @@ struct Action {
   /// removed.
   std::uint64_t made = 0;
   /// Bytes by which page_cache() fell while the rung ran, the zombies' own pages included; 0 if it
-  /// grew. Nothing if it could not be measured.
+  /// grew. Too small if others read files meanwhile, too large if they delete files. Nothing if it
+  /// could not be measured.
   std::optional<std::uint64_t> given_up = {};
   std::vector<Left> left = {};  ///< by evict, by reason
 

@@ -42,7 +42,8 @@ struct PinnedFile {
   /// If `proven`, a path from the root directory of this process. Otherwise the path within the
   /// file system; empty if the kernel has forgotten the name. Raw bytes.
   std::string path;
-  std::string mount;        ///< of `path`, if `proven`: the mount point that shows the file
+  /// If `proven`, the mount point that shows the file. Without a path, one of the file system.
+  std::string mount;
   std::string overlay;      ///< path in the overlay mount that shows the file; empty: none is known
   std::string file_system;  ///< type, such as "ext4" or "tmpfs"
   std::uint64_t device = 0;  ///< st_dev; of a block device that holds the pages, st_rdev

@@ -74,9 +74,13 @@ void FilePaths::read(const Roots& roots, const std::string& process) {
 
 void FilePaths::resolve(census::PinnedFile& file) const {
   if (file.block_device) return resolve_device(file);
-  if (file.deleted || file.path.empty() || may_not_answer(file.file_system)) return;
+  if (file.deleted || may_not_answer(file.file_system)) return;
   for (const Mount& mount : mounts_) {
     if (mount.device != file.device) continue;
+    if (file.path.empty()) {
+      file.mount = root_ + mount.point;
+      return;
+    }
     const auto part = part_below(file.path, mount.root);
     if (!part) continue;
     std::string path = root_ + put_below(mount.point, *part);

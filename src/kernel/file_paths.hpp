@@ -20,7 +20,8 @@ class FilePaths {
   FilePaths(const Roots& roots, const std::string& process);
 
   /// Replaces `path` if a mount shows the file there, and stat(2) proves it. Names an overlay that
-  /// has the file in its upper layer. A network's file system is not asked: it may not answer.
+  /// has the file in its upper layer. A network's file system is not asked: it may not answer. A
+  /// file without a path only gets a mount of its file system.
   void resolve(census::PinnedFile& file) const;
 
  private:

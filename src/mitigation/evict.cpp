@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -34,6 +36,9 @@ using mitigation::Obstacle;
 /// Number of files that are open at a time: all are being written before the first is waited for.
 constexpr std::size_t batch_size = 32;
 
+/// The cgroup that nudge() creates and removes.
+constexpr const char* nudge_name = "cgctl-nudge";
+
 bool begins_before(const PageRange& a, const PageRange& b) { return a.first < b.first; }
 
 /// Returns the pages of a file that hold removed cgroups, in order; only neighbours are joined.
@@ -59,6 +64,23 @@ std::vector<PageRange> pages_of(const PinnedFile& file) {
 bool is_generation(int fd, std::uint32_t generation) noexcept {
   std::array<std::uint32_t, 2> found{};
   return ::ioctl(fd, FS_IOC_GETVERSION, found.data()) != 0 || found[0] == generation;
+}
+
+/// Opens a file by its inode number and generation, on the file system of the directory `mount`.
+/// Returns a negated errno, -ESTALE if there is no such file.
+int open_by_number(int mount, std::uint64_t inode, std::uint32_t generation) noexcept {
+  struct {
+    std::uint32_t bytes = 2 * sizeof(std::uint32_t);
+    std::int32_t type = 1;  // FILEID_INO32_GEN in include/linux/exportfs.h
+    std::uint32_t inode = 0;
+    std::uint32_t generation = 0;
+  } handle;
+  handle.inode = static_cast<std::uint32_t>(inode);
+  handle.generation = generation;
+  const UniqueFd directory(sys::open_at(mount, ".", O_RDONLY | O_DIRECTORY));
+  if (!directory) return directory.get();
+  const auto fd = ::syscall(SYS_open_by_handle_at, directory.get(), &handle, O_PATH | O_CLOEXEC);
+  return fd < 0 ? -errno : static_cast<int>(fd);
 }
 
 /// Calls `visit` for each entry of a directory, until it returns a negative value.
@@ -128,15 +150,16 @@ int Eviction::mount_descriptor(const std::string& mount) {
   return mounts_.back().second.get();
 }
 
-/// Adds a file that has a name. A mount that shows only one file is left out.
+/// Adds a file that is not deleted. A mount that shows only one file is left out.
 void Eviction::add(const PinnedFile& file) {
   if (file.mount.empty()) return;
   const std::size_t skip = file.mount.size() + (file.mount.back() == '/' ? 0 : 1);
-  const int mount = file.path.size() > skip ? mount_descriptor(file.mount) : -1;
+  const bool reachable = file.path.size() > skip || has_handle(file);
+  const int mount = reachable ? mount_descriptor(file.mount) : -1;
   if (mount < 0) return;
   Target target = target_of(file);
   target.mount = mount;
-  target.path = file.path.substr(skip);
+  if (!file.path.empty()) target.path = file.path.substr(skip);
   targets_.push_back(std::move(target));
 }
 
@@ -174,12 +197,17 @@ void Eviction::add_deleted(const Host& host, const std::vector<const PinnedFile*
 
 // ---- in the child
 
+/// Returns a descriptor that only names the file, or a negated errno.
+int Eviction::open_place(const Target& target) const noexcept {
+  if (target.path.empty()) return open_by_number(target.mount, target.inode, target.generation);
+  return target.mount < 0 ? sys::open_at(AT_FDCWD, target.path.c_str(), O_PATH)
+                          : open_beneath(target.mount, target.path.c_str(), O_PATH | O_NOFOLLOW);
+}
+
 /// Opens the file if it is the one that was found. A FIFO, a device or a link at its path is not
 /// opened. Returns a negated errno, -ESTALE for another file.
 int Eviction::open(const Target& target) const noexcept {
-  const int place = target.mount < 0
-                        ? sys::open_at(AT_FDCWD, target.path.c_str(), O_PATH)
-                        : open_beneath(target.mount, target.path.c_str(), O_PATH | O_NOFOLLOW);
+  const int place = open_place(target);
   if (place < 0) return place;
   const UniqueFd held(place);
   struct ::stat about {};
@@ -236,12 +264,16 @@ void Eviction::nudge() const noexcept {
     const UniqueFd file(open(one));
     if (file) ::syncfs(file.get());
   }
-  // A killed process may have left it behind.
-  constexpr const char* name = "cgctl-nudge";
-  sys::remove_directory_at(v2_root_, name);
+  clean_up();
+  // This process has to outlive its parent for a moment, to remove the cgroup.
+  ::prctl(PR_SET_PDEATHSIG, 0);
   constexpr mode_t mode = 0755;
-  sys::make_directory_at(v2_root_, name, mode);
-  sys::remove_directory_at(v2_root_, name);
+  sys::make_directory_at(v2_root_, nudge_name, mode);
+  clean_up();
+}
+
+void Eviction::clean_up() const noexcept {
+  if (v2_root_ >= 0) sys::remove_directory_at(v2_root_, nudge_name);
 }
 
 int Eviction::run(Clock::time_point end, Evicted& figures) const noexcept {
@@ -286,9 +318,12 @@ Result<std::chrono::nanoseconds> evict(const Host& host, const mitigation::Polic
                    return eviction.run(Eviction::Clock::now() + policy.evict_time, *figures.get());
                  },
                  how);
-  if (!took) return fail(took.error());
+  if (!took) {
+    eviction.clean_up();
+    return fail(took.error());
+  }
   const auto all = Eviction::Clock::now() - start;
-  if (auto status = search->find(found); !status) return fail(status.error());
+  if (auto status = search->find_left(found); !status) return fail(status.error());
   left = search->explain(found, eviction.cut() || figures.get()->stopped);
   if (!idle) return all;
   return fail(Error::make(errc::unsupported, how.operation, how.path,

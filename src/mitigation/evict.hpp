@@ -47,11 +47,13 @@ class Eviction {
   /// were found; nothing is opened through a symbolic link. Makes system calls only. Returns 0, or
   /// the first errno if no file could be evicted.
   [[nodiscard]] int run(Clock::time_point end, Evicted& figures) const noexcept;
+  /// Removes the cgroup that a killed run() may have left behind.
+  void clean_up() const noexcept;
 
  private:
   struct Target {
     int mount = -1;    // descriptor of the mount point; -1: `path` is a link in procfs
-    std::string path;  // below the mount point
+    std::string path;  // below the mount point; empty: the name is not known
     std::uint64_t device = 0;
     std::uint64_t inode = 0;
     std::uint32_t generation = 0;
@@ -64,6 +66,7 @@ class Eviction {
   [[nodiscard]] Target target_of(const census::PinnedFile& file) const;
   [[nodiscard]] int mount_descriptor(const std::string& mount);
   [[nodiscard]] int open(const Target& target) const noexcept;
+  [[nodiscard]] int open_place(const Target& target) const noexcept;
   [[nodiscard]] int open_noted(const Target& target, Evicted& figures) const noexcept;
   void start_writing(int fd, const Target& target) const noexcept;
   void give_up(int fd, const Target& target) const noexcept;

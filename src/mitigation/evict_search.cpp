@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <limits>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "kernel/file_paths.hpp"
@@ -23,6 +25,12 @@ using mitigation::Obstacle;
 bool is_in_memory(std::string_view file_system) {
   constexpr std::string_view types[] = {"tmpfs", "devtmpfs", "ramfs", "rootfs", "hugetlbfs"};
   return std::find(std::begin(types), std::end(types), file_system) != std::end(types);
+}
+
+/// True for blocks of a disk, and for the nameless inode 1 in which ext4 and btrfs keep metadata.
+bool is_metadata(const PinnedFile& file) {
+  return file.block_device ||
+         (file.inode == 1 && file.path.empty() && !is_in_memory(file.file_system));
 }
 
 std::string name_of(const PinnedFile& file) {
@@ -97,11 +105,19 @@ const char* remedy_of(Obstacle why) {
 
 }  // namespace
 
+bool has_handle(const PinnedFile& file) {
+  constexpr std::string_view types[] = {"ext2", "ext3", "ext4", "f2fs", "xfs"};
+  const bool known =
+      std::find(std::begin(types), std::end(types), file.file_system) != std::end(types);
+  return known && file.path.empty() && !file.mount.empty() && !file.deleted &&
+         file.inode <= std::numeric_limits<std::uint32_t>::max();
+}
+
 Obstacle obstacle_to(const PinnedFile& file) {
-  if (file.block_device) return Obstacle::metadata;
+  if (is_metadata(file)) return Obstacle::metadata;
   if (is_in_memory(file.file_system)) return Obstacle::memory_file;
   if (file.deleted) return Obstacle::deleted;
-  if (!file.proven) return Obstacle::unreachable;
+  if (!file.proven && !has_handle(file)) return Obstacle::unreachable;
   return file.mapped ? Obstacle::mapped : Obstacle::busy;
 }
 
@@ -137,6 +153,21 @@ Status EvictionSearch::find(PinnedFiles& found) {
     if (obstacle_to(file) == Obstacle::unreachable) paths.resolve(file);
   }
   return {};
+}
+
+Status EvictionSearch::find_left(PinnedFiles& found) {
+  constexpr std::chrono::milliseconds pause(50);
+  constexpr unsigned still_for = 3;
+  const auto end = std::chrono::steady_clock::now() + limits_.time;
+  auto status = find(found);
+  for (unsigned still = 0; status && found.unlisted != 0 && still < still_for;) {
+    const std::size_t before = found.unlisted;
+    if (std::chrono::steady_clock::now() + pause >= end) break;
+    std::this_thread::sleep_for(pause);
+    status = find(found);
+    still = found.unlisted < before ? 0 : still + 1;
+  }
+  return status;
 }
 
 std::string EvictionSearch::remedy_for(Obstacle why, const PinnedFile* file) {

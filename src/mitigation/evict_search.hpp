@@ -17,6 +17,9 @@ namespace cgctl::detail {
 /// Returns the reason for which evict leaves the file, judged before it tried: busy if none.
 mitigation::Obstacle obstacle_to(const census::PinnedFile& file);
 
+/// True if the file has no known name, but can be opened by its inode number and generation.
+bool has_handle(const census::PinnedFile& file);
+
 /// Finds the files that hold the removed cgroups of one census, again and again.
 class EvictionSearch {
  public:
@@ -26,6 +29,9 @@ class EvictionSearch {
   /// Replaces `found`. Cgroups that were removed since open() are left out. Files in no mount of
   /// this process are looked for in those of the first process.
   [[nodiscard]] Status find(census::PinnedFiles& found);
+  /// Does the same after an eviction: repeats it while the kernel releases cgroups without a page,
+  /// which takes it a moment.
+  [[nodiscard]] Status find_left(census::PinnedFiles& found);
   /// True if removed cgroups may be kept by writeback alone.
   [[nodiscard]] bool nudge_helps(const census::PinnedFiles& found) const noexcept {
     return v2_ && found.unlisted != 0;
