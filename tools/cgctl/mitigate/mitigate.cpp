@@ -46,9 +46,10 @@ Result<Report> act_once(const Host& host, const Configuration& configuration) {
   auto mitigator = Mitigator::open(host, configuration.state_dir);
   if (!mitigator) return fail(mitigator.error());
   auto report = mitigator->run(configuration.policy, Urgency::as_configured);
+  if (!report) return report;
   if (auto status = mitigator->save(); !status) warn(message_of(status.error()));
   const auto wait = configuration.refaults_after;
-  if (report && report->outcome && wait.count() != 0) {
+  if (report->outcome && wait.count() != 0) {
     std::this_thread::sleep_for(wait);
     add_refaults(host, *report);
   }
