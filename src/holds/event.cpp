@@ -122,7 +122,7 @@ void Event::disable() const noexcept { (void)sys::control(fd_.get(), PERF_EVENT_
 
 void Event::copy(std::uint64_t at, void* out, std::size_t size) const noexcept {
   const char* const data = static_cast<const char*>(memory_) + page_size();
-  const std::size_t place = at & (size_ - 1);
+  const auto place = static_cast<std::size_t>(at & (size_ - 1));
   const std::size_t first = std::min(size, size_ - place);
   std::memcpy(out, data + place, first);
   std::memcpy(static_cast<char*>(out) + first, data, size - first);
