@@ -146,6 +146,7 @@ TEST_F(RealEviction, DoesNotReportWhatItFreed) {
     const Left* const found = left_for(left, Obstacle::no_page);
     return found == nullptr ? 0 : found->zombies;
   };
+  const UniqueFd first = pinning_file(file("first"), 1);  // without any, evict refuses
   const std::size_t others = unlisted(evict());
   for (unsigned i = 0; i < number; ++i) {
     in_cgroup("a",
