@@ -120,9 +120,9 @@ void add(CLI::App& app, const Globals& globals, Run& run);
 
 // ---- options (options.cpp) ----
 
-/// Parses "10ms", "2s", "500us". Throws CLI::ValidationError that names the allowed forms; for
-/// option callbacks.
-std::chrono::nanoseconds parse_time(const std::string& text);
+/// Parses "10ms", "2s", "500us". Throws CLI::ValidationError that names the option, if there is
+/// one, and the allowed forms.
+std::chrono::nanoseconds parse_time(const std::string& text, const std::string& option = {});
 
 /// These functions add options that have the same form in every command. An error names the option
 /// and the wrong value.

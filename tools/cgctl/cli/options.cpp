@@ -57,13 +57,7 @@ CLI::Option* add_checked(CLI::App& command, const std::string& name, const std::
 template <class Value>
 CLI::Option* add_time_option(CLI::App& command, const std::string& name, Value& value,
                              const std::string& description) {
-  const auto take = [&value, name](const std::string& text) {
-    try {
-      value = parse_time(text);
-    } catch (const CLI::ValidationError& error) {
-      throw CLI::ValidationError(name + " " + error.what());
-    }
-  };
+  const auto take = [&value, name](const std::string& text) { value = parse_time(text, name); };
   return command.add_option_function<std::string>(name, take, description)->type_name("TIME");
 }
 
@@ -78,14 +72,15 @@ std::string take_path(const std::string& text, std::string& path) {
 
 }  // namespace
 
-std::chrono::nanoseconds parse_time(const std::string& text) {
+std::chrono::nanoseconds parse_time(const std::string& text, const std::string& option) {
+  const std::string where = (option.empty() ? "'" : option + " '") + text + "': ";
   std::string_view rest = text;
   const auto number = decimal(rest);
   const auto unit = nanoseconds_per(rest);
-  if (!number || !unit) throw CLI::ValidationError("'" + text + "': " + time_forms);
+  if (!number || !unit) throw CLI::ValidationError(where + time_forms);
   const double nanoseconds = std::round(*number * *unit);
   constexpr double longest = 100.0 * 365 * 86400 * 1e9;
-  if (nanoseconds > longest) throw CLI::ValidationError("'" + text + "': longer than 100 years");
+  if (nanoseconds > longest) throw CLI::ValidationError(where + "longer than 100 years");
   return std::chrono::nanoseconds(static_cast<std::int64_t>(nanoseconds));
 }
 

@@ -250,7 +250,7 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   add_paths(*command, options->paths, "cgroups to sample");
   const auto take_watch = [options](const std::string& text) {
     const auto bare = text.find_first_not_of("0123456789.") == std::string::npos;
-    options->watch = parse_time(bare ? text + "s" : text);
+    options->watch = parse_time(bare ? text + "s" : text, "--watch");
     if (*options->watch < std::chrono::milliseconds(10)) {
       throw CLI::ValidationError("--watch '" + text + "': at least 10ms");
     }

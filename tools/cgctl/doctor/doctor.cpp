@@ -599,7 +599,7 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
                                default_config))
       ->type_name("FILE");
   const auto take_watch = [options](const std::string& text) {
-    options->watch.time = parse_time(text.empty() ? usual_watch : text);
+    options->watch.time = parse_time(text.empty() ? usual_watch : text, "--watch");
   };
   command
       ->add_option_function<std::string>(
