@@ -58,7 +58,9 @@ TEST_F(RealEviction, TakesThePagesOfRemovedCgroupsAndLeavesThoseOfTheLiving) {
   std::string living;
   for (unsigned i = 0; i < number; i += 2) living += ".x";
   EXPECT_EQ(cached(shared.get(), number), living);
-  EXPECT_LE(falls_to(others + number / 2 / 10), others + number / 2 / 10);
+  if (!inodes_hold()) {
+    EXPECT_LE(falls_to(others + number / 2 / 10), others + number / 2 / 10);
+  }
   for (unsigned i = 0; i < number; i += 2) {
     const UniqueFd own(::open(file(std::to_string(i)).c_str(), O_RDONLY | O_CLOEXEC));
     ASSERT_EQ(cached(own.get(), 2), "..");
@@ -140,6 +142,7 @@ TEST_F(RealEviction, ReachesFilesWhoseNamesWereDroppedWithSlab) {
 }
 
 TEST_F(RealEviction, DoesNotReportWhatItFreed) {
+  if (inodes_hold()) return test::skip("inodes hold removed cgroups before Linux 5.14");
   constexpr unsigned number = 100;
   read_inode_tables(*files_, number);
   const auto unlisted = [](const std::vector<Left>& left) {

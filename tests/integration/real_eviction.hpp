@@ -98,6 +98,9 @@ class RealEviction : public test::RealCgroups {
     if (!stays) remove(group);
   }
 
+  /// True if each inode that was dirty holds its removed cgroup until it is evicted itself.
+  [[nodiscard]] bool inodes_hold() const { return v2() && !test::kernel_is_at_least(5, 14); }
+
   /// Creates a file with so many pages, charged to a cgroup that is removed then.
   UniqueFd pinning_file(const std::string& path, std::size_t pages) {
     UniqueFd created = new_file(path);
