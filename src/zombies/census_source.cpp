@@ -1,5 +1,7 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
+#include <sys/utsname.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <vector>
@@ -7,6 +9,7 @@
 #include "cgctl/census.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
+#include "detail/kernel_release.hpp"
 #include "zombies/memory_stat.hpp"
 #include "zombies/sources.hpp"
 
@@ -44,6 +47,19 @@ struct Dead {
   Residual pages;
 };
 
+/// True if inodes hold removed cgroups: on v2 before Linux 5.14, where an inode that was once dirty
+/// keeps the writeback structure of its cgroup until it is evicted (release of dying cgwbs,
+/// cleanup_offline_cgwbs_workfn() in mm/backing-dev.c).
+bool inodes_hold(const Host& host) {
+  constexpr cgctl::detail::KernelRelease first_without(5, 14);
+  const Hierarchy* const memory = host.find("memory");
+  if (memory == nullptr || memory->version != Version::v2) return false;
+  ::utsname names{};
+  if (::uname(&names) != 0) return false;
+  const auto release = cgctl::detail::kernel_release(names.release);
+  return release && *release < first_without;
+}
+
 }  // namespace
 
 Result<Attribution> by_census(const Host& host, const char* offsets_file) {
@@ -55,7 +71,7 @@ Result<Attribution> by_census(const Host& host, const char* offsets_file) {
   if (auto status = census->take(snapshot); !status) return fail(status.error());
   Attribution out;
   out.source = Source::census;
-  out.slab = snapshot.slab_holds ? SlabPins::yes : SlabPins::no;
+  out.slab = snapshot.slab_holds || inodes_hold(host) ? SlabPins::yes : SlabPins::no;
   Residual sum;
   const auto& all = snapshot.cgroups;
   std::vector<std::size_t> nearest_live(all.size());
