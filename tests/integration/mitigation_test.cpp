@@ -231,8 +231,11 @@ TEST_P(RealChurn, DropsCachesOnceAndSeesThatItHelped) {
   const Action& action = outcome->actions[0];
   EXPECT_EQ(outcome->effect, Effect::effective)
       << action.zombies_before << " -> " << action.zombies_after << ", new " << action.made;
-  EXPECT_GE(action.freed() + number / 4, number);
-  EXPECT_EQ(outcome->actions.size(), 1U) << "slab was dropped without need";
+  // On v2 before Linux 5.14 inodes hold most of them.
+  if (!v2() || test::kernel_is_at_least(5, 14)) {
+    EXPECT_GE(action.freed() + number / 4, number);
+    EXPECT_EQ(outcome->actions.size(), 1U) << "slab was dropped without need";
+  }
   EXPECT_LT(took - action.duration, policy.settle_limit + 5s);
 }
 
