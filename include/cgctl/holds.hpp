@@ -150,9 +150,9 @@ struct Settings {
 /// Watches all CPUs that are online at the start. Not for concurrent use.
 class Watch {
  public:
-  /// Starts. Uses what this process may use; missing() says what it may not. Needs root, or
-  /// CAP_PERFMON and CAP_SYSLOG, for all of it. Fails without memory or descriptors, and with
-  /// errc::unsupported for a captured tree.
+  /// Starts to watch, by those means that this process may use; missing() has the others, with the
+  /// reasons. All of them need root, or CAP_PERFMON and CAP_SYSLOG. Fails without memory or
+  /// descriptors, and with errc::unsupported for a captured tree.
   [[nodiscard]] static Result<Watch> start(const Host& host, const Settings& settings = {});
 
   Watch(Watch&& other) noexcept;

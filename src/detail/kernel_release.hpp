@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <sys/utsname.h>
+
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -20,6 +22,13 @@ inline std::optional<KernelRelease> kernel_release(std::string_view text) noexce
   text.remove_prefix(1);
   if (!parse::number(text, found.second)) return std::nullopt;
   return found;
+}
+
+/// Returns the release of the running kernel; nothing if it is not one of Linux.
+inline std::optional<KernelRelease> running_kernel() noexcept {
+  ::utsname names{};
+  if (::uname(&names) != 0) return std::nullopt;
+  return kernel_release(names.release);
 }
 
 }  // namespace cgctl::detail

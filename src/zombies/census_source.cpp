@@ -1,7 +1,5 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
-#include <sys/utsname.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <vector>
@@ -54,9 +52,7 @@ bool inodes_hold(const Host& host) {
   constexpr cgctl::detail::KernelRelease first_without(5, 14);
   const Hierarchy* const memory = host.find("memory");
   if (memory == nullptr || memory->version != Version::v2) return false;
-  ::utsname names{};
-  if (::uname(&names) != 0) return false;
-  const auto release = cgctl::detail::kernel_release(names.release);
+  const auto release = cgctl::detail::running_kernel();
   return release && *release < first_without;
 }
 

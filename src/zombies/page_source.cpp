@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 
 #include <algorithm>
 #include <chrono>
@@ -121,9 +120,7 @@ class Candidate {
 /// in time. A kernel that has only the number of an older one loses small surpluses by that.
 bool counters_lag_forever() {
   constexpr cgctl::detail::KernelRelease first_without(5, 13);
-  ::utsname names{};
-  if (::uname(&names) != 0) return true;
-  const auto release = cgctl::detail::kernel_release(names.release);
+  const auto release = cgctl::detail::running_kernel();
   return !release || *release < first_without;
 }
 

@@ -101,7 +101,7 @@ class RealEviction : public test::RealCgroups {
   /// True if each inode that was dirty holds its removed cgroup until it is evicted itself.
   [[nodiscard]] bool inodes_hold() const { return v2() && !test::kernel_is_at_least(5, 14); }
 
-  /// Creates a file with so many pages, charged to a cgroup that is removed then.
+  /// Creates a file with `pages` pages in the cache, charged to a cgroup that is then removed.
   UniqueFd pinning_file(const std::string& path, std::size_t pages) {
     UniqueFd created = new_file(path);
     in_cgroup("a", [&] { return write_pages(created.get(), 0, pages); });

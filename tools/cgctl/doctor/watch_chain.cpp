@@ -131,7 +131,7 @@ std::string what_waited(const Wait& wait) {
                      wait.cpu, human_time(wait.length()));
 }
 
-/// Returns the CPU whose ksoftirqd waited longest, of those that were held.
+/// Returns, of the CPUs that were held, the one whose ksoftirqd waited longest.
 const Cpu* worst_ksoftirqd(const Watched& seen) {
   const Cpu* worst = nullptr;
   for (const Cpu& cpu : seen.cpus) {
