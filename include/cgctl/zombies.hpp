@@ -209,8 +209,8 @@ struct Ancestor {
   std::optional<Residual> pages = {};  ///< the bytes by kind; absent by memory.stat
 };
 
-/// Tells whether dentries and inodes hold a removed memory cgroup. Before Linux 5.9 those charged to
-/// it do; since then slab objects move to the parent. On v2 before Linux 5.14 an inode that was
+/// Tells whether dentries and inodes hold a removed memory cgroup. Before Linux 5.9 those charged
+/// to it do; since then slab objects move to the parent. On v2 before Linux 5.14 an inode that was
 /// dirty does too, by its writeback structure. Without a census, determined from v1's
 /// `memory.kmem.slabinfo`, not from the kernel version.
 enum class SlabPins { unknown, no, yes };
