@@ -74,12 +74,13 @@ constexpr const char* look = "Show cgroups and their usage";
 constexpr const char* control = "Create, change and use cgroups";
 
 /// The commands, in the order of --help.
-constexpr std::array<Command, 23> commands = {{
+constexpr std::array<Command, 24> commands = {{
     {"doctor", cure, cgctl::tool::doctor_command::add},
     {"zombies", cure, cgctl::tool::zombies_command::add},
     {"census", cure, cgctl::tool::census_command::add},
     {"numa-stat", cure, cgctl::tool::numa_stat_command::add},
     {"record", cure, cgctl::tool::record_command::add},
+    {"check", cure, cgctl::tool::check_command::add},
     {"mitigate", cure, cgctl::tool::mitigate_command::add},
     {"info", look, cgctl::tool::info_command::add},
     {"ls", look, cgctl::tool::ls_command::add},
@@ -140,7 +141,8 @@ int main(int argc, char** argv) try {
   Run run;
   set_help_form(app);
   describe(app, globals);
-  add_commands(app, globals, run, command_word(count, line.data()));
+  const std::string_view name = command_word(count, line.data());
+  add_commands(app, globals, run, name);
   try {
     app.parse(take_command(count, line.data(), globals.command), line.data());
   } catch (const CLI::Success& asked_for) {
@@ -148,7 +150,7 @@ int main(int argc, char** argv) try {
     return finish(Exit::done);
   } catch (const CLI::ParseError& error) {
     warn(usage_error(app, error));
-    return finish(Exit::usage);
+    return finish(name == "check" ? check_command::wrong_usage : Exit::usage);
   }
   if (!run) {
     std::fputs(short_help, stderr);
