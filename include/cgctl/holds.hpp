@@ -136,7 +136,8 @@ struct Missing {
   std::optional<Error> sampling;  ///< no holds: perf_event_open(2) is refused
   std::optional<Error> symbols;   ///< only Cause::other: /proc/kallsyms shows no addresses
   std::optional<Error> net_rx;    ///< no Wait::Kind::net_rx: no tracefs, or tracing is refused
-  std::optional<Error> wake_up;   ///< no Wait::Kind::wake_up; tried only if net_rx is missing
+  std::optional<Error>
+      wake_up;  ///< no Wait::Kind::wake_up; tried only if net_rx is missing and Settings::wake_up
   std::optional<Error> counters;  ///< no figures of softirqs
 };
 
@@ -145,6 +146,7 @@ struct Settings {
   Time shortest = std::chrono::milliseconds(4);  ///< shorter holds and waits are only counted
   std::size_t buffer_kib = 256;                  ///< for each CPU; rounded up to a power of two
   std::size_t most = 2048;                       ///< holds, and waits, kept for next()
+  bool wake_up = true;  ///< without tracefs, measure by a process on each CPU, woken every 2 ms
 };
 
 /// Watches all CPUs that are online at the start. Not for concurrent use.

@@ -35,7 +35,9 @@ Error explain(int cpu, int os_errno) {
   if (os_errno == EACCES || os_errno == EPERM) {
     error.hint =
         ::geteuid() == 0
-            ? "a seccomp filter, a user namespace or kernel lockdown refuses perf_event_open"
+            ? "CAP_PERFMON (before Linux 5.8: CAP_SYS_ADMIN) is missing, or a seccomp filter, a "
+              "user "
+              "namespace or kernel lockdown refuses perf_event_open"
             : "run as root, with CAP_PERFMON, or with sysctl kernel.perf_event_paranoid at most 0";
   } else if (os_errno == ENOSYS || os_errno == ENOENT || os_errno == EOPNOTSUPP) {
     error.kind = errc::unsupported;

@@ -21,8 +21,8 @@ class NetRx {
  public:
   NetRx() = default;
 
-  [[nodiscard]] static Result<NetRx> open(const Tracepoints& points, std::uint32_t cpu) {
-    constexpr std::size_t kib = 128;
+  [[nodiscard]] static Result<NetRx> open(const Tracepoints& points, std::uint32_t cpu,
+                                          std::size_t kib) {
     auto raise = Event::open(tracing(points.raise), cpu, pages_of(kib));
     if (!raise) return fail(raise.error());
     auto entry = Event::open_into(tracing(points.entry), cpu, *raise);

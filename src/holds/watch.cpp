@@ -163,7 +163,7 @@ void Watch::State::start_tracing(const Host& host) {
   const auto points = net_rx_tracepoints(host);
   if (!points) missing_.net_rx = points.error();
   for (std::size_t i = 0; points && i < cpus_.size(); ++i) {
-    auto traced = NetRx::open(*points, cpus_[i].cpu);
+    auto traced = NetRx::open(*points, cpus_[i].cpu, settings_.buffer_kib / 2);
     if (traced) {
       watched_[i].net_rx = std::move(*traced);
     } else if (traced.error().os_errno != ENODEV) {
@@ -171,7 +171,7 @@ void Watch::State::start_tracing(const Host& host) {
       break;
     }
   }
-  if (missing_.net_rx) post_sentinels();
+  if (missing_.net_rx && settings_.wake_up) post_sentinels();
 }
 
 void Watch::State::post_sentinels() {

@@ -292,6 +292,11 @@ const std::vector<Key>& keys() {
            "collects\n"
            "the records after each look (see cgctl record); without tracefs it watches directories",
            in(&Configuration::record)),
+      flag("daemon", "watch_cpus",
+           "true: the daemon samples each CPU 100 times a second, and its metrics tell for how "
+           "long\n"
+           "tasks held a CPU in the kernel and packets waited (see cgctl doctor --watch)",
+           in(&Configuration::watch_cpus)),
       text("daemon", "metrics_file",
            "file that the daemon replaces with its metrics after each look, for node_exporter's\n"
            "textfile collector; empty: none",

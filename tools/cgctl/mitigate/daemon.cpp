@@ -28,6 +28,7 @@
 #include "cgctl/recorder.hpp"
 #include "cli/json.hpp"
 #include "cli/timespec.hpp"
+#include "mitigate/cpu_watch.hpp"
 #include "mitigate/metrics.hpp"
 #include "mitigate/metrics_server.hpp"
 #include "mitigate/mitigation_run.hpp"
@@ -171,7 +172,7 @@ class Daemon {
  private:
   [[nodiscard]] Status ready() const;
   [[nodiscard]] Status turn();
-  enum Source { signalled, ticked, verifying, done, asked, came_or_went, sources };
+  enum Source { signalled, ticked, verifying, done, asked, came_or_went, sampled, sources };
 
   void handle_signal();
   void look(Urgency urgency);
@@ -184,6 +185,8 @@ class Daemon {
   [[nodiscard]] bool serve_at(const std::string& address);
   void record();
   void follow();
+  void watch_cpus();
+  void poll_cpus();
   [[nodiscard]] Result<recorder::Ledger> collect();
   [[nodiscard]] recorder::Ledger newest_records();
   void show_metrics(const Report& report);
@@ -199,9 +202,11 @@ class Daemon {
   Worker worker_;
   std::optional<MetricsServer> server_;
   std::optional<recorder::Watch> watch_;  ///< records where the kernel cannot
+  std::optional<CpuWatch> cpus_;
   int signals_;
   Alarm tick_;
   Alarm verification_;
+  Alarm sample_;  ///< for cpus_
   std::minstd_rand random_{std::random_device{}()};
   std::optional<Report> to_verify_;  ///< report that waits for its refaults
   std::string metrics_ = "# the first look is not over yet\n";
@@ -285,6 +290,23 @@ void Daemon::follow() {
   }
 }
 
+/// Starts the watch of the CPUs, if the configuration asks for it.
+void Daemon::watch_cpus() {
+  if (!configuration_.watch_cpus) cpus_.reset();
+  if (!configuration_.watch_cpus || cpus_) return;
+  auto watch = CpuWatch::start(worker_.mitigator().host());
+  if (!watch) return warn(message_of(watch.error()));
+  cpus_ = std::move(*watch);
+  sample_.set(boottime() + CpuWatch::interval);
+}
+
+void Daemon::poll_cpus() {
+  sample_.clear();
+  if (!cpus_) return;
+  cpus_->poll();
+  sample_.set(boottime() + CpuWatch::interval);
+}
+
 Result<recorder::Ledger> Daemon::collect() {
   const Host& host = worker_.mitigator().host();
   if (watch_) return watch_->collect(host, configuration_.state_dir);
@@ -307,6 +329,10 @@ void Daemon::show_metrics(const Report& report) {
   metrics_ = metrics_text(report.outcome ? report.outcome->after : report.before, report.plan,
                           worker_.mitigator().history(), newest_records(), configuration_,
                           std::chrono::system_clock::now());
+  if (cpus_) {
+    metrics_ += metrics_text(cpus_->figures());
+    cpus_->end_look();
+  }
   if (configuration_.metrics_file.empty()) return;
   if (auto status = fs::write_output(configuration_.metrics_file, metrics_); !status) {
     warn(message_of(status.error()));
@@ -380,6 +406,7 @@ void Daemon::reload() {
     }
     configuration_ = std::move(*fresh);
     record();
+    watch_cpus();
     tick_.set(next_look());
   }
   notify("READY=1");
@@ -436,7 +463,7 @@ Exit Daemon::leave() {
 
 /// Returns the error if a descriptor that wakes the daemon could not be created.
 Status Daemon::ready() const {
-  for (const int error : {worker_.error(), tick_.error(), verification_.error()}) {
+  for (const int error : {worker_.error(), tick_.error(), verification_.error(), sample_.error()}) {
     if (error != 0) return fail(fs::system_error("start the daemon", "", error));
   }
   return {};
@@ -451,6 +478,7 @@ Status Daemon::turn() {
   wait[done] = {worker_.done_descriptor(), POLLIN, 0};
   wait[asked] = {server_ ? server_->descriptor() : -1, POLLIN, 0};
   wait[came_or_went] = {watch_ ? watch_->descriptor() : -1, POLLIN, 0};
+  wait[sampled] = {sample_.descriptor(), POLLIN, 0};
   if (::poll(wait.data(), wait.size(), poll_time()) < 0 && errno != EINTR) {
     return fail(Error::system("wait", "", errno));
   }
@@ -462,6 +490,7 @@ Status Daemon::turn() {
   }
   if (wait[asked].revents != 0 && server_) server_->serve(metrics_);
   if (wait[came_or_went].revents != 0 && watch_) follow();
+  if (wait[sampled].revents != 0) poll_cpus();
   if (wait[signalled].revents != 0) handle_signal();
   if (watchdog_) feed_watchdog();
   return {};
@@ -470,6 +499,7 @@ Status Daemon::turn() {
 Exit Daemon::run() {
   if (auto status = ready(); !status) return report(status.error());
   record();
+  watch_cpus();
   // Nodes that are started together must not act together.
   tick_.set(boottime() + jitter());
   notify("READY=1");

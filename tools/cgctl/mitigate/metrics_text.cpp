@@ -9,6 +9,7 @@
 #include "cli/command.hpp"
 #include "command/makers.hpp"
 #include "mitigate/metrics.hpp"
+#include "mitigate/metrics_writer.hpp"
 
 namespace cgctl::tool {
 namespace {
@@ -35,38 +36,7 @@ std::string label(std::string_view value) {
   return out;
 }
 
-class Text {
- public:
-  void head(const char* name, const char* type, const char* help) {
-    name_ = name;
-    text_ += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
-  }
-  template <class Value>
-  void value(Value value) {
-    text_ += fmt::format("{} {}\n", name_, value);
-  }
-  /// Adds a sample; `labels` is name="value",...
-  template <class Value>
-  void value(const std::string& labels, Value value) {
-    text_ += fmt::format("{}{{{}}} {}\n", name_, labels, value);
-  }
-  template <class Value>
-  void gauge(const char* name, const char* help, Value value) {
-    head(name, "gauge", help);
-    this->value(value);
-  }
-  std::string take() { return std::move(text_); }
-
- private:
-  const char* name_ = "";
-  std::string text_;
-};
-
-double in_seconds(std::chrono::nanoseconds time) {
-  return std::chrono::duration<double>(time).count();
-}
-
-void add_ancestors(Text& text, const Observation& seen) {
+void add_ancestors(MetricsWriter& text, const Observation& seen) {
   const auto end = seen.ancestors.begin() +
                    static_cast<std::ptrdiff_t>(std::min(seen.ancestors.size(), most_ancestors));
   const auto each = [&](auto member, const char* name, const char* help) {
@@ -87,7 +57,7 @@ void add_ancestors(Text& text, const Observation& seen) {
 }
 
 /// Adds what was recorded about removed cgroups.
-void add_makers(Text& text, const recorder::Ledger& ledger) {
+void add_makers(MetricsWriter& text, const recorder::Ledger& ledger) {
   std::uint64_t released = 0;
   for (const recorder::Maker& maker : ledger.makers) released += maker.released;
   const auto counter = [&text](const char* name, const char* help, std::uint64_t value) {
@@ -120,7 +90,7 @@ void add_makers(Text& text, const recorder::Ledger& ledger) {
        [](const recorder::Maker& maker) { return maker.removals; });
 }
 
-void add_rungs(Text& text, const History& history) {
+void add_rungs(MetricsWriter& text, const History& history) {
   text.head("cgctl_mitigation_actions_total", "counter",
             "Uses of each rung of the ladder, by result.");
   for (std::size_t i = 0; i < mitigation::rung_count; ++i) {
@@ -147,7 +117,7 @@ std::string metrics_text(const Observation& seen, const mitigation::Plan& plan,
                          const History& history, const recorder::Ledger& ledger,
                          const Configuration& configuration,
                          std::chrono::system_clock::time_point looked) {
-  Text text;
+  MetricsWriter text;
   text.gauge("cgctl_zombie_memory_cgroups",
              "Memory cgroups that were removed and that the kernel still holds.", seen.zombies.low);
   text.gauge("cgctl_live_memory_cgroups", "Memory cgroups with a directory.", seen.zombies.live);
