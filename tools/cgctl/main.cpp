@@ -74,7 +74,7 @@ constexpr const char* look = "Show cgroups and their usage";
 constexpr const char* control = "Create, change and use cgroups";
 
 /// The commands, in the order of --help.
-constexpr std::array<Command, 24> commands = {{
+constexpr std::array<Command, 25> commands = {{
     {"doctor", cure, cgctl::tool::doctor_command::add},
     {"zombies", cure, cgctl::tool::zombies_command::add},
     {"census", cure, cgctl::tool::census_command::add},
@@ -91,6 +91,7 @@ constexpr std::array<Command, 24> commands = {{
     {"metrics", look, cgctl::tool::metrics_command::add},
     {"create", control, cgctl::tool::create_command::add},
     {"delete", control, cgctl::tool::delete_command::add},
+    {"prune", control, cgctl::tool::prune_command::add},
     {"move", control, cgctl::tool::move_command::add},
     {"classify", control, cgctl::tool::classify_command::add},
     {"set", control, cgctl::tool::set_command::add},

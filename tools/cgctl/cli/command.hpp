@@ -60,6 +60,9 @@ void add(CLI::App& app, const Globals& globals, Run& run);
 namespace delete_command {
 void add(CLI::App& app, const Globals& globals, Run& run);
 }
+namespace prune_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
 namespace move_command {
 void add(CLI::App& app, const Globals& globals, Run& run);
 }

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -15,6 +14,7 @@
 #include "cgctl/parse.hpp"
 #include "cli/command.hpp"
 #include "cli/label.hpp"
+#include "cli/tree_order.hpp"
 
 namespace cgctl::tool::ls_command {
 namespace {
@@ -23,15 +23,6 @@ struct Options {
   std::string path = "/";
   bool recursive = false;
   bool processes = false;
-};
-
-/// Orders "/a" < "/a/b" < "/a-b": the cgroups below a cgroup follow it directly.
-struct TreeOrder {
-  bool operator()(const std::string& a, const std::string& b) const {
-    const auto rank = [](char c) { return c == '/' ? 0U : static_cast<unsigned char>(c) + 1U; };
-    return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(),
-                                        [&](char x, char y) { return rank(x) < rank(y); });
-  }
 };
 
 using Processes = std::optional<std::set<std::uint64_t>>;
