@@ -192,8 +192,7 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "that systemd has or of a pod that the kubelet has.");
   add_path(*command, options->path, "cgroup below which to look")->required();
   command->add_flag("--empty", options->empty, "look for cgroups without processes")->required();
-  add_time(*command, "--older-than", options->older_than,
-           "time without a change (default 1h)");
+  add_time(*command, "--older-than", options->older_than, "time without a change (default 1h)");
   command->add_flag("--yes", options->yes, "remove them; without it only the plan is shown");
   command->footer(
       "Examples:\n"
