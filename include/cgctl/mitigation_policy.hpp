@@ -19,7 +19,8 @@ namespace cgctl::mitigation {
 
 /// The rungs of the ladder, mildest first.
 enum class Rung {
-  reap,     ///< 1 > /sys/kernel/mm/memcg_reaper/reap (Alibaba Cloud Linux; memcg_zombie_reaper.rst)
+  reap,     ///< the kernel's own reaper: /sys/kernel/mm/memcg_reaper (memcg_zombie_reaper.rst) or
+            ///< vm.clean_dying_memcg_async
   advise,   ///< posix_fadvise(2) POSIX_FADV_DONTNEED on the configured files
   evict,    ///< posix_fadvise(2) on exactly the pages of zombies that a census names
   reclaim,  ///< v2 memory.reclaim (Linux 5.19) of the zombies' live ancestors
@@ -193,9 +194,10 @@ struct History {
   unsigned ineffective = 0;                         ///< actions in a row that freed too few
   /// Starts of the actions that count against actions_a_day.
   std::vector<std::chrono::seconds> actions = {};
-  bool alarmed = false;  ///< true from zombies_high until zombies_low is reached
-  Sample sample = {};    ///< the last observation
-  double growth = 0;     ///< zombies per second, smoothed over ten minutes
+  bool alarmed = false;      ///< true from zombies_high until zombies_low is reached
+  Sample sample = {};        ///< the last observation
+  double growth = 0;         ///< new zombies per second, smoothed over ten minutes
+  double recent_growth = 0;  ///< new zombies per second, smoothed over half a minute
   Probe probe = {};
   std::array<RungHistory, rung_count> rungs = {};
 
@@ -284,6 +286,8 @@ struct Action {
 
   /// Returns the number of zombies freed: before + made - after, at most `before`.
   [[nodiscard]] std::uint64_t freed() const noexcept;
+  /// Returns the number of zombies that evict did not reach within its limits.
+  [[nodiscard]] std::uint64_t beyond_limit() const noexcept;
 };
 
 /// Returns the number of zombies that all these actions freed.
@@ -297,12 +301,18 @@ enum class Effect { none, effective, ineffective };
 /// "none", "effective", "ineffective".
 std::string_view to_string(Effect effect) noexcept;
 
-/// Returns the share of the zombies that a rung freed, 0..1.
+/// Returns the share of the zombies that a rung freed, 0..1. Zombies that evict did not reach
+/// within its limits (Obstacle::limit) do not count.
 double share_freed(const Action& action) noexcept;
 
 /// Judges all rungs of an action together: effective if they freed at least the share
-/// Policy::min_effect of the zombies. The caller must handle a cancelled action.
+/// Policy::min_effect of the zombies, without those that evict did not reach within its limits. The
+/// caller must handle a cancelled action.
 Effect effect_of(const std::vector<Action>& actions, const Policy& policy) noexcept;
+
+/// Predicts the number of zombies that will appear within a time, at least: the growth goes on, or
+/// the recent growth does so for a minute, whichever is more.
+double expected(const History& history, std::chrono::seconds within) noexcept;
 
 /// True if the cost of reading the root's numa_stat may be measured again.
 bool probe_due(const History& history, const Policy& policy, std::chrono::seconds now);
@@ -358,8 +368,10 @@ Plan decide(const Observation& seen, const History& history, const Policy& polic
 
 /// True if the ladder continues with `next` after the rungs `done`: as long as more zombies are
 /// left than the smaller of zombies_low and half of those at the start. Zombies that appeared
-/// meanwhile are not counted. Slab is dropped only if it can pin zombies and if dropping the page
-/// cache completed and freed less than min_effect (or was skipped as useless).
+/// meanwhile are not counted. If evict was effective, those that it did not reach within its limits
+/// are not counted for a rung that drops caches: the next action evicts them. Slab is dropped only
+/// if it can pin zombies and if dropping the page cache completed and freed less than min_effect
+/// (or was skipped as useless).
 bool climb_on(const Observation& before, const std::vector<Action>& done, Rung next,
               const Policy& policy);
 

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include "cgctl/pinned_files.hpp"
 
+#include <fcntl.h>
 #include <sys/sysmacros.h>
 
 #include <algorithm>
@@ -509,16 +510,28 @@ Result<std::vector<Mapper>> FileFinder::mappers(const PinnedFile& file) {
   return pages_->mappers(file);
 }
 
+namespace {
+
+constexpr const char* type_information = "kernel/btf/vmlinux";
+
+Error with_hint(Error error) {
+  if (error.os_errno != ENOENT) return error;
+  error.kind = errc::unsupported;
+  error.hint = "only a kernel with type information (CONFIG_DEBUG_INFO_BTF) tells its files";
+  return error;
+}
+
+}  // namespace
+
+Status FileFinder::supported(const Host& host) {
+  const auto file = fs::open_in_root(host.roots().sys, type_information, O_RDONLY);
+  if (!file) return fail(with_hint(file.error()));
+  return {};
+}
+
 Result<FileFinder> FileFinder::open(const Host& host) {
-  auto content = fs::read_in_root(host.roots().sys, "kernel/btf/vmlinux");
-  if (!content) {
-    Error error = content.error();
-    if (error.os_errno == ENOENT) {
-      error.kind = errc::unsupported;
-      error.hint = "only a kernel with type information (CONFIG_DEBUG_INFO_BTF) tells its files";
-    }
-    return fail(std::move(error));
-  }
+  auto content = fs::read_in_root(host.roots().sys, type_information);
+  if (!content) return fail(with_hint(content.error()));
   const auto btf = kernel::Btf::parse(std::move(*content));
   if (!btf) return fail(btf.error());
   const auto layout = kernel::page_layout_of(*btf);

@@ -23,7 +23,6 @@
 #include "detail/open_beneath.hpp"
 #include "detail/page_lists.hpp"
 #include "detail/shared_memory.hpp"
-#include "mitigation/evict_search.hpp"
 
 namespace cgctl::detail {
 namespace {
@@ -272,6 +271,17 @@ void Eviction::nudge() const noexcept {
   clean_up();
 }
 
+std::vector<FileId> Eviction::tried(const Evicted& figures) const {
+  const std::size_t number = figures.opened + figures.changed + figures.refused;
+  std::vector<FileId> files;
+  for (const Target& one : targets_) {
+    if (files.size() == number) break;
+    files.emplace_back(one.device, one.inode);
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
 void Eviction::clean_up() const noexcept {
   if (v2_root_ >= 0) sys::remove_directory_at(v2_root_, nudge_name);
 }
@@ -324,16 +334,11 @@ Result<std::chrono::nanoseconds> evict(const Host& host, const mitigation::Polic
   }
   const auto all = Eviction::Clock::now() - start;
   if (auto status = search->find_left(found); !status) return fail(status.error());
-  left = search->explain(found, eviction.cut() || figures.get()->stopped);
+  const bool all_tried = !eviction.cut() && !figures.get()->stopped;
+  left = search->explain(found, all_tried, eviction.tried(*figures.get()));
   if (!idle) return all;
   return fail(Error::make(errc::unsupported, how.operation, how.path,
                           "there is no file whose pages can be evicted"));
-}
-
-Status can_evict(const Host& host) {
-  const auto finder = census::FileFinder::open(host);
-  if (!finder) return fail(finder.error());
-  return {};
 }
 
 Result<mitigation::Evictable> evictable(const Host& host, const mitigation::Policy& policy) {
@@ -351,7 +356,7 @@ Result<mitigation::Evictable> evictable(const Host& host, const mitigation::Poli
       all.first.push_back({file.path, file.pages, file.holds.size()});
     }
   }
-  for (mitigation::Left& one : search->explain(found, false)) {
+  for (mitigation::Left& one : search->explain(found, true, {})) {
     if (one.why != Obstacle::busy) all.left.push_back(std::move(one));
   }
   return all;

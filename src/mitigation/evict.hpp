@@ -15,6 +15,7 @@
 #include "cgctl/pinned_files.hpp"
 #include "cgctl/unique_fd.hpp"
 #include "detail/isolated.hpp"
+#include "mitigation/evict_search.hpp"
 
 namespace cgctl::detail {
 
@@ -47,6 +48,8 @@ class Eviction {
   /// were found; nothing is opened through a symbolic link. Makes system calls only. Returns 0, or
   /// the first errno if no file could be evicted.
   [[nodiscard]] int run(Clock::time_point end, Evicted& figures) const noexcept;
+  /// Returns the files that a run() with these figures tried, in order.
+  [[nodiscard]] std::vector<FileId> tried(const Evicted& figures) const;
   /// Removes the cgroup that a killed run() may have left behind.
   void clean_up() const noexcept;
 
@@ -88,8 +91,5 @@ Result<std::chrono::nanoseconds> evict(const Host& host, const mitigation::Polic
 
 /// Finds the files that evict() would take, and changes nothing.
 Result<mitigation::Evictable> evictable(const Host& host, const mitigation::Policy& policy);
-
-/// Returns why evict() cannot work here, an error; otherwise nothing.
-Status can_evict(const Host& host);
 
 }  // namespace cgctl::detail

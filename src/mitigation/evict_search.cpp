@@ -64,19 +64,6 @@ class Tally {
   const PinnedFile* first_ = nullptr;
 };
 
-/// Returns "sleep (812) and 2 more: restart them"; empty if no process is known. This process is
-/// named only if there is no other.
-std::string in_words(std::vector<census::Mapper> mappers) {
-  if (mappers.empty()) return {};
-  const auto own = std::partition(mappers.begin(), mappers.end(),
-                                  [](const census::Mapper& one) { return one.pid != ::getpid(); });
-  if (own == mappers.begin()) return "this process, until it ends";
-  mappers.erase(own, mappers.end());
-  const std::string text = mappers.front().name + " (" + std::to_string(mappers.front().pid) + ")";
-  if (mappers.size() == 1) return text + ": restart it";
-  return text + " and " + std::to_string(mappers.size() - 1) + " more: restart them";
-}
-
 /// Returns the remedy, as the end of a sentence that begins with the file.
 const char* remedy_of(Obstacle why) {
   switch (why) {
@@ -104,6 +91,17 @@ const char* remedy_of(Obstacle why) {
 }
 
 }  // namespace
+
+std::string in_words(std::vector<census::Mapper> mappers) {
+  if (mappers.empty()) return {};
+  const auto own = std::partition(mappers.begin(), mappers.end(),
+                                  [](const census::Mapper& one) { return one.pid != ::getpid(); });
+  if (own == mappers.begin()) return "this process, until it ends";
+  mappers.erase(own, mappers.end());
+  const std::string text = mappers.front().name + " (" + std::to_string(mappers.front().pid) + ")";
+  if (mappers.size() == 1) return text + ": restart it";
+  return text + " and " + std::to_string(mappers.size() - 1) + " more: restart them";
+}
 
 bool has_handle(const PinnedFile& file) {
   constexpr std::string_view types[] = {"ext2", "ext3", "ext4", "f2fs", "xfs"};
@@ -183,12 +181,16 @@ std::string EvictionSearch::remedy_for(Obstacle why, const PinnedFile* file) {
   return name_of(*file) + (file->deleted ? " (deleted)" : "") + " is mapped by " + by;
 }
 
-std::vector<Left> EvictionSearch::explain(const PinnedFiles& found, bool cut) {
+std::vector<Left> EvictionSearch::explain(const PinnedFiles& found, bool all_tried,
+                                          const std::vector<FileId>& tried) {
   std::vector<Tally> tallies(mitigation::obstacle_count, Tally(snapshot_.cgroups.size()));
   const auto of = [&](Obstacle why) -> Tally& { return tallies[static_cast<std::size_t>(why)]; };
   for (const PinnedFile& file : found.files) {
-    const Obstacle why = obstacle_to(file);
-    of(cut && why == Obstacle::busy ? Obstacle::limit : why).add(file);
+    Obstacle why = obstacle_to(file);
+    const bool reached = all_tried || std::binary_search(tried.begin(), tried.end(),
+                                                         FileId(file.device, file.inode));
+    if (why == Obstacle::busy && !reached) why = Obstacle::limit;
+    of(why).add(file);
   }
   of(Obstacle::limit).add(found.skipped);
   of(Obstacle::process_memory).add(found.anonymous);

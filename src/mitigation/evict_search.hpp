@@ -3,7 +3,9 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cgctl/census.hpp"
@@ -14,8 +16,15 @@
 
 namespace cgctl::detail {
 
+/// The device and the inode of a file.
+using FileId = std::pair<std::uint64_t, std::uint64_t>;
+
 /// Returns the reason for which evict leaves the file, judged before it tried: busy if none.
 mitigation::Obstacle obstacle_to(const census::PinnedFile& file);
+
+/// Returns "sleep (812) and 2 more: restart them"; empty if no process is known. This process is
+/// named only if there is no other.
+std::string in_words(std::vector<census::Mapper> mappers);
 
 /// True if the file has no known name, but can be opened by its inode number and generation.
 bool has_handle(const census::PinnedFile& file);
@@ -36,9 +45,11 @@ class EvictionSearch {
   [[nodiscard]] bool nudge_helps(const census::PinnedFiles& found) const noexcept {
     return v2_ && found.unlisted != 0;
   }
-  /// Returns the reasons for which the files found after an eviction are still there; `cut` is true
-  /// if it did not reach all files.
-  [[nodiscard]] std::vector<mitigation::Left> explain(const census::PinnedFiles& found, bool cut);
+  /// Returns the reasons for which the files found after an eviction are still there. If not
+  /// `all_tried`, the eviction tried only the files in `tried`, which is in order.
+  [[nodiscard]] std::vector<mitigation::Left> explain(const census::PinnedFiles& found,
+                                                      bool all_tried,
+                                                      const std::vector<FileId>& tried);
 
  private:
   EvictionSearch(const Host& host, census::FileFinder finder, std::chrono::nanoseconds time);

@@ -13,10 +13,19 @@ using std::chrono::seconds;
 
 /// A prediction covers at most this many times the memory cgroups of the probe.
 constexpr double farthest = 2;
-constexpr seconds smoothing = std::chrono::minutes(10);
+constexpr seconds slowly = std::chrono::minutes(10);
+constexpr seconds quickly(30);
+/// The time for which the recent growth is expected to last.
+constexpr seconds lasting = std::chrono::minutes(1);
 
 double share(std::uint64_t part, std::uint64_t whole) noexcept {
   return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
+}
+
+/// Moves a rate towards the one seen for the last `passed` seconds.
+void smooth(double& rate, double seen, double passed, seconds over) noexcept {
+  const double weight = 1 - std::exp(-passed / duration<double>(over).count());
+  rate += weight * (seen - rate);
 }
 
 /// Updates the growth; a fall in the number of zombies counts as no growth.
@@ -27,8 +36,13 @@ void note_growth(History& history, std::uint64_t zombies, seconds now) {
   const double passed = duration<double>(now - *last.at).count();
   const double rate =
       zombies > last.zombies ? static_cast<double>(zombies - last.zombies) / passed : 0;
-  const double weight = 1 - std::exp(-passed / duration<double>(smoothing).count());
-  history.growth += weight * (rate - history.growth);
+  smooth(history.growth, rate, passed, slowly);
+  smooth(history.recent_growth, rate, passed, quickly);
+}
+
+/// Returns `zombies` without those that the rung did not reach within its limits.
+std::uint64_t in_reach(const Action& action, std::uint64_t zombies) noexcept {
+  return zombies - std::min<std::uint64_t>(zombies, action.beyond_limit());
 }
 
 void end_rung(RungHistory& rung, const Action& action, const Policy& policy, seconds now) {
@@ -50,7 +64,7 @@ void end_rung(RungHistory& rung, const Action& action, const Policy& policy, sec
 }  // namespace
 
 double share_freed(const Action& action) noexcept {
-  return share(action.freed(), action.zombies_before);
+  return std::min(share(action.freed(), in_reach(action, action.zombies_before)), 1.0);
 }
 
 Effect effect_of(const std::vector<Action>& actions, const Policy& policy) noexcept {
@@ -58,8 +72,15 @@ Effect effect_of(const std::vector<Action>& actions, const Policy& policy) noexc
   // Zombies may go by themselves: if all rungs failed, none of them was freed.
   const bool any = std::any_of(actions.begin(), actions.end(),
                                [](const Action& action) { return action.end != End::failed; });
-  const double part = share(freed(actions), actions.front().zombies_before);
+  std::uint64_t reached = actions.front().zombies_before;
+  for (const Action& action : actions) reached = in_reach(action, reached);
+  const double part = share(freed(actions), reached);
   return any && part >= policy.min_effect ? Effect::effective : Effect::ineffective;
+}
+
+double expected(const History& history, seconds within) noexcept {
+  const double soon = duration<double>(std::min(within, lasting)).count();
+  return std::max(history.growth * duration<double>(within).count(), history.recent_growth * soon);
 }
 
 bool probe_due(const History& history, const Policy& policy, seconds now) {

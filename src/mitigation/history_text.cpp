@@ -67,7 +67,7 @@ void translate(History& history, const Moment& written, const Moment& now) {
   history.ineffective = 0;
   history.alarmed = false;
   history.sample = {};
-  history.growth = 0;
+  history.growth = history.recent_growth = 0;
   history.probe = {};
   for (RungHistory& rung : history.rungs) {
     rung.last.reset();
@@ -88,7 +88,8 @@ std::string to_text(const History& history, const Moment& written) {
                                  written.uptime.count(), written.since_1970.count());
   text += fmt::format("last_action {}\nineffective {}\nalarmed {}\n", in_text(history.last_action),
                       history.ineffective, history.alarmed ? 1 : 0);
-  text += fmt::format("growth {}\n", std::llround(history.growth * growth_unit));
+  text += fmt::format("growth {} {}\n", std::llround(history.growth * growth_unit),
+                      std::llround(history.recent_growth * growth_unit));
   text += fmt::format("sample {} {}\n", in_text(history.sample.at), history.sample.zombies);
   text += fmt::format("probe {} {} {}", in_text(history.probe.at), history.probe.cost.count(),
                       history.probe.memcgs);
@@ -125,6 +126,8 @@ std::optional<History> history_from_text(std::string_view text, const Moment& no
   history.alarmed = scan.count() != 0;
   scan.line("growth");
   history.growth = static_cast<double>(scan.count()) / growth_unit;
+  // An older cgctl did not write it.
+  if (scan.more_in_line()) history.recent_growth = static_cast<double>(scan.count()) / growth_unit;
   scan.line("sample");
   history.sample.at = time_of(scan);
   history.sample.zombies = scan.count();

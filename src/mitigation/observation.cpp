@@ -13,11 +13,11 @@
 #include "cgctl/group.hpp"
 #include "cgctl/mitigation.hpp"
 #include "cgctl/parse.hpp"
+#include "cgctl/pinned_files.hpp"
 #include "cgctl/pressure.hpp"
 #include "detail/possible_cpus.hpp"
 #include "detail/wake_up_delay.hpp"
 #include "mitigation/disk_load.hpp"
-#include "mitigation/evict.hpp"
 #include "mitigation/reaper.hpp"
 #include "mitigation/reparenting.hpp"
 
@@ -125,7 +125,7 @@ std::optional<LocalTime> local_time() {
 void observe_census(const Host& host, const std::vector<Error>& why_not, Observation& seen) {
   if (!host.live()) return;
   if (seen.source == zombies::Source::census) {
-    seen.census = detail::can_evict(host);
+    seen.census = census::FileFinder::supported(host);
     seen.can_evict = seen.census.has_value();
   } else if (!why_not.empty()) {
     seen.census = fail(why_not.front());

@@ -29,10 +29,15 @@ bool could_hold(std::uint64_t bytes, const Observation& seen) {
   return bytes / seen.page_size * 20 >= std::max<std::uint64_t>(seen.zombies.low, 1);
 }
 
-/// Returns the number of zombies that will appear before the next action may start, at the present
-/// rate.
+/// Predicts the number of zombies that will appear before the next action may start.
 double more_to_come(const History& history, const Policy& policy) {
-  return history.growth * duration<double>(policy.min_interval).count();
+  return expected(history, policy.min_interval);
+}
+
+/// Returns the rate that more_to_come() expects, in zombies an hour.
+double an_hour(const History& history, const Policy& policy) {
+  const double hours = duration<double, std::ratio<3600>>(policy.min_interval).count();
+  return hours > 0 ? more_to_come(history, policy) / hours : 0;
 }
 
 /// True if others are known to run during a read of the root's numa_stat, so that its length harms
@@ -44,8 +49,9 @@ bool lets_others_run(const Observation& seen, const Policy& policy) noexcept {
 /// Returns the predicted cost of a read when the next action may start.
 std::optional<std::chrono::nanoseconds> cost_to_come(const Observation& seen,
                                                      const History& history, const Policy& policy) {
-  if (!seen.read_cost || history.growth <= 0 || seen.zombies.kernel == 0) return std::nullopt;
-  const double more = more_to_come(history, policy) / static_cast<double>(seen.zombies.kernel);
+  const double come = more_to_come(history, policy);
+  if (!seen.read_cost || come <= 0 || seen.zombies.kernel == 0) return std::nullopt;
+  const double more = come / static_cast<double>(seen.zombies.kernel);
   const double times = 1 + std::min(more, 1.0);  // as in predicted_cost()
   return std::chrono::nanoseconds(
       static_cast<std::int64_t>(static_cast<double>(seen.read_cost->count()) * times));
@@ -83,7 +89,7 @@ std::string need(const Observation& seen, const History& history, const Policy& 
   const double soon = static_cast<double>(zombies) + more_to_come(history, policy);
   if (zombies > policy.zombies_low && soon >= static_cast<double>(policy.zombies_high)) {
     return fmt::format("{} zombies, {:.0f} more an hour: {:.0f} in {} s, the limit is {}", zombies,
-                       history.growth * 3600, soon, policy.min_interval.count(),
+                       an_hour(history, policy), soon, policy.min_interval.count(),
                        policy.zombies_high);
   }
   if (!to_blame(seen, policy) || lets_others_run(seen, policy)) return {};
@@ -99,7 +105,7 @@ std::string need(const Observation& seen, const History& history, const Policy& 
     return fmt::format(
         "{} zombies, {:.0f} more an hour: a read of the root's numa_stat may take {:.1f} ms in {} "
         "s, above the limit of {:.1f} ms",
-        zombies, history.growth * 3600, in_ms(*later), policy.min_interval.count(),
+        zombies, an_hour(history, policy), in_ms(*later), policy.min_interval.count(),
         in_ms(policy.read_cost_limit));
   }
   return {};
@@ -225,6 +231,15 @@ std::string objection(const Observation& seen, const History& history, const Pol
 std::uint64_t made(const std::vector<Action>& actions) {
   std::uint64_t sum = 0;
   for (const Action& action : actions) sum += action.made;
+  return sum;
+}
+
+/// Returns the number of zombies that evict would have freed without its limits.
+std::uint64_t for_next_action(const std::vector<Action>& done, const Policy& policy) {
+  std::uint64_t sum = 0;
+  for (const Action& action : done) {
+    if (share_freed(action) >= policy.min_effect) sum += action.beyond_limit();
+  }
   return sum;
 }
 
@@ -405,6 +420,14 @@ std::uint64_t Action::freed() const noexcept {
   return std::min(less(zombies_before + made, zombies_after), zombies_before);
 }
 
+std::uint64_t Action::beyond_limit() const noexcept {
+  std::uint64_t sum = 0;
+  for (const Left& one : left) {
+    if (one.why == Obstacle::limit) sum += one.zombies;
+  }
+  return sum;
+}
+
 std::uint64_t freed(const std::vector<Action>& actions) noexcept {
   std::uint64_t sum = 0;
   for (const Action& action : actions) sum += action.freed();
@@ -437,7 +460,8 @@ bool climb_on(const Observation& before, const std::vector<Action>& done, Rung n
   // If the cost of a read was the reason, there may be fewer zombies than zombies_low from the
   // start.
   const std::uint64_t enough = std::min(policy.zombies_low, before.zombies.low / 2);
-  return less(done.back().zombies_after, made(done)) > enough;
+  const std::uint64_t left = less(done.back().zombies_after, made(done));
+  return (takes_from_everybody(next) ? less(left, for_next_action(done, policy)) : left) > enough;
 }
 
 std::string explain_pins(const Observation& seen) {

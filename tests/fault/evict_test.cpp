@@ -70,6 +70,17 @@ TEST_F(FaultyEviction, TakesAFileThatCanBeOpened) {
   EXPECT_EQ(figures.opened, 1);
 }
 
+TEST_F(FaultyEviction, TellsWhichFilesItTried) {
+  const auto host = machine_.host();
+  ASSERT_TRUE(host);
+  const Eviction eviction(*host, found_, 10, Eviction::Clock::now() + 1s);
+  Evicted figures;
+  EXPECT_TRUE(eviction.tried(figures).empty());
+  EXPECT_EQ(eviction.run(Eviction::Clock::time_point::max(), figures), 0);
+  const auto& target = found_.files.front();
+  EXPECT_EQ(eviction.tried(figures), std::vector<detail::FileId>(1, {target.device, target.inode}));
+}
+
 TEST_F(FaultyEviction, HandsOnTheErrnoOfAFileThatCannotBeOpened) {
   for (const int reason : {EACCES, EMFILE, EIO}) {
     Faults faults;

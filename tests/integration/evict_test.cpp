@@ -171,6 +171,12 @@ TEST_F(RealEviction, LeavesFilesBeyondTheLimit) {
   const Eviction late(host(), found, 100, Eviction::Clock::now() + 1s);
   EXPECT_EQ(late.run(Eviction::Clock::now(), figures), 0);
   EXPECT_TRUE(figures.stopped);
+  Policy policy;
+  policy.evict_files = 1;
+  const std::vector<Left> left = evict(policy);
+  const Left* const beyond = left_for(left, Obstacle::limit);
+  ASSERT_NE(beyond, nullptr);
+  EXPECT_GE(beyond->zombies, 1) << "one file of two that were left";
 }
 
 TEST_F(RealEviction, IsNotFooledByAFileThatGotTheInodeNumber) {

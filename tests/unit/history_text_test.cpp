@@ -25,6 +25,7 @@ History full() {
   history.alarmed = true;
   history.sample = Sample{990s, 1234};
   history.growth = 0.25;
+  history.recent_growth = 2.5;
   history.probe = Probe{950s, 12345ns, 678, 99ns};
   history.of(Rung::reclaim) = {700s, 2, 3, 4, 5, std::uint64_t{6} << 40};
   history.of(Rung::drop_all).failed = 9;
@@ -42,6 +43,7 @@ TEST(HistoryText, RoundTripsCompletely) {
   EXPECT_EQ(back->sample.at, 990s);
   EXPECT_EQ(back->sample.zombies, 1234);
   EXPECT_DOUBLE_EQ(back->growth, 0.25);
+  EXPECT_DOUBLE_EQ(back->recent_growth, 2.5);
   ASSERT_TRUE(back->probe.at);
   EXPECT_EQ(back->probe.cost, 12345ns);
   EXPECT_EQ(back->probe.memcgs, 678);

@@ -547,6 +547,26 @@ TEST(Note, SmoothsGrowthAndCountsAFallAsNoGrowth) {
   EXPECT_LT(history.growth, before) << "no time has passed";
 }
 
+TEST(Note, SeesWithinAMinuteThatChurnBegan) {
+  History history;
+  for (unsigned second = 0; second <= 60; second += 5) {
+    note(history, with_zombies(50 * second), {}, std::chrono::seconds(second));
+  }
+  EXPECT_GT(history.recent_growth, 30);
+  EXPECT_LT(history.growth, 6);
+  EXPECT_GT(expected(history, 20s), 600);
+  EXPECT_EQ(expected(history, 0s), 0);
+}
+
+TEST(Decide, DoesNotTakeABurstForTenMinutesOfChurn) {
+  History history;
+  const Observation before = with_zombies(600);
+  note(history, before, {}, now - 5s);
+  note(history, with_zombies(700), {}, now);
+  EXPECT_LT(expected(history, 10min), 250);
+  EXPECT_EQ(decide(with_zombies(700), history, {}, now).decision, Decision::idle);
+}
+
 TEST(Decide, ActsBeforeTheReadPassesItsLimit) {
   Observation seen = with_zombies(600);
   seen.read_cost = 9ms;

@@ -123,6 +123,42 @@ TEST(ClimbOn, IgnoresZombiesThatCameMeanwhile) {
   EXPECT_FALSE(mitigation::climb_on(before, {action}, Rung::drop_page_cache, {}));
 }
 
+/// Returns the result of an evict that its limits kept from 8,000 of 10,000 zombies.
+Action evict_that_was_cut(std::uint64_t zombies_after) {
+  Action action{Rung::evict, End::done, 1s, 10'000, zombies_after};
+  action.left.push_back({mitigation::Obstacle::limit, 8000, 8000, 8000, ""});
+  action.left.push_back({mitigation::Obstacle::mapped, 900, 900, 900, ""});
+  return action;
+}
+
+TEST(ShareFreed, LeavesOutWhatEvictDidNotReachWithinItsLimits) {
+  const Action useful = evict_that_was_cut(9100);
+  EXPECT_EQ(useful.beyond_limit(), 8000U);
+  EXPECT_DOUBLE_EQ(mitigation::share_freed(useful), 0.45);
+  EXPECT_EQ(mitigation::effect_of({useful}, {}), Effect::effective);
+  EXPECT_EQ(mitigation::effect_of({evict_that_was_cut(9900)}, {}), Effect::ineffective);
+  mitigation::History history;
+  mitigation::end(history, {useful}, Effect::effective, {}, 1h);
+  EXPECT_EQ(history.of(Rung::evict).effective, 1U);
+  EXPECT_EQ(history.of(Rung::evict).useless, 0U);
+}
+
+TEST(ClimbOn, LeavesToTheNextActionWhatEvictDidNotReachWithinItsLimits) {
+  mitigation::Observation before;
+  before.zombies.low = 10'000;
+  Policy policy;
+  policy.zombies_low = 1500;
+  const auto climbs = [&](const Action& done, Rung next) {
+    return mitigation::climb_on(before, {done}, next, policy);
+  };
+  const Action useful = evict_that_was_cut(9100);
+  EXPECT_FALSE(climbs(useful, Rung::drop_page_cache));
+  EXPECT_TRUE(climbs(useful, Rung::reclaim)) << "it costs others nothing";
+  EXPECT_TRUE(climbs(evict_that_was_cut(9900), Rung::drop_page_cache)) << "no progress";
+  policy.zombies_low = 500;
+  EXPECT_TRUE(climbs(useful, Rung::drop_page_cache)) << "900 zombies cannot be evicted";
+}
+
 Policy every_twenty_seconds() {
   Policy policy;
   policy.min_interval = 20s;
@@ -140,6 +176,19 @@ TEST(MitigationUnderChurn, IsEffectiveAndKeepsZombiesBounded) {
       // At most 60 s of churn: the time until the next check, the settling, and min_interval.
       const double most = 1000 + rate * 60;
       EXPECT_LE(static_cast<double>(result.most_zombies), most) << rate;
+    }
+  }
+}
+
+TEST(MitigationUnderChurn, KeepsZombiesBelowTheLimit) {
+  Policy policy = every_twenty_seconds();
+  policy.zombies_high = 2000;
+  policy.zombies_low = 500;
+  for (const double rate : {10.0, 20.0, 50.0}) {
+    for (const auto delay : {0s, 1s, 3s}) {
+      const auto result = simulation::run_churn({rate, delay, true}, policy);
+      EXPECT_LT(result.most_zombies, policy.zombies_high) << rate << " " << delay.count() << " s";
+      EXPECT_EQ(result.effective, result.actions) << rate;
     }
   }
 }

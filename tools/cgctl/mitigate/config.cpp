@@ -222,13 +222,16 @@ const std::vector<Key>& keys() {
       time("trigger", "probe_interval",
            "least time between two measured reads of the root's memory.numa_stat", 1s,
            in_policy(&Policy::probe_interval)),
-      list(
-          "action", "ladder",
-          "rungs (means of freeing zombies), tried in this order until enough zombies are gone.\n"
-          "A rung that this kernel lacks or that did not help lately is skipped. memcg_reaper:\n"
-          "Alibaba's kernels only; fadvise: drops the page cache of action.files; memory.reclaim:\n"
-          "cgroup v2, Linux 5.19; drop_caches=2: only after drop_caches=1 freed next to nothing",
-          in_policy(&Policy::ladder), parse_rung, [](Rung rung) { return to_string(rung); }),
+      list("action", "ladder",
+           "rungs (means of freeing zombies), tried in this order until enough zombies are gone.\n"
+           "A rung that this kernel lacks or that did not help lately is skipped. memcg_reaper: "
+           "the\n"
+           "kernel's own reaper of zombies (/sys/kernel/mm/memcg_reaper or\n"
+           "vm.clean_dying_memcg_async); fadvise: drops the page cache of action.files; evict: "
+           "drops\n"
+           "only the pages that hold zombies (where BPF programs run); memory.reclaim: cgroup v2,\n"
+           "Linux 5.19; drop_caches=2: only after drop_caches=1 freed next to nothing",
+           in_policy(&Policy::ladder), parse_rung, [](Rung rung) { return to_string(rung); }),
       text("action", "files",
            "glob(7) patterns of files that nobody reads any more, such as rotated logs; rung\n"
            "fadvise drops their page cache",
