@@ -97,6 +97,13 @@ std::string_view to_string(SentinelClass scheduling) noexcept {
   return scheduling == SentinelClass::fifo ? "SCHED_FIFO" : "SCHED_OTHER";
 }
 
+std::optional<std::chrono::nanoseconds> delay_of_others(
+    std::chrono::nanoseconds worst, SentinelClass scheduling, std::chrono::nanoseconds read,
+    std::chrono::nanoseconds harmless) noexcept {
+  if (scheduling == SentinelClass::ordinary && worst > harmless) return std::nullopt;
+  return std::min(worst, read);
+}
+
 Result<Sentinel::CpuMask> Sentinel::allowed_cpus() {
   constexpr std::size_t largest = 64;
   for (CpuMask mask(1);; mask.resize(mask.size() * 2)) {

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -33,6 +34,14 @@ struct WakeUpDelay {
   std::chrono::nanoseconds duration{};  ///< duration of the watched work
   SentinelClass scheduling = SentinelClass::ordinary;
 };
+
+/// Returns how long other work waits during a read that took `read`, at most as long as the read;
+/// nothing if the sentinel's worst delay does not tell. A sentinel of the ordinary class also waits
+/// for its turn, so that its delay tells only if it is at most `harmless`.
+std::optional<std::chrono::nanoseconds> delay_of_others(std::chrono::nanoseconds worst,
+                                                        SentinelClass scheduling,
+                                                        std::chrono::nanoseconds read,
+                                                        std::chrono::nanoseconds harmless) noexcept;
 
 /// Measures how long work on one CPU delays other work on that CPU.
 class Sentinel {

@@ -248,7 +248,8 @@ void Eviction::give_up(int fd, const Target& target) const noexcept {
   for (const PageRange& one : target.pages) {
     const off_t from = static_cast<off_t>(one.first) * page_size_;
     const off_t size = static_cast<off_t>(one.count) * page_size_;
-    ::sync_file_range(fd, from, size, until_written);
+    // A page that the disk failed to write is the only copy, although the kernel calls it clean.
+    if (::sync_file_range(fd, from, size, until_written) != 0) continue;
     ::posix_fadvise(fd, from, size, POSIX_FADV_DONTNEED);
   }
 }

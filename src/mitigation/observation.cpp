@@ -35,7 +35,8 @@ Result<std::string> optional_file(const Host& host, const char* name) {
 
 /// Reads once, and measures how long other work on the CPU waits, if the read takes long enough to
 /// tell.
-Result<numa::Cost> watched_read(const numa::Reader& reader, Observation& seen) {
+Result<numa::Cost> watched_read(const numa::Reader& reader, const Policy& policy,
+                                Observation& seen) {
   constexpr auto long_enough = std::chrono::milliseconds(2);
   Result<numa::Cost> cost = fail(Error{});
   const auto read = [&reader, &cost] {
@@ -48,10 +49,9 @@ Result<numa::Cost> watched_read(const numa::Reader& reader, Observation& seen) {
     // The cost can be measured without a neighbour.
     note_missing(seen.unread, delay.error());
     read();
-  } else if (cost && cost->wall >= long_enough &&
-             delay->scheduling == detail::SentinelClass::fifo) {
-    // A neighbour of the ordinary class also waits for its turn.
-    seen.read_delay = std::min(delay->worst, cost->wall);
+  } else if (cost && cost->wall >= long_enough) {
+    seen.read_delay = detail::delay_of_others(delay->worst, delay->scheduling, cost->wall,
+                                              policy.read_cost_limit);
   }
   return cost;
 }
@@ -86,8 +86,8 @@ void observe_read_cost(const Host& host, numa::CostGuard& guard, const Policy& p
     return;
   }
   const bool dear = *seen.read_cost > policy.read_cost_limit;
-  auto cost =
-      dear ? watched_read(*reader, seen) : numa::least_cost(*reader, policy.read_cost_limit);
+  auto cost = dear ? watched_read(*reader, policy, seen)
+                   : numa::least_cost(*reader, policy.read_cost_limit);
   if (dear && cost && cost->wall <= policy.read_cost_limit) {
     cost = numa::least_cost(*reader, policy.read_cost_limit);
   }

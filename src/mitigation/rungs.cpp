@@ -107,9 +107,9 @@ bool give_up_cache(const std::string& name) noexcept {
   const UniqueFd file(fd);
   struct ::stat about {};
   if (sys::stat(fd, about) != 0 || !S_ISREG(about.st_mode)) return false;
-  // Written back first: dirty pages would stay in the cache.
-  ::fdatasync(fd);
-  return ::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0;
+  // Written back first: dirty pages would stay in the cache, and those that the disk failed to
+  // write would be lost.
+  return ::fdatasync(fd) == 0 && ::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0;
 }
 
 Result<nanoseconds> advise(const Policy& policy, detail::Isolation how) {

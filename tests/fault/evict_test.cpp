@@ -81,6 +81,17 @@ TEST_F(FaultyEviction, TellsWhichFilesItTried) {
   EXPECT_EQ(eviction.tried(figures), std::vector<detail::FileId>(1, {target.device, target.inode}));
 }
 
+TEST_F(FaultyEviction, HasNothingToDoWithoutFilesOnADisk) {
+  const auto host = machine_.host();
+  ASSERT_TRUE(host);
+  found_.files.front().file_system = "tmpfs";
+  EXPECT_TRUE(Eviction(*host, found_, 10, Eviction::Clock::now() + 1s).empty());
+  found_.files.clear();
+  const Eviction none(*host, found_, 10, Eviction::Clock::now() + 1s);
+  EXPECT_TRUE(none.empty());
+  EXPECT_FALSE(none.cut());
+}
+
 TEST_F(FaultyEviction, HandsOnTheErrnoOfAFileThatCannotBeOpened) {
   for (const int reason : {EACCES, EMFILE, EIO}) {
     Faults faults;

@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -177,6 +178,40 @@ TEST_F(RealEviction, LeavesFilesBeyondTheLimit) {
   const Left* const beyond = left_for(left, Obstacle::limit);
   ASSERT_NE(beyond, nullptr);
   EXPECT_GE(beyond->zombies, 1) << "one file of two that were left";
+}
+
+TEST_F(RealEviction, KeepsPagesThatTheDiskFailedToWrite) {
+  UniqueFd kept = new_file(file("kept"));
+  in_cgroup("a", [&] { return write_pages(kept.get(), 0, 2, false); });
+  const census::PinnedFiles found = find();
+  const Eviction eviction(host(), found, 100, Eviction::Clock::now() + 1s);
+  EXPECT_EQ(test::in_child([&]() -> std::string {
+              test::refuse_call(SYS_sync_file_range, EIO);
+              Evicted figures;
+              const int error = eviction.run(Eviction::Clock::time_point::max(), figures);
+              return error == 0 ? "" : std::to_string(error);
+            }),
+            "");
+  EXPECT_EQ(cached(kept.get(), 2), "xx");
+}
+
+TEST_F(RealEviction, TakesFilesThatCannotBeWrittenTo) {
+  const std::string refused = test::cannot_mount();
+  if (!refused.empty()) return test::skip(refused);
+  const UniqueFd pinning = pinning_file(file("read-only"), 2);
+  EXPECT_EQ(test::in_private_mounts([&]() -> std::string {
+              const std::string folder = files_->path();
+              constexpr unsigned long read_only = MS_REMOUNT | MS_BIND | MS_RDONLY;
+              if (::mount(folder.c_str(), folder.c_str(), nullptr, MS_BIND, nullptr) != 0 ||
+                  ::mount(nullptr, folder.c_str(), nullptr, read_only, nullptr) != 0) {
+                return "no mount";
+              }
+              std::vector<Left> left;
+              const auto took = detail::evict(host(), {}, {60s, -1, "", {}}, left);
+              return took ? "" : took.error().message();
+            }),
+            "");
+  EXPECT_EQ(cached(pinning.get(), 2), "..");
 }
 
 TEST_F(RealEviction, IsNotFooledByAFileThatGotTheInodeNumber) {

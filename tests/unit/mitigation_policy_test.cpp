@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cgctl/mitigation.hpp"
+#include "detail/wake_up_delay.hpp"
 
 namespace mitigation_policy_test {
 
@@ -237,6 +238,15 @@ TEST(Delay, GrowsWithTheReadOnlyIfOthersWaitForIt) {
   EXPECT_EQ(predicted_delay(history, 5ms), 5ms) << "no longer than the read";
   history.probe.delay = 21ms;
   EXPECT_EQ(predicted_delay(history, 80ms), 80ms);
+}
+
+TEST(Delay, OfASentinelThatWaitsForItsTurnTellsOnlyIfItIsShort) {
+  using cgctl::detail::delay_of_others;
+  using cgctl::detail::SentinelClass;
+  EXPECT_EQ(delay_of_others(9ms, SentinelClass::ordinary, 60ms, 10ms), 9ms);
+  EXPECT_EQ(delay_of_others(11ms, SentinelClass::ordinary, 60ms, 10ms), std::nullopt);
+  EXPECT_EQ(delay_of_others(11ms, SentinelClass::fifo, 60ms, 10ms), 11ms);
+  EXPECT_EQ(delay_of_others(70ms, SentinelClass::fifo, 60ms, 10ms), 60ms);
 }
 
 TEST(Delay, IsRemembered) {

@@ -168,8 +168,10 @@ mitigation::Observation observation(const Diagnosis& found) {
     seen.read_cost_measured = measured.has_value();
     const bool long_read =
         seen.read_cost_measured && *seen.read_cost > found.policy.read_cost_limit;
-    if (long_read && found.neighbour && found.neighbour->scheduling == SentinelClass::fifo) {
-      seen.read_delay = std::min(found.neighbour->reading, *seen.read_cost);
+    if (long_read && found.neighbour) {
+      seen.read_delay =
+          detail::delay_of_others(found.neighbour->reading, found.neighbour->scheduling,
+                                  *seen.read_cost, found.policy.read_cost_limit);
     }
   }
   return seen;
