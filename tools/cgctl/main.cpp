@@ -74,7 +74,7 @@ constexpr const char* look = "Show cgroups and their usage";
 constexpr const char* control = "Create, change and use cgroups";
 
 /// The commands, in the order of --help.
-constexpr std::array<Command, 25> commands = {{
+constexpr std::array<Command, 26> commands = {{
     {"doctor", cure, cgctl::tool::doctor_command::add},
     {"zombies", cure, cgctl::tool::zombies_command::add},
     {"census", cure, cgctl::tool::census_command::add},
@@ -86,6 +86,7 @@ constexpr std::array<Command, 25> commands = {{
     {"ls", look, cgctl::tool::ls_command::add},
     {"get", look, cgctl::tool::get_command::add},
     {"snapshot", look, cgctl::tool::snapshot_command::add},
+    {"top", look, cgctl::tool::top_command::add},
     {"stat", look, cgctl::tool::stat_command::add},
     {"pressure", look, cgctl::tool::pressure_command::add},
     {"metrics", look, cgctl::tool::metrics_command::add},

@@ -90,6 +90,9 @@ void add(CLI::App& app, const Globals& globals, Run& run);
 namespace apply_command {
 void add(CLI::App& app, const Globals& globals, Run& run);
 }
+namespace top_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
 namespace stat_command {
 void add(CLI::App& app, const Globals& globals, Run& run);
 }

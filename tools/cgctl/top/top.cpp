@@ -1,0 +1,348 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <malloc.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <climits>
+#include <cmath>
+#include <memory>
+#include <thread>
+
+#include "cli/command.hpp"
+#include "cli/json.hpp"
+#include "top/screen.hpp"
+#include "top/watch.hpp"
+
+namespace cgctl::tool::top_command {
+namespace {
+
+using std::chrono::nanoseconds;
+
+struct Options {
+  std::string path = "/";
+  nanoseconds interval = std::chrono::seconds(1);
+  std::uint64_t count = 0;            ///< 0: until interrupted
+  std::optional<std::uint64_t> rows;  ///< most cgroups of a sample, in batch mode
+  bool batch = false;
+  View view;
+};
+
+std::string host_name() {
+  std::array<char, HOST_NAME_MAX + 1> name{};
+  (void)::gethostname(name.data(), name.size() - 1);
+  return name.data();
+}
+
+/// True if the order needs a figure that the sampler does not have.
+bool orders_by_others(const View& view) { return view.sort && !text_of(*view.sort).sampled; }
+
+/// Returns the cgroups in the order of the view, with all figures of the first `shown` ones after
+/// `first`.
+std::vector<Line> look(const Watch& watch, const View& view, std::size_t first, std::size_t shown,
+                       const std::vector<Column>& columns) {
+  if (orders_by_others(view)) {
+    for (const auto& row : watch.rows()) watch.read_more(*row, {*view.sort});
+  }
+  std::vector<Line> lines = lines_of(watch.rows(), view);
+  std::vector<Column> others = columns;
+  if (orders_by_others(view)) {
+    others.erase(std::remove(others.begin(), others.end(), *view.sort), others.end());
+  }
+  for (std::size_t i = first; i < lines.size() && i - first < shown; ++i) {
+    if (Row* const row = find_row(watch.rows(), lines[i].row->path)) watch.read_more(*row, others);
+  }
+  return lines;
+}
+
+// ---- batch ----
+
+Json json_of(const Row& row, const std::vector<Column>& columns) {
+  Json json{{"path", row.path}};
+  for (const Column column : columns) {
+    const double figure = value(row.values, column);
+    const Kind kind = text_of(column).kind;
+    const bool whole = kind == Kind::bytes || kind == Kind::count;
+    Json& member = json[text_of(column).key];
+    if (std::isnan(figure)) {
+      member = nullptr;
+    } else if (whole) {
+      member = static_cast<std::uint64_t>(figure);
+    } else {
+      member = figure;
+    }
+  }
+  return json;
+}
+
+/// Prints one object piece by piece, because ten thousand cgroups in one take much memory.
+void print_json(const Globals& globals, const Options& options, const std::vector<Line>& lines,
+                double elapsed) {
+  const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  std::string head =
+      json_line(Json{{"schema", 1},
+                     {"time", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now))},
+                     {"host", host_name()},
+                     {"seconds", elapsed}});
+  head.resize(head.rfind('}'));
+  print(globals, std::string_view(head.append(",\"cgroups\":[")));
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    std::string one = json_line(json_of(*lines[i].row, options.view.columns));
+    one.pop_back();
+    print(globals, std::string_view(i == 0 ? one : "," + one));
+  }
+  print(globals, std::string_view("]}\n"));
+}
+
+std::string local_time() {
+  const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  return fmt::format("{:%H:%M:%S}", fmt::localtime(now));
+}
+
+void print_table(const Globals& globals, const Options& options, const std::vector<Line>& lines,
+                 std::size_t cgroups) {
+  std::vector<Table::Column> headings;
+  for (const Column column : options.view.columns) {
+    headings.push_back({text_of(column).heading, Table::Align::right});
+  }
+  headings.push_back({"CGROUP"});
+  Table table(std::move(headings));
+  for (const Line& line : lines) {
+    std::vector<std::string> cells;
+    for (const Column column : options.view.columns) {
+      cells.push_back(cell_of(column, value(line.row->values, column)));
+    }
+    cells.push_back(printable(line.row->path));
+    table.add(std::move(cells));
+  }
+  print(globals,
+        fmt::format("{}  {}  {}\n", local_time(), host_name(), counted(cgroups, "cgroup")) +
+            table.text());
+}
+
+Exit run_batch(const Globals& globals, const Options& options, Watch& watch) {
+  const std::size_t most = options.rows.value_or(watch.rows().max_size());
+  auto next = Clock::now();
+  auto last = next;
+  // I/O is counted from here on.
+  (void)look(watch, options.view, 0, most, options.view.columns);
+  for (std::uint64_t round = 0; options.count == 0 || round < options.count; ++round) {
+    next += options.interval;
+    std::this_thread::sleep_until(next);
+    next = std::max(next, Clock::now() - options.interval);
+    const auto sampled = Clock::now();
+    if (const auto status = watch.sample(); !status) return report(status.error());
+    std::vector<Line> lines = look(watch, options.view, 0, most, options.view.columns);
+    lines.resize(std::min(lines.size(), most));
+    if (globals.format == Format::json) {
+      print_json(globals, options, lines, std::chrono::duration<double>(sampled - last).count());
+    } else {
+      if (round > 0) print(globals, std::string_view("\n"));
+      print_table(globals, options, lines, watch.rows().size());
+    }
+    last = sampled;
+    // Readers of a pipe get each sample at once; if the reader is gone, the command ends.
+    if (std::fflush(stdout) != 0) return Exit::failed;
+  }
+  return Exit::done;
+}
+
+// ---- screen ----
+
+class Session {
+ public:
+  Session(const Options& options, Watch& watch)
+      : view_(options.view), options_(options), watch_(watch), host_(host_name()) {}
+
+  /// Runs until the user ends it. Returns true if a signal did.
+  Result<bool> run() {
+    Screen screen;
+    auto next = Clock::now() + first_wait(options_.interval);
+    std::uint64_t samples = 0;
+    collect(screen.size());
+    for (;;) {
+      screen.show(frame(view_, lines_, summary(), screen.size(), screen.style()));
+      Key key;
+      switch (screen.wait(next, key)) {
+        case Screen::Event::key:
+          if (press(view_, key, lines_, page_of(screen.size())) == Action::quit) return false;
+          arrange(screen.size());
+          break;
+        case Screen::Event::time:
+          next = std::max(next + options_.interval, Clock::now());
+          if (view_.paused) break;
+          if (auto status = watch_.sample(); !status) return fail(status.error());
+          collect(screen.size());
+          if (++samples == options_.count) return false;
+          break;
+        case Screen::Event::resized:
+          arrange(screen.size());
+          break;
+        case Screen::Event::ended:
+          return false;
+        case Screen::Event::killed:
+          return true;
+      }
+    }
+  }
+
+ private:
+  /// The first figures that need two samples come early.
+  static nanoseconds first_wait(nanoseconds interval) {
+    return std::min<nanoseconds>(interval, std::chrono::milliseconds(300));
+  }
+
+  /// Returns the columns to read for the cgroups on the screen.
+  [[nodiscard]] std::vector<Column> wanted(Size size) const {
+    return view_.detail ? presets().front().columns : fitting(view_, size.columns);
+  }
+
+  void collect(Size size) {
+    time_ = local_time();
+    const std::size_t page = page_of(size);
+    lines_ = look(watch_, view_, view_.first, page, wanted(size));
+    place_cursor(view_, lines_, page);
+    read_selected(size);
+  }
+
+  /// Arranges the last sample anew after a key or a resize.
+  void arrange(Size size) {
+    const std::size_t page = page_of(size);
+    lines_ = lines_of(watch_.rows(), view_);
+    place_cursor(view_, lines_, page);
+    if (!view_.paused) read_selected(size);
+  }
+
+  void read_selected(Size size) {
+    if (!view_.detail) return;
+    if (Row* const row = find_row(watch_.rows(), view_.selected)) {
+      watch_.read_more(*row, wanted(size));
+    }
+  }
+
+  [[nodiscard]] Summary summary() const {
+    Summary summary;
+    summary.host = host_;
+    summary.time = time_;
+    summary.interval = human_time(options_.interval);
+    summary.cgroups = watch_.rows().size();
+    summary.unread = watch_.unread();
+    return summary;
+  }
+
+  View view_;
+  const Options& options_;
+  Watch& watch_;
+  std::string host_;
+  std::string time_;
+  std::vector<Line> lines_;
+};
+
+/// Lets freed buffers of the size of the tree go back to the kernel: by default the heap keeps them
+/// once the first one was freed.
+void keep_the_heap_small() {
+#ifdef __GLIBC__
+  constexpr int large = 64 << 10;
+  (void)::mallopt(M_MMAP_THRESHOLD, large);
+  (void)::mallopt(M_TRIM_THRESHOLD, large);
+#endif
+}
+
+Exit run_top(const Globals& globals, const Options& options) {
+  keep_the_heap_small();
+  const auto host = globals.host();
+  if (!host) return report(host.error());
+  auto watch = Watch::open(*host, options.path);
+  if (!watch) return report(watch.error());
+  const bool screen = !options.batch && globals.format == Format::text && Screen::is_possible();
+  if (!screen) return run_batch(globals, options, *watch);
+  const auto killed = Session(options, *watch).run();
+  if (!killed) return report(killed.error());
+  if (*killed) Screen::die();
+  return Exit::done;
+}
+
+/// Returns the names of all columns in lines that fit 80 columns.
+std::string names_of_columns() {
+  constexpr std::size_t widest = 70;
+  std::string text;
+  std::size_t line = 0;
+  for (const Column column : presets().front().columns) {
+    const std::string_view name = text_of(column).name;
+    const bool full = text.size() - line + name.size() > widest;
+    text += text.empty() ? "" : full ? ",\n  " : ", ";
+    if (full) line = text.size();
+    text += name;
+  }
+  return text;
+}
+
+void take_columns(Options& options, const std::string& text) {
+  std::string wrong;
+  options.view.columns = columns_named(text, wrong);
+  if (options.view.columns.empty()) {
+    throw CLI::ValidationError("--columns '" + wrong + "': no column and no set of columns");
+  }
+}
+
+void take_sort(Options& options, const std::string& text) {
+  options.view.sort = column_named(text);
+  if (!options.view.sort && text != "path") {
+    throw CLI::ValidationError("--sort '" + text + "': no column");
+  }
+}
+
+void take_interval(Options& options, const std::string& text) {
+  const auto bare = text.find_first_not_of("0123456789.") == std::string::npos;
+  options.interval = parse_time(bare ? text + "s" : text, "--interval");
+  if (options.interval < std::chrono::milliseconds(10)) {
+    throw CLI::ValidationError("--interval '" + text + "': at least 10ms");
+  }
+}
+
+}  // namespace
+
+void add(CLI::App& app, const Globals& globals, Run& run) {
+  const auto options = std::make_shared<Options>();
+  options->view.columns = presets().front().columns;
+  CLI::App* const command = app.add_subcommand(
+      "top",
+      "show the busiest cgroups, live\n\n"
+      "Shows all cgroups at and below PATH, on cgroup v1, v2 and hybrid hosts alike, the busiest "
+      "first, and changes none. The key ? lists the keys. Prints tables instead with -b, or where "
+      "there is no terminal to draw on.");
+  add_path(*command, options->path, "cgroup to begin at (default /)");
+  const auto option = [&](const char* name, void (*take)(Options&, const std::string&),
+                          const char* type, const std::string& description) {
+    command
+        ->add_option_function<std::string>(
+            name, [options, take](const std::string& text) { take(*options, text); }, description)
+        ->type_name(type);
+  };
+  option("-i,--interval", take_interval, "TIME",
+         "time between samples: 5 (seconds), 500ms (default 1s)");
+  option("-o,--columns", take_columns, "COLUMN,...",
+         "these columns, or a set: all, cpu, memory, io, pressure");
+  option("-s,--sort", take_sort, "COLUMN", "sort by this column, or by path (default cpu)");
+  command->add_flag("-r,--reverse", options->view.reverse, "smallest first");
+  command->add_flag("-t,--tree", options->view.tree, "show the tree");
+  command->add_option("-f,--filter", options->view.filter, "only cgroups with this in their path")
+      ->type_name("TEXT");
+  command->add_flag("-b,--batch", options->batch, "print a table for each sample");
+  add_number(*command, "-n,--count", options->count, "end after N samples");
+  add_number(*command, "--rows", options->rows, "print at most N cgroups of each sample");
+  command->footer("Columns: " + names_of_columns() +
+                  "\n\n"
+                  "Examples:\n"
+                  "  cgctl top /kubepods\n"
+                  "  cgctl top -b -n 1 --rows 10 --sort memory   the ten largest\n"
+                  "  cgctl --json top -n 1 | jq '.cgroups[0]'");
+  command->callback([&globals, &run, options] {
+    run = [&globals, options] { return run_top(globals, *options); };
+  });
+}
+
+}  // namespace cgctl::tool::top_command

@@ -1,0 +1,45 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "cgctl/sampler.hpp"
+#include "top/rows.hpp"
+
+namespace cgctl::tool::top_command {
+
+/// Keeps the rows of the table: all figures that the sampler has for all cgroups, and the others,
+/// which take a file each, for the cgroups and columns that are shown.
+class Watch {
+ public:
+  [[nodiscard]] static Result<Watch> open(const Host& host, std::string_view path);
+
+  /// Takes a sample. Cgroups that were made since are found every time, or less often where to look
+  /// for them would take more than 4 % of the time.
+  [[nodiscard]] Status sample();
+  /// Reads the figures of these columns that the sampler does not have. Leaves a cgroup that is
+  /// gone as it is.
+  void read_more(Row& row, const std::vector<Column>& columns) const;
+
+  [[nodiscard]] const Rows& rows() const noexcept { return rows_; }
+  /// Returns the number of cgroups with a file that could not be read.
+  [[nodiscard]] std::size_t unread() const noexcept { return unread_; }
+
+ private:
+  Watch(Host host, Sampler sampler) : host_(std::move(host)), sampler_(std::move(sampler)) {}
+  [[nodiscard]] Status find_new();
+  void take(const Sample& sample, std::size_t& next, Rows& added, bool point);
+
+  Host host_;
+  Sampler sampler_;
+  Rows rows_;
+  std::size_t unread_ = 0;
+  Clock::time_point found_at_;  // when new cgroups were looked for
+  Clock::duration finding_{};   // how long that took
+  Clock::time_point point_at_;  // of the last point of the histories
+};
+
+}  // namespace cgctl::tool::top_command
