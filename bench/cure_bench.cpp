@@ -137,6 +137,8 @@ void cure(benchmark::State& state, std::optional<Rung> rung) {
 const bool registered = [] {
   for (const auto& [name, rung] :
        {std::pair<const char*, std::optional<Rung>>{"cure/evict", Rung::evict},
+        {"cure/squeeze", Rung::squeeze},
+        {"cure/node_reclaim", Rung::node_reclaim},
         {"cure/drop_caches", Rung::drop_page_cache},
         {"cure/force_empty", std::nullopt}}) {
     const auto contender = rung;

@@ -44,6 +44,9 @@ std::chrono::seconds uptime() noexcept;
 /// Returns the machine's memory in bytes (MemTotal of /proc/meminfo); 0 without that file.
 [[nodiscard]] Result<std::uint64_t> total_memory(const Host& host);
 
+/// Returns the bytes of swap that are free (SwapFree of /proc/meminfo); 0 without that file.
+[[nodiscard]] Result<std::uint64_t> free_swap(const Host& host);
+
 /// Returns the number of file pages that were read again soon after their eviction, since boot
 /// (/proc/vmstat workingset_refault_file, before Linux 5.9 workingset_refault); nothing if the
 /// kernel has neither. Its growth after a mitigation shows how much dropped cache was still needed.

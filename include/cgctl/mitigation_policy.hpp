@@ -23,15 +23,17 @@ enum class Rung {
             ///< vm.clean_dying_memcg_async
   advise,   ///< posix_fadvise(2) POSIX_FADV_DONTNEED on the configured files
   evict,    ///< posix_fadvise(2) on exactly the pages of zombies that a census names
-  reclaim,  ///< v2 memory.reclaim (Linux 5.19) of the zombies' live ancestors
+  squeeze,  ///< v1 memory.force_empty of the zombies' live ancestors, ended after a few bytes
+  node_reclaim,     ///< a few bytes > /sys/devices/system/node/nodeN/reclaim (Linux 6.17)
+  reclaim,          ///< v2 memory.reclaim (Linux 5.19) of the zombies' live ancestors
   drop_page_cache,  ///< sync, then 1 > /proc/sys/vm/drop_caches (admin-guide/sysctl/vm.rst)
   drop_slab,        ///< 2 > drop_caches: dentries and inodes
   drop_all,         ///< sync, then 3 > drop_caches: both
 };
-inline constexpr std::size_t rung_count = 7;
+inline constexpr std::size_t rung_count = 9;
 
-/// Returns "memcg_reaper", "fadvise", "evict", "memory.reclaim", "drop_caches=1", "drop_caches=2",
-/// "drop_caches=3".
+/// Returns "memcg_reaper", "fadvise", "evict", "squeeze", "node_reclaim", "memory.reclaim",
+/// "drop_caches=1", "drop_caches=2", "drop_caches=3".
 std::string_view to_string(Rung rung) noexcept;
 /// Returns the rung of that name; nothing if there is none.
 std::optional<Rung> rung_named(std::string_view name) noexcept;
@@ -84,7 +86,7 @@ struct Policy {
   /// skipped. drop_slab and drop_all are skipped unless drop_page_cache comes before them.
   std::vector<Rung> ladder = default_ladder();
   std::vector<std::string> files;  ///< glob(7) patterns of files whose page cache may be dropped
-  /// Mount points to write back before the page cache is dropped; empty: all.
+  /// Mount points to write back before page cache is dropped or reclaimed; empty: all.
   std::vector<std::string> sync;
   std::chrono::nanoseconds deadline = std::chrono::seconds(60);  ///< longest time of one rung
   std::size_t evict_files = 10'000;                              ///< most files that evict opens
@@ -92,6 +94,17 @@ struct Policy {
   std::chrono::nanoseconds evict_time = std::chrono::seconds(5);
   /// Bytes requested per write to memory.reclaim.
   std::uint64_t reclaim_chunk = std::uint64_t{32} << 20;
+  /// Percentage of the page cache below the cgroups that squeeze reclaims from that it may take
+  /// from live cgroups; node_reclaim: of the machine's.
+  double cache_loss = 1;
+  /// Clean page cache that must be below a cgroup to squeeze it, in bytes. With less the kernel
+  /// would take other memory.
+  std::uint64_t least_cache = std::uint64_t{64} << 20;
+  /// Longest time of one round of squeeze.
+  std::chrono::nanoseconds round_time = std::chrono::milliseconds(100);
+  /// A round of squeeze ends when another task of its CPU had to wait longer than this; after two
+  /// such rounds the rung ends.
+  std::chrono::nanoseconds longest_delay = std::chrono::milliseconds(20);
   /// Share of the zombies that an action, or a rung, must free to count as effective.
   double min_effect = 0.1;
   /// A rung that was useless this many times in a row is skipped for max_interval.
@@ -135,12 +148,15 @@ struct Observation {
   std::optional<zombies::Source> source = {};  ///< of `residual`; absent without zombies
   zombies::SlabPins slab = zombies::SlabPins::unknown;
   std::vector<zombies::Ancestor> ancestors;
+  /// Live cgroups of v1 to squeeze: the top-most ones that cover zombies with page cache.
+  std::vector<zombies::Ancestor> squeezable = {};
   bool can_reap = false;   ///< true if the kernel's zombie reaper can be written to
   bool can_evict = false;  ///< true if a census can name the pages of zombies
   /// The reason why a census was tried and can_evict is false; no error if there was no reason to
   /// act.
   Status census = {};
-  bool can_reclaim = false;  ///< true if memory.reclaim exists
+  bool can_reclaim_nodes = false;  ///< true if a NUMA node has the file `reclaim`
+  bool can_reclaim = false;        ///< true if memory.reclaim exists
   /// True if the kernel moves the pages of a removed cgroup to its parent (Linux 7.1), so that
   /// pages keep no zombies. Absent if this was not tested (v1, fewer zombies than zombies_high) or
   /// cannot be.

@@ -18,8 +18,10 @@
 #include "detail/possible_cpus.hpp"
 #include "detail/wake_up_delay.hpp"
 #include "mitigation/disk_load.hpp"
+#include "mitigation/node_reclaim.hpp"
 #include "mitigation/reaper.hpp"
 #include "mitigation/reparenting.hpp"
+#include "mitigation/squeeze.hpp"
 
 namespace cgctl::mitigation {
 namespace {
@@ -54,6 +56,20 @@ Result<numa::Cost> watched_read(const numa::Reader& reader, const Policy& policy
                                               policy.read_cost_limit);
   }
   return cost;
+}
+
+/// Returns the bytes in a line of /proc/meminfo; 0 without the file or the line.
+Result<std::uint64_t> meminfo(const Host& host, std::string_view key) {
+  const auto text = optional_file(host, "meminfo");
+  if (!text) return fail(text.error());
+  std::string_view rest = *text;
+  while (!rest.empty()) {
+    std::string_view row = parse::line(rest);
+    if (parse::field(row) == key) {
+      return parse::whole_number(parse::field(row)).value_or(0) << 10;
+    }
+  }
+  return 0;
 }
 
 /// Measures the cost of reading the root's numa_stat; repeats the read only while it is cheap. If
@@ -169,18 +185,9 @@ Result<std::uint64_t> kernel_memory(const Host& host, std::uint64_t zombies) {
   return zombies * (each + each_cpu * cpus->value_or(1));
 }
 
-Result<std::uint64_t> total_memory(const Host& host) {
-  const auto text = optional_file(host, "meminfo");
-  if (!text) return fail(text.error());
-  std::string_view rest = *text;
-  while (!rest.empty()) {
-    std::string_view row = parse::line(rest);
-    if (parse::field(row) == "MemTotal:") {
-      return parse::whole_number(parse::field(row)).value_or(0) << 10;
-    }
-  }
-  return 0;
-}
+Result<std::uint64_t> total_memory(const Host& host) { return meminfo(host, "MemTotal:"); }
+
+Result<std::uint64_t> free_swap(const Host& host) { return meminfo(host, "SwapFree:"); }
 
 Result<std::optional<std::uint64_t>> refaults(const Host& host) {
   const auto vmstat = optional_file(host, "vmstat");
@@ -233,6 +240,8 @@ Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Poli
     seen.pages_reparented = detail::reparents_pages(host);
   }
   seen.can_reap = detail::reaper_of(host) != detail::Reaper::none;
+  seen.squeezable = detail::squeezable(host, seen.ancestors);
+  seen.can_reclaim_nodes = detail::can_reclaim_nodes(host);
   seen.can_reclaim = can_reclaim(host, seen);
   const auto busiest = disks.busiest();
   if (!busiest) return fail(busiest.error());

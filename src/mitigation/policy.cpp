@@ -188,6 +188,8 @@ bool has(const Observation& seen, const Policy& policy, Rung rung) {
   if (rung == Rung::reap) return seen.can_reap;
   if (rung == Rung::advise) return !policy.files.empty();
   if (rung == Rung::evict) return seen.can_evict;
+  if (rung == Rung::squeeze) return !seen.squeezable.empty();
+  if (rung == Rung::node_reclaim) return seen.can_reclaim_nodes;
   if (rung == Rung::reclaim) return seen.can_reclaim;
   return true;
 }
@@ -291,8 +293,8 @@ Balance weigh(const Observation& seen, const Policy& policy) noexcept {
 }
 
 std::vector<Rung> default_ladder() {
-  return {Rung::reap,    Rung::advise,          Rung::evict,
-          Rung::reclaim, Rung::drop_page_cache, Rung::drop_slab};
+  return {Rung::reap,         Rung::advise,  Rung::evict,           Rung::squeeze,
+          Rung::node_reclaim, Rung::reclaim, Rung::drop_page_cache, Rung::drop_slab};
 }
 
 std::string_view to_string(Rung rung) noexcept {
@@ -303,6 +305,10 @@ std::string_view to_string(Rung rung) noexcept {
       return "fadvise";
     case Rung::evict:
       return "evict";
+    case Rung::squeeze:
+      return "squeeze";
+    case Rung::node_reclaim:
+      return "node_reclaim";
     case Rung::reclaim:
       return "memory.reclaim";
     case Rung::drop_page_cache:

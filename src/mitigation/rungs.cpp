@@ -19,8 +19,10 @@
 #include "detail/page_lists.hpp"
 #include "mitigation/control_file.hpp"
 #include "mitigation/evict.hpp"
+#include "mitigation/node_reclaim.hpp"
 #include "mitigation/reaper.hpp"
 #include "mitigation/reclaim.hpp"
+#include "mitigation/squeeze.hpp"
 
 namespace cgctl {
 namespace {
@@ -63,6 +65,13 @@ Result<std::vector<UniqueFd>> open_mounts(const std::vector<std::string>& paths)
   return mounts;
 }
 
+/// Writes these file systems back, or all if there are none.
+void write_back(const std::vector<UniqueFd>& mounts) noexcept {
+  if (mounts.empty()) ::sync();
+  for (const UniqueFd& mount : mounts) ::syncfs(mount.get());
+  detail::drain_page_lists();
+}
+
 Result<nanoseconds> drop(const Host& host, Rung rung, const std::vector<std::string>& to_sync,
                          detail::Isolation how) {
   how.operation = "drop caches";
@@ -75,18 +84,38 @@ Result<nanoseconds> drop(const Host& host, Rung rung, const std::vector<std::str
   const auto control = open_drop_caches(host);
   if (!control) return fail(control.error());
   // drop_caches does not drop dirty pages, so they are written back first.
-  const bool write_back = rung != Rung::drop_slab;
-  const auto mounts = open_mounts(write_back ? to_sync : std::vector<std::string>());
+  const bool is_cache = rung != Rung::drop_slab;
+  const auto mounts = open_mounts(is_cache ? to_sync : std::vector<std::string>());
   if (!mounts) return fail(mounts.error());
   const auto work = [&]() noexcept {
-    if (write_back) {
-      if (mounts->empty()) ::sync();
-      for (const UniqueFd& mount : *mounts) ::syncfs(mount.get());
-      detail::drain_page_lists();
-    }
+    if (is_cache) write_back(*mounts);
     return detail::write_control(control->get(), level);
   };
   return detail::run_isolated(work, how);
+}
+
+// ---- reclaim in small steps ----
+
+/// Reclaims by one of the rungs that take memory in steps. They do not take dirty pages, so those
+/// are written back first.
+Result<nanoseconds> write_back_and_reclaim(const Host& host, Rung rung,
+                                           const mitigation::Observation& seen,
+                                           const Policy& policy, detail::Isolation how) {
+  const auto mounts = open_mounts(policy.sync);
+  if (!mounts) return fail(mounts.error());
+  how.operation = "write back";
+  const auto written = detail::run_isolated(
+      [&mounts]() noexcept {
+        write_back(*mounts);
+        return 0;
+      },
+      how);
+  if (!written) return written;
+  how.deadline -= *written;
+  auto took = rung == Rung::squeeze ? detail::squeeze(host, seen, policy, how)
+                                    : detail::reclaim_nodes(host, seen, policy, how);
+  if (took) *took += *written;
+  return took;
 }
 
 // ---- files whose cache may be dropped ----
@@ -142,6 +171,9 @@ Result<nanoseconds> detail::take(const Host& host, Rung rung, const mitigation::
   if (rung == Rung::advise) return advise(policy, how);
   if (rung == Rung::evict) return evict(host, policy, how, left);
   if (rung == Rung::reclaim) return reclaim(host, seen.ancestors, policy.reclaim_chunk, how);
+  if (rung == Rung::squeeze || rung == Rung::node_reclaim) {
+    return write_back_and_reclaim(host, rung, seen, policy, how);
+  }
   return drop(host, rung, policy.sync, how);
 }
 

@@ -35,7 +35,7 @@ class RealMitigation : public test::RealCgroups {
     Policy policy;
     policy.zombies_high = 1;
     policy.zombies_low = left;
-    // evict has tests of its own.
+    // evict, squeeze and node_reclaim have tests of their own.
     policy.ladder = {Rung::reclaim, Rung::drop_page_cache, Rung::drop_slab};
     policy.guards = Guards::override_all;
     policy.still_for = 1s;

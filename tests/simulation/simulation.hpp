@@ -40,13 +40,15 @@ struct Model {
   bool can_reclaim = false;  ///< v2 with memory.reclaim
   /// Minutes for which the disks are busy after the page cache was dropped.
   unsigned busy_after = 5;
-  bool can_evict = false;  ///< a census names the zombies' pages
+  bool can_evict = false;    ///< a census names the zombies' pages
+  bool can_squeeze = false;  ///< v1, and the zombies are below a cgroup with page cache
 };
 
 /// The kinds of churn, on kernels without the rung that takes the zombies' pages alone.
 std::vector<Model> models();
-/// Returns the same node with the rung evict.
-Model with_scalpel(Model model);
+/// Returns the same node with the rung evict, or with squeeze.
+Model with_evict(Model model);
+Model with_squeeze(Model model);
 
 struct Result {
   double actions_a_day = 0;

@@ -721,6 +721,8 @@ TEST(Ladder, HasTheRungsThatTheMachineHas) {
   EXPECT_EQ(decide_first(seen).ladder, (Rungs{Rung::drop_page_cache, Rung::drop_slab}));
   seen.can_reap = true;
   seen.can_evict = true;
+  seen.squeezable = {{"/pods", 1000, 4096}};
+  seen.can_reclaim_nodes = true;
   seen.can_reclaim = true;
   Policy policy;
   policy.files = {"/var/log/*.1"};

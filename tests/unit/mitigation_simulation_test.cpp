@@ -71,12 +71,18 @@ TEST(MitigationOverMonths, ReclaimsWithoutDroppingCachesWhereTheKernelCan) {
 TEST(MitigationOverMonths, KeepsThePageCacheWhereItCanTakeTheZombiesPagesAlone) {
   for (const char* const name : {"steady leak", "bursts"}) {
     const Result dropping = run(name);
-    const Result result = simulation::run_policy(simulation::with_scalpel(model(name)), {}, days);
+    const Result result = simulation::run_policy(simulation::with_evict(model(name)), {}, days);
     EXPECT_GT(result.actions_a_day, 0) << name;
     EXPECT_EQ(result.useless, 0) << name;
     EXPECT_EQ(result.drops, 0) << name;
     EXPECT_LE(result.worst_read, dropping.worst_read * 11 / 10) << name;
     EXPECT_LT(result.kibibytes_a_zombie, dropping.kibibytes_a_zombie / 500) << name;
+    const Result squeezing =
+        simulation::run_policy(simulation::with_squeeze(model(name)), {}, days);
+    EXPECT_EQ(squeezing.useless, 0) << name;
+    EXPECT_EQ(squeezing.drops, 0) << name;
+    EXPECT_LE(squeezing.worst_read, dropping.worst_read * 11 / 10) << name;
+    EXPECT_LT(squeezing.kibibytes_a_zombie, dropping.kibibytes_a_zombie / 50) << name;
   }
 }
 

@@ -229,7 +229,9 @@ const std::vector<Key>& keys() {
            "kernel's own reaper of zombies (/sys/kernel/mm/memcg_reaper or\n"
            "vm.clean_dying_memcg_async); fadvise: drops the page cache of action.files; evict: "
            "drops\n"
-           "only the pages that hold zombies (where BPF programs run); memory.reclaim: cgroup v2,\n"
+           "only the pages that hold zombies (where BPF programs run); squeeze: cgroup v1, writes\n"
+           "memory.force_empty of the cgroups above the zombies, stopped after a few bytes;\n"
+           "node_reclaim: Linux 6.17, a few bytes of each NUMA node; memory.reclaim: cgroup v2,\n"
            "Linux 5.19; drop_caches=2: only after drop_caches=1 freed next to nothing",
            in_policy(&Policy::ladder), parse_rung, [](Rung rung) { return to_string(rung); }),
       text("action", "files",
@@ -237,7 +239,8 @@ const std::vector<Key>& keys() {
            "fadvise drops their page cache",
            in_policy(&Policy::files)),
       list("action", "sync",
-           "mount points to write back (sync) before drop_caches=1; empty: all file systems",
+           "mount points to write back (sync) before squeeze, node_reclaim and drop_caches=1;\n"
+           "empty: all file systems",
            in_policy(&Policy::sync), parse_mount, [](const std::string& path) { return path; }),
       time("action", "deadline", "longest time that one rung of the ladder may take", 1ms,
            in_policy(&Policy::deadline)),
@@ -248,6 +251,20 @@ const std::vector<Key>& keys() {
            in_policy(&Policy::evict_time)),
       size("action", "reclaim_chunk", "bytes requested per write to memory.reclaim", 4096,
            in_policy(&Policy::reclaim_chunk)),
+      number("action", "cache_loss",
+             "most that squeeze and node_reclaim may take from live cgroups: percent of the page\n"
+             "cache that they reclaim from",
+             0, 100, in_policy(&Policy::cache_loss)),
+      size("action", "least_cache",
+           "squeeze only cgroups with at least this much clean page cache in them and below", 0,
+           in_policy(&Policy::least_cache)),
+      time("action", "round_time", "longest time of one step of squeeze", 1ms,
+           in_policy(&Policy::round_time)),
+      time("action", "longest_delay",
+           "a step of squeeze ends when another task of its CPU had to wait longer than this; "
+           "after\n"
+           "two such steps the rung ends",
+           100us, in_policy(&Policy::longest_delay)),
       number("action", "min_effect",
              "an action counts as effective if it frees at least this share of the zombies", 0.001,
              1, in_policy(&Policy::min_effect)),

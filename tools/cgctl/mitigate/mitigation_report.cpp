@@ -118,10 +118,20 @@ std::string line_of_refused_census(const Observation& seen) {
   return labelled("note", "evict is left out: " + message_of(seen.census.error()));
 }
 
-std::string line_of_rehearsal(const Plan& plan) {
+/// Returns " of /a, /b" after squeeze; for other rungs nothing.
+std::string targets_of(mitigation::Rung rung, const Observation& seen) {
+  if (rung != mitigation::Rung::squeeze) return {};
+  std::string text;
+  for (const zombies::Ancestor& one : seen.squeezable)
+    text.append(text.empty() ? " of " : ", ").append(printable(one.path));
+  return text;
+}
+
+std::string line_of_rehearsal(const Plan& plan, const Observation& seen) {
   std::string ladder;
   for (const mitigation::Rung rung : plan.ladder) {
     ladder.append(ladder.empty() ? "" : ", then if needed ").append(mitigation::to_string(rung));
+    ladder += targets_of(rung, seen);
   }
   return labelled("would do", ladder + " (dry run: nothing was changed)");
 }
@@ -274,7 +284,8 @@ std::string text_of(const Report& report) {
                           line_of_blind_guards(report.before) +
                           line_of_refused_census(report.before);
   if (!report.outcome) {
-    return line_of_look(report.before, report.plan.reason) + why + line_of_rehearsal(report.plan) +
+    return line_of_look(report.before, report.plan.reason) + why +
+           line_of_rehearsal(report.plan, report.before) +
            (report.evictable ? line_of(*report.evictable) : "");
   }
   std::string text = line_of("before", report.before) + why;
@@ -304,6 +315,9 @@ nlohmann::ordered_json json_of(const Report& report) {
     for (const mitigation::Rung rung : report.plan.ladder)
       one["plan"].push_back(mitigation::to_string(rung));
     if (report.evictable) one["evictable"] = json_of(*report.evictable);
+    one["squeezable"] = Json::array();
+    for (const zombies::Ancestor& top : report.before.squeezable)
+      one["squeezable"].push_back(top.path);
   }
   return one;
 }

@@ -1,0 +1,110 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "mitigation/node_reclaim.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "cgctl/filesystem.hpp"
+#include "cgctl/parse.hpp"
+#include "mitigation/control_file.hpp"
+#include "mitigation/kernel_count.hpp"
+#include "mitigation/steps.hpp"
+#include "mitigation/subtrees.hpp"
+
+namespace cgctl::detail {
+namespace {
+
+constexpr const char* nodes_directory = "devices/system/node";
+
+std::vector<std::uint64_t> online_nodes(const Host& host) {
+  constexpr std::size_t most = 1024;
+  std::vector<std::uint64_t> nodes;
+  const auto text = fs::read_in_root(host.roots().sys, fs::join(nodes_directory, "online"));
+  if (!text) return nodes;
+  parse::ranges(*text, [&nodes](std::uint64_t first, std::uint64_t last) {
+    for (; first <= last && nodes.size() < most; ++first) nodes.push_back(first);
+  });
+  return nodes;
+}
+
+Result<std::vector<UniqueFd>> open_nodes(const Host& host) {
+  std::vector<UniqueFd> files;
+  for (const std::uint64_t node : online_nodes(host)) {
+    const std::string path =
+        std::string(nodes_directory) + "/node" + std::to_string(node) + "/reclaim";
+    auto file = fs::open_in_root(host.roots().sys, path, O_WRONLY);
+    // A node without memory may lack the file.
+    if (!file && file.error().os_errno == ENOENT) continue;
+    if (!file) return fail(file.error());
+    if (sys::file_system(file->get()) == fs::sysfs_magic) files.push_back(std::move(*file));
+  }
+  return files;
+}
+
+/// Asks a file like memory.reclaim for so many bytes, without swapping. Returns an errno; 0 also if
+/// less was reclaimed.
+int ask(int file, std::uint64_t bytes) noexcept {
+  constexpr std::string_view gentle = " swappiness=0";
+  std::array<char, 64> text{};
+  char* const end = std::to_chars(text.begin(), text.end(), bytes).ptr;
+  char* const gentle_end = std::copy(gentle.begin(), gentle.end(), end);
+  const auto length = static_cast<std::size_t>(gentle_end - text.begin());
+  const int error = write_control(file, {text.data(), length});
+  return error == EAGAIN ? 0 : error;
+}
+
+int reclaim_in_steps(int file, const Steps::Limits& limits, std::chrono::nanoseconds still_for,
+                     KernelCount& zombies) noexcept {
+  Steps steps(limits, zombies.left());
+  while (steps.go_on()) {
+    const std::uint64_t bytes = steps.next();
+    if (const int error = ask(file, bytes); error != 0) return error;
+    steps.note(bytes, zombies.settle(still_for));
+  }
+  return 0;
+}
+
+}  // namespace
+
+bool can_reclaim_nodes(const Host& host) {
+  const auto files = open_nodes(host);
+  return files && !files->empty();
+}
+
+Result<std::chrono::nanoseconds> reclaim_nodes(const Host& host,
+                                               const mitigation::Observation& seen,
+                                               const mitigation::Policy& policy, Isolation how) {
+  how.operation = "reclaim";
+  how.path = fs::join(host.roots().sys, nodes_directory);
+  const auto files = open_nodes(host);
+  if (!files) return fail(files.error());
+  if (files->empty()) {
+    return fail(Error::make(errc::unsupported, how.operation, how.path,
+                            "no NUMA node has the file `reclaim`", "it needs Linux 6.17"));
+  }
+  auto zombies = KernelCount::open(host, seen.zombies.low);
+  if (!zombies) return fail(zombies.error());
+  std::uint64_t bytes = 0;
+  for (const zombies::Ancestor& one : seen.ancestors) bytes += freeable_bytes(one);
+  const auto limits = Steps::limits_for(policy, seen.page_cache / files->size(),
+                                        bytes_each(seen, bytes, seen.zombies.low));
+  const auto work = [&]() noexcept {
+    int error = 0;
+    for (std::size_t i = 0; error == 0 && i < files->size(); ++i) {
+      error = reclaim_in_steps((*files)[i].get(), limits, policy.still_for, *zombies);
+    }
+    return error;
+  };
+  return run_isolated(work, how);
+}
+
+}  // namespace cgctl::detail

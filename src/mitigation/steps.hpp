@@ -1,0 +1,91 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "cgctl/mitigation_policy.hpp"
+
+namespace cgctl::detail {
+
+/// Returns `percent` of some bytes.
+inline std::uint64_t share_of(std::uint64_t bytes, double percent) noexcept {
+  constexpr double all = 100;
+  return static_cast<std::uint64_t>(static_cast<double>(bytes) * percent / all);
+}
+
+/// Decides whether a rung that takes memory in steps takes another one, and how many bytes. Steps
+/// of next to no use end it, and a loss of live memory above the limit. Only computes, so that an
+/// isolated child can use it.
+///
+/// A step begins with the live cgroups again, because the kernel forgets where it was once the
+/// cgroup of its last page is gone. So there are few steps: small ones until zombies go, then one
+/// for all that the rest holds.
+class Steps {
+ public:
+  struct Limits {
+    std::uint64_t step = 0;  ///< bytes of a step that may be of no use
+    std::uint64_t loss = 0;  ///< bytes of live memory that all steps together may take
+    std::uint64_t each = 0;  ///< bytes that go with a freed zombie, not lost by anybody
+  };
+  /// Returns the limits for a rung that takes page cache from cgroups that have `cache` bytes of
+  /// it. One pass of the kernel takes at least 1/4096 of a long list of each live cgroup.
+  static Limits limits_for(const mitigation::Policy& policy, std::uint64_t cache,
+                           std::uint64_t each) noexcept {
+    constexpr std::uint64_t steps = 16;
+    constexpr std::uint64_t least_step = std::uint64_t{256} << 10;
+    const std::uint64_t loss = share_of(cache, policy.cache_loss);
+    return {std::max(least_step, loss / steps), loss, each};
+  }
+  /// Fewest bytes of a step.
+  static constexpr std::uint64_t least = std::uint64_t{64} << 10;
+
+  Steps(const Limits& limits, std::int64_t zombies) noexcept
+      : limits_(limits), first_(zombies), last_(zombies) {}
+
+  /// Notes a step that took `bytes` and left so many zombies.
+  void note(std::uint64_t bytes, std::int64_t zombies) noexcept {
+    constexpr std::uint64_t trace = 32;
+    const std::uint64_t gone = held_by(last_ - zombies);
+    taken_ += bytes;
+    last_ = zombies;
+    idle_ = gone > bytes / trace ? 0 : idle_ + 1;
+    worthwhile_ = gone > bytes / 4;
+  }
+  [[nodiscard]] bool go_on() const noexcept {
+    const unsigned patience = freed_any() ? patience_at_end : patience_at_first;
+    // A step may take more than it was asked for.
+    return last_ > 0 && idle_ < patience && lost() + limits_.step / 4 < limits_.loss;
+  }
+  /// Returns the bytes of the next step.
+  [[nodiscard]] std::uint64_t next() const noexcept {
+    const std::uint64_t left = limits_.loss - std::min(limits_.loss, lost());
+    const std::uint64_t risked = freed_any() && idle_ != 0 ? limits_.step / 2 : limits_.step;
+    return std::max(least, (worthwhile_ ? held_by(last_) : 0) + std::min(risked, left));
+  }
+  /// Returns the bytes that live cgroups lost at most.
+  [[nodiscard]] std::uint64_t lost() const noexcept {
+    return taken_ - std::min(taken_, held_by(first_ - last_));
+  }
+  [[nodiscard]] bool freed_any() const noexcept { return last_ < first_; }
+
+ private:
+  /// The kernel may take a whole step from live cgroups before it comes to the first zombie, and it
+  /// skips a recently used page once.
+  static constexpr unsigned patience_at_first = 4;
+  static constexpr unsigned patience_at_end = 2;
+
+  [[nodiscard]] std::uint64_t held_by(std::int64_t zombies) const noexcept {
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(zombies, 0)) * limits_.each;
+  }
+
+  Limits limits_;
+  std::int64_t first_;
+  std::int64_t last_;
+  std::uint64_t taken_ = 0;
+  unsigned idle_ = 0;
+  bool worthwhile_ = false;  // a quarter of the last step was zombies'
+};
+
+}  // namespace cgctl::detail
