@@ -97,10 +97,13 @@ struct Policy {
   /// Percentage of the page cache below the cgroups that squeeze reclaims from that it may take
   /// from live cgroups; node_reclaim: of the machine's.
   double cache_loss = 1;
+  /// Fewest bytes of the first step of squeeze and node_reclaim, which may take nothing from
+  /// zombies; a sixteenth of what they may take from live cgroups, if that is more.
+  std::uint64_t first_step = std::uint64_t{256} << 10;
   /// Clean page cache that must be below a cgroup to squeeze it, in bytes. With less the kernel
   /// would take other memory.
   std::uint64_t least_cache = std::uint64_t{64} << 20;
-  /// Longest time of one round of squeeze.
+  /// Longest CPU time of one write of squeeze; waiting included, ten times as long.
   std::chrono::nanoseconds round_time = std::chrono::milliseconds(100);
   /// A round of squeeze ends when another task of its CPU had to wait longer than this; after two
   /// such rounds the rung ends.

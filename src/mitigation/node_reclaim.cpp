@@ -94,9 +94,9 @@ Result<std::chrono::nanoseconds> reclaim_nodes(const Host& host,
   auto zombies = KernelCount::open(host, seen.zombies.low);
   if (!zombies) return fail(zombies.error());
   std::uint64_t bytes = 0;
-  for (const zombies::Ancestor& one : seen.ancestors) bytes += freeable_bytes(one);
+  for (const zombies::Ancestor& one : seen.ancestors) bytes += reclaimable_bytes(one);
   const auto limits = Steps::limits_for(policy, seen.page_cache / files->size(),
-                                        bytes_each(seen, bytes, seen.zombies.low));
+                                        bytes_each(seen, bytes, seen.zombies.low), bytes);
   const auto work = [&]() noexcept {
     int error = 0;
     for (std::size_t i = 0; error == 0 && i < files->size(); ++i) {

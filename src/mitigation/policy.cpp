@@ -221,12 +221,22 @@ std::string objection(const Observation& seen, const History& history, const Pol
        {too_recent(history, policy, now), out_of_hours(seen, policy), too_busy(seen, policy)}) {
     if (!against.empty()) return against;
   }
-  if (nothing_freeable(seen)) {
-    std::string why = "dropping caches would free none of them";
-    const std::string pins = explain_pins(seen);
-    return pins.empty() ? why : why + ": " + pins;
-  }
   return {};
+}
+
+/// Leaves the rungs that can help where dropping caches cannot: reclaim also takes page cache that
+/// processes map.
+void leave_helpful(std::vector<Rung>& rungs, const Observation& seen) {
+  const bool mapped = could_hold(seen.residual->file, seen);
+  const auto is_useless = [mapped](Rung rung) {
+    return !mapped || (rung != Rung::squeeze && rung != Rung::node_reclaim);
+  };
+  rungs.erase(std::remove_if(rungs.begin(), rungs.end(), is_useless), rungs.end());
+}
+
+std::string useless_to_drop(const Observation& seen) {
+  const std::string pins = explain_pins(seen);
+  return "dropping caches would free none of them" + (pins.empty() ? pins : ": " + pins);
 }
 
 /// Returns the number of zombies that appeared during these rungs.
@@ -413,6 +423,10 @@ Plan decide(const Observation& seen, const History& history, const Policy& polic
   if (policy.guards == Guards::obey) {
     const std::string against = objection(seen, history, policy, now);
     if (!against.empty()) return refused(why, against);
+    if (nothing_freeable(seen)) {
+      leave_helpful(rungs, seen);
+      if (rungs.empty()) return refused(why, useless_to_drop(seen));
+    }
   }
   if (rungs.empty()) {
     return refused(why, "every configured rung is missing on this kernel or was useless recently");

@@ -21,12 +21,12 @@
 
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
-#include "cgctl/mitigation.hpp"
 #include "cgctl/parse.hpp"
 #include "detail/shared_memory.hpp"
 #include "mitigation/kernel_count.hpp"
 #include "mitigation/steps.hpp"
 #include "mitigation/subtrees.hpp"
+#include "mitigation/swap_guard.hpp"
 #include "zombies/subtree_pages.hpp"
 
 namespace cgctl::detail {
@@ -207,15 +207,6 @@ Error refusal(const std::string& cgroup, std::string reason, std::string hint) {
                      std::move(reason), std::move(hint));
 }
 
-/// True if the kernel may swap out the cgroup's memory: there is free swap, and memory.swappiness
-/// is not 0.
-bool may_swap(const Host& host, const Group& group) {
-  const auto free_swap = mitigation::free_swap(host);
-  if (free_swap && *free_swap == 0) return false;
-  const auto swappiness = group.read("memory.swappiness");
-  return !swappiness || parse::whole_number(*swappiness).value_or(1) != 0;
-}
-
 Result<Subtree> open_subtree(const Host& host, const Observation& seen, const Policy& policy,
                              const zombies::Ancestor& top, const zombies::SubtreePages& pages) {
   if (pages.clean_file < policy.least_cache) {
@@ -227,17 +218,18 @@ Result<Subtree> open_subtree(const Host& host, const Observation& seen, const Po
   }
   const auto group = host.open(top.path);
   if (!group) return fail(group.error());
-  if (pages.anon != 0 && may_swap(host, *group)) {
+  if (pages.anon != 0 && may_swap(host, top.path)) {
     return fail(refusal(top.path, "the kernel could swap out memory of live cgroups",
-                        "set memory.swappiness to 0, or choose another rung"));
+                        "set memory.swappiness to 0 in it and in all cgroups below, or choose "
+                        "another rung"));
   }
   auto trigger = group->open_file(trigger_file, O_WRONLY);
   if (!trigger) return fail(trigger.error());
   auto usage = group->open_file("memory.usage_in_bytes", O_RDONLY);
   if (!usage) return fail(usage.error());
   auto kernel = group->open_file("memory.kmem.usage_in_bytes", O_RDONLY);
-  const auto limits = Steps::limits_for(
-      policy, pages.clean_file, bytes_each(seen, *top.bytes, top.count.value_or(seen.zombies.low)));
+  const auto each = bytes_each(seen, *top.bytes, top.count.value_or(seen.zombies.low));
+  const auto limits = Steps::limits_for(policy, pages.clean_file, each, *top.bytes);
   return Subtree(std::move(*trigger), std::move(*usage), kernel ? std::move(*kernel) : UniqueFd(),
                  limits);
 }

@@ -20,10 +20,10 @@ std::vector<zombies::Ancestor> squeezable(const Host& host,
 /// Frees pages of zombies by v1's memory.force_empty of live cgroups above them (seen.squeezable).
 /// The kernel reclaims in passes: the first takes up to 32 pages of each removed cgroup, but only
 /// 1/4096 of a long list of a live one, and before each pass it looks for a signal. So a process
-/// that writes to the file is killed when the cgroup's usage has fallen by Policy::reclaim_chunk,
-/// when it has used Policy::round_time, or when another task of its CPU had to wait longer than
-/// Policy::longest_delay. Rounds go on while zombies go, until Policy::cache_loss is reached. No
-/// limit is written.
+/// that writes to the file is killed when the cgroup's usage has fallen by the bytes of a step (see
+/// Steps), when it has used Policy::round_time, or when another task of its CPU had to wait longer
+/// than Policy::longest_delay. Rounds go on while zombies go, until Policy::cache_loss is reached.
+/// No limit is written.
 ///
 /// errc::over_budget where less than Policy::least_cache of clean page cache is below a cgroup,
 /// because the kernel would go on to short lists; where it may swap; or if a task waited too long.

@@ -28,15 +28,16 @@ class Steps {
     std::uint64_t step = 0;  ///< bytes of a step that may be of no use
     std::uint64_t loss = 0;  ///< bytes of live memory that all steps together may take
     std::uint64_t each = 0;  ///< bytes that go with a freed zombie, not lost by anybody
+    std::uint64_t held = 0;  ///< bytes that all the zombies within reach hold
   };
   /// Returns the limits for a rung that takes page cache from cgroups that have `cache` bytes of
-  /// it. One pass of the kernel takes at least 1/4096 of a long list of each live cgroup.
+  /// it, of which zombies hold `held`, `each` of them so much. One pass of the kernel takes at
+  /// least 1/4096 of a long list of each live cgroup.
   static Limits limits_for(const mitigation::Policy& policy, std::uint64_t cache,
-                           std::uint64_t each) noexcept {
+                           std::uint64_t each, std::uint64_t held) noexcept {
     constexpr std::uint64_t steps = 16;
-    constexpr std::uint64_t least_step = std::uint64_t{256} << 10;
     const std::uint64_t loss = share_of(cache, policy.cache_loss);
-    return {std::max(least_step, loss / steps), loss, each};
+    return {std::max(policy.first_step, loss / steps), loss, each, held};
   }
   /// Fewest bytes of a step.
   static constexpr std::uint64_t least = std::uint64_t{64} << 10;
@@ -62,7 +63,7 @@ class Steps {
   [[nodiscard]] std::uint64_t next() const noexcept {
     const std::uint64_t left = limits_.loss - std::min(limits_.loss, lost());
     const std::uint64_t risked = freed_any() && idle_ != 0 ? limits_.step / 2 : limits_.step;
-    return std::max(least, (worthwhile_ ? held_by(last_) : 0) + std::min(risked, left));
+    return std::max(least, (worthwhile_ ? held_yet() : 0) + std::min(risked, left));
   }
   /// Returns the bytes that live cgroups lost at most.
   [[nodiscard]] std::uint64_t lost() const noexcept {
@@ -78,6 +79,12 @@ class Steps {
 
   [[nodiscard]] std::uint64_t held_by(std::int64_t zombies) const noexcept {
     return static_cast<std::uint64_t>(std::max<std::int64_t>(zombies, 0)) * limits_.each;
+  }
+  /// Returns the bytes that the zombies within reach still hold, at most. The number of zombies is
+  /// the machine's: others may be out of reach, or new.
+  [[nodiscard]] std::uint64_t held_yet() const noexcept {
+    const std::uint64_t freed = held_by(first_ - last_);
+    return std::min(held_by(std::min(last_, first_)), limits_.held - std::min(freed, limits_.held));
   }
 
   Limits limits_;

@@ -18,10 +18,10 @@ inline bool is_within(std::string_view path, std::string_view top) noexcept {
          (path.size() == top.size() || path[top.size()] == '/');
 }
 
-/// Returns the bytes that reclaim can free of the zombies below an ancestor. Where the source does
-/// not tell kinds, all bytes may be freeable.
-inline std::uint64_t freeable_bytes(const zombies::Ancestor& one) noexcept {
-  return one.pages ? one.pages->freeable() : one.bytes.value_or(0);
+/// Returns the bytes that reclaim may take from the zombies below an ancestor: their page cache,
+/// also where processes map it. Where the source does not tell kinds, all bytes may be page cache.
+inline std::uint64_t reclaimable_bytes(const zombies::Ancestor& one) noexcept {
+  return one.pages ? one.pages->file : one.bytes.value_or(0);
 }
 
 /// Returns the bytes that go with a zombie, if `zombies` of them hold `bytes`. On v2 only a census
@@ -48,7 +48,7 @@ std::string top_of(const std::string& path, const IsHierarchical& is_hierarchica
   return {};
 }
 
-/// Returns the top-most cgroups whose reclaim covers the zombies that have freeable pages, those
+/// Returns the top-most cgroups whose reclaim covers the zombies that have page cache, those
 /// with the most bytes first. Zombies directly below the root, or below a cgroup whose charges are
 /// not hierarchical, are in none.
 template <class IsHierarchical>
@@ -56,7 +56,7 @@ std::vector<zombies::Ancestor> subtrees(const std::vector<zombies::Ancestor>& an
                                         const IsHierarchical& is_hierarchical) {
   std::vector<zombies::Ancestor> tops;
   for (const zombies::Ancestor& one : ancestors) {
-    const std::uint64_t bytes = freeable_bytes(one);
+    const std::uint64_t bytes = reclaimable_bytes(one);
     if (bytes == 0) continue;
     auto found = std::find_if(tops.begin(), tops.end(), [&one](const zombies::Ancestor& top) {
       return is_within(one.path, top.path);

@@ -2,13 +2,13 @@
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -16,6 +16,7 @@
 #include "../support/captured.hpp"
 #include "../support/result.hpp"
 #include "../support/skip.hpp"
+#include "../support/traced.hpp"
 #include "cgctl/mitigation.hpp"
 #include "cgctl/parse.hpp"
 #include "real_cgroups.hpp"
@@ -28,34 +29,41 @@ using namespace cgctl::mitigation;
 
 constexpr std::uint64_t mebibyte = std::uint64_t{1} << 20;
 
-/// Fills a file and writes it back. Returns 0 or an errno. Reclaim takes whole folios, and a write
-/// of a mebibyte may make one as large.
+/// Makes a file without blocks on the disk and reads it, so that it is in the page cache. Returns 0
+/// or an errno. Reclaim takes whole folios, and readahead would make large ones.
 int fill(const std::string& name, std::uint64_t bytes) {
-  const UniqueFd file(::open(name.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-  if (!file) return errno;
-  const std::string block(std::size_t{64} << 10, 'x');
-  for (std::uint64_t done = 0; done < bytes; done += block.size()) {
-    if (::write(file.get(), block.data(), block.size()) != static_cast<ssize_t>(block.size())) {
-      return errno == 0 ? EIO : errno;
-    }
+  const UniqueFd file(::open(name.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+  if (!file || ::ftruncate(file.get(), static_cast<off_t>(bytes)) != 0) return errno;
+  ::posix_fadvise(file.get(), 0, 0, POSIX_FADV_RANDOM);
+  std::string block(std::size_t{64} << 10, 'x');
+  for (;;) {
+    const ssize_t got = ::read(file.get(), block.data(), block.size());
+    if (got <= 0) return got == 0 ? 0 : errno;
   }
-  return ::fsync(file.get()) == 0 ? 0 : errno;
 }
 
 /// Zombies below the test's own cgroup, whose name a test may squeeze; never one of others.
 class RealSqueeze : public test::RealCgroups {
  protected:
-  static constexpr std::uint64_t number = 300;
+  static constexpr std::uint64_t number = 200;
   static constexpr std::uint64_t neighbours_cache = 384 * mebibyte;
 
   static Policy policy_of_tests() {
     Policy policy;
     policy.guards = Guards::override_all;
     policy.zombies_high = 1;
-    policy.still_for = 1s;
+    policy.still_for = 500ms;
     policy.only = Rung::squeeze;
     // The machine has other work at the same time.
     policy.longest_delay = 1s;
+    return policy;
+  }
+
+  /// Does not wait for effects.
+  static Policy policy_without_effect() {
+    Policy policy = policy_of_tests();
+    policy.still_for = 1ms;
+    policy.settle_limit = 2ms;
     return policy;
   }
 
@@ -103,13 +111,13 @@ TEST_F(RealSqueeze, FreesZombiesAndLeavesTheNeighboursCacheAlone) {
   const test::Tenant neighbour(directory("neighbour"),
                                [&] { return fill(files->path() / "neighbour", neighbours_cache); });
   auto maker = zombies(lab::Pin::page_cache, *files);
-  ASSERT_TRUE(maker) << maker.error().message();
+  ASSERT_TRUE(test::ok(maker));
   read_inode_tables(*files, number);
   ASSERT_TRUE(maker->make(number));
   (void)settled();
   const Policy policy = policy_of_tests();
   const auto seen = look(policy);
-  ASSERT_TRUE(seen) << seen.error().message();
+  ASSERT_TRUE(test::ok(seen));
   ASSERT_EQ(seen->squeezable.size(), 1U) << "the zombies' pages were not found";
   const auto limits_before = limits();
   const std::uint64_t cache = cache_of("neighbour");
@@ -117,7 +125,7 @@ TEST_F(RealSqueeze, FreesZombiesAndLeavesTheNeighboursCacheAlone) {
   ASSERT_GE(cache, neighbours_cache / 10 * 9);
 
   const auto outcome = squeeze(*seen, policy);
-  ASSERT_TRUE(outcome) << outcome.error().message();
+  ASSERT_TRUE(test::ok(outcome));
   ASSERT_EQ(outcome->actions.size(), 1U);
   const Action& action = outcome->actions[0];
   ASSERT_TRUE(action.status) << action.status.error().message();
@@ -127,7 +135,13 @@ TEST_F(RealSqueeze, FreesZombiesAndLeavesTheNeighboursCacheAlone) {
   EXPECT_EQ(limits(), limits_before);
 }
 
-TEST_F(RealSqueeze, KilledAtAnyTimeLeavesNoProcessAndNoLimit) {
+unsigned kill_every() {
+  const char* const told = std::getenv("CGCTL_KILL_EVERY");
+  constexpr unsigned sample = 1511;
+  return told == nullptr ? sample : static_cast<unsigned>(std::strtoul(told, nullptr, 10));
+}
+
+TEST_F(RealSqueeze, LeavesNothingBehindWhenKilledAtAnySystemCall) {
   if (v2()) return test::skip("memory.force_empty is v1's");
   const auto files = folder(lab::Pin::page_cache);
   if (!files) return test::skip("no folder on a disk");
@@ -135,30 +149,40 @@ TEST_F(RealSqueeze, KilledAtAnyTimeLeavesNoProcessAndNoLimit) {
   const test::Tenant neighbour(directory("neighbour"),
                                [&] { return fill(files->path() / "neighbour", neighbours_cache); });
   auto maker = zombies(lab::Pin::page_cache, *files);
-  ASSERT_TRUE(maker) << maker.error().message();
-  ASSERT_TRUE(maker->make(number));
+  ASSERT_TRUE(test::ok(maker));
+  ASSERT_TRUE(maker->make(100));
   (void)settled();
-  Policy policy = policy_of_tests();
-  policy.still_for = 20ms;
+  const Policy policy = policy_without_effect();
   const auto seen = look(policy);
-  ASSERT_TRUE(seen) << seen.error().message();
+  ASSERT_TRUE(test::ok(seen));
+  ASSERT_EQ(seen->squeezable.size(), 1U);
   const auto limits_before = limits();
-  for (unsigned step = 0; step < 8; ++step) {
-    const pid_t child = ::fork();
-    ASSERT_GE(child, 0);
-    if (child == 0) {
-      ::setpgid(0, 0);
-      (void)squeeze(*seen, policy);
-      ::pause();
-    }
-    constexpr useconds_t apart = 30'000;
-    ::usleep(apart * step);
-    ::kill(child, SIGKILL);
-    ASSERT_EQ(::waitpid(child, nullptr, 0), child);
-    EXPECT_TRUE(test::eventually([&] { return ::kill(-child, 0) != 0 && errno == ESRCH; }))
-        << "a process is left, killed after " << 30 * step << " ms";
+  const std::string state = files->path() / "state";
+  const auto act = [&] {
+    auto store = Store::open(host(), state);
+    auto history = store ? store->load() : fail(store.error());
+    if (!history) return;
+    begin(*history, uptime());
+    if (!store->save(*history)) return;
+    const auto outcome = squeeze(*seen, policy);
+    if (!outcome) return;
+    end(*history, outcome->actions, outcome->effect, policy, uptime());
+    (void)store->save(*history);
+  };
+  unsigned kills = 0;
+  for (unsigned at = 1;; at += kill_every()) {
+    const test::Traced run = test::run_traced(act, at);
+    ASSERT_EQ(run.trouble, "") << "killed at call " << at;
+    EXPECT_EQ(limits(), limits_before) << "killed at call " << at;
+    const auto store = Store::open(host(), state);
+    ASSERT_TRUE(test::ok(store)) << "killed at call " << at;
+    ASSERT_TRUE(test::ok(store->load())) << "killed at call " << at;
+    EXPECT_EQ(store->warning(), "") << "killed at call " << at;
+    if (!run.killed) break;
+    ++kills;
   }
-  EXPECT_EQ(limits(), limits_before);
+  std::printf("  killed %u times\n", kills);
+  EXPECT_GT(kills, 1);
 }
 
 TEST_F(RealSqueeze, LeavesACgroupWithLittlePageCacheAlone) {
@@ -166,12 +190,12 @@ TEST_F(RealSqueeze, LeavesACgroupWithLittlePageCacheAlone) {
   const auto files = folder(lab::Pin::page_cache);
   if (!files) return test::skip("no folder on a disk");
   auto maker = zombies(lab::Pin::page_cache, *files);
-  ASSERT_TRUE(maker) << maker.error().message();
-  ASSERT_TRUE(maker->make(100));
+  ASSERT_TRUE(test::ok(maker));
+  ASSERT_TRUE(maker->make(50));
   (void)settled();
-  const Policy policy = policy_of_tests();
+  const Policy policy = policy_without_effect();
   const auto seen = look(policy);
-  ASSERT_TRUE(seen) << seen.error().message();
+  ASSERT_TRUE(test::ok(seen));
   ASSERT_EQ(seen->squeezable.size(), 1U);
   const std::string said = refusal(*seen, policy);
   EXPECT_NE(said.find("of clean page cache"), std::string::npos) << said;
@@ -187,12 +211,12 @@ TEST_F(RealSqueeze, IsOfNoUseWhereTmpfsPinsTheZombies) {
   const auto files = folder(lab::Pin::tmpfs);
   if (!files) return test::skip("no folder on tmpfs");
   auto maker = zombies(lab::Pin::tmpfs, *files);
-  ASSERT_TRUE(maker) << maker.error().message();
-  ASSERT_TRUE(maker->make(100));
+  ASSERT_TRUE(test::ok(maker));
+  ASSERT_TRUE(maker->make(50));
   (void)settled();
-  const Policy policy = policy_of_tests();
+  const Policy policy = policy_without_effect();
   const auto seen = look(policy);
-  ASSERT_TRUE(seen) << seen.error().message();
+  ASSERT_TRUE(test::ok(seen));
   if (seen->source != zombies::Source::census) return test::skip("only a census tells tmpfs apart");
   EXPECT_TRUE(seen->squeezable.empty());
   const std::string said = refusal(*seen, policy);
@@ -203,18 +227,18 @@ TEST_F(RealSqueeze, NodeReclaimTakesNoMoreThanItMay) {
   const auto files = folder(lab::Pin::page_cache);
   if (!files) return test::skip("no folder on a disk");
   auto maker = zombies(lab::Pin::page_cache, *files);
-  ASSERT_TRUE(maker) << maker.error().message();
+  ASSERT_TRUE(test::ok(maker));
   read_inode_tables(*files, number);
   ASSERT_TRUE(maker->make(number));
   (void)settled();
   Policy policy = policy_of_tests();
   policy.only = Rung::node_reclaim;
   const auto seen = look(policy);
-  ASSERT_TRUE(seen) << seen.error().message();
+  ASSERT_TRUE(test::ok(seen));
   if (!seen->can_reclaim_nodes) return test::skip("no reclaim of NUMA nodes before Linux 6.17");
   const auto outcome =
       carry_out(host(), guard_, {Decision::act, "", {Rung::node_reclaim}}, policy, *seen);
-  ASSERT_TRUE(outcome) << outcome.error().message();
+  ASSERT_TRUE(test::ok(outcome));
   ASSERT_TRUE(outcome->actions.at(0).status) << outcome->actions[0].status.error().message();
   // The share that may be lost is one hundredth.
   EXPECT_GE(outcome->after.page_cache + seen->page_cache / 20 + 64 * mebibyte, seen->page_cache);

@@ -413,6 +413,25 @@ INSTANTIATE_TEST_SUITE_P(
             "6.0 MiB belong to processes that were moved to another cgroup since: restart them"}),
     [](const auto& pin) { return std::string(pin.param.name); });
 
+Observation with_reclaim(Observation seen) {
+  seen.squeezable = {{"/pods", 1000, 4096}};
+  seen.can_reclaim_nodes = true;
+  return seen;
+}
+
+TEST(DecideFreeable, OnlyReclaimsWhereMappedFilesHoldThem) {
+  const Plan plan =
+      decide_first(with_reclaim(held_by(residual(8 * mebibyte, 0, 8 * mebibyte, 0, 0))));
+  EXPECT_EQ(plan.decision, Decision::act) << plan.reason;
+  EXPECT_EQ(plan.ladder, (std::vector<Rung>{Rung::squeeze, Rung::node_reclaim}));
+}
+
+TEST(DecideFreeable, DoesNotReclaimWhereNoFileHoldsThem) {
+  const Plan plan =
+      decide_first(with_reclaim(held_by(residual(0, 8 * mebibyte, 0, 8 * mebibyte, 0))));
+  EXPECT_EQ(plan.decision, Decision::refused) << plan.reason;
+}
+
 TEST(DecideFreeable, RefusesEvenIfTheCauseIsUnknown) {
   const Plan plan = decide_first(held_by({}));
   EXPECT_EQ(plan.decision, Decision::refused);

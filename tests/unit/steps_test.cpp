@@ -15,7 +15,7 @@ using namespace cgctl;
 using detail::Steps;
 
 constexpr std::uint64_t mebibyte = std::uint64_t{1} << 20;
-constexpr Steps::Limits limits{mebibyte, 10 * mebibyte, 4096};
+constexpr Steps::Limits limits{mebibyte, 10 * mebibyte, 4096, 100 * mebibyte};
 
 TEST(Steps, GoOnWhileZombiesGoAndEndAfterTwoThatFreeNone) {
   Steps steps(limits, 100);
@@ -57,6 +57,24 @@ TEST(Steps, TakeAllThatTheRestHoldsOnceZombiesGo) {
   EXPECT_EQ(steps.next(), mebibyte) << "it took less than a quarter from zombies";
 }
 
+TEST(Steps, DoNotGrowByZombiesThatOthersMakeMeanwhile) {
+  Steps steps(limits, 1000);
+  steps.note(mebibyte, 700);
+  steps.note(mebibyte, 5000);
+  EXPECT_EQ(steps.lost(), 2 * mebibyte);
+  steps.note(mebibyte, 4000);
+  EXPECT_EQ(steps.next(), mebibyte + std::uint64_t{1000} * 4096);
+}
+
+TEST(Steps, AskForNoMoreThanTheZombiesWithinReachHold) {
+  constexpr std::uint64_t each = 4096;
+  Steps steps({mebibyte, 10 * mebibyte, each, 500 * each}, 10'000);
+  steps.note(mebibyte, 9'900);
+  EXPECT_EQ(steps.next(), mebibyte + 400 * each);
+  steps.note(mebibyte, 9'500);
+  EXPECT_EQ(steps.next(), mebibyte) << "all others are out of reach";
+}
+
 TEST(Steps, EndWhenTooMuchIsLost) {
   constexpr std::int64_t freed = 16;
   constexpr std::uint64_t lost = mebibyte - freed * 4096;
@@ -82,15 +100,15 @@ TEST(Steps, DoNotCountAsLostWhatGoesWithTheZombies) {
 TEST(Steps, TakeASixteenthOfTheLossAtATime) {
   const mitigation::Policy policy;
   const std::uint64_t cache = std::uint64_t{100} << 30;
-  EXPECT_EQ(Steps::limits_for(policy, cache, 1).loss, cache / 100);
-  EXPECT_EQ(Steps::limits_for(policy, cache, 1).step, cache / 100 / 16);
-  EXPECT_EQ(Steps::limits_for(policy, 10 * mebibyte, 1).step, mebibyte / 4);
+  EXPECT_EQ(Steps::limits_for(policy, cache, 1, 9).loss, cache / 100);
+  EXPECT_EQ(Steps::limits_for(policy, cache, 1, 9).step, cache / 100 / 16);
+  EXPECT_EQ(Steps::limits_for(policy, 10 * mebibyte, 1, 9).step, mebibyte / 4);
 }
 
 TEST(Steps, OfAMachineWithoutPageCacheDoNotBegin) {
   EXPECT_EQ(detail::share_of(0, 1), 0);
   EXPECT_EQ(detail::share_of(1000, 2.5), 25);
-  EXPECT_FALSE(Steps({mebibyte, detail::share_of(0, 1), 4096}, 100).go_on());
+  EXPECT_FALSE(Steps({mebibyte, detail::share_of(0, 1), 4096, 4096}, 100).go_on());
 }
 
 // ---- cgroups to squeeze ----
@@ -130,6 +148,14 @@ TEST(Subtrees, BeginWhereChargesAreHierarchical) {
                                      is_hierarchical);
   EXPECT_EQ(paths_of(tops), (Paths{"/flat/c", "/flat/a"}));
   EXPECT_FALSE(tops[0].count);
+}
+
+TEST(Subtrees, CountPageCacheThatProcessesMap) {
+  zombies::Residual mapped;
+  mapped.file = mapped.mapped = 8192;
+  const auto tops =
+      detail::subtrees({{"/a", 5, 8192, mapped}}, [](const std::string&) { return true; });
+  EXPECT_EQ(paths_of(tops), Paths{"/a"});
 }
 
 TEST(Subtrees, LeaveOutZombiesWithoutPageCache) {

@@ -255,10 +255,16 @@ const std::vector<Key>& keys() {
              "most that squeeze and node_reclaim may take from live cgroups: percent of the page\n"
              "cache that they reclaim from",
              0, 100, in_policy(&Policy::cache_loss)),
+      size(
+          "action", "first_step",
+          "first step of squeeze and node_reclaim, which live cgroups alone may lose; a sixteenth\n"
+          "of what cache_loss allows, if that is more",
+          4096, in_policy(&Policy::first_step)),
       size("action", "least_cache",
            "squeeze only cgroups with at least this much clean page cache in them and below", 0,
            in_policy(&Policy::least_cache)),
-      time("action", "round_time", "longest time of one step of squeeze", 1ms,
+      time("action", "round_time",
+           "longest CPU time of one write of squeeze; waiting included, ten times as long", 1ms,
            in_policy(&Policy::round_time)),
       time("action", "longest_delay",
            "a step of squeeze ends when another task of its CPU had to wait longer than this; "

@@ -121,9 +121,12 @@ std::string line_of_refused_census(const Observation& seen) {
 /// Returns " of /a, /b" after squeeze; for other rungs nothing.
 std::string targets_of(mitigation::Rung rung, const Observation& seen) {
   if (rung != mitigation::Rung::squeeze) return {};
+  constexpr std::size_t shown = 5;
+  const auto& all = seen.squeezable;
   std::string text;
-  for (const zombies::Ancestor& one : seen.squeezable)
-    text.append(text.empty() ? " of " : ", ").append(printable(one.path));
+  for (std::size_t i = 0; i < std::min(shown, all.size()); ++i)
+    text.append(i == 0 ? " of " : ", ").append(printable(all[i].path));
+  if (all.size() > shown) text += fmt::format(", {} more", all.size() - shown);
   return text;
 }
 
