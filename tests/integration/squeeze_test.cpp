@@ -135,10 +135,11 @@ TEST_F(RealSqueeze, FreesZombiesAndLeavesTheNeighboursCacheAlone) {
   EXPECT_EQ(limits(), limits_before);
 }
 
-unsigned kill_every() {
+/// Returns the distance of the calls at which a run of so many is killed.
+unsigned kill_every(unsigned calls) {
   const char* const told = std::getenv("CGCTL_KILL_EVERY");
-  constexpr unsigned sample = 1511;
-  return told == nullptr ? sample : static_cast<unsigned>(std::strtoul(told, nullptr, 10));
+  constexpr unsigned sample = 3;
+  return told == nullptr ? calls / sample : static_cast<unsigned>(std::strtoul(told, nullptr, 10));
 }
 
 TEST_F(RealSqueeze, LeavesNothingBehindWhenKilledAtAnySystemCall) {
@@ -169,8 +170,12 @@ TEST_F(RealSqueeze, LeavesNothingBehindWhenKilledAtAnySystemCall) {
     end(*history, outcome->actions, outcome->effect, policy, uptime());
     (void)store->save(*history);
   };
+  const test::Traced whole = test::run_traced(act, 0);
+  ASSERT_EQ(whole.trouble, "");
+  const unsigned every = kill_every(whole.calls);
+  ASSERT_GT(every, 0);
   unsigned kills = 0;
-  for (unsigned at = 1;; at += kill_every()) {
+  for (unsigned at = 1;; at += every) {
     const test::Traced run = test::run_traced(act, at);
     ASSERT_EQ(run.trouble, "") << "killed at call " << at;
     EXPECT_EQ(limits(), limits_before) << "killed at call " << at;
