@@ -182,7 +182,11 @@ Status Node::plug() const { return set_master(bridge_); }
 Status Node::unplug() const { return set_master(0); }
 
 Status Node::learn(std::size_t count) const {
-  constexpr std::size_t at_once = 100;  // so that a system call stays short
+  // System calls stay short, and differ in length: samples of equal calls would look like one call.
+  constexpr std::size_t least = 5;
+  constexpr std::size_t different = 41;
+  std::size_t calls = 0;
+  std::size_t at_once = least;
   RouteMessages messages;
   for (std::size_t i = 0; i < count; ++i) {
     ndmsg body{};
@@ -199,7 +203,8 @@ Status Node::learn(std::size_t count) const {
                                              static_cast<std::uint8_t>(i >> byte),
                                              static_cast<std::uint8_t>(i)};
     messages.add(NDA_LLADDR, mac.data(), mac.size());
-    if ((i + 1) % at_once != 0 && i + 1 != count) continue;
+    if (--at_once != 0 && i + 1 != count) continue;
+    at_once = least + ++calls % different;
     if (auto status = route_.send(messages, "add an address to a bridge"); !status) return status;
     messages.clear();
   }
