@@ -19,7 +19,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -32,6 +31,7 @@
 
 #include "cgctl/host.hpp"
 #include "cgctl/peers.hpp"
+#include "laboratory.hpp"
 #include "pods.hpp"
 
 namespace {
@@ -39,6 +39,8 @@ namespace {
 using namespace cgctl;
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
+using lab::Failure;
+using lab::need;
 using std::chrono::nanoseconds;
 
 constexpr unsigned client_number = 2;
@@ -54,20 +56,6 @@ struct Options {
   int pause = 1000;  ///< milliseconds between two holds
   std::string cgctl;
 };
-
-struct Failure {
-  Error error;
-};
-
-template <class T>
-T need(Result<T> result) {
-  if (!result) throw Failure{result.error()};
-  return std::move(*result);
-}
-
-void need(const Status& status) {
-  if (!status) throw Failure{status.error()};
-}
 
 void need(bool done, const char* what) {
   if (!done) throw Failure{Error::system(what, {}, errno)};
@@ -421,20 +409,34 @@ std::pair<int, int> cpus() {
   return found;
 }
 
-/// Runs cgctl beside the holds; its output goes between those of the phases.
-pid_t start_watching(const Options& options, pid_t client) {
-  if (options.cgctl.empty()) return 0;
+/// Starts cgctl, which watches for so long, and replaces its output by that file if one is named.
+/// Returns its process.
+pid_t start_cgctl(const std::string& cgctl, const std::string& watch, pid_t client,
+                  const char* output) {
   std::fflush(stdout);
   const pid_t child = ::fork();
   need(child >= 0, "start cgctl");
   if (child != 0) return child;
-  const std::string watch = "--watch=" + std::to_string(options.seconds) + "s";
   const std::string pid = std::to_string(client);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  ::execlp(options.cgctl.c_str(), "cgctl", "doctor", watch.c_str(), "--netns", pid.c_str(),
-           nullptr);
+  if (output != nullptr && std::freopen(output, "w", stdout) == nullptr) ::_exit(1);
+  ::execlp(cgctl.c_str(), "cgctl", "doctor", watch.c_str(), "--netns", pid.c_str(), nullptr);
   std::perror("network_lab: cgctl");
   ::_exit(1);
+}
+
+/// Starts to watch by cgctl, and waits until it probably does: a slow machine needs seconds to
+/// start it. Its output comes between those of the phases.
+pid_t start_watching(const Options& options, pid_t client) {
+  if (options.cgctl.empty()) return 0;
+  const auto begin = Clock::now();
+  const pid_t trial = start_cgctl(options.cgctl, "--watch=1ms", client, "/dev/null");
+  ::waitpid(trial, nullptr, 0);
+  const auto took = Clock::now() - begin;
+  const std::string watch = "--watch=" + std::to_string(options.seconds) + "s";
+  const pid_t watching = start_cgctl(options.cgctl, watch, client, nullptr);
+  ::usleep(static_cast<useconds_t>(took / 1us));
+  return watching;
 }
 
 void run(const Options& options) {
@@ -499,19 +501,9 @@ int main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(1, 60000));
   app.add_option("--cgctl", options.cgctl, "run this cgctl's doctor --watch during the holds");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // for a reader behind a pipe
-  try {
+  return lab::run("network_lab", app, argc, argv, [&options] {
+    std::setvbuf(stdout, nullptr, _IOLBF, 0);  // for a reader behind a pipe
     run(options);
     return 0;
-  } catch (const Failure& failure) {
-    std::fprintf(stderr, "network_lab: %s\n", failure.error.message().c_str());
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "network_lab: %s\n", error.what());
-  }
-  return 1;
+  });
 }

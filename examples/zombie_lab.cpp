@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -19,12 +18,14 @@
 #include <vector>
 
 #include "cgctl/cgctl.hpp"
+#include "laboratory.hpp"
 #include "living_cache.hpp"
 #include "zombie_maker.hpp"
 
 namespace {
 
 using namespace cgctl;
+using lab::need;
 using mitigation::Effect;
 
 struct Options {
@@ -36,20 +37,6 @@ struct Options {
   std::uint64_t cache = 32;  ///< MiB of each neighbour
   bool each = false;
 };
-
-struct Failure {
-  Error error;
-};
-
-template <class T>
-T need(Result<T> result) {
-  if (!result) throw Failure{result.error()};
-  return std::move(*result);
-}
-
-void need(const Status& status) {
-  if (!status) throw Failure{status.error()};
-}
 
 double microseconds(std::chrono::nanoseconds time) {
   return std::chrono::duration<double, std::micro>(time).count();
@@ -125,7 +112,7 @@ mitigation::Outcome mitigate(const Host& host, numa::CostGuard& guard,
   all.effect = mitigation::effect_of(actions, policy);
   all.actions = std::move(actions);
   // A rung that this machine refuses is an error only if no other one worked.
-  if (!all.status && all.effect != Effect::effective) throw Failure{all.status.error()};
+  if (!all.status && all.effect != Effect::effective) throw lab::Failure{all.status.error()};
   return all;
 }
 
@@ -262,24 +249,14 @@ int main(int argc, char** argv) {
   app.add_flag("--each", options.each,
                "make new zombies for each rung and take that rung alone, instead of climbing the "
                "ladder until the zombies are gone");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  options.pin = pins.at(variant);
-  options.dirty = variant == "dirty";
-  // The files of the neighbours would be no page cache that a rung could drop.
-  if (options.pin == lab::Pin::tmpfs) options.neighbours = 0;
-  if (options.directory.empty())
-    options.directory = options.pin == lab::Pin::tmpfs ? "/dev/shm" : "/var/tmp";
-  hold_signals();
-  try {
+  return lab::run("zombie_lab", app, argc, argv, [&] {
+    options.pin = pins.at(variant);
+    options.dirty = variant == "dirty";
+    // The files of the neighbours would be no page cache that a rung could drop.
+    if (options.pin == lab::Pin::tmpfs) options.neighbours = 0;
+    if (options.directory.empty())
+      options.directory = options.pin == lab::Pin::tmpfs ? "/dev/shm" : "/var/tmp";
+    hold_signals();
     return run(options);
-  } catch (const Failure& failure) {
-    std::fprintf(stderr, "zombie_lab: %s\n", failure.error.message().c_str());
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "zombie_lab: %s\n", error.what());
-  }
-  return 1;
+  });
 }

@@ -17,8 +17,6 @@
 namespace cgctl::tool::doctor_command {
 namespace {
 
-using holds::Time;
-
 Time clock_of(clockid_t clock) {
   timespec now{};
   ::clock_gettime(clock, &now);

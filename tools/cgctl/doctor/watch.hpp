@@ -12,6 +12,8 @@
 #include "cgctl/peers.hpp"
 #include "cgctl/zombies.hpp"
 #include "cli/command.hpp"
+#include "doctor/doctor_report.hpp"
+#include "doctor/watch_words.hpp"
 
 namespace cgctl::tool::doctor_command {
 
@@ -24,13 +26,13 @@ struct InNamespace {
 /// Everything that a watch has seen.
 struct Watched {
   holds::Settings settings;
-  holds::Time started{};  ///< CLOCK_MONOTONIC
-  holds::Time ended{};
-  holds::Time cpu_time{};  ///< that the watching process used
-  std::vector<holds::Hold> holds;
-  std::vector<holds::Wait> waits;
-  std::vector<holds::Cpu> cpus;
-  std::vector<holds::Total> totals;
+  Time started{};  ///< CLOCK_MONOTONIC
+  Time ended{};
+  Time cpu_time{};  ///< that the watching process used
+  std::vector<Hold> holds;
+  std::vector<Wait> waits;
+  std::vector<Cpu> cpus;
+  std::vector<Total> totals;
   holds::Missing missing;
   std::uint64_t forgotten = 0;  ///< holds and waits for which there was no room
   Result<zombies::Count> zombies = fail(Error{});

@@ -4,20 +4,10 @@
 
 #include <algorithm>
 
-#include "doctor/doctor_report.hpp"
 #include "doctor/watch.hpp"
-#include "doctor/watch_words.hpp"
 
 namespace cgctl::tool::doctor_command {
 namespace {
-
-using holds::Cause;
-using holds::Cpu;
-using holds::Hold;
-using holds::Task;
-using holds::Time;
-using holds::Total;
-using holds::Wait;
 
 constexpr std::size_t others_named = 3;
 

@@ -3,18 +3,10 @@
 #include <fmt/format.h>
 
 #include "cli/json.hpp"
-#include "doctor/doctor_report.hpp"
 #include "doctor/watch.hpp"
 
 namespace cgctl::tool::doctor_command {
 namespace {
-
-using holds::Cpu;
-using holds::Hold;
-using holds::Task;
-using holds::Time;
-using holds::Total;
-using holds::Wait;
 
 struct Samples {
   std::uint64_t taken = 0;

@@ -8,9 +8,6 @@
 
 namespace cgctl::tool::doctor_command {
 
-using holds::Cause;
-using holds::Task;
-
 std::string who(const Task& task) {
   if (task.pid == 0) return "a process of another PID namespace";
   std::string text =
