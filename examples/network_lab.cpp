@@ -25,6 +25,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -409,34 +410,35 @@ std::pair<int, int> cpus() {
   return found;
 }
 
-/// Starts cgctl, which watches for so long, and replaces its output by that file if one is named.
-/// Returns its process.
-pid_t start_cgctl(const std::string& cgctl, const std::string& watch, pid_t client,
-                  const char* output) {
+/// True if the process has opened an event to sample a CPU.
+bool samples(pid_t process) {
+  std::error_code ignored;
+  const auto directory = "/proc/" + std::to_string(process) + "/fd";
+  for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
+    const auto target = std::filesystem::read_symlink(entry.path(), ignored);
+    if (target.string().find("perf_event") != std::string::npos) return true;
+  }
+  return false;
+}
+
+/// Runs cgctl beside the holds, and waits until it watches: a slow machine needs seconds to start
+/// it. Its output comes between those of the phases.
+pid_t start_watching(const Options& options, pid_t client) {
+  if (options.cgctl.empty()) return 0;
   std::fflush(stdout);
   const pid_t child = ::fork();
   need(child >= 0, "start cgctl");
-  if (child != 0) return child;
-  const std::string pid = std::to_string(client);
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (output != nullptr && std::freopen(output, "w", stdout) == nullptr) ::_exit(1);
-  ::execlp(cgctl.c_str(), "cgctl", "doctor", watch.c_str(), "--netns", pid.c_str(), nullptr);
-  std::perror("network_lab: cgctl");
-  ::_exit(1);
-}
-
-/// Starts to watch by cgctl, and waits until it probably does: a slow machine needs seconds to
-/// start it. Its output comes between those of the phases.
-pid_t start_watching(const Options& options, pid_t client) {
-  if (options.cgctl.empty()) return 0;
-  const auto begin = Clock::now();
-  const pid_t trial = start_cgctl(options.cgctl, "--watch=1ms", client, "/dev/null");
-  ::waitpid(trial, nullptr, 0);
-  const auto took = Clock::now() - begin;
-  const std::string watch = "--watch=" + std::to_string(options.seconds) + "s";
-  const pid_t watching = start_cgctl(options.cgctl, watch, client, nullptr);
-  ::usleep(static_cast<useconds_t>(took / 1us));
-  return watching;
+  if (child == 0) {
+    const std::string watch = "--watch=" + std::to_string(options.seconds) + "s";
+    const std::string pid = std::to_string(client);
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::execlp(options.cgctl.c_str(), "cgctl", "doctor", watch.c_str(), "--netns", pid.c_str(),
+             nullptr);
+    std::perror("network_lab: cgctl");
+    ::_exit(1);
+  }
+  for (int tries = 0; tries < 1000 && !samples(child); ++tries) ::usleep(10000);
+  return child;
 }
 
 void run(const Options& options) {
