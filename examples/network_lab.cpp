@@ -429,7 +429,8 @@ pid_t start_watching(const Options& options, pid_t client) {
   const pid_t child = ::fork();
   need(child >= 0, "start cgctl");
   if (child == 0) {
-    const std::string watch = "--watch=" + std::to_string(options.seconds) + "s";
+    // The last hold may end late.
+    const std::string watch = "--watch=" + std::to_string(options.seconds + 1) + "s";
     const std::string pid = std::to_string(client);
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     ::execlp(options.cgctl.c_str(), "cgctl", "doctor", watch.c_str(), "--netns", pid.c_str(),
