@@ -51,6 +51,14 @@ if(CGCTL_BUILD_TOOL)
         COMPONENT libcgroup_names)
     endforeach()
   endif()
+  set(completions "${PROJECT_SOURCE_DIR}/tools/cgctl/completions")
+  install(
+    FILES "${completions}/cgctl.bash"
+    DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions"
+    RENAME cgctl)
+  install(FILES "${completions}/_cgctl" DESTINATION "${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions")
+  install(FILES "${completions}/cgctl.fish"
+          DESTINATION "${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d")
   if(EXISTS "${PROJECT_SOURCE_DIR}/tools/cgctl/cgctl.8")
     install(FILES "${PROJECT_SOURCE_DIR}/tools/cgctl/cgctl.8"
             DESTINATION "${CMAKE_INSTALL_MANDIR}/man8")

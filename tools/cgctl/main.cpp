@@ -13,6 +13,7 @@
 #include "build_info.hpp"
 #include "cli/command.hpp"
 #include "cli/help.hpp"
+#include "complete/complete.hpp"
 #include "dropin/dropin.hpp"
 
 namespace {
@@ -121,6 +122,15 @@ void add_commands(CLI::App& app, const cgctl::tool::Globals& globals, cgctl::too
   }
 }
 
+/// Returns the words after the first "--", with the program's name before them.
+std::vector<char*> line_to_complete(int argc, char** argv) {
+  char** const end = argv + argc;
+  char** const dashes = std::find(argv, end, std::string_view("--"));
+  std::vector<char*> line = {argv[0]};
+  if (dashes != end) line.insert(line.end(), dashes + 1, end);
+  return line;
+}
+
 int finish(Exit status) {
   if (!cgctl::tool::close_output() && status == Exit::done) status = Exit::failed;
   return static_cast<int>(status);
@@ -145,6 +155,8 @@ int main(int argc, char** argv) try {
   describe(app, globals);
   const std::string_view name = command_word(count, line.data());
   add_commands(app, globals, run, name);
+  if (name == "complete")
+    return finish(complete_command::run_complete(app, globals, line_to_complete(argc, argv)));
   try {
     app.parse(take_command(count, line.data(), globals.command), line.data());
   } catch (const CLI::Success& asked_for) {

@@ -198,16 +198,6 @@ const char* root_option(std::string_view word) {
   return nullptr;
 }
 
-/// Returns the index of the first word that is not an option; argc or more if there is none.
-int command_position(int argc, char** argv) {
-  int i = 1;
-  while (i < argc && argv[i][0] == '-' && std::string_view(argv[i]) != "--") {
-    const char* const root = root_option(argv[i]);
-    i += root != nullptr && std::string_view(argv[i]) == root ? 2 : 1;
-  }
-  return i;
-}
-
 }  // namespace
 
 const char* const short_help =
@@ -226,6 +216,15 @@ void set_help_form(CLI::App& app) {
   app.fallthrough();
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.set_help_flag("-h,--help", "print this help and exit");
+}
+
+int command_position(int argc, char** argv) {
+  int i = 1;
+  while (i < argc && argv[i][0] == '-' && std::string_view(argv[i]) != "--") {
+    const char* const root = root_option(argv[i]);
+    i += root != nullptr && std::string_view(argv[i]) == root ? 2 : 1;
+  }
+  return i;
 }
 
 std::string_view command_word(int argc, char** argv) {

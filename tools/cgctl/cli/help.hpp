@@ -17,6 +17,9 @@ extern const char* const short_help;
 /// Sets the form of help, which commands that are added to `app` later inherit.
 void set_help_form(CLI::App& app);
 
+/// Returns the index of the first word that is not an option; argc or more if there is none.
+int command_position(int argc, char** argv);
+
 /// Returns the word in the place of a command's name; empty if there is none, or if an option
 /// before it concerns all commands (--help, or an unknown one).
 std::string_view command_word(int argc, char** argv);
