@@ -11,6 +11,7 @@
 #include "cgctl/cpu.hpp"                // IWYU pragma: export
 #include "cgctl/error.hpp"              // IWYU pragma: export
 #include "cgctl/filesystem.hpp"         // IWYU pragma: export
+#include "cgctl/freezer.hpp"            // IWYU pragma: export
 #include "cgctl/group.hpp"              // IWYU pragma: export
 #include "cgctl/host.hpp"               // IWYU pragma: export
 #include "cgctl/memory.hpp"             // IWYU pragma: export

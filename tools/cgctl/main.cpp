@@ -75,7 +75,7 @@ constexpr const char* look = "Show cgroups and their usage";
 constexpr const char* control = "Create, change and use cgroups";
 
 /// The commands, in the order of --help.
-constexpr std::array<Command, 26> commands = {{
+constexpr std::array<Command, 28> commands = {{
     {"doctor", cure, cgctl::tool::doctor_command::add},
     {"zombies", cure, cgctl::tool::zombies_command::add},
     {"census", cure, cgctl::tool::census_command::add},
@@ -95,6 +95,8 @@ constexpr std::array<Command, 26> commands = {{
     {"delete", control, cgctl::tool::delete_command::add},
     {"prune", control, cgctl::tool::prune_command::add},
     {"move", control, cgctl::tool::move_command::add},
+    {"freeze", control, cgctl::tool::freeze_command::add},
+    {"thaw", control, cgctl::tool::thaw_command::add},
     {"classify", control, cgctl::tool::classify_command::add},
     {"set", control, cgctl::tool::set_command::add},
     {"apply", control, cgctl::tool::apply_command::add},

@@ -81,6 +81,12 @@ void add(CLI::App& app, const Globals& globals, Run& run);
 namespace run_command {
 void add(CLI::App& app, const Globals& globals, Run& run);
 }
+namespace freeze_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
+namespace thaw_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
 namespace classify_command {
 void add(CLI::App& app, const Globals& globals, Run& run);
 }
