@@ -16,7 +16,7 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-/// What a word may become, with descriptions.
+/// The words that a word may become, with descriptions.
 using Candidates = std::map<std::string, std::string>;
 
 bool starts_with(const std::string& text, const std::string& start) {
