@@ -377,9 +377,9 @@ struct Balance {
 Balance weigh(const Observation& seen, const Policy& policy) noexcept;
 
 /// True if the number of zombies or the cost of a read is a reason to act, which guards and weights
-/// may speak against.
-[[nodiscard]] bool has_reason(const Observation& seen, const History& history,
-                              const Policy& policy);
+/// may speak against. `history` does not have this observation yet, which note() adds.
+[[nodiscard]] bool has_reason(const Observation& seen, const History& history, const Policy& policy,
+                              std::chrono::seconds now);
 
 /// Decides whether to act. `now` is CLOCK_BOOTTIME.
 Plan decide(const Observation& seen, const History& history, const Policy& policy,

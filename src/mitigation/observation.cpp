@@ -226,7 +226,7 @@ Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Poli
     limits.offsets_file = policy.offsets_file.c_str();
     limits.page_flags_percent = quarter;  // a timer or a daemon can wait
     // A daemon that has nothing to do needs no exact figures, which cost it time and memory.
-    if (!has_reason(seen, history, policy)) limits.best = zombies::Source::memory_stat;
+    if (!has_reason(seen, history, policy, uptime())) limits.best = zombies::Source::memory_stat;
     auto where = zombies::attribute(host, limits);
     if (!where) return fail(where.error());
     seen.residual = where->residual;

@@ -29,14 +29,20 @@ bool could_hold(std::uint64_t bytes, const Observation& seen) {
   return bytes / seen.page_size * 20 >= std::max<std::uint64_t>(seen.zombies.low, 1);
 }
 
-/// Predicts the number of zombies that will appear before the next action may start.
+/// Returns the time until the action after the next one may start: min_interval begins once the
+/// number of zombies has settled.
+seconds until_another(const Policy& policy) {
+  return policy.min_interval + std::chrono::ceil<seconds>(policy.settle_limit);
+}
+
+/// Predicts the number of zombies that will appear meanwhile.
 double more_to_come(const History& history, const Policy& policy) {
-  return expected(history, policy.min_interval);
+  return expected(history, until_another(policy));
 }
 
 /// Returns the rate that more_to_come() expects, in zombies an hour.
 double an_hour(const History& history, const Policy& policy) {
-  const double hours = duration<double, std::ratio<3600>>(policy.min_interval).count();
+  const double hours = duration<double, std::ratio<3600>>(until_another(policy)).count();
   return hours > 0 ? more_to_come(history, policy) / hours : 0;
 }
 
@@ -89,7 +95,7 @@ std::string need(const Observation& seen, const History& history, const Policy& 
   const double soon = static_cast<double>(zombies) + more_to_come(history, policy);
   if (zombies > policy.zombies_low && soon >= static_cast<double>(policy.zombies_high)) {
     return fmt::format("{} zombies, {:.0f} more an hour: {:.0f} in {} s, the limit is {}", zombies,
-                       an_hour(history, policy), soon, policy.min_interval.count(),
+                       an_hour(history, policy), soon, until_another(policy).count(),
                        policy.zombies_high);
   }
   if (!to_blame(seen, policy) || lets_others_run(seen, policy)) return {};
@@ -105,7 +111,7 @@ std::string need(const Observation& seen, const History& history, const Policy& 
     return fmt::format(
         "{} zombies, {:.0f} more an hour: a read of the root's numa_stat may take {:.1f} ms in {} "
         "s, above the limit of {:.1f} ms",
-        zombies, an_hour(history, policy), in_ms(*later), policy.min_interval.count(),
+        zombies, an_hour(history, policy), in_ms(*later), until_another(policy).count(),
         in_ms(policy.read_cost_limit));
   }
   return {};
@@ -278,8 +284,11 @@ std::string not_worth_it(const Observation& seen, const Balance& balance, const 
 
 }  // namespace
 
-bool has_reason(const Observation& seen, const History& history, const Policy& policy) {
-  return !need(seen, history, policy).empty();
+bool has_reason(const Observation& seen, const History& history, const Policy& policy,
+                seconds now) {
+  History noted = history;
+  note(noted, seen, policy, now);
+  return !need(seen, noted, policy).empty();
 }
 
 Balance weigh(const Observation& seen, const Policy& policy) noexcept {

@@ -587,6 +587,13 @@ TEST(Note, SeesWithinAMinuteThatChurnBegan) {
   EXPECT_EQ(expected(history, 0s), 0);
 }
 
+TEST(HasReason, CountsTheGrowthUpToThisObservation) {
+  History history;
+  note(history, with_zombies(600), {}, now - 60s);
+  EXPECT_FALSE(has_reason(with_zombies(610), history, {}, now));
+  EXPECT_TRUE(has_reason(with_zombies(900), history, {}, now));
+}
+
 TEST(Decide, DoesNotTakeABurstForTenMinutesOfChurn) {
   History history;
   const Observation before = with_zombies(600);
@@ -601,11 +608,12 @@ TEST(Decide, ActsBeforeTheReadPassesItsLimit) {
   seen.read_cost = 9ms;
   History history;
   EXPECT_EQ(decide(seen, history, {}, now).decision, Decision::idle);
-  history.growth = 0.2;  // 120 more zombies in ten minutes, with 650 memory cgroups now: 10.7 ms
+  history.growth =
+      0.2;  // 122 more zombies until another action, with 650 memory cgroups now: 10.7 ms
   const Plan plan = decide(seen, history, {}, now);
   EXPECT_EQ(plan.decision, Decision::act);
   EXPECT_TRUE(has(plan.reason, "720 more an hour")) << plan.reason;
-  EXPECT_TRUE(has(plan.reason, "may take 10.7 ms in 600 s")) << plan.reason;
+  EXPECT_TRUE(has(plan.reason, "may take 10.7 ms in 610 s")) << plan.reason;
   history.growth = 0.01;
   EXPECT_EQ(decide(seen, history, {}, now).decision, Decision::idle);
 }
@@ -659,16 +667,16 @@ TEST(Decide, IsIdleOnAFixedKernelHoweverFastZombiesGrow) {
 
 TEST(Decide, ActsBeforeThereAreTooMany) {
   History history;
-  history.growth = 1;  // 600 more zombies in ten minutes
+  history.growth = 1;  // 610 more zombies until another action
   const Plan plan = decide(with_zombies(900), history, {}, now);
   EXPECT_EQ(plan.decision, Decision::act);
-  EXPECT_EQ(plan.reason, "900 zombies, 3600 more an hour: 1500 in 600 s, the limit is 1000");
+  EXPECT_EQ(plan.reason, "900 zombies, 3600 more an hour: 1510 in 610 s, the limit is 1000");
   EXPECT_EQ(decide(with_zombies(501), history, {}, now).decision, Decision::act);
   EXPECT_EQ(decide(with_zombies(500), history, {}, now).decision, Decision::idle)
       << "an action would leave as many";
   history.growth = 0.1;
-  EXPECT_EQ(decide(with_zombies(939), history, {}, now).decision, Decision::idle);
-  EXPECT_EQ(decide(with_zombies(940), history, {}, now).decision, Decision::act);
+  EXPECT_EQ(decide(with_zombies(938), history, {}, now).decision, Decision::idle);
+  EXPECT_EQ(decide(with_zombies(939), history, {}, now).decision, Decision::act);
 }
 
 TEST(Decide, BlamesFewZombiesWithoutWhichAReadWouldBeWithinTheLimit) {
