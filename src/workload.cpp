@@ -286,11 +286,18 @@ Owner owner_of_generated(std::string_view rest) {
   return {Owner::Kind::generated, rest};
 }
 
-/// Returns the directory var/log/pods of the machine that has this proc.
-std::string pods_directory(const std::string& proc) {
-  const std::string top = proc.substr(0, proc.find_last_not_of('/') + 1);
-  const std::size_t at = top.rfind('/');
-  return fs::join(at == std::string::npos ? "." : top.substr(0, at + 1), "var/log/pods");
+constexpr const char* pods_directory = "var/log/pods";
+
+/// Reads the names of the folders in an open directory.
+Result<Pods> pods_in(int directory, const std::string& shown) {
+  std::vector<Pod> pods;
+  const auto buffer = cgctl::detail::make_entries();
+  const int status = cgctl::detail::each_subdirectory(
+      directory, *buffer, [&](const char* name, const struct ::stat&) {
+        if (Pod pod = pod_of_folder(name); !pod.uid.empty()) pods.push_back(std::move(pod));
+      });
+  if (status < 0) return fail(fs::system_error("list", shown, -status));
+  return Pods(std::move(pods));
 }
 
 }  // namespace
@@ -378,19 +385,27 @@ Pods::Pods(std::vector<Pod> pods) : pods_(std::move(pods)) {
             [](const Pod& one, const Pod& other) { return one.uid < other.uid; });
 }
 
+std::string machine_root(const Roots& roots) {
+  const std::string top = roots.proc.substr(0, roots.proc.find_last_not_of('/') + 1);
+  const std::size_t at = top.rfind('/');
+  if (at == std::string::npos) return ".";
+  return at == 0 ? "/" : top.substr(0, at);
+}
+
 Result<Pods> Pods::read(const Host& host) {
-  const std::string path = pods_directory(host.roots().proc);
+  const std::string path = fs::join(machine_root(host.roots()), pods_directory);
   const auto directory = fs::open_trusted(path, O_RDONLY | O_DIRECTORY);
   if (!directory && directory.error().os_errno == ENOENT) return Pods();
   if (!directory) return fail(directory.error());
-  std::vector<Pod> pods;
-  const auto buffer = cgctl::detail::make_entries();
-  const int status = cgctl::detail::each_subdirectory(
-      directory->get(), *buffer, [&](const char* name, const struct ::stat&) {
-        if (Pod pod = pod_of_folder(name); !pod.uid.empty()) pods.push_back(std::move(pod));
-      });
-  if (status < 0) return fail(fs::system_error("list", path, -status));
-  return Pods(std::move(pods));
+  return pods_in(directory->get(), path);
+}
+
+Result<Pods> Pods::below(const std::string& root) {
+  const auto top = fs::open_mount_point(root, pods_directory);
+  if (!top) return top.error().os_errno == ENOENT ? Result<Pods>(Pods()) : fail(top.error());
+  const auto directory = fs::open_beneath(top->get(), ".", O_RDONLY | O_DIRECTORY, pods_directory);
+  if (!directory) return fail(directory.error());
+  return pods_in(directory->get(), fs::join(root, pods_directory));
 }
 
 const Pod* Pods::find(std::string_view uid) const noexcept {

@@ -62,6 +62,10 @@ struct Owner {
 /// Returns the owner as text: "CronJob batch/backup", "pods kube-system/proxy-*".
 [[nodiscard]] std::string text_of(const Owner& owner, const Pod& pod);
 
+/// Returns the root directory of the machine that Roots::proc belongs to: "/" for /proc, "/host"
+/// for /host/proc.
+[[nodiscard]] std::string machine_root(const Roots& roots);
+
 /// The names of a machine's pods by UID, from the folders of their logs.
 class Pods {
  public:
@@ -71,6 +75,9 @@ class Pods {
   /// Reads the names of the folders in var/log/pods beside Roots::proc (/var/log/pods for /proc).
   /// A pod's folder disappears soon after the pod. Empty if there is no such directory.
   [[nodiscard]] static Result<Pods> read(const Host& host);
+
+  /// Reads them below the root directory of a machine, and follows no symbolic link.
+  [[nodiscard]] static Result<Pods> below(const std::string& root);
 
   /// Returns the pod, or null. Valid as long as this object.
   [[nodiscard]] const Pod* find(std::string_view uid) const noexcept;

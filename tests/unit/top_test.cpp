@@ -161,6 +161,18 @@ TEST(Top, FiltersWhileTyping) {
   EXPECT_EQ(view.filter, "");
 }
 
+TEST(Top, NamesStandForPathsAndAreFiltered) {
+  Rows rows = tree();
+  find_row(rows, "/a/x")->name = std::make_unique<std::string>("shop/web (nginx)");
+  find_row(rows, "/b")->name = std::make_unique<std::string>();
+  View view = view_of(false);
+  send(view, rows, "/WEB (");
+  EXPECT_THAT(paths(rows, view), ElementsAre("/a/x"));
+  EXPECT_THAT(screen(view, rows, {80, 6})[2], HasSubstr(" shop/web (nginx)"));
+  send(view, rows, "\rN");
+  EXPECT_THAT(screen(view, rows, {80, 6})[2], HasSubstr(" /a/x"));
+}
+
 TEST(Top, BackspaceErasesACharacterOfUtf8) {
   const Rows rows = tree();
   View view = view_of(false);

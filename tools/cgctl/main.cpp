@@ -39,6 +39,10 @@ void describe(CLI::App& app, cgctl::tool::Globals& globals) {
       ->type_name("DIR");
   app.add_option("--sys-root", globals.roots.sys, "mount point of sysfs (default /sys)")
       ->type_name("DIR");
+  app.add_option("--host-root", globals.host_root,
+                 "root directory of the machine whose pods and units are named (default: that of "
+                 "--proc-root)")
+      ->type_name("DIR");
   for (CLI::Option* const root : app.get_options()) {
     if (root->get_type_name() == "DIR") root->check(not_empty);
   }

@@ -35,6 +35,7 @@ enum class Format { text, json };
 /// Options of all commands.
 struct Globals {
   Roots roots;
+  std::string host_root;  ///< directory with the root of the machine whose files have names
   Format format = Format::text;
   bool quiet = false;
   std::vector<std::string> command;  ///< the words after the -- of `run`

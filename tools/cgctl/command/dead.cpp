@@ -16,6 +16,7 @@
 #include "cgctl/parse.hpp"
 #include "cgctl/workload.hpp"
 #include "cli/command.hpp"
+#include "cli/names.hpp"
 
 namespace cgctl::tool {
 namespace {
@@ -30,7 +31,7 @@ struct Named {
   Memory held_by;
   std::size_t below = 0;  // removed cgroups right below, which hold this one
   std::string unit;       // systemd unit; empty: none
-  std::string pod;        // "NAMESPACE/NAME"; empty: none, or its name is not known
+  names::Names names;
   std::optional<std::chrono::seconds> died;  // time since it was removed, if that was recorded
   std::optional<std::chrono::seconds> seen;  // time since a census first found it removed
 };
@@ -54,12 +55,6 @@ std::optional<std::chrono::seconds> time_since_sighting(const std::vector<record
   return std::max(mitigation::uptime() - found->at, std::chrono::seconds(0));
 }
 
-/// Returns the name of the pod that a cgroup belonged to; empty if it is not known.
-std::string pod_name(const workload::Workload& was, const workload::Pods& pods) {
-  const workload::Pod* const pod = was.pod.empty() ? nullptr : pods.find(was.pod);
-  return pod == nullptr ? std::string() : pod->space + "/" + pod->name;
-}
-
 /// Returns the places of the removed cgroups, those with the most references first.
 std::vector<std::size_t> places_of_dead(const std::vector<Cgroup>& cgroups) {
   std::vector<std::size_t> places;
@@ -75,8 +70,7 @@ std::vector<std::size_t> places_of_dead(const std::vector<Cgroup>& cgroups) {
 }
 
 /// Returns the removed cgroups, those with the most references first.
-std::vector<Named> dead_of(const Snapshot& snapshot, const workload::Pods& pods,
-                           const DeadOptions& options) {
+std::vector<Named> dead_of(const Snapshot& snapshot, const DeadOptions& options) {
   std::vector<std::size_t> below(snapshot.cgroups.size());
   for (const Cgroup& one : snapshot.cgroups) ++below[one.parent];
   std::vector<Named> dead;
@@ -89,7 +83,6 @@ std::vector<Named> dead_of(const Snapshot& snapshot, const workload::Pods& pods,
     one.below = below[i];
     const workload::Workload was = workload::workload_of(path);
     one.unit = was.unit;
-    one.pod = pod_name(was, pods);
     one.died = time_since_death(options.ledger, *one.cgroup, path);
     one.seen = time_since_sighting(options.seen, one.cgroup->serial);
     one.path = std::move(path);
@@ -151,10 +144,16 @@ std::string time_text(const std::optional<std::chrono::seconds>& time) {
   return time ? human_time(*time) : "unknown";
 }
 
-/// Returns the path that a cgroup had, and the name of its pod.
+/// Returns the path that a cgroup had, and the names of its pod or container.
 std::string was(const Named& one) {
-  const std::string path = printable(one.path);
-  return one.pod.empty() ? path : fmt::format("{} (pod {})", path, printable(one.pod));
+  std::string text = printable(one.path);
+  const std::string pod = pod_of(one.names);
+  if (pod.empty() && one.names.container.empty()) return text;
+  text += " (";
+  if (!pod.empty()) text += "pod " + printable(pod);
+  if (!pod.empty() && !one.names.container.empty()) text += ", ";
+  if (!one.names.container.empty()) text += "container " + printable(one.names.container);
+  return text + ")";
 }
 
 /// "2.0 min ago", or the least that is known: "at least 10 s ago".
@@ -248,7 +247,9 @@ Json json_of(const Named& one) {
   Json json;
   put(json, "path", one.path);
   put(json, "unit", one.unit);
-  put(json, "pod", one.pod);
+  put(json, "pod", pod_of(one.names));
+  put(json, "container", one.names.container);
+  put(json, "image", one.names.image);
   put(json, "inode", one.cgroup->inode);
   put(json, "references", one.cgroup->references);
   put_time(json, "age_s", one.cgroup->age);
@@ -299,10 +300,12 @@ Result<std::vector<recorder::Seen>> note_dead(const Host& host, const Snapshot& 
   return recorder::note_dead(host, state_dir, serials);
 }
 
-Dead describe_dead(const Host& host, const Snapshot& snapshot, const DeadOptions& options) {
-  const auto pods = workload::Pods::read(host);
-  const std::vector<Named> dead = dead_of(snapshot, pods ? *pods : workload::Pods(), options);
+Dead describe_dead(const Snapshot& snapshot, const DeadOptions& options) {
+  std::vector<Named> dead = dead_of(snapshot, options);
   const auto rows = static_cast<std::size_t>(std::min<std::uint64_t>(options.top, dead.size()));
+  for (std::size_t i = 0; i < rows && options.names != nullptr; ++i) {
+    dead[i].names = options.names->names_of(dead[i].path);
+  }
   Dead found;
   found.left_out = dead.size() - rows;
   found.text = "\n";

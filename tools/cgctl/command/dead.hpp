@@ -9,6 +9,7 @@
 #include "cgctl/census.hpp"
 #include "cgctl/error.hpp"
 #include "cgctl/host.hpp"
+#include "cgctl/names.hpp"
 #include "cgctl/recorder.hpp"
 #include "cli/json.hpp"
 
@@ -22,6 +23,7 @@ struct DeadOptions {
   std::uint64_t top = 10;                    ///< rows of the table
   std::string below;                         ///< only those below this cgroup; empty: all
   const recorder::Ledger* ledger = nullptr;  ///< records of removals; null or empty: there are none
+  names::Resolver* names = nullptr;          ///< of pods, containers and images
   std::vector<recorder::Seen> seen;          ///< first sightings, by serial number
 };
 
@@ -40,8 +42,7 @@ struct Dead {
                                                             const census::Snapshot& snapshot,
                                                             const std::string& state_dir);
 
-[[nodiscard]] Dead describe_dead(const Host& host, const census::Snapshot& snapshot,
-                                 const DeadOptions& options);
+[[nodiscard]] Dead describe_dead(const census::Snapshot& snapshot, const DeadOptions& options);
 
 /// Sets a key. An empty text becomes null. For many keys: a call is shorter than an initializer.
 void put(Json& json, const char* key, std::uint64_t value);

@@ -14,6 +14,7 @@
 #include "cgctl/parse.hpp"
 #include "cli/command.hpp"
 #include "cli/label.hpp"
+#include "cli/names.hpp"
 #include "cli/tree_order.hpp"
 
 namespace cgctl::tool::ls_command {
@@ -23,6 +24,7 @@ struct Options {
   std::string path = "/";
   bool recursive = false;
   bool processes = false;
+  bool names = false;
 };
 
 using Processes = std::optional<std::set<std::uint64_t>>;
@@ -83,28 +85,40 @@ class Listing {
   std::map<std::string, Found, TreeOrder>& out_;
 };
 
-std::string text_of(const std::map<std::string, Found, TreeOrder>& groups, const Options& options) {
-  if (!options.processes) {
+std::string text_of(const std::map<std::string, Found, TreeOrder>& groups, const Options& options,
+                    names::Resolver& resolver) {
+  if (!options.processes && !options.names) {
     std::string text;
     for (const auto& [path, found] : groups) text += printable(path) + "\n";
     return text;
   }
-  Table table({{"PROCESSES", Table::Align::right}, {"HIERARCHIES"}, {"PATH"}});
+  std::vector<Table::Column> columns;
+  if (options.processes) columns = {{"PROCESSES", Table::Align::right}, {"HIERARCHIES"}};
+  if (options.names) columns.push_back({"NAME"});
+  columns.push_back({"PATH"});
+  Table table(std::move(columns));
   for (const auto& [path, found] : groups) {
-    table.add({found.processes_known ? std::to_string(found.processes.size()) : "?",
-               fmt::format("{}", fmt::join(found.hierarchies, " ")), printable(path)});
+    std::vector<std::string> cells;
+    if (options.processes) {
+      cells = {found.processes_known ? std::to_string(found.processes.size()) : "?",
+               fmt::format("{}", fmt::join(found.hierarchies, " "))};
+    }
+    if (options.names) cells.push_back(printable(names::text_of(resolver.names_of(path))));
+    cells.push_back(printable(path));
+    table.add(std::move(cells));
   }
   return table.text();
 }
 
-nlohmann::ordered_json json_of(const std::string& path, const Found& found,
-                               const Options& options) {
+nlohmann::ordered_json json_of(const std::string& path, const Found& found, const Options& options,
+                               names::Resolver& resolver) {
   nlohmann::ordered_json one{{"path", path}, {"hierarchies", found.hierarchies}};
   if (options.processes && found.processes_known) {
     one["processes"] = found.processes.size();
   } else if (options.processes) {
     one["processes"] = nullptr;
   }
+  if (options.names) put_names(one, resolver.names_of(path));
   return one;
 }
 
@@ -121,9 +135,11 @@ Exit run_ls(const Globals& globals, const Options& options) {
       exit = report(status.error());
   }
   for (const Group::Unopened& one : group->unopened()) exit = report(one.error);
-  if (globals.format == Format::text) print(globals, text_of(groups, options));
+  names::Resolver resolver = resolver_for(globals);
+  if (globals.format == Format::text) print(globals, text_of(groups, options, resolver));
   if (globals.format == Format::json) {
-    for (const auto& [path, found] : groups) print(globals, json_of(path, found, options));
+    for (const auto& [path, found] : groups)
+      print(globals, json_of(path, found, options, resolver));
   }
   return exit;
 }
@@ -141,6 +157,8 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   command->add_flag("-R,--recursive", options->recursive, "list the whole tree below PATH");
   command->add_flag("-l,--long", options->processes,
                     "also show the number of processes, and the\nhierarchies that have the cgroup");
+  command->add_flag("-n,--names", options->names,
+                    "also show the names of pods, containers and units, where they are known");
   command->footer(
       "Examples:\n"
       "  cgctl ls -R /kubepods\n"

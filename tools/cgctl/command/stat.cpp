@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <thread>
@@ -15,6 +16,7 @@
 #include "cli/command.hpp"
 #include "cli/figures.hpp"
 #include "cli/json.hpp"
+#include "cli/names.hpp"
 
 namespace cgctl::tool::stat_command {
 namespace {
@@ -46,7 +48,8 @@ struct Sample {
 struct Target {
   std::string path;
   std::optional<Group> group;  ///< empty: the cgroup is gone
-  bool is_new = false;         ///< the last round found it again
+  names::Names names;
+  bool is_new = false;  ///< the last round found it again
   Sample last;
   std::string said;  ///< last warning about a file that could not be read
 };
@@ -99,9 +102,10 @@ std::optional<std::uint64_t> kills_between(const Sample& before, const Sample& a
   return *after.events->oom_kill - std::min(*before.events->oom_kill, *after.events->oom_kill);
 }
 
-Json json_of(const std::string& path, const Sample& before, const Sample& now) {
+Json json_of(const Target& target, const Sample& now) {
+  const Sample& before = target.last;
   const cpu::Rates rates = rates_between(before, now);
-  Json json{{"path", path},
+  Json json{{"path", target.path},
             {"seconds", std::chrono::duration<double>(now.at - before.at).count()},
             {"cpus", or_null(rates.cpus)},
             {"limit_cpus", or_null(now.limit ? now.limit->cpus() : std::nullopt)},
@@ -115,6 +119,7 @@ Json json_of(const std::string& path, const Sample& before, const Sample& now) {
   json["pressure"] = {{"cpu", pressure_json(now.cpu_pressure)},
                       {"memory", pressure_json(now.memory_pressure)},
                       {"io", pressure_json(now.io_pressure)}};
+  put_names(json, target.names);
   return json;
 }
 
@@ -126,7 +131,9 @@ std::string stalled(const std::optional<pressure::Pressure>& pressure) {
   return pressure ? fmt::format("{:.1f}%", pressure->some.avg10) : "-";
 }
 
-std::vector<std::string> row_of(const std::string& path, const Sample& before, const Sample& now) {
+/// `named`: with the column of names.
+std::vector<std::string> row_of(const Target& target, const Sample& now, bool named) {
+  const Sample& before = target.last;
   const cpu::Rates rates = rates_between(before, now);
   const auto& memory = now.memory;
   std::string of_max = "-";
@@ -134,30 +141,29 @@ std::vector<std::string> row_of(const std::string& path, const Sample& before, c
     of_max = percent(100.0 * static_cast<double>(*memory->usage) /
                      static_cast<double>(*memory->max->bytes));
   }
-  return {rates.cpus ? fmt::format("{:.2f}", *rates.cpus) : "-",
-          percent(rates.percent_of_limit),
-          percent(rates.percent_throttled),
-          memory && memory->usage ? human_bytes(*memory->usage) : "-",
-          of_max,
-          now.working_set ? human_bytes(*now.working_set) : "-",
-          stalled(now.cpu_pressure),
-          stalled(now.memory_pressure),
-          stalled(now.io_pressure),
-          printable(path)};
+  std::vector<std::string> cells{rates.cpus ? fmt::format("{:.2f}", *rates.cpus) : "-",
+                                 percent(rates.percent_of_limit),
+                                 percent(rates.percent_throttled),
+                                 memory && memory->usage ? human_bytes(*memory->usage) : "-",
+                                 of_max,
+                                 now.working_set ? human_bytes(*now.working_set) : "-",
+                                 stalled(now.cpu_pressure),
+                                 stalled(now.memory_pressure),
+                                 stalled(now.io_pressure),
+                                 printable(target.path)};
+  if (named) cells.insert(cells.end() - 1, printable(names::text_of(target.names)));
+  return cells;
 }
 
-Table empty_table() {
+Table empty_table(bool named) {
   constexpr auto right = Table::Align::right;
-  return Table({{"CPUS", right},
-                {"OF LIMIT", right},
-                {"THROTTLED", right},
-                {"MEMORY", right},
-                {"OF MAX", right},
-                {"WORKING SET", right},
-                {"CPU PSI", right},
-                {"MEM PSI", right},
-                {"IO PSI", right},
-                {"CGROUP"}});
+  std::vector<Table::Column> columns{
+      {"CPUS", right},    {"OF LIMIT", right}, {"THROTTLED", right},
+      {"MEMORY", right},  {"OF MAX", right},   {"WORKING SET", right},
+      {"CPU PSI", right}, {"MEM PSI", right},  {"IO PSI", right}};
+  if (named) columns.push_back({"NAME"});
+  columns.push_back({"CGROUP"});
+  return Table(std::move(columns));
 }
 
 bool find_again(const Host& host, Target& target) {
@@ -188,7 +194,9 @@ std::optional<Sample> look(const Host& host, Target& target) {
 /// line if `is_next`. Returns false if none exists.
 bool show_all(const Globals& globals, const Host& host, std::vector<Target>& targets,
               bool is_next) {
-  Table table = empty_table();
+  const bool named = std::any_of(targets.begin(), targets.end(),
+                                 [](const Target& target) { return !target.names.empty(); });
+  Table table = empty_table(named);
   bool any = false;
   for (Target& target : targets) {
     const auto now = look(host, target);
@@ -196,9 +204,9 @@ bool show_all(const Globals& globals, const Host& host, std::vector<Target>& tar
     any = true;
     warn_of_unread(target, *now);
     if (globals.format == Format::json) {
-      print(globals, json_of(target.path, target.last, *now));
+      print(globals, json_of(target, *now));
     } else {
-      table.add(row_of(target.path, target.last, *now));
+      table.add(row_of(target, *now, named));
     }
     target.last = *now;
   }
@@ -212,10 +220,12 @@ Exit run_stat(const Globals& globals, const Options& options) {
   const auto host = globals.host();
   if (!host) return report(host.error());
   std::vector<Target> targets;
+  names::Resolver resolver = resolver_for(globals);
   for (const std::string& path : options.paths) {
     auto group = host->open(path);
     if (!group) return report(group.error());
-    targets.push_back({group->path(), std::move(*group), false, {}, {}});
+    names::Names names = resolver.names_of(group->path());
+    targets.push_back({group->path(), std::move(*group), std::move(names), false, {}, {}});
   }
   for (Target& target : targets) {
     target.last = sample(*target.group);

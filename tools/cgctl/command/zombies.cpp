@@ -14,6 +14,7 @@
 #include "cgctl/mitigation.hpp"
 #include "cli/command.hpp"
 #include "cli/json.hpp"
+#include "cli/names.hpp"
 #include "command/dead.hpp"
 #include "command/makers.hpp"
 #include "command/pinned.hpp"
@@ -234,7 +235,7 @@ void add_names(const Host& host, const census::Snapshot& snapshot, DeadOptions w
   auto seen = note_dead(host, snapshot, state_dir);
   if (!seen) warn(message_of(seen.error()));
   if (seen) wanted.seen = std::move(*seen);
-  const Dead dead = describe_dead(host, snapshot, wanted);
+  const Dead dead = describe_dead(snapshot, wanted);
   inside.text += dead.text;
   inside.json["dead"] = dead.json;
   inside.json["dead_left_out"] = dead.left_out;
@@ -253,9 +254,11 @@ void add_files(const Host& host, const census::Snapshot& snapshot, const PinnedO
   inside.answered = true;
 }
 
-Result<Inside> look_inside(const Host& host, const Options& options) {
+Result<Inside> look_inside(const Globals& globals, const Host& host, const Options& options) {
   Inside inside;
+  names::Resolver resolver = resolver_for(globals);
   PinnedOptions wanted;
+  wanted.names = &resolver;
   wanted.top = options.top;
   wanted.time = options.time.value_or(std::chrono::seconds(1));
   if (!options.below.empty()) {
@@ -303,7 +306,7 @@ Exit run_zombies(const Globals& globals, const Options& options) {
   if (options.makers) return show_makers(globals, *host, *count, options);
   Inside inside;
   if (options.names || options.files) {
-    auto looked = look_inside(*host, options);
+    auto looked = look_inside(globals, *host, options);
     if (!looked) return report(looked.error());
     inside = std::move(*looked);
   }

@@ -28,6 +28,7 @@ constexpr const char* help[] = {
     "Left Right  in the tree: fold, unfold (Space: either; - +: all)",
     "Up Down     move; PgUp, PgDn, Home, End; k, j, g, G",
     "Enter       one cgroup with its last minutes",
+    "N           names of pods, containers and units, or paths",
     "p           pause, continue",
     "q           quit",
     "",
@@ -169,14 +170,16 @@ std::string painted(const std::string& cell, Alarm alarm) {
 
 std::string path_text(const View& view, const Line& line, const Style& style) {
   const std::string& path = line.row->path;
-  if (!view.tree) return safe(path, style);
+  const bool named = view.names && line.row->name != nullptr && !line.row->name->empty();
+  if (!view.tree) return safe(named ? *line.row->name : path, style);
   const char* const sign = line.has_children ? (line.folded ? "+ " : "- ") : "  ";
   const bool top = line.row->parent == nullptr;
   std::size_t from = 0;
   if (!top) from = line.row->parent->path.size() + (line.row->parent->path == "/" ? 0 : 1);
   constexpr unsigned deepest = 20;  // deeper lines are not moved further to the right
   return std::string(std::size_t{2} * std::min(line.depth, deepest), ' ') + sign +
-         safe(std::string_view(path).substr(from), style);
+         safe(named ? std::string_view(*line.row->name) : std::string_view(path).substr(from),
+              style);
 }
 
 std::string row_text(const View& view, const Line& line, const std::vector<Column>& columns,

@@ -39,8 +39,9 @@ class History {
 /// One cgroup of the table.
 struct Row {
   std::string path;
-  Row* parent = nullptr;  ///< nearest cgroup above that has a row
-  bool marked = false;    ///< by the filter of lines_of()
+  Row* parent = nullptr;              ///< nearest cgroup above that has a row
+  bool marked = false;                ///< by the filter of lines_of()
+  std::unique_ptr<std::string> name;  ///< of its pod, container or unit; null: not looked up
   Values values{};
   History cpu;
   History memory;

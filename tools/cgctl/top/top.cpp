@@ -14,6 +14,7 @@
 
 #include "cli/command.hpp"
 #include "cli/json.hpp"
+#include "cli/names.hpp"
 #include "top/screen.hpp"
 #include "top/watch.hpp"
 
@@ -40,20 +41,30 @@ std::string host_name() {
 /// True if the order needs a figure that the sampler does not have.
 bool orders_by_others(const View& view) { return view.sort && !text_of(*view.sort).sampled; }
 
+/// Looks up the names of all cgroups if there is a filter, which may mean a name.
+void name_all(Watch& watch, const View& view) {
+  if (view.filter.empty()) return;
+  for (const auto& row : watch.rows()) watch.find_name(*row);
+}
+
 /// Returns the cgroups in the order of the view, with all figures of the first `shown` ones after
 /// `first`.
-std::vector<Line> look(const Watch& watch, const View& view, std::size_t first, std::size_t shown,
+std::vector<Line> look(Watch& watch, const View& view, std::size_t first, std::size_t shown,
                        const std::vector<Column>& columns) {
   if (orders_by_others(view)) {
     for (const auto& row : watch.rows()) watch.read_more(*row, {*view.sort});
   }
+  name_all(watch, view);
   std::vector<Line> lines = lines_of(watch.rows(), view);
   std::vector<Column> others = columns;
   if (orders_by_others(view)) {
     others.erase(std::remove(others.begin(), others.end(), *view.sort), others.end());
   }
   for (std::size_t i = first; i < lines.size() && i - first < shown; ++i) {
-    if (Row* const row = find_row(watch.rows(), lines[i].row->path)) watch.read_more(*row, others);
+    Row* const row = find_row(watch.rows(), lines[i].row->path);
+    if (row == nullptr) continue;
+    watch.read_more(*row, others);
+    watch.find_name(*row);
   }
   return lines;
 }
@@ -61,7 +72,8 @@ std::vector<Line> look(const Watch& watch, const View& view, std::size_t first, 
 // ---- batch ----
 
 Json json_of(const Row& row, const std::vector<Column>& columns) {
-  Json json{{"path", row.path}};
+  Json json{{"path", row.path}, {"name", nullptr}};
+  if (row.name != nullptr && !row.name->empty()) json["name"] = *row.name;
   for (const Column column : columns) {
     const double figure = value(row.values, column);
     const Kind kind = text_of(column).kind;
@@ -115,7 +127,10 @@ void print_table(const Globals& globals, const Options& options, const std::vect
     for (const Column column : options.view.columns) {
       cells.push_back(cell_of(column, value(line.row->values, column)));
     }
-    cells.push_back(printable(line.row->path));
+    const auto& name = line.row->name;
+    const bool named = name != nullptr && !name->empty();
+    cells.push_back(
+        printable(named ? fmt::format("{} ({})", line.row->path, *name) : line.row->path));
     table.add(std::move(cells));
   }
   print(globals,
@@ -211,15 +226,32 @@ class Session {
   /// Arranges the last sample anew after a key or a resize.
   void arrange(Size size) {
     const std::size_t page = page_of(size);
+    name_all(watch_, view_);
     lines_ = lines_of(watch_.rows(), view_);
     place_cursor(view_, lines_, page);
+    for (std::size_t i = view_.first; i < lines_.size() && i - view_.first < page; ++i) {
+      if (Row* const row = find_row(watch_.rows(), lines_[i].row->path)) watch_.find_name(*row);
+    }
     if (!view_.paused) read_selected(size);
   }
 
   void read_selected(Size size) {
+    notes_.clear();
     if (!view_.detail) return;
+    note_names();
     if (Row* const row = find_row(watch_.rows(), view_.selected)) {
       watch_.read_more(*row, wanted(size));
+    }
+  }
+
+  void note_names() {
+    const names::Names names = watch_.names_of(view_.selected);
+    const std::pair<const char*, std::string> known[] = {{"pod", pod_of(names)},
+                                                         {"container", names.container},
+                                                         {"image", names.image},
+                                                         {"unit", names.description}};
+    for (const auto& [label, name] : known) {
+      if (!name.empty()) notes_.push_back(fmt::format("{:<12}{}", label, name));
     }
   }
 
@@ -230,6 +262,7 @@ class Session {
     summary.interval = human_time(options_.interval);
     summary.cgroups = watch_.rows().size();
     summary.unread = watch_.unread();
+    summary.notes = notes_;
     return summary;
   }
 
@@ -239,6 +272,7 @@ class Session {
   std::string host_;
   std::string time_;
   std::vector<Line> lines_;
+  std::vector<std::string> notes_;  // names of the selected cgroup
 };
 
 /// Lets freed buffers of the size of the tree go back to the kernel: by default the heap keeps them
@@ -255,7 +289,7 @@ Exit run_top(const Globals& globals, const Options& options) {
   keep_the_heap_small();
   const auto host = globals.host();
   if (!host) return report(host.error());
-  auto watch = Watch::open(*host, options.path);
+  auto watch = Watch::open(*host, options.path, resolver_for(globals));
   if (!watch) return report(watch.error());
   const bool screen = !options.batch && globals.format == Format::text && Screen::is_possible();
   if (!screen) return run_batch(globals, options, *watch);

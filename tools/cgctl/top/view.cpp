@@ -42,7 +42,8 @@ class Order {
 /// sorts behind that of its parent.
 void mark(const Rows& rows, const View& view) {
   for (const auto& row : rows) {
-    row->marked = view.filter.empty() || contains(row->path, view.filter);
+    row->marked = view.filter.empty() || contains(row->path, view.filter) ||
+                  (row->name != nullptr && contains(*row->name, view.filter));
   }
   for (auto row = rows.rbegin(); view.tree && row != rows.rend(); ++row) {
     if ((*row)->marked && (*row)->parent != nullptr) (*row)->parent->marked = true;
@@ -249,6 +250,9 @@ Action choose(View& view, char byte) {
       break;
     case 't':
       view.tree = !view.tree;
+      break;
+    case 'N':
+      view.names = !view.names;
       break;
     case 'p':
       view.paused = !view.paused;

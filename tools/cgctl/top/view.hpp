@@ -22,11 +22,12 @@ struct View {
   bool reverse = false;
   bool tree = false;
   bool paused = false;
+  bool names = true;  ///< names in place of paths where they are known
   bool help = false;
   bool detail = false;     ///< shows the selected cgroup alone
   bool typing = false;     ///< keys go to the filter
   bool chosen = false;     ///< the cursor stays with `selected`; false: it stays on the first line
-  std::string filter;      ///< part of the path, upper and lower case alike
+  std::string filter;      ///< part of the path or the name, upper and lower case alike
   std::string selected;    ///< path of the line with the cursor
   std::size_t cursor = 0;  ///< line with the cursor
   std::size_t first = 0;   ///< first line on the screen

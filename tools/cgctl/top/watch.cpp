@@ -174,14 +174,19 @@ void read_events(const Group& group, Row& row) {
 
 }  // namespace
 
-Result<Watch> Watch::open(const Host& host, std::string_view path) {
+Result<Watch> Watch::open(const Host& host, std::string_view path, names::Resolver resolver) {
   Sampler::Config config;
   config.memory = Sampler::Config::Memory::cheapest;
   auto sampler = Sampler::open(host, path, config);
   if (!sampler) return fail(sampler.error());
-  Watch watch(host, std::move(*sampler));
+  Watch watch(host, std::move(*sampler), std::move(resolver));
   if (auto status = watch.sample(); !status) return fail(status.error());
   return watch;
+}
+
+void Watch::find_name(Row& row) {
+  if (row.name != nullptr) return;
+  row.name = std::make_unique<std::string>(names::text_of(resolver_.names_of(row.path)));
 }
 
 Status Watch::find_new() {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cgctl/names.hpp"
 #include "cgctl/sampler.hpp"
 #include "top/rows.hpp"
 
@@ -15,8 +16,13 @@ namespace cgctl::tool::top_command {
 /// which take a file each, for the cgroups and columns that are shown.
 class Watch {
  public:
-  [[nodiscard]] static Result<Watch> open(const Host& host, std::string_view path);
+  [[nodiscard]] static Result<Watch> open(const Host& host, std::string_view path,
+                                          names::Resolver resolver);
 
+  /// Looks up the name of a row, once.
+  void find_name(Row& row);
+  /// Returns all names of a cgroup.
+  [[nodiscard]] names::Names names_of(const std::string& path) { return resolver_.names_of(path); }
   /// Takes a sample. Cgroups that were made since are found every time, or less often where to look
   /// for them would take more than 4 % of the time.
   [[nodiscard]] Status sample();
@@ -29,12 +35,14 @@ class Watch {
   [[nodiscard]] std::size_t unread() const noexcept { return unread_; }
 
  private:
-  Watch(Host host, Sampler sampler) : host_(std::move(host)), sampler_(std::move(sampler)) {}
+  Watch(Host host, Sampler sampler, names::Resolver resolver)
+      : host_(std::move(host)), sampler_(std::move(sampler)), resolver_(std::move(resolver)) {}
   [[nodiscard]] Status find_new();
   void take(const Sample& sample, std::size_t& next, Rows& added, bool point);
 
   Host host_;
   Sampler sampler_;
+  names::Resolver resolver_;
   Rows rows_;
   std::size_t unread_ = 0;
   Clock::time_point found_at_;  // when new cgroups were looked for

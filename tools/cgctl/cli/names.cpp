@@ -1,0 +1,32 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#include "cli/names.hpp"
+
+namespace cgctl::tool {
+namespace {
+
+/// An empty text becomes null.
+void put_name(Json& json, const char* key, const std::string& name) {
+  json[key] = name.empty() ? Json(nullptr) : Json(name);
+}
+
+}  // namespace
+
+names::Resolver resolver_for(const Globals& globals) {
+  return names::Resolver(globals.host_root.empty() ? workload::machine_root(globals.roots)
+                                                   : globals.host_root);
+}
+
+std::string pod_of(const names::Names& names) {
+  return names.pod.empty() ? std::string() : names.space + "/" + names.pod;
+}
+
+void put_names(Json& json, const names::Names& names) {
+  put_name(json, "pod", pod_of(names));
+  put_name(json, "container", names.container);
+  put_name(json, "image", names.image);
+  put_name(json, "unit", names.unit);
+  put_name(json, "description", names.description);
+}
+
+}  // namespace cgctl::tool

@@ -1,0 +1,23 @@
+// SPDX-FileCopyrightText: The cgctl authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+
+#include "cgctl/names.hpp"
+#include "cli/command.hpp"
+#include "cli/json.hpp"
+
+/// Names of pods, containers, images and units beside the paths of cgroups.
+namespace cgctl::tool {
+
+/// Returns a resolver for the machine of --host-root, else of --proc-root.
+names::Resolver resolver_for(const Globals& globals);
+
+/// Sets pod ("NAMESPACE/NAME"), container, image, unit and description; null where not known.
+void put_names(Json& json, const names::Names& names);
+
+/// Returns "NAMESPACE/NAME"; empty if the pod is not known.
+std::string pod_of(const names::Names& names);
+
+}  // namespace cgctl::tool
