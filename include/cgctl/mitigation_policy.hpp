@@ -92,12 +92,12 @@ struct Policy {
   std::size_t evict_files = 10'000;                              ///< most files that evict opens
   /// Longest time in which evict searches for files, and in which it evicts them.
   std::chrono::nanoseconds evict_time = std::chrono::seconds(5);
-  /// Bytes requested per write to memory.reclaim.
+  /// Most bytes requested by one write to memory.reclaim, or to `reclaim` of a NUMA node.
   std::uint64_t reclaim_chunk = std::uint64_t{32} << 20;
-  /// Percentage of the page cache below the cgroups that squeeze reclaims from that it may take
-  /// from live cgroups; node_reclaim: of the machine's.
+  /// Percentage of the page cache below the cgroups that squeeze and memory.reclaim reclaim from
+  /// that they may take from live cgroups; node_reclaim: of the machine's.
   double cache_loss = 1;
-  /// Fewest bytes of the first step of squeeze and node_reclaim, which may take nothing from
+  /// Fewest bytes of the first step of these three rungs, which may take nothing from
   /// zombies; a sixteenth of what they may take from live cgroups, if that is more.
   std::uint64_t first_step = std::uint64_t{256} << 10;
   /// Clean page cache that must be below a cgroup to squeeze it, in bytes. With less the kernel

@@ -31,6 +31,10 @@ Result<KernelCount> KernelCount::open(const Host& host, std::uint64_t zombies) {
   return count;
 }
 
+KernelCount::KernelCount(UniqueFd stat) noexcept : KernelCount(std::move(stat), true) {
+  last_ = std::max<std::int64_t>(read(), 0);
+}
+
 std::int64_t KernelCount::read() const noexcept {
   std::array<char, 4096> text{};
   ssize_t got = 0;

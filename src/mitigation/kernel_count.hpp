@@ -16,8 +16,10 @@ namespace cgctl::detail {
 /// made meanwhile make the estimate too high. Usable in an isolated child.
 class KernelCount {
  public:
-  /// `zombies` is their number now.
+  /// Counts the machine's zombies; `zombies` is their number now.
   [[nodiscard]] static Result<KernelCount> open(const Host& host, std::uint64_t zombies);
+  /// Counts the zombies below a cgroup of v2, whose cgroup.stat is given.
+  explicit KernelCount(UniqueFd stat) noexcept;
 
   /// Returns the zombies left; the last number if the file cannot be read.
   [[nodiscard]] std::int64_t left() noexcept;

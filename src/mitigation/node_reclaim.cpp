@@ -5,18 +5,14 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <charconv>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
-#include "mitigation/control_file.hpp"
 #include "mitigation/kernel_count.hpp"
+#include "mitigation/reclaim.hpp"
 #include "mitigation/steps.hpp"
 #include "mitigation/subtrees.hpp"
 
@@ -50,29 +46,6 @@ Result<std::vector<UniqueFd>> open_nodes(const Host& host) {
   return files;
 }
 
-/// Asks a file like memory.reclaim for so many bytes, without swapping. Returns an errno; 0 also if
-/// less was reclaimed.
-int ask(int file, std::uint64_t bytes) noexcept {
-  constexpr std::string_view gentle = " swappiness=0";
-  std::array<char, 64> text{};
-  char* const end = std::to_chars(text.begin(), text.end(), bytes).ptr;
-  char* const gentle_end = std::copy(gentle.begin(), gentle.end(), end);
-  const auto length = static_cast<std::size_t>(gentle_end - text.begin());
-  const int error = write_control(file, {text.data(), length});
-  return error == EAGAIN ? 0 : error;
-}
-
-int reclaim_in_steps(int file, const Steps::Limits& limits, std::chrono::nanoseconds still_for,
-                     KernelCount& zombies) noexcept {
-  Steps steps(limits, zombies.left());
-  while (steps.go_on()) {
-    const std::uint64_t bytes = steps.next();
-    if (const int error = ask(file, bytes); error != 0) return error;
-    steps.note(bytes, zombies.settle(still_for));
-  }
-  return 0;
-}
-
 }  // namespace
 
 bool can_reclaim_nodes(const Host& host) {
@@ -100,7 +73,8 @@ Result<std::chrono::nanoseconds> reclaim_nodes(const Host& host,
   const auto work = [&]() noexcept {
     int error = 0;
     for (std::size_t i = 0; error == 0 && i < files->size(); ++i) {
-      error = reclaim_in_steps((*files)[i].get(), limits, policy.still_for, *zombies);
+      error = reclaim_in_steps((*files)[i].get(), limits, policy.reclaim_chunk, policy.still_for,
+                               *zombies);
     }
     return error;
   };

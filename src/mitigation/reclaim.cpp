@@ -3,96 +3,87 @@
 #include "mitigation/reclaim.hpp"
 
 #include <fcntl.h>
-#include <time.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/parse.hpp"
 #include "mitigation/control_file.hpp"
+#include "mitigation/kernel_count.hpp"
+#include "mitigation/steps.hpp"
+#include "mitigation/subtrees.hpp"
 
 namespace cgctl::detail {
 namespace {
 
-/// Number of writes in a row that may free no zombie before reclaim stops: the kernel skips a
-/// recently used page once.
-constexpr unsigned patience = 4;
 constexpr std::size_t most_ancestors = 8;
-constexpr std::uint64_t smallest_chunk = std::uint64_t{256} << 10;
 
 /// A cgroup to reclaim from. run() is called in the isolated child, so it makes system calls only.
 class Reclaimer {
  public:
-  /// `bytes` is the most that the zombies can hold.
-  Reclaimer(UniqueFd control, UniqueFd stat, std::uint64_t bytes, std::uint64_t largest_chunk)
+  Reclaimer(UniqueFd control, UniqueFd stat, const Steps::Limits& limits, std::uint64_t largest)
       : control_(std::move(control)),
-        stat_(std::move(stat)),
-        chunk_(std::clamp(bytes, std::min(smallest_chunk, largest_chunk), largest_chunk)),
-        limit_(std::max(bytes, chunk_) * patience),
-        gentle_text_(std::to_string(chunk_) + " swappiness=0"),
-        plain_text_(std::to_string(chunk_)) {}
+        zombies_(std::move(stat)),
+        limits_(limits),
+        largest_(largest) {}
 
-  [[nodiscard]] int run() const noexcept {
-    std::int64_t dying = count();
-    unsigned useless = 0;
-    const std::string* text = &gentle_text_;
-    for (std::uint64_t asked = 0; dying > 0 && useless < patience && asked < limit_;
-         asked += chunk_) {
-      // EAGAIN means that less was reclaimed than asked for, which is also progress.
-      int error = write_control(control_.get(), *text);
-      if (error == EINVAL && text != &plain_text_) {
-        text = &plain_text_;
-        error = write_control(control_.get(), *text);
-      }
-      if (error != 0 && error != EAGAIN) return error;
-      constexpr timespec moment{0, 20'000'000};
-      ::nanosleep(&moment, nullptr);
-      const std::int64_t left = count();
-      useless = left < dying ? 0 : useless + 1;
-      dying = left;
-    }
-    return dying < 0 ? static_cast<int>(-dying) : 0;
+  [[nodiscard]] int run(std::chrono::nanoseconds still_for) noexcept {
+    return reclaim_in_steps(control_.get(), limits_, largest_, still_for, zombies_);
   }
 
  private:
-  /// Returns the number of zombies; 0 for a removed cgroup; a negated errno if the file cannot be
-  /// read.
-  [[nodiscard]] std::int64_t count() const noexcept {
-    std::array<char, 2048> text{};
-    const ssize_t got = sys::pread(stat_.get(), text.data(), text.size(), 0);
-    if (got < 0) return got == -ENODEV ? 0 : got;
-    const std::string_view view(text.data(), static_cast<std::size_t>(got));
-    auto dying = parse::value_of(view, "nr_dying_subsys_memory");
-    if (!dying) dying = parse::value_of(view, "nr_dying_descendants");
-    return static_cast<std::int64_t>(dying.value_or(0));
-  }
-
   UniqueFd control_;
-  UniqueFd stat_;
-  std::uint64_t chunk_;
-  std::uint64_t limit_;
-  std::string gentle_text_;  ///< with swappiness=0, so that no live memory is swapped out
-  std::string plain_text_;
+  KernelCount zombies_;
+  Steps::Limits limits_;
+  std::uint64_t largest_;
 };
+
+Steps::Limits limits_of(const Group& group, const mitigation::Observation& seen,
+                        const zombies::Ancestor& ancestor, const mitigation::Policy& policy) {
+  const auto stat = group.read("memory.stat");
+  const std::string_view text = stat ? std::string_view(*stat) : std::string_view();
+  const std::uint64_t cache = parse::value_of(text, "inactive_file").value_or(0) +
+                              parse::value_of(text, "active_file").value_or(0);
+  const std::uint64_t bytes = ancestor.bytes.value_or(0);
+  const std::uint64_t each = bytes_each(seen, bytes, *ancestor.count);
+  auto limits = Steps::limits_for(policy, cache, each, std::max(bytes, each * *ancestor.count));
+  limits.loss = std::max(limits.loss, limits.step);
+  return limits;
+}
+
+/// Asks a file like memory.reclaim for so many bytes, without swapping where the kernel can be told
+/// (Linux 6.9). Returns an errno; 0 also if less was reclaimed.
+int ask(int file, std::uint64_t bytes) noexcept {
+  constexpr std::string_view gentle = " swappiness=0";
+  std::array<char, 64> text{};
+  char* const end = std::to_chars(text.begin(), text.end(), bytes).ptr;
+  const auto plain = static_cast<std::size_t>(end - text.begin());
+  std::copy(gentle.begin(), gentle.end(), end);
+  int error = write_control(file, {text.data(), plain + gentle.size()});
+  if (error == EINVAL) error = write_control(file, {text.data(), plain});
+  return error == EAGAIN ? 0 : error;
+}
 
 /// Opens the first ancestors that can be reclaimed from. If there are none, fails with the first
 /// error other than a removed cgroup or a kernel without the file.
-Result<std::vector<Reclaimer>> reclaimers(const Host& host,
-                                          const std::vector<zombies::Ancestor>& ancestors,
-                                          std::uint64_t largest_chunk) {
+Result<std::vector<Reclaimer>> reclaimers(const Host& host, const mitigation::Observation& seen,
+                                          const mitigation::Policy& policy) {
   std::vector<Reclaimer> found;
   std::optional<Error> failure;
   const auto note = [&failure](const Error& error) {
     const bool expected = error.kind == errc::vanished || error.kind == errc::unsupported;
     if (!expected && !failure) failure = error;
   };
-  for (const zombies::Ancestor& ancestor : ancestors) {
+  for (const zombies::Ancestor& ancestor : seen.ancestors) {
     if (found.size() == most_ancestors || ancestor.count.value_or(0) == 0) break;
     const auto group = host.open(ancestor.path);
     if (!group) {
@@ -104,8 +95,8 @@ Result<std::vector<Reclaimer>> reclaimers(const Host& host,
     if (!control) note(control.error());
     if (!stat) note(stat.error());
     if (!control || !stat || sys::file_system(control->get()) != fs::cgroup_v2_magic) continue;
-    const std::uint64_t bytes = ancestor.bytes.value_or(*ancestor.count * smallest_chunk);
-    found.emplace_back(std::move(*control), std::move(*stat), bytes, largest_chunk);
+    found.emplace_back(std::move(*control), std::move(*stat),
+                       limits_of(*group, seen, ancestor, policy), policy.reclaim_chunk);
   }
   if (found.empty() && failure) return fail(std::move(*failure));
   return found;
@@ -113,10 +104,21 @@ Result<std::vector<Reclaimer>> reclaimers(const Host& host,
 
 }  // namespace
 
-Result<std::chrono::nanoseconds> reclaim(const Host& host,
-                                         const std::vector<zombies::Ancestor>& ancestors,
-                                         std::uint64_t chunk, Isolation how) {
-  const auto chosen = reclaimers(host, ancestors, chunk);
+int reclaim_in_steps(int file, const Steps::Limits& limits, std::uint64_t largest,
+                     std::chrono::nanoseconds still_for, KernelCount& zombies) noexcept {
+  Steps steps(limits, zombies.left());
+  while (steps.go_on()) {
+    const std::uint64_t bytes = std::min(steps.next(), largest);
+    const int error = ask(file, bytes);
+    if (error != 0) return error == ENODEV ? 0 : error;  // the cgroup was removed
+    steps.note(bytes, zombies.settle(still_for));
+  }
+  return 0;
+}
+
+Result<std::chrono::nanoseconds> reclaim(const Host& host, const mitigation::Observation& seen,
+                                         const mitigation::Policy& policy, Isolation how) {
+  auto chosen = reclaimers(host, seen, policy);
   if (!chosen) return fail(chosen.error());
   const Hierarchy* const memory = host.find("memory");
   how.operation = "reclaim";
@@ -125,12 +127,12 @@ Result<std::chrono::nanoseconds> reclaim(const Host& host,
     return fail(Error::make(errc::unsupported, how.operation, how.path,
                             "no cgroup with zombies below it offers memory.reclaim"));
   }
-  const auto work = [&chosen]() noexcept {
+  const auto work = [&chosen, &policy]() noexcept {
     // The rung succeeds if reclaim from one cgroup succeeds.
     int first_error = 0;
     bool any = false;
-    for (const Reclaimer& reclaimer : *chosen) {
-      const int error = reclaimer.run();
+    for (Reclaimer& reclaimer : *chosen) {
+      const int error = reclaimer.run(policy.still_for);
       any = any || error == 0;
       if (first_error == 0) first_error = error;
     }

@@ -3,21 +3,29 @@
 #pragma once
 
 #include <chrono>
-#include <vector>
+#include <cstdint>
 
 #include "cgctl/error.hpp"
 #include "cgctl/host.hpp"
-#include "cgctl/zombies.hpp"
+#include "cgctl/mitigation_policy.hpp"
 #include "detail/isolated.hpp"
+#include "mitigation/kernel_count.hpp"
+#include "mitigation/steps.hpp"
 
 namespace cgctl::detail {
 
+/// Writes to a file like memory.reclaim in steps of at most `largest` bytes, as long as Steps goes
+/// on. Makes system calls only. Returns an errno; 0 also if less was reclaimed. No memory is
+/// swapped out where the kernel can be told (Linux 6.9).
+int reclaim_in_steps(int file, const Steps::Limits& limits, std::uint64_t largest,
+                     std::chrono::nanoseconds still_for, KernelCount& zombies) noexcept;
+
 /// Frees pages of zombies by writing to v2's memory.reclaim (since Linux 5.19, cgroup-v2.rst) of
 /// the cgroups that most zombies are directly below. Reclaim from a cgroup also covers its removed
-/// descendants. It covers live ones too, so the total requested is limited to a few times the bytes
-/// that the zombies can hold. `chunk` is the number of bytes per write.
-Result<std::chrono::nanoseconds> reclaim(const Host& host,
-                                         const std::vector<zombies::Ancestor>& ancestors,
-                                         std::uint64_t chunk, Isolation how);
+/// descendants. It covers live ones too, so it goes on in steps of at most Policy::reclaim_chunk
+/// while zombies go, until live cgroups may have lost Policy::cache_loss of the page cache below,
+/// or one step.
+Result<std::chrono::nanoseconds> reclaim(const Host& host, const mitigation::Observation& seen,
+                                         const mitigation::Policy& policy, Isolation how);
 
 }  // namespace cgctl::detail

@@ -96,6 +96,13 @@ Result<nanoseconds> drop(const Host& host, Rung rung, const std::vector<std::str
 
 // ---- reclaim in small steps ----
 
+Result<nanoseconds> reclaim_by(const Host& host, Rung rung, const mitigation::Observation& seen,
+                               const Policy& policy, const detail::Isolation& how) {
+  if (rung == Rung::squeeze) return detail::squeeze(host, seen, policy, how);
+  if (rung == Rung::node_reclaim) return detail::reclaim_nodes(host, seen, policy, how);
+  return detail::reclaim(host, seen, policy, how);
+}
+
 /// Reclaims by one of the rungs that take memory in steps. They do not take dirty pages, so those
 /// are written back first.
 Result<nanoseconds> write_back_and_reclaim(const Host& host, Rung rung,
@@ -112,8 +119,7 @@ Result<nanoseconds> write_back_and_reclaim(const Host& host, Rung rung,
       how);
   if (!written) return written;
   how.deadline -= *written;
-  auto took = rung == Rung::squeeze ? detail::squeeze(host, seen, policy, how)
-                                    : detail::reclaim_nodes(host, seen, policy, how);
+  auto took = reclaim_by(host, rung, seen, policy, how);
   if (took) *took += *written;
   return took;
 }
@@ -170,8 +176,7 @@ Result<nanoseconds> detail::take(const Host& host, Rung rung, const mitigation::
   if (rung == Rung::reap) return reap(host, how);
   if (rung == Rung::advise) return advise(policy, how);
   if (rung == Rung::evict) return evict(host, policy, how, left);
-  if (rung == Rung::reclaim) return reclaim(host, seen.ancestors, policy.reclaim_chunk, how);
-  if (rung == Rung::squeeze || rung == Rung::node_reclaim) {
+  if (rung == Rung::squeeze || rung == Rung::node_reclaim || rung == Rung::reclaim) {
     return write_back_and_reclaim(host, rung, seen, policy, how);
   }
   return drop(host, rung, policy.sync, how);

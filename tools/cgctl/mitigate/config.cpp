@@ -239,8 +239,8 @@ const std::vector<Key>& keys() {
            "fadvise drops their page cache",
            in_policy(&Policy::files)),
       list("action", "sync",
-           "mount points to write back (sync) before squeeze, node_reclaim and drop_caches=1;\n"
-           "empty: all file systems",
+           "mount points to write back (sync) before squeeze, node_reclaim, memory.reclaim and\n"
+           "drop_caches=1; empty: all file systems",
            in_policy(&Policy::sync), parse_mount, [](const std::string& path) { return path; }),
       time("action", "deadline", "longest time that one rung of the ladder may take", 1ms,
            in_policy(&Policy::deadline)),
@@ -249,17 +249,17 @@ const std::vector<Key>& keys() {
       time("action", "evict_time",
            "longest time in which evict searches for files, and in which it evicts them", 10ms,
            in_policy(&Policy::evict_time)),
-      size("action", "reclaim_chunk", "bytes requested per write to memory.reclaim", 4096,
-           in_policy(&Policy::reclaim_chunk)),
+      size("action", "reclaim_chunk",
+           "most bytes requested by one write to memory.reclaim, or to `reclaim` of a NUMA node",
+           4096, in_policy(&Policy::reclaim_chunk)),
       number("action", "cache_loss",
-             "most that squeeze and node_reclaim may take from live cgroups: percent of the page\n"
-             "cache that they reclaim from",
+             "most that squeeze, node_reclaim and memory.reclaim may take from live cgroups:\n"
+             "percent of the page cache that they reclaim from",
              0, 100, in_policy(&Policy::cache_loss)),
-      size(
-          "action", "first_step",
-          "first step of squeeze and node_reclaim, which live cgroups alone may lose; a sixteenth\n"
-          "of what cache_loss allows, if that is more",
-          4096, in_policy(&Policy::first_step)),
+      size("action", "first_step",
+           "first step of these rungs, which live cgroups alone may lose; a sixteenth of what\n"
+           "cache_loss allows, if that is more",
+           4096, in_policy(&Policy::first_step)),
       size("action", "least_cache",
            "squeeze only cgroups with at least this much clean page cache in them and below", 0,
            in_policy(&Policy::least_cache)),
