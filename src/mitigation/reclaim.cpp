@@ -56,7 +56,8 @@ Steps::Limits limits_of(const Group& group, const mitigation::Observation& seen,
   const std::uint64_t bytes = ancestor.bytes.value_or(0);
   const std::uint64_t each = bytes_each(seen, bytes, *ancestor.count);
   auto limits = Steps::limits_for(policy, cache, each, std::max(bytes, each * *ancestor.count));
-  limits.loss = std::max(limits.loss, limits.step);
+  constexpr std::uint64_t least_steps = 4;
+  limits.loss = std::max(limits.loss, least_steps * limits.step);
   return limits;
 }
 
