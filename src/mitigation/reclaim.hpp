@@ -24,7 +24,7 @@ int reclaim_in_steps(int file, const Steps::Limits& limits, std::uint64_t larges
 /// the cgroups that most zombies are directly below. Reclaim from a cgroup also covers its removed
 /// descendants. It covers live ones too, so it goes on in steps of at most Policy::reclaim_chunk
 /// while zombies go, until live cgroups may have lost Policy::cache_loss of the page cache below,
-/// or one step.
+/// or four steps.
 Result<std::chrono::nanoseconds> reclaim(const Host& host, const mitigation::Observation& seen,
                                          const mitigation::Policy& policy, Isolation how);
 
