@@ -422,18 +422,16 @@ bool samples(pid_t process) {
 }
 
 /// Runs cgctl beside the holds, and waits until it watches: a slow machine needs seconds to start
-/// it. Its output comes between those of the phases.
+/// it.
 pid_t start_watching(const Options& options, pid_t client) {
   if (options.cgctl.empty()) return 0;
   std::fflush(stdout);
   const pid_t child = ::fork();
   need(child >= 0, "start cgctl");
   if (child == 0) {
-    // The last hold may end late.
-    const std::string watch = "--watch=" + std::to_string(options.seconds + 1) + "s";
     const std::string pid = std::to_string(client);
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    ::execlp(options.cgctl.c_str(), "cgctl", "doctor", watch.c_str(), "--netns", pid.c_str(),
+    ::execlp(options.cgctl.c_str(), "cgctl", "doctor", "--watch=24h", "--netns", pid.c_str(),
              nullptr);
     std::perror("network_lab: cgctl");
     ::_exit(1);
@@ -479,7 +477,10 @@ void run(const Options& options) {
   });
   const pid_t watching = start_watching(options, client.pid());
   phase("holds", pods, [&] { return holding(addresses); });
-  if (watching != 0) ::waitpid(watching, nullptr, 0);
+  if (watching != 0) {
+    ::kill(watching, SIGINT);
+    ::waitpid(watching, nullptr, 0);
+  }
   phase("cured", pods, [&] { return holding(std::max<std::size_t>(addresses / 1000, 1)); });
 }
 
