@@ -54,6 +54,22 @@ std::vector<std::string> words_of(const std::string& line) {
   return words;
 }
 
+/// Replaces each time of day, such as "01:02:16".
+std::string without_times(std::string line) {
+  constexpr std::string_view form = "00:00:00";
+  constexpr std::string_view name = "HH:MM:SS";
+  for (std::size_t at = 0; at + form.size() <= line.size(); ++at) {
+    const auto fits = [&](char wanted, char c) {
+      return wanted == '0' ? std::isdigit(static_cast<unsigned char>(c)) != 0 : wanted == c;
+    };
+    if (std::equal(form.begin(), form.end(), line.begin() + static_cast<std::ptrdiff_t>(at),
+                   fits)) {
+      line.replace(at, form.size(), name);
+    }
+  }
+  return line;
+}
+
 /// True if a line says that something is unknown, or gives the reason of the error.
 bool admits(const std::string& line, int error) {
   if (line.find(std::strerror(error)) != std::string::npos) return true;
@@ -110,7 +126,7 @@ std::string outrage(const Outcome& outcome) {
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> lines;
   std::istringstream in(text);
-  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  for (std::string line; std::getline(in, line);) lines.push_back(without_times(std::move(line)));
   return lines;
 }
 

@@ -192,8 +192,8 @@ void print(const Globals& globals, const Json& object) {
   print(globals, std::string_view(json_line(object)));
 }
 
-/// Flushes standard output; close_output() reports output that was lost.
-void flush_output();
+/// Flushes standard output. Returns false if output was lost, which close_output() reports.
+bool flush_output();
 
 /// Writes to a stream; escapes control characters on a terminal.
 void write(std::FILE* stream, std::string_view text);

@@ -94,9 +94,11 @@ void write(std::FILE* stream, std::string_view text) {
   (void)std::fwrite(safe.data(), 1, safe.size(), stream);
 }
 
-void flush_output() {
+bool flush_output() {
   errno = 0;
-  if (std::fflush(stdout) != 0 && lost_because == 0) lost_because = errno;
+  if (std::fflush(stdout) == 0) return true;
+  if (lost_because == 0) lost_because = errno;
+  return false;
 }
 
 void reserve_standard_streams() {
@@ -106,7 +108,7 @@ void reserve_standard_streams() {
 }
 
 bool close_output() {
-  flush_output();
+  (void)flush_output();
   const bool lost = lost_because != 0 || std::ferror(stdout) != 0;
   // A stream that was closed from the beginning (EBADF) and not written to has lost nothing.
   if (!lost && (std::fclose(stdout) == 0 || errno == EBADF)) return true;

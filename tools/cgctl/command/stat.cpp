@@ -240,7 +240,7 @@ Exit run_stat(const Globals& globals, const Options& options) {
     std::this_thread::sleep_until(next);
     any = show_all(globals, *host, targets, round > 0);
     // Readers of a pipe get each round at once; if the reader is gone, the command ends.
-    if (std::fflush(stdout) != 0) return Exit::failed;
+    if (!flush_output()) return Exit::failed;
   }
   return any ? Exit::done : Exit::failed;
 }

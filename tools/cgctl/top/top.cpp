@@ -138,12 +138,21 @@ void print_table(const Globals& globals, const Options& options, const std::vect
             table.text());
 }
 
+/// Warns of files that could not be read, once as long as the message stays the same.
+void warn_of_unread(const Watch& watch, std::string& said) {
+  std::string message = watch.trouble();
+  if (!message.empty() && message != said) warn(message);
+  said = std::move(message);
+}
+
 Exit run_batch(const Globals& globals, const Options& options, Watch& watch) {
+  std::string said;
   const std::size_t most = options.rows.value_or(watch.rows().max_size());
   auto next = Clock::now();
   auto last = next;
   // I/O is counted from here on.
   (void)look(watch, options.view, 0, most, options.view.columns);
+  warn_of_unread(watch, said);
   for (std::uint64_t round = 0; options.count == 0 || round < options.count; ++round) {
     next += options.interval;
     std::this_thread::sleep_until(next);
@@ -151,6 +160,7 @@ Exit run_batch(const Globals& globals, const Options& options, Watch& watch) {
     const auto sampled = Clock::now();
     if (const auto status = watch.sample(); !status) return report(status.error());
     std::vector<Line> lines = look(watch, options.view, 0, most, options.view.columns);
+    warn_of_unread(watch, said);
     lines.resize(std::min(lines.size(), most));
     if (globals.format == Format::json) {
       print_json(globals, options, lines, std::chrono::duration<double>(sampled - last).count());
@@ -160,7 +170,7 @@ Exit run_batch(const Globals& globals, const Options& options, Watch& watch) {
     }
     last = sampled;
     // Readers of a pipe get each sample at once; if the reader is gone, the command ends.
-    if (std::fflush(stdout) != 0) return Exit::failed;
+    if (!flush_output()) return Exit::failed;
   }
   return Exit::done;
 }

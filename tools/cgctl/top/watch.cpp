@@ -2,7 +2,10 @@
 // SPDX-License-Identifier: MIT
 #include "top/watch.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <iterator>
 #include <string_view>
 #include <utility>
@@ -13,6 +16,7 @@
 #include "cgctl/memory_events.hpp"
 #include "cgctl/parse.hpp"
 #include "cgctl/pressure.hpp"
+#include "cli/command.hpp"
 
 namespace cgctl::tool::top_command {
 namespace {
@@ -71,13 +75,14 @@ bool wants(const std::vector<Column>& columns, std::initializer_list<Column> any
   });
 }
 
-void read_limits(const Group& group, Row& row) {
+void read_limits(const Group& group, Row& row, Unread& unread) {
   const auto cpu = cpu::Controller{group}.state();
   row.limit_cpus = NAN;
-  if (cpu && cpu->bandwidth && cpu->bandwidth->cpus()) row.limit_cpus = *cpu->bandwidth->cpus();
+  if (unread.has(cpu) && cpu->bandwidth && cpu->bandwidth->cpus())
+    row.limit_cpus = *cpu->bandwidth->cpus();
   const auto memory = memory::Controller{group}.state();
   value(row.values, Column::max) = NAN;
-  if (!memory) return;
+  if (!unread.has(memory)) return;
   if (memory->max) value(row.values, Column::max) = or_nan(memory->max->bytes);
   if (memory->version == Version::v2) {
     value(row.values, Column::swap) = or_nan(memory->swap_usage);
@@ -85,9 +90,10 @@ void read_limits(const Group& group, Row& row) {
 }
 
 /// Returns a file's number, or that of the line `name`; NaN if there is none.
-double number_in(const Group& group, std::string_view file, std::string_view name = {}) {
+double number_in(const Group& group, std::string_view file, Unread& unread,
+                 std::string_view name = {}) {
   const auto text = group.read(file);
-  if (!text) return NAN;
+  if (!unread.has(text)) return NAN;
   if (name.empty())
     return or_nan(parse::whole_number(
         std::string_view(*text).substr(0, std::min(text->find('\n'), text->size()))));
@@ -129,11 +135,11 @@ Transferred service_bytes(std::string_view text) {
   return sum;
 }
 
-Transferred transferred(const Group& group) {
-  if (const auto text = group.read("io.stat")) return io_stat(*text);
+Transferred transferred(const Group& group, Unread& unread) {
+  if (const auto text = group.read("io.stat"); unread.has(text)) return io_stat(*text);
   for (const char* const file :
        {"blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes"}) {
-    if (const auto text = group.read(file)) return service_bytes(*text);
+    if (const auto text = group.read(file); unread.has(text)) return service_bytes(*text);
   }
   return {};
 }
@@ -142,8 +148,8 @@ double rate(double before, double after, double elapsed) {
   return after >= before && elapsed > 0 ? (after - before) / elapsed : NAN;
 }
 
-void read_io(const Group& group, Row& row) {
-  const Transferred now = transferred(group);
+void read_io(const Group& group, Row& row, Unread& unread) {
+  const Transferred now = transferred(group, unread);
   const auto at = Clock::now();
   const double elapsed = duration<double>(at - row.io_at).count();
   value(row.values, Column::read) = rate(row.bytes_read, now.read, elapsed);
@@ -153,26 +159,34 @@ void read_io(const Group& group, Row& row) {
   row.io_at = at;
 }
 
-void read_pressure(const Group& group, pressure::Resource resource, Row& row, Column some,
-                   Column full) {
+void read_pressure(const Group& group, pressure::Resource resource, Row& row, Unread& unread,
+                   Column some, Column full) {
   const auto read = pressure::read(group, resource);
-  value(row.values, some) = read ? read->some.avg10 : NAN;
+  value(row.values, some) = unread.has(read) ? read->some.avg10 : NAN;
   value(row.values, full) = read && read->full ? read->full->avg10 : NAN;
 }
 
 /// Counts removed cgroups below, where the file counts those of the memory controller too.
-double zombies_below(const Group& group) {
+double zombies_below(const Group& group, Unread& unread) {
   const auto memory = group.place("memory");
-  if (!memory || (*memory)->hierarchy->version != Version::v2) return NAN;
-  return number_in(group, "cgroup.stat", "nr_dying_descendants");
+  if (!unread.has(memory) || (*memory)->hierarchy->version != Version::v2) return NAN;
+  return number_in(group, "cgroup.stat", unread, "nr_dying_descendants");
 }
 
-void read_events(const Group& group, Row& row) {
+void read_events(const Group& group, Row& row, Unread& unread) {
   const auto events = memory::events(group);
-  value(row.values, Column::oom) = events ? or_nan(events->oom_kill) : NAN;
+  value(row.values, Column::oom) = unread.has(events) ? or_nan(events->oom_kill) : NAN;
 }
 
 }  // namespace
+
+void Unread::note(const Error& error) {
+  const bool absent = error.kind == errc::unsupported || error.kind == errc::vanished ||
+                      error.os_errno == ENOENT || error.os_errno == ENODEV;
+  if (absent) return;
+  ++count_;
+  if (!first_) first_ = error;
+}
 
 Result<Watch> Watch::open(const Host& host, std::string_view path, names::Resolver resolver) {
   Sampler::Config config;
@@ -224,7 +238,8 @@ Status Watch::sample() {
   if (point) point_at_ = Clock::now();
   std::size_t next = 0;
   Rows added;
-  unread_ = sampler_.sample([&](const Sample& one) { take(one, next, added, point); });
+  unread_ = {};
+  sampler_unread_ = sampler_.sample([&](const Sample& one) { take(one, next, added, point); });
   for (; next < rows_.size(); ++next) rows_[next]->path.clear();
   const auto gone =
       std::remove_if(rows_.begin(), rows_.end(), [](const auto& row) { return row->path.empty(); });
@@ -240,37 +255,45 @@ Status Watch::sample() {
   return {};
 }
 
-void Watch::read_more(Row& row, const std::vector<Column>& columns) const {
+std::string Watch::trouble() const {
+  if (unread_.first()) return message_of(*unread_.first());
+  if (sampler_unread_ == 0) return {};
+  return fmt::format("top: files of {} could not be read", counted(sampler_unread_, "cgroup"));
+}
+
+void Watch::read_more(Row& row, const std::vector<Column>& columns) {
   const auto others = std::find_if(columns.begin(), columns.end(),
                                    [](Column column) { return !text_of(column).sampled; });
   if (others == columns.end()) return;
   const auto group = host_.open(row.path);
-  if (!group) return;
+  if (!unread_.has(group)) return;
+  for (const Group::Unopened& one : group->unopened()) unread_.note(one.error);
   constexpr auto limits_stay = seconds(5);
   const bool limits = wants(columns, {Column::limit, Column::max, Column::swap});
   if (limits && Clock::now() - row.limits_at >= limits_stay) {
-    read_limits(*group, row);
+    read_limits(*group, row, unread_);
     row.limits_at = Clock::now();
   }
   value(row.values, Column::limit) =
       row.limit_cpus > 0 ? value(row.values, Column::cpu) / row.limit_cpus * 100 : NAN;
   if (wants(columns, {Column::tasks})) {
-    value(row.values, Column::tasks) = number_in(*group, "pids.current");
+    value(row.values, Column::tasks) = number_in(*group, "pids.current", unread_);
   }
-  if (wants(columns, {Column::read, Column::write})) read_io(*group, row);
-  if (wants(columns, {Column::oom})) read_events(*group, row);
+  if (wants(columns, {Column::read, Column::write})) read_io(*group, row, unread_);
+  if (wants(columns, {Column::oom})) read_events(*group, row, unread_);
   if (wants(columns, {Column::zombies})) {
-    value(row.values, Column::zombies) = zombies_below(*group);
+    value(row.values, Column::zombies) = zombies_below(*group, unread_);
   }
   if (wants(columns, {Column::cpu_some, Column::cpu_full})) {
-    read_pressure(*group, pressure::Resource::cpu, row, Column::cpu_some, Column::cpu_full);
+    read_pressure(*group, pressure::Resource::cpu, row, unread_, Column::cpu_some,
+                  Column::cpu_full);
   }
   if (wants(columns, {Column::memory_some, Column::memory_full})) {
-    read_pressure(*group, pressure::Resource::memory, row, Column::memory_some,
+    read_pressure(*group, pressure::Resource::memory, row, unread_, Column::memory_some,
                   Column::memory_full);
   }
   if (wants(columns, {Column::io_some, Column::io_full})) {
-    read_pressure(*group, pressure::Resource::io, row, Column::io_some, Column::io_full);
+    read_pressure(*group, pressure::Resource::io, row, unread_, Column::io_some, Column::io_full);
   }
 }
 

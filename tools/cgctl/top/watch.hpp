@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,26 @@
 #include "top/rows.hpp"
 
 namespace cgctl::tool::top_command {
+
+/// The files of one round that exist and could not be read.
+class Unread {
+ public:
+  /// Notes an error, unless it says that the file or the cgroup does not exist.
+  void note(const Error& error);
+  /// Notes the error, if there is one. True if there is a value.
+  template <class T>
+  bool has(const Result<T>& result) {
+    if (!result) note(result.error());
+    return result.has_value();
+  }
+
+  [[nodiscard]] std::size_t count() const noexcept { return count_; }
+  [[nodiscard]] const std::optional<Error>& first() const noexcept { return first_; }
+
+ private:
+  std::size_t count_ = 0;
+  std::optional<Error> first_;
+};
 
 /// Keeps the rows of the table: all figures that the sampler has for all cgroups, and the others,
 /// which take a file each, for the cgroups and columns that are shown.
@@ -28,11 +49,14 @@ class Watch {
   [[nodiscard]] Status sample();
   /// Reads the figures of these columns that the sampler does not have. Leaves a cgroup that is
   /// gone as it is.
-  void read_more(Row& row, const std::vector<Column>& columns) const;
+  void read_more(Row& row, const std::vector<Column>& columns);
 
   [[nodiscard]] const Rows& rows() const noexcept { return rows_; }
-  /// Returns the number of cgroups with a file that could not be read.
-  [[nodiscard]] std::size_t unread() const noexcept { return unread_; }
+  /// Returns the number of cgroups, and of further files, that could not be read since sample() was
+  /// called.
+  [[nodiscard]] std::size_t unread() const noexcept { return sampler_unread_ + unread_.count(); }
+  /// Returns why, in words; empty if all could be read.
+  [[nodiscard]] std::string trouble() const;
 
  private:
   Watch(Host host, Sampler sampler, names::Resolver resolver)
@@ -44,7 +68,8 @@ class Watch {
   Sampler sampler_;
   names::Resolver resolver_;
   Rows rows_;
-  std::size_t unread_ = 0;
+  std::size_t sampler_unread_ = 0;
+  Unread unread_;
   Clock::time_point found_at_;  // when new cgroups were looked for
   Clock::duration finding_{};   // how long that took
   Clock::time_point point_at_;  // of the last point of the histories
