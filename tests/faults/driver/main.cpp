@@ -131,6 +131,8 @@ class Trial {
     Outcome outcome;
     for (int attempt = 0; attempt < 2; ++attempt) {
       outcome = run_with(fault);
+      if (scenario_.leaves_out_gone && error == ENODEV && !outcome.signalled && !outcome.hung)
+        break;
       if (outcome.calls.empty() || !may_give(outcome.calls.front().name, error)) {
         ++shared_.missed;
         return;

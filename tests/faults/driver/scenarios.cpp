@@ -72,7 +72,9 @@ void add_reads_of_this_host(std::vector<Scenario>& out) {
   out.push_back({"cpu", "", {"cpu", "@G/a"}});
   out.push_back({"memory", "", {"memory", "@G/a"}});
   out.push_back({"stat", "", {"stat", "--watch", "1ms", "--count", "2", "@G/a"}});
-  out.push_back({"top", "", {"top", "--interval", "10ms", "--count", "2", "@G"}});
+  Scenario top{"top", "", {"top", "--interval", "10ms", "--count", "2", "@G"}};
+  top.leaves_out_gone = true;
+  out.push_back(std::move(top));
   out.push_back({"numa-stat", "", {"numa-stat", "@G/a"}});
   out.push_back({"pressure", "", {"pressure", "@G/a"}});
   out.push_back({"apply --plan", "", {"apply", "--plan", "@T/tree"}, {{"tree", tree_file}}});

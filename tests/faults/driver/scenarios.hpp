@@ -28,6 +28,8 @@ struct Scenario {
   bool traces = false;
   /// True if the instance records before the command runs.
   bool recording = false;
+  /// True for a command that leaves out a cgroup that is gone, which ENODEV means.
+  bool leaves_out_gone = false;
 };
 
 [[nodiscard]] std::vector<Scenario> all_scenarios();
