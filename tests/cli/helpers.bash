@@ -102,14 +102,15 @@ make_zombies() { # COUNT DIRECTORY
 }
 
 # start_daemon INTERVAL [TRIGGER [ACTION]]: starts cgctl mitigate --daemon and waits for its first decision.
-# Its output goes to `lines`.
+# Its output goes to `lines`. The rungs that reclaim from cgroups with zombies below are left out: they
+# would reclaim from cgroups of others.
 start_daemon() {
   cat >daemon.toml <<END
 [trigger]
 min_gain = 0
 ${2-}
 [action]
-${3-}
+${3:-ladder = ["evict", "drop_caches=1", "drop_caches=2"]}
 refaults_after = "1s"
 [guard]
 io_pressure = 100
