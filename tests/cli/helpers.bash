@@ -105,12 +105,13 @@ make_zombies() { # COUNT DIRECTORY
 # Its output goes to `lines`. The rungs that reclaim from cgroups with zombies below are left out: they
 # would reclaim from cgroups of others.
 start_daemon() {
+  local ladder='ladder = ["evict", "drop_caches=1", "drop_caches=2"]'
   cat >daemon.toml <<END
 [trigger]
 min_gain = 0
 ${2-}
 [action]
-${3:-ladder = ["evict", "drop_caches=1", "drop_caches=2"]}
+${3:-$ladder}
 refaults_after = "1s"
 [guard]
 io_pressure = 100
