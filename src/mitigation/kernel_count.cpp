@@ -59,8 +59,8 @@ std::int64_t KernelCount::settle(std::chrono::nanoseconds still_for) noexcept {
   constexpr std::int64_t enough = most_looks / 10;
   constexpr std::int64_t shortest = 1'000'000;
   constexpr std::int64_t longest = 500'000'000;
-  const timespec pause{0,
-                       std::clamp<std::int64_t>(still_for.count() / most_looks, shortest, longest)};
+  const timespec pause{0, static_cast<long>(std::clamp<std::int64_t>(still_for.count() / most_looks,
+                                                                     shortest, longest))};
   const std::int64_t first = last_;
   std::int64_t lowest = left();
   std::int64_t since = 0;

@@ -111,7 +111,7 @@ Result<nanoseconds> write_back_and_reclaim(const Host& host, Rung rung,
   const auto mounts = open_mounts(policy.sync);
   if (!mounts) return fail(mounts.error());
   how.operation = "write back";
-  const auto written = detail::run_isolated(
+  auto written = detail::run_isolated(
       [&mounts]() noexcept {
         write_back(*mounts);
         return 0;

@@ -60,8 +60,9 @@ void end_after(nanoseconds time) noexcept {
   ::signal(SIGPROF, SIG_DFL);
   ::sigprocmask(SIG_UNBLOCK, &over, nullptr);
   itimerval timer{};
-  timer.it_value.tv_sec = time / second;
-  timer.it_value.tv_usec = duration_cast<std::chrono::microseconds>(time % second).count();
+  timer.it_value.tv_sec = static_cast<::time_t>(time / second);
+  timer.it_value.tv_usec =
+      static_cast<::suseconds_t>(duration_cast<std::chrono::microseconds>(time % second).count());
   ::setitimer(ITIMER_PROF, &timer, nullptr);
 }
 
@@ -334,7 +335,7 @@ Result<nanoseconds> squeeze(const Host& host, const Observation& seen, const Pol
   how.path = fs::join(seen.squeezable.front().path, trigger_file);
   how.deadline -= std::chrono::steady_clock::now() - start;
   const Budgets budgets{policy.round_time, policy.longest_delay};
-  const auto took = run_isolated(
+  auto took = run_isolated(
       [&]() noexcept {
         return squeeze_all(*subtrees, budgets, policy.still_for, *zombies, *figures);
       },

@@ -200,7 +200,9 @@ Exit run_complete(CLI::App& app, const Globals& globals, std::vector<char*> line
   for (const auto& [word, description] :
        allowed(app, globals, words, static_cast<std::size_t>(at) - 1)) {
     if (!starts_with(word, words.back())) continue;
-    text += description.empty() ? word + "\n" : word + "\t" + description + "\n";
+    text += word;
+    if (!description.empty()) text.append("\t").append(description);
+    text += '\n';
   }
   print({}, text);
   return Exit::done;

@@ -147,7 +147,8 @@ void warn_of_unread(const Watch& watch, std::string& said) {
 
 Exit run_batch(const Globals& globals, const Options& options, Watch& watch) {
   std::string said;
-  const std::size_t most = options.rows.value_or(watch.rows().max_size());
+  const auto most = static_cast<std::size_t>(
+      std::min<std::uint64_t>(options.rows.value_or(UINT64_MAX), watch.rows().max_size()));
   auto next = Clock::now();
   auto last = next;
   // I/O is counted from here on.

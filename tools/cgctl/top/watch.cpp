@@ -78,8 +78,7 @@ bool wants(const std::vector<Column>& columns, std::initializer_list<Column> any
 void read_limits(const Group& group, Row& row, Unread& unread) {
   const auto cpu = cpu::Controller{group}.state();
   row.limit_cpus = NAN;
-  if (unread.has(cpu) && cpu->bandwidth && cpu->bandwidth->cpus())
-    row.limit_cpus = *cpu->bandwidth->cpus();
+  if (unread.has(cpu) && cpu->bandwidth) row.limit_cpus = cpu->bandwidth->cpus().value_or(NAN);
   const auto memory = memory::Controller{group}.state();
   value(row.values, Column::max) = NAN;
   if (!unread.has(memory)) return;
@@ -94,9 +93,10 @@ double number_in(const Group& group, std::string_view file, Unread& unread,
                  std::string_view name = {}) {
   const auto text = group.read(file);
   if (!unread.has(text)) return NAN;
-  if (name.empty())
+  if (name.empty()) {
     return or_nan(parse::whole_number(
         std::string_view(*text).substr(0, std::min(text->find('\n'), text->size()))));
+  }
   return or_nan(parse::value_of(*text, name));
 }
 
