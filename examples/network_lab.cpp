@@ -478,7 +478,7 @@ void run(const Options& options) {
   const pid_t watching = start_watching(options, client.pid());
   phase("holds", pods, [&] { return holding(addresses); });
   if (watching != 0) {
-    ::kill(watching, SIGINT);
+    ::kill(watching, SIGTERM);
     ::waitpid(watching, nullptr, 0);
   }
   phase("cured", pods, [&] { return holding(std::max<std::size_t>(addresses / 1000, 1)); });
