@@ -7,8 +7,8 @@
 #include "cgctl/error.hpp"
 #include "cgctl/group.hpp"
 
-/// Stops all processes of a cgroup and of those below, and lets them continue: the freezer of v1
-/// (cgroup-v1/freezer-subsystem.rst), else `cgroup.freeze` of v2 (cgroup-v2.rst, Linux 5.2).
+/// Stops and continues the processes of a cgroup and of all cgroups below it. Uses the freezer of
+/// v1 (cgroup-v1/freezer-subsystem.rst), or `cgroup.freeze` of v2 (cgroup-v2.rst, Linux 5.2).
 namespace cgctl::freezer {
 
 struct State {

@@ -97,8 +97,8 @@ struct Policy {
   /// Percentage of the page cache below the cgroups that squeeze and memory.reclaim reclaim from
   /// that they may take from live cgroups; node_reclaim: of the machine's.
   double cache_loss = 1;
-  /// Fewest bytes of the first step of these three rungs, which may take nothing from
-  /// zombies; a sixteenth of what they may take from live cgroups, if that is more.
+  /// Least bytes of the first step of these three rungs. The step has a sixteenth of what the rung
+  /// may take from live cgroups if that is more. It may take nothing from zombies.
   std::uint64_t first_step = std::uint64_t{256} << 10;
   /// Clean page cache that must be below a cgroup to squeeze it, in bytes. With less the kernel
   /// would take other memory.

@@ -61,8 +61,8 @@ Steps::Limits limits_of(const Group& group, const mitigation::Observation& seen,
   return limits;
 }
 
-/// Asks a file like memory.reclaim for so many bytes, without swapping where the kernel can be told
-/// (Linux 6.9). Returns an errno; 0 also if less was reclaimed.
+/// Asks the kernel, by a file like memory.reclaim, to reclaim `bytes`; since Linux 6.9 without
+/// swapping. Returns an errno; 0 also if less was reclaimed.
 int ask(int file, std::uint64_t bytes) noexcept {
   constexpr std::string_view gentle = " swappiness=0";
   std::array<char, 64> text{};

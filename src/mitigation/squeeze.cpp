@@ -66,8 +66,8 @@ void end_after(nanoseconds time) noexcept {
   ::setitimer(ITIMER_PROF, &timer, nullptr);
 }
 
-/// A process that writes to memory.force_empty for a limited time. It has no handler for the
-/// signals that end it, so nothing is left of it.
+/// A process that writes to memory.force_empty for a limited time. Signals end it at once, because
+/// it has no handlers.
 class Writer {
  public:
   Writer(int file, nanoseconds longest) noexcept {
@@ -146,7 +146,7 @@ class Subtree {
   /// Number of rounds that may delay others: one may be by chance.
   static constexpr unsigned patience = 2;
 
-  /// Makes the usage fall by so many bytes. The kernel can take gigabytes in a second, so the first
+  /// Makes the usage fall by `bytes`. The kernel can take gigabytes in a second, so the first
   /// writer has an eighth of the time, and each one after a writer that came to nothing twice as
   /// long.
   [[nodiscard]] int round(std::int64_t before, std::uint64_t bytes, const Budgets& budgets,

@@ -30,8 +30,8 @@ class Steps {
     std::uint64_t each = 0;  ///< bytes that go with a freed zombie, not lost by anybody
     std::uint64_t held = 0;  ///< bytes that all the zombies within reach hold
   };
-  /// Returns the limits for a rung that takes page cache from cgroups that have `cache` bytes of
-  /// it, of which zombies hold `held`, `each` of them so much. One pass of the kernel takes at
+  /// Returns the limits for a rung that takes page cache from cgroups with `cache` bytes of it.
+  /// Zombies hold `held` bytes of that, each zombie `each` bytes. One pass of the kernel takes at
   /// least 1/4096 of a long list of each live cgroup.
   static Limits limits_for(const mitigation::Policy& policy, std::uint64_t cache,
                            std::uint64_t each, std::uint64_t held) noexcept {
@@ -45,7 +45,7 @@ class Steps {
   Steps(const Limits& limits, std::int64_t zombies) noexcept
       : limits_(limits), first_(zombies), last_(zombies) {}
 
-  /// Notes a step that took `bytes` and left so many zombies.
+  /// Notes a step that took `bytes` and left `zombies` zombies.
   void note(std::uint64_t bytes, std::int64_t zombies) noexcept {
     constexpr std::uint64_t trace = 32;
     const std::uint64_t gone = held_by(last_ - zombies);

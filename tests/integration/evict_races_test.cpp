@@ -357,13 +357,6 @@ TEST_F(RealEviction, ReachesFilesOfProcessesWithOtherMounts) {
 
 // ---- killed
 
-/// Returns the distance of the calls at which a run of so many is killed.
-unsigned kill_every(unsigned calls) {
-  const char* const told = std::getenv("CGCTL_KILL_EVERY");
-  constexpr unsigned sample = 3;
-  return told == nullptr ? calls / sample : static_cast<unsigned>(std::strtoul(told, nullptr, 10));
-}
-
 TEST_F(RealEviction, LeavesNothingBehindWhenKilledAtAnySystemCall) {
   const std::string state = file("state");
   Policy policy;
@@ -382,7 +375,7 @@ TEST_F(RealEviction, LeavesNothingBehindWhenKilledAtAnySystemCall) {
   const UniqueFd first = pinning_file(file("first"), 2);
   const test::Traced whole = test::run_traced([&] { (void)act(); }, 0);
   ASSERT_EQ(whole.trouble, "");
-  const unsigned every = kill_every(whole.calls);
+  const unsigned every = test::kill_every(whole.calls);
   ASSERT_GT(every, 0);
   unsigned kills = 0;
   for (unsigned at = 1;; at += every) {

@@ -135,13 +135,6 @@ TEST_F(RealSqueeze, FreesZombiesAndLeavesTheNeighboursCacheAlone) {
   EXPECT_EQ(limits(), limits_before);
 }
 
-/// Returns the distance of the calls at which a run of so many is killed.
-unsigned kill_every(unsigned calls) {
-  const char* const told = std::getenv("CGCTL_KILL_EVERY");
-  constexpr unsigned sample = 3;
-  return told == nullptr ? calls / sample : static_cast<unsigned>(std::strtoul(told, nullptr, 10));
-}
-
 TEST_F(RealSqueeze, LeavesNothingBehindWhenKilledAtAnySystemCall) {
   if (v2()) return test::skip("memory.force_empty is v1's");
   const auto files = folder(lab::Pin::page_cache);
@@ -172,7 +165,7 @@ TEST_F(RealSqueeze, LeavesNothingBehindWhenKilledAtAnySystemCall) {
   };
   const test::Traced whole = test::run_traced(act, 0);
   ASSERT_EQ(whole.trouble, "");
-  const unsigned every = kill_every(whole.calls);
+  const unsigned every = test::kill_every(whole.calls);
   ASSERT_GT(every, 0);
   unsigned kills = 0;
   for (unsigned at = 1;; at += every) {

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <sstream>
 #include <vector>
 
@@ -103,6 +104,12 @@ Traced run_traced(const std::function<void()>& work, unsigned at) {
   std::istringstream in(said);
   if (!(in >> result.calls >> result.killed)) result.trouble = said;
   return result;
+}
+
+unsigned kill_every(unsigned calls) {
+  const char* const told = std::getenv("CGCTL_KILL_EVERY");
+  constexpr unsigned sample = 3;
+  return told == nullptr ? calls / sample : static_cast<unsigned>(std::strtoul(told, nullptr, 10));
 }
 
 }  // namespace cgctl::test

@@ -19,4 +19,8 @@ struct Traced {
 /// kills none. Returns when all these processes have ended, or after two minutes, which kills them.
 Traced run_traced(const std::function<void()>& work, unsigned at);
 
+/// Returns the step from one killed call to the next for a test that makes `calls` calls: a third
+/// of them, or the number in the variable CGCTL_KILL_EVERY.
+unsigned kill_every(unsigned calls);
+
 }  // namespace cgctl::test

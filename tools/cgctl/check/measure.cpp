@@ -62,8 +62,8 @@ class Throttling {
     return throttling;
   }
 
-  /// Compares with the first sample. Leaves out cgroups that ran in so few periods that one of
-  /// them would count for too much.
+  /// Returns the largest share since the first sample. Leaves out cgroups that ran in fewer than
+  /// ten periods, where a single one would count for too much.
   Figure worst() {
     constexpr std::uint64_t fewest = 10;
     Figure worst{0, "nothing throttled"};

@@ -12,9 +12,12 @@ void put_name(Json& json, const char* key, const std::string& name) {
 
 }  // namespace
 
+std::string machine_root(const Globals& globals) {
+  return globals.host_root.empty() ? workload::machine_root(globals.roots) : globals.host_root;
+}
+
 names::Resolver resolver_for(const Globals& globals) {
-  return names::Resolver(globals.host_root.empty() ? workload::machine_root(globals.roots)
-                                                   : globals.host_root);
+  return names::Resolver(machine_root(globals));
 }
 
 std::string pod_of(const names::Names& names) {

@@ -11,6 +11,9 @@
 /// Names of pods, containers, images and units beside the paths of cgroups.
 namespace cgctl::tool {
 
+/// Returns the directory with the machine's root: --host-root, else the one beside Roots::proc.
+std::string machine_root(const Globals& globals);
+
 /// Returns a resolver for the machine of --host-root, else of --proc-root.
 names::Resolver resolver_for(const Globals& globals);
 

@@ -10,7 +10,8 @@
 namespace cgctl::tool::doctor_command {
 
 /// Measures a cgroup without and with children, which it creates and removes: the only way to tell
-/// on a machine with few cgroups whether reads walk. Tells in `left` what it created.
+/// on a machine with few cgroups whether reads walk. Sets `left` to what it
+/// created.
 Result<Walk> probe(const Host& host, numa::CostGuard& guard, unsigned children,
                    std::optional<Probe>& left);
 

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "cgctl/filesystem.hpp"
 #include "cgctl/workload.hpp"
@@ -34,8 +35,8 @@ bool ends_with(std::string_view text, std::string_view end) {
 
 }  // namespace
 
-Owners::Owners(const Host& host)
-    : root_(fs::parent(host.roots().proc)),
+Owners::Owners(std::string root)
+    : root_(std::move(root)),
       systemd_(may_exist(fs::join(root_, "run/systemd/system"))),
       systemd_tells_(is_directory(fs::join(root_, units))),
       kubelet_tells_(is_directory(fs::join(root_, pods))) {}

@@ -5,15 +5,14 @@
 #include <string>
 #include <string_view>
 
-#include "cgctl/host.hpp"
-
 namespace cgctl::tool::prune_command {
 
 /// Tells whether systemd or the kubelet still has a unit or pod, from their files below /run and
-/// /var/lib, beside Roots::proc.
+/// /var/lib of a machine.
 class Owners {
  public:
-  explicit Owners(const Host& host);
+  /// `root` is the directory with the machine's root.
+  explicit Owners(std::string root);
 
   /// Returns why the cgroup must stay, because it or a cgroup above belongs to a unit or pod that
   /// is live or may be; empty if none does.

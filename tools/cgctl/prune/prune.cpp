@@ -10,6 +10,7 @@
 #include "cli/command.hpp"
 #include "cli/globals.hpp"
 #include "cli/json.hpp"
+#include "cli/names.hpp"
 #include "prune/empty.hpp"
 #include "prune/owners.hpp"
 
@@ -166,7 +167,7 @@ Exit run_prune(const Globals& globals, const Options& options) {
   if (found->empty())
     return report(Error::make(errc::vanished, "prune", options.path, "it is gone"));
   warn_of_unread(*found);
-  const Owners owners(*host);
+  const Owners owners(machine_root(globals));
   std::vector<Candidate> all = candidates(*found, owners, options.older_than);
   if (options.yes) return remove_all(globals, *host, all, owners, options.older_than);
   if (globals.format == Format::json) {
