@@ -34,9 +34,8 @@ show_at() {
 # Replaces measured values by names.
 steady() {
   sed -E 's/(numa_stat takes|take up to|took|killed after) [0-9.]+ [num]?s/\1 TIME/
-    s/"(read_cost|predicted)_us":[0-9.]+/"\1_us":N/
-    s/--budget [0-9]+ms/--budget TIME/
-    s/"time":"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z"/"time":"NOW"/'
+    s/"(read_cost|predicted)_ns":[0-9]+/"\1_ns":N/
+    s/--budget [0-9]+ms/--budget TIME/'
 }
 
 # copy_of TREE NAME: copies a captured tree into the case's directory, so that the case can change

@@ -182,7 +182,7 @@ Exit run_check(const Globals& globals, const Options& options) {
     if (!one.figure) report(one.figure.error());
   }
   if (globals.format == Format::json) {
-    print(globals, json_of(checks));
+    print(globals, "check/1", json_of(checks));
   } else {
     print(globals, line_of(checks));
   }

@@ -176,21 +176,22 @@ mitigation::Rung rung_of(unsigned level);
 
 // ---- output (output.cpp) ----
 
-/// Writes lines of text, or one line of JSON with its newline, to stdout. Does nothing with
-/// --quiet.
+/// Writes lines of text to stdout. Does nothing with --quiet.
 void print(const Globals& globals, std::string_view text);
-/// Returns JSON on one line, with its newline. Bytes that are not UTF-8, which a cgroup's name may
-/// have, are replaced; "KEY_base64" then holds the exact bytes.
-template <class Json>
-std::string json_line(Json object) {
-  constexpr int one_line = -1;
-  keep_bytes(object);
-  return object.dump(one_line, ' ', false, Json::error_handler_t::replace).append("\n");
-}
-template <class Json, class = decltype(Json::array())>
-void print(const Globals& globals, const Json& object) {
-  print(globals, std::string_view(json_line(object)));
-}
+
+/// Returns a part of a line of JSON. Bytes that are not UTF-8, which a cgroup's name may have, are
+/// replaced; "KEY_base64" then holds the exact bytes.
+std::string json_text(nlohmann::ordered_json value);
+/// Returns an object as a line of JSON, with its newline. Its first keys are `schema` ("cgctl." and
+/// `schema`, such as "zombies/1": the name of a file in docs/schema and its version), `time` (UTC,
+/// RFC 3339) and `host` (the node name of uname(2)).
+std::string json_line(
+    std::string_view schema, nlohmann::ordered_json object,
+    std::chrono::system_clock::time_point time = std::chrono::system_clock::now());
+/// Prints json_line(). Does nothing with --quiet.
+void print(const Globals& globals, std::string_view schema, nlohmann::ordered_json object);
+/// Returns the node name of uname(2).
+const std::string& host_name();
 
 /// Flushes standard output. Returns false if output was lost, which close_output() reports.
 bool flush_output();

@@ -1,14 +1,18 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
+#include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 
 #include "cli/command.hpp"
 #include "cli/escape.hpp"
@@ -83,6 +87,34 @@ void fit_terminal(const std::vector<std::size_t>& widths,
 void print(const Globals& globals, std::string_view text) {
   if (globals.quiet) return;
   write(stdout, text);
+}
+
+const std::string& host_name() {
+  static const std::string name = [] {
+    utsname machine{};
+    ::uname(&machine);
+    return std::string(machine.nodename);
+  }();
+  return name;
+}
+
+std::string json_text(nlohmann::ordered_json value) {
+  constexpr int one_line = -1;
+  keep_bytes(value);
+  return value.dump(one_line, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+std::string json_line(std::string_view schema, nlohmann::ordered_json object,
+                      std::chrono::system_clock::time_point time) {
+  std::string line =
+      fmt::format(R"({{"schema":"cgctl.{}","time":"{:%Y-%m-%dT%H:%M:%SZ}","host":{})", schema,
+                  fmt::gmtime(std::chrono::system_clock::to_time_t(time)), json_text(host_name()));
+  if (!object.empty()) line += ',';
+  return line.append(json_text(std::move(object)), 1).append("\n");
+}
+
+void print(const Globals& globals, std::string_view schema, nlohmann::ordered_json object) {
+  if (!globals.quiet) print(globals, std::string_view(json_line(schema, std::move(object))));
 }
 
 void write(std::FILE* stream, std::string_view text) {

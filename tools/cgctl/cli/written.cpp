@@ -58,7 +58,7 @@ void print_written(const Globals& globals, const std::string& path,
         {{"file", one.file}, {"before", one.before}, {"asked", one.asked}, {"kept", one.kept}});
   }
   if (globals.format == Format::json) {
-    print(globals, Json{{"path", path}, {"written", std::move(list)}});
+    print(globals, "written/1", Json{{"path", path}, {"written", std::move(list)}});
   }
 }
 

@@ -92,7 +92,7 @@ void show(const Globals& globals, const tree::Plan& plan, const std::vector<std:
   const bool json = globals.format == Format::json;
   const auto say = [&](const std::string& note) {
     if (json) {
-      print(globals, Json{{"note", note}});
+      print(globals, "apply-note/1", Json{{"note", note}});
     } else {
       print(globals, fmt::format("note    {}\n", printable(note)));
     }
@@ -103,7 +103,7 @@ void show(const Globals& globals, const tree::Plan& plan, const std::vector<std:
   for (const Step& step : plan.steps) {
     if (step.kind == Step::Kind::leave && !with_unchanged) continue;
     if (json) {
-      print(globals, json_of_step(step));
+      print(globals, "apply/1", json_of_step(step));
     } else {
       text += text_of(step);
     }

@@ -85,15 +85,14 @@ std::string text_of(const Taken& taken) {
 }
 
 Json json_of(const Taken& taken) {
-  using microseconds = std::chrono::duration<double, std::micro>;
   const bool used = taken.source != census::Source::type_information;
   return {{"offsets", to_string(taken.source)},
           {"offsets_file", used ? Json(taken.offsets_file) : Json(nullptr)},
           {"live", taken.live},
           {"dead", taken.dead},
           {"runs", taken.runs},
-          {"took_us", microseconds(taken.took).count()},
-          {"longest_run_us", microseconds(taken.longest_run).count()}};
+          {"took_ns", taken.took.count()},
+          {"longest_run_ns", taken.longest_run.count()}};
 }
 
 Exit run_census(const Globals& globals, const Options& options) {
@@ -102,7 +101,7 @@ Exit run_census(const Globals& globals, const Options& options) {
   const auto taken = take(*host, options);
   if (!taken) return report(taken.error());
   if (globals.format == Format::json) {
-    print(globals, json_of(*taken));
+    print(globals, "census/1", json_of(*taken));
   } else {
     print(globals, text_of(*taken));
   }

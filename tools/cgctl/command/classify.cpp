@@ -49,7 +49,7 @@ void show(const Globals& globals, const Options& options, pid_t process,
     for (const libcgroup::Move& move : moves) {
       one["moves"].push_back({{"hierarchy", move.hierarchy}, {"from", move.from}, {"to", move.to}});
     }
-    print(globals, one);
+    print(globals, "classify/1", std::move(one));
     return;
   }
   if (moves.empty() && !options.all) {

@@ -179,7 +179,7 @@ Exit run_cpu(const Globals& globals, const Options& options) {
   const auto found = examine(*group);
   if (!found) return report(found.error());
   if (globals.format == Format::json) {
-    print(globals, json_of(*found));
+    print(globals, "cpu/1", json_of(*found));
   } else {
     print(globals, text_of(*found));
   }

@@ -42,7 +42,7 @@ Exit run_create(const Globals& globals, const Options& options) {
     if (globals.format == Format::text) continue;
     Json one{{"path", group->path()}, {"hierarchies", Json::array()}};
     for (const auto& place : group->places()) one["hierarchies"].push_back(label(*place.hierarchy));
-    print(globals, one);
+    print(globals, "create/1", std::move(one));
   }
   return Exit::done;
 }

@@ -34,8 +34,8 @@ Exit run_delete(const Globals& globals, const Options& options) {
     const bool emptied = how.pages == Removal::Pages::empty;
     if (globals.format == Format::json) {
       Json one{{"path", group->path()}, {"directories", removed->directories}};
-      one["bytes_left"] = emptied ? Json(removed->bytes_left) : Json(nullptr);
-      print(globals, one);
+      one["left_bytes"] = emptied ? Json(removed->bytes_left) : Json(nullptr);
+      print(globals, "delete/1", std::move(one));
     } else if (removed->bytes_left != 0) {
       print(globals, fmt::format("{}: {} could not be freed and may keep a zombie alive\n",
                                  printable(group->path()), human_bytes(removed->bytes_left)));

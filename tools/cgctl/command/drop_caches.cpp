@@ -68,7 +68,7 @@ Exit run_drop_caches(const Globals& globals, const Options& options) {
   const auto dropped = drop(*host, options);
   if (!dropped) return report(dropped.error());
   if (globals.format == Format::json) {
-    print(globals, json_of(*dropped));
+    print(globals, "drop-caches/1", json_of(*dropped));
   } else {
     print(globals, text_of(*dropped));
   }

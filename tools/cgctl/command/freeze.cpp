@@ -38,7 +38,7 @@ Exit change_each(const Globals& globals, const Options& options, Change change) 
       exit = report(state.error());
       continue;
     }
-    if (globals.format == Format::json) print(globals, json_of(*group, *state));
+    if (globals.format == Format::json) print(globals, "freezer/1", json_of(*group, *state));
     if (!state->asked && state->frozen) {
       warn(fmt::format("thaw {}: it stays frozen, because a cgroup above is (thaw that one)",
                        printable(group->path())));

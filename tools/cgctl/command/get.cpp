@@ -46,7 +46,7 @@ Exit run_get(const Globals& globals, const Options& options) {
     }
   }
   if (globals.format == Format::json) {
-    print(globals, Json{{"path", group->path()}, {"values", std::move(values)}});
+    print(globals, "get/1", Json{{"path", group->path()}, {"values", std::move(values)}});
   }
   return exit;
 }

@@ -271,7 +271,7 @@ Exit run_info(const Globals& globals) {
   const auto info = find_out(*host);
   if (!info) return report(info.error());
   if (globals.format == Format::json) {
-    print(globals, json_of(*info));
+    print(globals, "info/1", json_of(*info));
   } else {
     print(globals, text_of(*info));
   }

@@ -139,7 +139,7 @@ Exit run_ls(const Globals& globals, const Options& options) {
   if (globals.format == Format::text) print(globals, text_of(groups, options, resolver));
   if (globals.format == Format::json) {
     for (const auto& [path, found] : groups)
-      print(globals, json_of(path, found, options, resolver));
+      print(globals, "ls/1", json_of(path, found, options, resolver));
   }
   return exit;
 }

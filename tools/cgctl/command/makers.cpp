@@ -300,7 +300,7 @@ Exit print_makers(const Globals& globals, const Host& host, const zombies::Count
   }
   if (!found.by_census) warn(message_of(found.no_census));
   if (globals.format == Format::json) {
-    print(globals, json_of(found, *ledger, count, options.top));
+    print(globals, "zombies-makers/1", json_of(found, *ledger, count, options.top));
   } else {
     print(globals, text_of(found, *ledger, count, options.top));
   }

@@ -196,7 +196,7 @@ Exit show(const Globals& globals, const Group& group) {
   const auto found = examine(group);
   if (!found) return report(found.error());
   if (globals.format == Format::json) {
-    print(globals, json_of(*found));
+    print(globals, "memory/1", json_of(*found));
   } else {
     print(globals, text_of(*found));
   }
@@ -210,10 +210,11 @@ Exit give_back(const Globals& globals, const Group& group, const Options& option
   if (!given) return report(given.error());
   const std::uint64_t freed = given->before > given->after ? given->before - given->after : 0;
   if (globals.format == Format::json) {
-    print(globals, Json{{"path", group.path()},
-                        {"before_bytes", given->before},
-                        {"after_bytes", given->after},
-                        {"complete", given->complete}});
+    print(globals, "reclaim/1",
+          Json{{"path", group.path()},
+               {"before_bytes", given->before},
+               {"after_bytes", given->after},
+               {"complete", given->complete}});
   } else {
     print(globals,
           fmt::format("{} freed, {} left{}\n", human_bytes(freed), human_bytes(given->after),

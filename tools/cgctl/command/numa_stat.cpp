@@ -171,10 +171,9 @@ nlohmann::ordered_json json_of(const Reading& reading) {
       {"stats", std::move(stats)}};
   if (reading.stat.unit() == numa::Unit::bytes) one.erase("page_size_bytes");
   if (reading.refused) {
-    one["refused"] = {
-        {"predicted_us", static_cast<double>(reading.refused->predicted.count()) / 1e3},
-        {"budget_us", static_cast<double>(reading.refused->budget.count()) / 1e3},
-        {"memcgs", reading.refused->memcgs}};
+    one["refused"] = {{"predicted_ns", reading.refused->predicted.count()},
+                      {"budget_ns", reading.refused->budget.count()},
+                      {"memcgs", reading.refused->memcgs}};
   }
   return one;
 }
@@ -185,7 +184,7 @@ Exit run_numa_stat(const Globals& globals, const Options& options) {
   const auto reading = read(*host, options);
   if (!reading) return report(reading.error());
   if (globals.format == Format::json) {
-    print(globals, json_of(*reading));
+    print(globals, "numa-stat/1", json_of(*reading));
   } else {
     print(globals, text_of(*reading));
   }

@@ -76,7 +76,7 @@ Exit show(const Globals& globals, const Json& path, const std::array<Entry, 3>& 
   if (!any) return exit == Exit::done ? report(all.front().pressure.error()) : exit;
   json["skipped_lines"] = skipped;
   if (globals.format == Format::json) {
-    print(globals, json);
+    print(globals, "pressure/1", std::move(json));
   } else {
     print(globals, text + skipped_text(skipped));
   }

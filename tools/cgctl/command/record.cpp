@@ -67,7 +67,7 @@ Json json_of(const recorder::Ledger& ledger) {
 /// Prints whether the kernel records now.
 void print_state(const Globals& globals, bool recording, const char* text) {
   if (globals.format == Format::json) {
-    print(globals, Json{{"recording", recording}});
+    print(globals, "record-state/1", Json{{"recording", recording}});
   } else {
     print(globals, std::string_view(text));
   }
@@ -104,7 +104,7 @@ Exit run_record(const Globals& globals, const Options& options) {
     ledger = *watched;
   }
   if (globals.format == Format::json) {
-    print(globals, json_of(*ledger));
+    print(globals, "record/1", json_of(*ledger));
   } else {
     print(globals, text_of(*ledger));
   }

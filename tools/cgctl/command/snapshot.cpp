@@ -18,7 +18,7 @@ Exit run_snapshot(const Globals& globals, const std::string& path) {
   const auto tree = tree::snapshot(*host, path);
   if (!tree) return report(tree.error());
   if (globals.format == Format::json) {
-    for (const tree::Cgroup& cgroup : *tree) print(globals, json_of(cgroup));
+    for (const tree::Cgroup& cgroup : *tree) print(globals, "snapshot/1", json_of(cgroup));
     return Exit::done;
   }
   auto text = cgconfig::format(*tree);

@@ -204,7 +204,7 @@ bool show_all(const Globals& globals, const Host& host, std::vector<Target>& tar
     any = true;
     warn_of_unread(target, *now);
     if (globals.format == Format::json) {
-      print(globals, json_of(target, *now));
+      print(globals, "stat/1", json_of(target, *now));
     } else {
       table.add(row_of(target, *now, named));
     }

@@ -21,6 +21,12 @@ using settings::Setting;
 using tree::Cgroup;
 using tree::Section;
 
+constexpr const char* tree_schema = "cgctl.snapshot/1";
+
+/// The keys of a cgroup; the first three may be left out.
+constexpr std::string_view known_keys[] = {"schema", "time",        "host",
+                                           "path",   "path_base64", "controllers"};
+
 constexpr const char* form = "write the JSON that `cgctl --json snapshot` prints";
 
 tl::unexpected<Error> malformed(std::string_view shown, std::string reason, std::string hint = {}) {
@@ -135,7 +141,10 @@ std::optional<std::size_t> too_deep(std::string_view text) {
 std::string take_cgroup(const Json& object, Cgroup& out) {
   if (!object.is_object()) return "not an object";
   for (const auto& [key, value] : object.items()) {
-    if (key != "path" && key != "path_base64" && key != "controllers") {
+    if (key == "schema" && value != tree_schema) {
+      return fmt::format("'schema' must be \"{}\"", tree_schema);
+    }
+    if (std::find(std::begin(known_keys), std::end(known_keys), key) == std::end(known_keys)) {
       return fmt::format("unknown key '{}'", key);
     }
   }

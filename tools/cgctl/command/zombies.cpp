@@ -318,7 +318,7 @@ Exit run_zombies(const Globals& globals, const Options& options) {
   if (globals.format == Format::json) {
     Json one = json_of(found);
     one.update(inside.json);
-    print(globals, one);
+    print(globals, "zombies/1", std::move(one));
   }
   if (globals.format == Format::text) {
     if (inside.answered && count->high != 0) inside.text += advice();

@@ -30,7 +30,7 @@ Exit run_doctor(const Globals& globals, const Options& options) {
   const Diagnosis found = examine(*host, options.examine, *configuration, options.overrides.file);
   warn_of(found.unread);
   if (globals.format == Format::json) {
-    print(globals, json_of(found));
+    print(globals, "doctor/1", json_of(found));
   } else {
     print(globals, text_of(found));
   }

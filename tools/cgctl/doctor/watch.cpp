@@ -150,7 +150,7 @@ Exit run_watch(const Globals& globals, const Host& host, const WatchOptions& opt
   if (!seen) return report(seen.error());
   const Chain chain = judge(*seen);
   if (globals.format == Format::json) {
-    print(globals, json_of(*seen, chain));
+    print(globals, "doctor-watch/1", json_of(*seen, chain));
   } else {
     print(globals, text_of(*seen, chain));
   }

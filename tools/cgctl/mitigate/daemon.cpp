@@ -249,7 +249,7 @@ void Daemon::look_again() {
 }
 
 void Daemon::log(const Report& report) {
-  print(globals_, json_of(report));
+  print(globals_, std::string_view(json_line_of(report)));
   std::fflush(stdout);
 }
 

@@ -74,7 +74,7 @@ Exit run_once(const Globals& globals, const Options& options, const Host& host) 
   if (!report) return tool::report(report.error());
   warn_of(*report);
   if (globals.format == Format::json) {
-    print(globals, json_of(*report));
+    print(globals, std::string_view(json_line_of(*report)));
   } else {
     print(globals, text_of(*report));
     if (force_helps(*report, configuration->policy)) {

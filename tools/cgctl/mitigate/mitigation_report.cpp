@@ -1,6 +1,5 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -174,11 +173,11 @@ Json json_of(const Observation& seen) {
   Json one{{"zombies", seen.zombies.zombies()}, {"low", seen.zombies.low},
            {"high", seen.zombies.high},         {"exact", seen.zombies.exact()},
            {"kernel", seen.zombies.kernel},     {"live", seen.zombies.live}};
-  one["read_cost_us"] = nullptr;
-  if (seen.read_cost) one["read_cost_us"] = static_cast<double>(seen.read_cost->count()) / 1e3;
+  one["read_cost_ns"] = nullptr;
+  if (seen.read_cost) one["read_cost_ns"] = seen.read_cost->count();
   one["read_cost_measured"] = seen.read_cost_measured;
-  one["read_delay_us"] = nullptr;
-  if (seen.read_delay) one["read_delay_us"] = static_cast<double>(seen.read_delay->count()) / 1e3;
+  one["read_delay_ns"] = nullptr;
+  if (seen.read_delay) one["read_delay_ns"] = seen.read_delay->count();
   one["freeable_bytes"] = nullptr;
   if (seen.residual) one["freeable_bytes"] = seen.residual->freeable();
   one["source"] = seen.source ? Json(zombies::to_string(*seen.source)) : Json(nullptr);
@@ -240,19 +239,19 @@ void add_outcome(Json& one, const Report& report) {
   if (!report.outcome->explanation.empty()) one["explanation"] = report.outcome->explanation;
   if (!report.outcome->status) one["error"] = message_of(report.outcome->status.error());
   one["zombies_freed"] = mitigation::freed(report.outcome->actions);
-  one["read_cost_saved_us"] = nullptr;
+  one["read_cost_saved_ns"] = nullptr;
   if (before.read_cost_measured && after.read_cost_measured) {
     // A difference below 0 is noise, as human_time() has it.
     const auto saved = std::max(*before.read_cost - *after.read_cost, std::chrono::nanoseconds(0));
-    one["read_cost_saved_us"] = static_cast<double>(saved.count()) / 1e3;
+    one["read_cost_saved_ns"] = saved.count();
   }
   one["page_cache_given_up_bytes"] = or_null(mitigation::given_up(report.outcome->actions));
   one["seconds"] = std::chrono::duration<double>(report.duration).count();
   one["refault_bytes"] = nullptr;
-  one["refault_seconds"] = nullptr;
+  one["refault_s"] = nullptr;
   if (report.refaults) {
     one["refault_bytes"] = report.refaults->bytes;
-    one["refault_seconds"] = report.refaults->within.count();
+    one["refault_s"] = report.refaults->within.count();
   }
 }
 
@@ -301,11 +300,8 @@ std::string text_of(const Report& report) {
   return text + line_of("after", report.outcome->after) + line_of_verdict(report);
 }
 
-nlohmann::ordered_json json_of(const Report& report) {
-  Json one{{"schema", 1},
-           {"time", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
-                                fmt::gmtime(std::chrono::system_clock::to_time_t(report.looked)))},
-           {"decision", decision_of(report)},
+std::string json_line_of(const Report& report) {
+  Json one{{"decision", decision_of(report)},
            {"reason", report.plan.reason},
            {"before", json_of(report.before)},
            {"actions", Json::array()},
@@ -322,7 +318,7 @@ nlohmann::ordered_json json_of(const Report& report) {
     for (const zombies::Ancestor& top : report.before.squeezable)
       one["squeezable"].push_back(top.path);
   }
-  return one;
+  return json_line("mitigate/1", std::move(one), report.looked);
 }
 
 }  // namespace cgctl::tool

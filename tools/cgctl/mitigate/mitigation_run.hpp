@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
@@ -30,7 +29,8 @@ void add_refaults(const Host& host, Report& report);
 /// Returns "idle", "act", "refused", or "dry-run" for an action that was only rehearsed.
 std::string_view decision_of(const Report& report);
 std::string text_of(const Report& report);
-nlohmann::ordered_json json_of(const Report& report);
+/// Returns the line of JSON, with its newline.
+std::string json_line_of(const Report& report);
 /// Returns in one line why an action was refused or had no effect.
 std::string complaint_of(const Report& report);
 

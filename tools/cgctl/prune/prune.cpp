@@ -115,7 +115,7 @@ Json json_of(const Candidate& one, const Outcome& outcome) {
           {"age_s", std::chrono::duration_cast<seconds>(one.age).count()},
           {"removed", outcome.removed},
           {"kept", one.kept.empty() ? Json(nullptr) : Json(one.kept)},
-          {"bytes_left", outcome.removed ? Json(outcome.bytes_left) : Json(nullptr)}};
+          {"left_bytes", outcome.removed ? Json(outcome.bytes_left) : Json(nullptr)}};
 }
 
 std::string text_of(const std::vector<Candidate>& all, const char* verb) {
@@ -142,7 +142,9 @@ Exit remove_all(const Globals& globals, const Host& host, std::vector<Candidate>
       exit = report(outcome.error());
       one.kept = "it could not be removed";
     }
-    if (globals.format == Format::json) print(globals, json_of(one, outcome.value_or(Outcome{})));
+    if (globals.format == Format::json) {
+      print(globals, "prune/1", json_of(one, outcome.value_or(Outcome{})));
+    }
     if (outcome && outcome->bytes_left != 0) {
       warn(fmt::format("prune {}: {} could not be freed and may keep a zombie alive",
                        printable(one.path), human_bytes(outcome->bytes_left)));
@@ -171,7 +173,7 @@ Exit run_prune(const Globals& globals, const Options& options) {
   std::vector<Candidate> all = candidates(*found, owners, options.older_than);
   if (options.yes) return remove_all(globals, *host, all, owners, options.older_than);
   if (globals.format == Format::json) {
-    for (const Candidate& one : all) print(globals, json_of(one, {}));
+    for (const Candidate& one : all) print(globals, "prune/1", json_of(one, {}));
     return Exit::done;
   }
   std::string text = text_of(all, "would be removed");

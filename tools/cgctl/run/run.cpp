@@ -167,7 +167,7 @@ void print_report(const Globals& globals, const Group& group, const Ended& ended
                     {"throttled_ns", or_null(count(waited))},
                     {"oom_kills", or_null(kills)},
                     {"status", status}};
-    text = json_line(json);
+    text = json_line("run/1", json);
   } else {
     text =
         fmt::format("{} in {}: status {}\n", printable(group.path()), human_time(elapsed), status);

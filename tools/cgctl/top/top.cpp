@@ -3,11 +3,8 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <malloc.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <climits>
 #include <cmath>
 #include <memory>
 #include <thread>
@@ -31,12 +28,6 @@ struct Options {
   bool batch = false;
   View view;
 };
-
-std::string host_name() {
-  std::array<char, HOST_NAME_MAX + 1> name{};
-  (void)::gethostname(name.data(), name.size() - 1);
-  return name.data();
-}
 
 /// True if the order needs a figure that the sampler does not have.
 bool orders_by_others(const View& view) { return view.sort && !text_of(*view.sort).sampled; }
@@ -93,17 +84,11 @@ Json json_of(const Row& row, const std::vector<Column>& columns) {
 /// Prints one object piece by piece, because ten thousand cgroups in one take much memory.
 void print_json(const Globals& globals, const Options& options, const std::vector<Line>& lines,
                 double elapsed) {
-  const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  std::string head =
-      json_line(Json{{"schema", 1},
-                     {"time", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now))},
-                     {"host", host_name()},
-                     {"seconds", elapsed}});
+  std::string head = json_line("top/1", Json{{"seconds", elapsed}});
   head.resize(head.rfind('}'));
   print(globals, std::string_view(head.append(",\"cgroups\":[")));
   for (std::size_t i = 0; i < lines.size(); ++i) {
-    std::string one = json_line(json_of(*lines[i].row, options.view.columns));
-    one.pop_back();
+    const std::string one = json_text(json_of(*lines[i].row, options.view.columns));
     print(globals, std::string_view(i == 0 ? one : "," + one));
   }
   print(globals, std::string_view("]}\n"));
