@@ -59,6 +59,7 @@ if(CGCTL_BUILD_TOOL)
   install(FILES "${completions}/_cgctl" DESTINATION "${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions")
   install(FILES "${completions}/cgctl.fish"
           DESTINATION "${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d")
+  install(DIRECTORY "${PROJECT_SOURCE_DIR}/docs/schema" DESTINATION "${CMAKE_INSTALL_DATADIR}/cgctl")
   if(EXISTS "${PROJECT_SOURCE_DIR}/tools/cgctl/cgctl.8")
     install(FILES "${PROJECT_SOURCE_DIR}/tools/cgctl/cgctl.8"
             DESTINATION "${CMAKE_INSTALL_MANDIR}/man8")
