@@ -5,7 +5,6 @@
 // cgroups with 2 GiB. Each contender gets zombies of its own, and all cache is read back before it
 // begins.
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -84,12 +83,8 @@ Result<nanoseconds> by_rung(const Host& host, Rung rung) {
 
 /// Empties the cgroup above the zombies, and with it all live cgroups below.
 Result<nanoseconds> force_empty(const Host& host, const std::string& path) {
-  const auto group = host.open(path);
-  if (!group) return fail(group.error());
-  const auto control = group->open_file("memory.force_empty", O_WRONLY);
-  if (!control) return fail(control.error());
   const auto start = std::chrono::steady_clock::now();
-  if (auto status = fs::write_once(control->get(), "0", path); !status) return fail(status.error());
+  if (auto status = lab::force_empty(host, path); !status) return fail(status.error());
   return std::chrono::steady_clock::now() - start;
 }
 

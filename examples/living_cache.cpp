@@ -2,11 +2,15 @@
 // SPDX-License-Identifier: MIT
 #include "living_cache.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <chrono>
 #include <string>
 #include <thread>
 
+#include "cgctl/filesystem.hpp"
+#include "cgctl/group.hpp"
 #include "cgctl/memory_stat.hpp"
 #include "cgctl/mitigation.hpp"
 #include "cgctl/zombies.hpp"
@@ -72,6 +76,14 @@ Result<std::uint64_t> settled_zombies(const Host& host) {
     std::this_thread::sleep_for(pause);
   }
   return last;
+}
+
+Status force_empty(const Host& host, const std::string& path) {
+  const auto group = host.open(path);
+  if (!group) return fail(group.error());
+  const auto control = group->open_file("memory.force_empty", O_WRONLY);
+  if (!control) return fail(control.error());
+  return fs::write_once(control->get(), "0", path);
 }
 
 }  // namespace cgctl::lab

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "cgctl/error.hpp"
 #include "cgctl/host.hpp"
@@ -29,5 +30,8 @@ Result<Cache> living_cache(const Host& host, const ZombieMaker& maker);
 /// Counts the zombies until their number no longer changes: the kernel frees removed cgroups only
 /// after an RCU grace period. Takes at most ten seconds.
 Result<std::uint64_t> settled_zombies(const Host& host);
+
+/// Lets v1's memory.force_empty of a cgroup take all that it can, to compare rungs with.
+Status force_empty(const Host& host, const std::string& path);
 
 }  // namespace cgctl::lab

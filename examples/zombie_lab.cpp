@@ -14,6 +14,7 @@
 #include <chrono>
 #include <cstdio>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,7 @@ struct Options {
   std::uint64_t neighbours = 4;
   std::uint64_t cache = 32;  ///< MiB of each neighbour
   bool each = false;
+  std::vector<std::string> rungs;  ///< those to compare; by default all that the machine has
 };
 
 double microseconds(std::chrono::nanoseconds time) {
@@ -154,22 +156,120 @@ Effect climb(const Host& host, const Options& options, numa::CostGuard& guard,
   return outcome.effect;
 }
 
+/// One way to free new zombies, and the result.
+struct Trial {
+  std::string name;
+  std::uint64_t made = 0;
+  std::uint64_t freed = 0;
+  lab::Cache before;
+  lab::Cache after;
+  std::chrono::nanoseconds took{};
+  Status status;
+};
+
+void show_heading_of_trials() {
+  std::printf("%-14s %14s %8s %16s %18s %22s %9s\n", "rung", "zombies freed", "share",
+              "live cache lost", "others' cache lost", "lost for each zombie", "took");
+}
+
+double percent(std::uint64_t from, std::uint64_t to) {
+  if (from == 0) return 0;
+  return 100 * static_cast<double>(from - std::min(from, to)) / static_cast<double>(from);
+}
+
+/// Shows the zombies freed, and the share of their cache that the live cgroups beside them and the
+/// one outside lost.
+void show(const Trial& trial) {
+  const double each = trial.freed == 0
+                          ? 0
+                          : static_cast<double>(trial.after.lost_by_live_since(trial.before)) /
+                                1024 / static_cast<double>(trial.freed);
+  std::printf("%-14s %14s %6.1f %% %14.2f %% %16.2f %% %18.2f KiB %7.2f s\n", trial.name.c_str(),
+              (std::to_string(trial.freed) + " of " + std::to_string(trial.made)).c_str(),
+              percent(trial.made, trial.made - trial.freed),
+              percent(trial.before.neighbours, trial.after.neighbours),
+              percent(trial.before.outside, trial.after.outside), each,
+              std::chrono::duration<double>(trial.took).count());
+  if (!trial.status) std::printf("  %s\n", trial.status.error().message().c_str());
+  std::fflush(stdout);
+}
+
+constexpr const char* uncut = "force_empty";
+
+/// Takes one rung, or writes to memory.force_empty and lets it take all that it can.
+void free_zombies(const Host& host, numa::CostGuard& guard, const mitigation::Policy& policy,
+                  const mitigation::Observation& before, const lab::ZombieMaker& maker,
+                  Trial& trial) {
+  if (!policy.only) {
+    const auto start = std::chrono::steady_clock::now();
+    trial.status = lab::force_empty(host, maker.group());
+    trial.took = std::chrono::steady_clock::now() - start;
+    return;
+  }
+  const mitigation::Plan plan{mitigation::Decision::act, {}, {*policy.only}};
+  const auto outcome = need(mitigation::carry_out(host, guard, plan, policy, before));
+  for (const auto& action : outcome.actions) {
+    trial.status = action.status;
+    trial.took += action.duration;
+  }
+}
+
+/// Frees the zombies by the policy's only rung, or by memory.force_empty, and removes the files of
+/// those that are left. `others` is the number of zombies before these were made.
+Trial attempt(const Host& host, numa::CostGuard& guard, const mitigation::Policy& policy,
+              const mitigation::Observation& before, std::uint64_t others,
+              lab::ZombieMaker& maker) {
+  Trial trial;
+  trial.name = policy.only ? std::string(to_string(*policy.only)) : uncut;
+  trial.made = before.zombies.low - std::min(others, before.zombies.low);
+  trial.before = need(lab::living_cache(host, maker));
+  free_zombies(host, guard, policy, before, maker, trial);
+  trial.after = need(lab::living_cache(host, maker));
+  const std::uint64_t left = need(lab::settled_zombies(host));
+  // Some of the zombies freed may be of earlier trials.
+  trial.freed = std::min(trial.made, before.zombies.low - std::min(left, before.zombies.low));
+  need(maker.discard());
+  return trial;
+}
+
+/// The rungs that this machine has and that were asked for; on v1 also memory.force_empty, as no
+/// rung.
+std::vector<std::optional<mitigation::Rung>> contenders(const Host& host, const Options& options,
+                                                        const mitigation::Observation& seen,
+                                                        const mitigation::Policy& policy) {
+  std::vector<std::optional<mitigation::Rung>> all;
+  const auto add = [&](std::optional<mitigation::Rung> rung) {
+    const std::string name = rung ? std::string(to_string(*rung)) : uncut;
+    const auto& wanted = options.rungs;
+    if (wanted.empty() || std::find(wanted.begin(), wanted.end(), name) != wanted.end())
+      all.push_back(rung);
+  };
+  for (const mitigation::Rung rung : mitigation::decide(seen, {}, policy, {}).ladder) add(rung);
+  if (need(host.require("memory"))->version == Version::v1) add(std::nullopt);
+  return all;
+}
+
 /// Makes new zombies for each rung that this machine has, takes that rung alone, and shows its
-/// result. Returns the best effect.
+/// result; on v1 memory.force_empty as well. Returns the best effect.
 Effect compare(const Host& host, const Options& options, numa::CostGuard& guard,
                mitigation::Policy policy, lab::ZombieMaker& maker) {
   Effect best = Effect::ineffective;
   policy.zombies_low = 0;
-  show_heading();
+  show_heading_of_trials();
+  std::uint64_t others = need(lab::settled_zombies(host));
   auto before = make(host, guard, options, policy, maker);
-  const auto ladder = mitigation::decide(before, {}, policy, {}).ladder;
-  for (const mitigation::Rung rung : ladder) {
-    if (rung != ladder.front()) before = make(host, guard, options, policy, maker);
-    policy.only = rung;
-    if (take(host, guard, before, policy, rung, maker).effect == Effect::effective) {
-      best = Effect::effective;
+  const auto all = contenders(host, options, before, policy);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (i != 0) {
+      others = need(lab::settled_zombies(host));
+      before = make(host, guard, options, policy, maker);
     }
+    policy.only = all[i];
+    const Trial trial = attempt(host, guard, policy, before, others, maker);
+    show(trial);
     policy.only.reset();
+    const auto made = static_cast<double>(trial.made);
+    if (static_cast<double>(trial.freed) >= policy.min_effect * made) best = Effect::effective;
   }
   return best;
 }
@@ -248,7 +348,12 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1, 65536));
   app.add_flag("--each", options.each,
                "make new zombies for each rung and take that rung alone, instead of climbing the "
-               "ladder until the zombies are gone");
+               "ladder until the zombies are gone; on v1 also write to memory.force_empty");
+  app.add_option("--rungs", options.rungs,
+                 "with --each, only these rungs, separated by commas; force_empty is "
+                 "memory.force_empty that nothing ends early")
+      ->delimiter(',')
+      ->needs("--each");
   return lab::run("zombie_lab", app, argc, argv, [&] {
     options.pin = pins.at(variant);
     options.dirty = variant == "dirty";

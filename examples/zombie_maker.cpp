@@ -26,6 +26,7 @@ namespace cgctl::lab {
 namespace {
 
 constexpr std::size_t page = 4096;
+constexpr const char* live_file = "live-";  // the beginning of the names of neighbours' files
 
 Status put(const std::string& path, std::string_view value) {
   const auto fd = fs::open_trusted(path, O_WRONLY);
@@ -63,6 +64,11 @@ int write_page(int fd, off_t place, int reads) {
     if (::pread(fd, content.data(), page, place) != static_cast<ssize_t>(page)) return errno;
   }
   return 0;
+}
+
+/// True if the pages go when the process that has them ends.
+bool needs_holder(Pin pin) noexcept {
+  return pin == Pin::mapped_file || pin == Pin::mlock || pin == Pin::anonymous;
 }
 
 /// Charges one page of memory to the current cgroup and leaves it mapped. Returns an errno.
@@ -257,7 +263,7 @@ int ZombieMaker::child_main(std::uint64_t first, std::uint64_t count, int report
     if (error == 0) error = write_live_pages(file_directory_ + "/shared", first, count);
   }
   if (::write(report, &error, sizeof error) != sizeof error) return 1;
-  if (pin_ == Pin::mapped_file || pin_ == Pin::mlock || pin_ == Pin::anonymous) ::pause();
+  if (needs_holder(pin_)) ::pause();
   return 0;
 }
 
@@ -291,7 +297,11 @@ Status ZombieMaker::make(std::uint64_t count) {
   count = (count + each - 1) / each;
   const auto child = start([this, count](int report) { return child_main(made_, count, report); });
   if (!child) return fail(child.error());
-  holders_.push_back(*child);
+  if (needs_holder(pin_)) {
+    holders_.push_back(*child);
+  } else {
+    wait_for(*child);
+  }
   made_ += count;
   return {};
 }
@@ -301,7 +311,7 @@ Status ZombieMaker::make(std::uint64_t count) {
 int ZombieMaker::read_neighbours(std::uint64_t bytes_to_write) const {
   int error = 0;
   for (std::size_t i = 0; error == 0 && i < neighbours_.size(); ++i) {
-    const std::string file = file_directory_ + "/live-" + std::to_string(i);
+    const std::string file = file_directory_ + "/" + live_file + std::to_string(i);
     error = enter(directory_of(neighbours_[i]));
     if (error == 0 && bytes_to_write != 0) error = fill_cache(file, bytes_to_write);
     if (error == 0) error = fill_cache(file, 0);
@@ -328,11 +338,27 @@ Status ZombieMaker::make_neighbours(std::uint64_t count, std::uint64_t bytes) {
   return {};
 }
 
-Status ZombieMaker::cure() {
+void ZombieMaker::end_holders() {
   for (const pid_t holder : std::exchange(holders_, {})) {
     ::kill(holder, SIGKILL);
     wait_for(holder);
   }
+}
+
+Status ZombieMaker::discard() {
+  end_holders();
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(file_directory_, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.rfind(live_file, 0) != 0 && ::unlink(entry.path().c_str()) != 0)
+      return fail(fs::system_error("remove", entry.path().string(), errno));
+  }
+  if (error) return fail(fs::system_error("read directory", file_directory_, error.value()));
+  return {};
+}
+
+Status ZombieMaker::cure() {
+  end_holders();
   std::error_code error;
   std::filesystem::remove_all(file_directory_, error);
   if (error) return fail(fs::system_error("remove", file_directory_, error.value()));

@@ -58,6 +58,9 @@ class ZombieMaker {
   /// Removes what keeps the zombies alive: ends the processes, deletes the files.
   Status cure();
 
+  /// Does the same, but keeps the files of the neighbours, for zombies to be made next.
+  Status discard();
+
   /// Calls cure(), and removes the cgroup and the folder. The destructor does this if nobody has.
   Status release();
 
@@ -72,6 +75,7 @@ class ZombieMaker {
   template <class Work>
   [[nodiscard]] Result<int> start(const Work& work) const;
   [[nodiscard]] std::string directory_of(const std::string& group) const;
+  void end_holders();
   [[nodiscard]] int make_one(std::uint64_t index) const;
   [[nodiscard]] int child_main(std::uint64_t first, std::uint64_t count, int report) const;
   [[nodiscard]] int read_neighbours(std::uint64_t bytes_to_write) const;

@@ -190,12 +190,18 @@ bool takes_from_everybody(Rung rung) {
 
 bool drops_slab(Rung rung) { return rung == Rung::drop_slab || rung == Rung::drop_all; }
 
+/// True unless the source tells that no zombie holds page cache.
+bool may_hold_page_cache(const Observation& seen) {
+  const auto may = [](const auto& one) { return !one.pages || one.pages->file != 0; };
+  return seen.ancestors.empty() || std::any_of(seen.ancestors.begin(), seen.ancestors.end(), may);
+}
+
 bool has(const Observation& seen, const Policy& policy, Rung rung) {
   if (rung == Rung::reap) return seen.can_reap;
   if (rung == Rung::advise) return !policy.files.empty();
   if (rung == Rung::evict) return seen.can_evict;
   if (rung == Rung::squeeze) return !seen.squeezable.empty();
-  if (rung == Rung::node_reclaim) return seen.can_reclaim_nodes;
+  if (rung == Rung::node_reclaim) return seen.can_reclaim_nodes && may_hold_page_cache(seen);
   if (rung == Rung::reclaim) return seen.can_reclaim;
   return true;
 }

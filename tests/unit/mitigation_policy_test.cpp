@@ -758,6 +758,20 @@ TEST(Ladder, HasTheRungsThatTheMachineHas) {
   EXPECT_EQ(decide_first(seen, policy).ladder, Rungs{Rung::reclaim});
 }
 
+TEST(Ladder, ReclaimsNoNodeWhereNoZombieHoldsPageCache) {
+  Observation seen = with_zombies(1000);
+  seen.can_reclaim_nodes = true;
+  Policy policy;
+  policy.guards = Guards::override_all;
+  policy.ladder = {Rung::node_reclaim, Rung::drop_page_cache};
+  seen.ancestors = {{"/pods", 1000, 8 * mebibyte, residual(0, 8 * mebibyte, 0, 8 * mebibyte, 0)}};
+  EXPECT_EQ(decide_first(seen, policy).ladder, std::vector<Rung>{Rung::drop_page_cache});
+  seen.ancestors.push_back({"/batch", 1, 4096, residual(4096, 0, 0, 0, 0)});
+  EXPECT_EQ(decide_first(seen, policy).ladder, policy.ladder);
+  seen.ancestors = {{"/pods", std::nullopt, 8 * mebibyte}};
+  EXPECT_EQ(decide_first(seen, policy).ladder, policy.ladder) << "the kind of pages is unknown";
+}
+
 TEST(Ladder, LeavesOutRungsThatWereUselessLately) {
   History history;
   history.of(Rung::drop_page_cache) = {now - 1h, 2};
