@@ -17,11 +17,13 @@
 #include <cerrno>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/parse.hpp"
+#include "detail/kernel_release.hpp"
 #include "detail/shared_memory.hpp"
 #include "mitigation/kernel_count.hpp"
 #include "mitigation/steps.hpp"
@@ -208,17 +210,58 @@ Error refusal(const std::string& cgroup, std::string reason, std::string hint) {
                      std::move(reason), std::move(hint));
 }
 
-Result<Subtree> open_subtree(const Host& host, const Observation& seen, const Policy& policy,
-                             const zombies::Ancestor& top, const zombies::SubtreePages& pages) {
-  if (pages.clean_file < policy.least_cache) {
-    return fail(refusal(top.path,
+/// True where the kernel can take whole files although there is enough page cache. Since Linux 5.5
+/// ("mm: vmscan: enforce inactive:active ratio at the reclaim root") reclaim from a cgroup leaves
+/// the active lists of those below alone; if all pages are there, it goes on to its strongest
+/// priority and prunes inodes. Before Linux 5.16 ("vfs: keep inodes with page cache off the inode
+/// shrinker LRU") an inode's page cache goes with it.
+bool takes_whole_files() {
+  constexpr KernelRelease first(5, 5);
+  constexpr KernelRelease first_without(5, 16);
+  const auto release = running_kernel();
+  return release && *release >= first && *release < first_without;
+}
+
+/// Returns the bytes of clean page cache on the inactive lists of a cgroup and those below: one
+/// read of counters, on the kernels of takes_whole_files().
+std::uint64_t idle_page_cache(const Group& group) {
+  const auto stat = group.read("memory.stat");
+  if (!stat) return 0;
+  const auto bytes = [&stat](std::string_view key) {
+    return parse::value_of(*stat, key).value_or(0);
+  };
+  const std::uint64_t idle = bytes("total_inactive_file");
+  return idle - std::min(idle, bytes("total_dirty") + bytes("total_writeback"));
+}
+
+/// Fails where the kernel would run out of page cache to take, and take other memory.
+Status check_cache(const Group& group, const std::string& path, std::uint64_t clean,
+                   const Policy& policy) {
+  const char* const remedy = "choose another rung, or lower Policy::least_cache";
+  if (clean < policy.least_cache) {
+    return fail(refusal(path,
                         fmt::format("only {} KiB of clean page cache are below this cgroup; the "
                                     "kernel would take other memory",
-                                    pages.clean_file >> 10),
-                        "choose another rung, or lower Policy::least_cache"));
+                                    clean >> 10),
+                        remedy));
   }
+  if (!takes_whole_files()) return {};
+  const std::uint64_t idle = idle_page_cache(group);
+  if (idle >= policy.least_cache) return {};
+  return fail(refusal(path,
+                      fmt::format("only {} KiB of the clean page cache below this cgroup were not "
+                                  "used lately; this kernel would take whole files",
+                                  idle >> 10),
+                      remedy));
+}
+
+Result<Subtree> open_subtree(const Host& host, const Observation& seen, const Policy& policy,
+                             const zombies::Ancestor& top, const zombies::SubtreePages& pages) {
   const auto group = host.open(top.path);
   if (!group) return fail(group.error());
+  if (auto status = check_cache(*group, top.path, pages.clean_file, policy); !status) {
+    return fail(status.error());
+  }
   if (pages.anon != 0 && may_swap(host, top.path)) {
     return fail(refusal(top.path, "the kernel could swap out memory of live cgroups",
                         "set memory.swappiness to 0 in it and in all cgroups below, or choose "

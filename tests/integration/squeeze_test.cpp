@@ -215,6 +215,43 @@ TEST_F(RealSqueeze, LeavesACgroupWithLittlePageCacheAlone) {
   EXPECT_NE(refusal(gone, policy).find("removed-before"), std::string::npos);
 }
 
+TEST_F(RealSqueeze, LosesNoWholeFilesWhereAllPageCacheIsInUse) {
+  if (v2()) return test::skip("memory.force_empty is v1's");
+  const auto files = folder(lab::Pin::active);
+  if (!files) return test::skip("no folder on a disk");
+  // Files that no process has open: the kernel may forget their inodes.
+  constexpr unsigned several = 8;
+  constexpr int reads = 3;
+  make("neighbour");
+  const test::Tenant neighbour(directory("neighbour"), [&] {
+    for (unsigned i = 0; i < several * reads; ++i) {
+      const std::string name = files->path() / ("neighbour-" + std::to_string(i % several));
+      if (const int error = fill(name, neighbours_cache / several); error != 0) return error;
+    }
+    return 0;
+  });
+  auto maker = zombies(lab::Pin::active, *files);
+  ASSERT_TRUE(test::ok(maker));
+  read_inode_tables(*files, number);
+  const Policy policy = policy_of_tests();
+  const auto seen = look_at_new(*maker, number, policy);
+  ASSERT_TRUE(test::ok(seen));
+  ASSERT_EQ(seen->squeezable.size(), 1U);
+  const std::uint64_t cache = cache_of("neighbour");
+  ASSERT_GE(cache, neighbours_cache / 10 * 9);
+  const auto outcome = squeeze(*seen, policy);
+  ASSERT_TRUE(test::ok(outcome));
+  EXPECT_GE(cache_of("neighbour") + cache / 100, cache) << "it lost more than one percent";
+  const Action& action = outcome->actions.at(0);
+  if (test::kernel_is_at_least(5, 5) && !test::kernel_is_at_least(5, 16)) {
+    ASSERT_FALSE(action.status);
+    EXPECT_NE(action.status.error().message().find("not used lately"), std::string::npos)
+        << action.status.error().message();
+  } else {
+    EXPECT_TRUE(action.status) << action.status.error().message();
+  }
+}
+
 TEST_F(RealSqueeze, IsOfNoUseWhereTmpfsPinsTheZombies) {
   if (v2()) return test::skip("memory.force_empty is v1's");
   const auto files = folder(lab::Pin::tmpfs);
