@@ -212,9 +212,9 @@ Error refusal(const std::string& cgroup, std::string reason, std::string hint) {
 
 /// True where the kernel can take whole files although there is enough page cache. Since Linux 5.5
 /// ("mm: vmscan: enforce inactive:active ratio at the reclaim root") reclaim from a cgroup leaves
-/// the active lists of those below alone; if all pages are there, it goes on to its strongest
-/// priority and prunes inodes. Before Linux 5.16 ("vfs: keep inodes with page cache off the inode
-/// shrinker LRU") an inode's page cache goes with it.
+/// the active lists of its children alone. If all pages are active, the kernel raises the priority
+/// of reclaim to the strongest one and prunes inodes. Before Linux 5.16 ("vfs: keep inodes with
+/// page cache off the inode shrinker LRU") an inode takes its page cache along.
 bool takes_whole_files() {
   constexpr KernelRelease first(5, 5);
   constexpr KernelRelease first_without(5, 16);

@@ -25,9 +25,9 @@ std::vector<zombies::Ancestor> squeezable(const Host& host,
 /// than Policy::longest_delay. Rounds go on while zombies go, until Policy::cache_loss is reached.
 /// No limit is written.
 ///
-/// errc::over_budget where less than Policy::least_cache of clean page cache is below a cgroup,
-/// because the kernel would go on to short lists, and from Linux 5.5 to 5.15 where less of it is
-/// inactive; where it may swap; or if a task waited too long.
+/// errc::over_budget where less than Policy::least_cache of clean page cache is below a cgroup
+/// (Linux 5.5 to 5.15: less of inactive page cache), because the kernel would go on to short lists;
+/// where the kernel may swap; or if a task waited too long.
 Result<std::chrono::nanoseconds> squeeze(const Host& host, const mitigation::Observation& seen,
                                          const mitigation::Policy& policy, Isolation how);
 
