@@ -32,4 +32,20 @@ void put_names(Json& json, const names::Names& names) {
   put_name(json, "description", names.description);
 }
 
+std::string with_name(const std::string& path, const std::string& name) {
+  std::string text = printable(path);
+  if (!name.empty()) text.append(" (").append(printable(name)).append(")");
+  return text;
+}
+
+std::string with_name(const std::string& path, names::Resolver* names) {
+  return with_name(path, names == nullptr ? std::string() : names::text_of(names->names_of(path)));
+}
+
+void name_ancestors(Json& report, names::Resolver& names) {
+  for (Json& one : report["by_ancestor"]) {
+    put_name(one, "name", names::text_of(names.names_of(one["path"].get<std::string>())));
+  }
+}
+
 }  // namespace cgctl::tool

@@ -23,4 +23,13 @@ void put_names(Json& json, const names::Names& names);
 /// Returns "NAMESPACE/NAME"; empty if the pod is not known.
 std::string pod_of(const names::Names& names);
 
+/// Returns a path for display, with its name in parentheses if there is one.
+std::string with_name(const std::string& path, const std::string& name);
+/// Looks the name up; a null resolver knows none.
+std::string with_name(const std::string& path, names::Resolver* names);
+
+/// Sets `name`, null where it is not known, in each member of "by_ancestor" that zombies_json()
+/// wrote.
+void name_ancestors(Json& report, names::Resolver& names);
+
 }  // namespace cgctl::tool

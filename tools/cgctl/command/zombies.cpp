@@ -106,7 +106,7 @@ std::string digits(std::uint64_t number) { return std::to_string(number); }
 
 /// Returns the table of ancestors: the number of zombies below each, which v1 tells only in a
 /// census, and their memory, which v2 tells only in a census; otherwise an upper bound.
-std::string table_of(const zombies::Attribution& where, Version version) {
+std::string table_of(const zombies::Attribution& where, Version version, names::Resolver& names) {
   constexpr auto right = Table::Align::right;
   const bool exact = where.source == zombies::Source::census;
   const bool v2 = version == Version::v2;
@@ -118,7 +118,7 @@ std::string table_of(const zombies::Attribution& where, Version version) {
     std::vector<std::string> cells;
     if (counted) cells.push_back(or_unknown(ancestor.count, digits));
     cells.push_back(or_unknown(ancestor.bytes, human_bytes));
-    cells.push_back(printable(ancestor.path));
+    cells.push_back(with_name(ancestor.path, &names));
     table.add(std::move(cells));
   }
   return table.text();
@@ -169,10 +169,10 @@ std::string lines_of_source(const zombies::Attribution& where) {
 std::string advice() { return labelled("what to do", "see cgctl mitigate --once --dry-run"); }
 
 /// Returns the text below the headline.
-std::string text_of(const Findings& found) {
+std::string text_of(const Findings& found, names::Resolver& names) {
   const zombies::Attribution& where = *found.where;
   std::string text = "\n";
-  if (!where.ancestors.empty()) text += table_of(where, found.count.hierarchy);
+  if (!where.ancestors.empty()) text += table_of(where, found.count.hierarchy, names);
   text += remarks_on(found) + "\n";
   if (where.slab == zombies::SlabPins::yes) {
     text += labelled("why",
@@ -200,8 +200,9 @@ const char* name_of(zombies::SlabPins slab) {
   return "unknown";
 }
 
-Json json_of(const Findings& found) {
+Json json_of(const Findings& found, names::Resolver& names) {
   Json one = zombies_json(found.count, found.where, std::numeric_limits<std::size_t>::max());
+  name_ancestors(one, names);
   if (!found.where) return one;
   const zombies::Attribution& where = *found.where;
   one["left_out"] = found.left_out;
@@ -315,14 +316,15 @@ Exit run_zombies(const Globals& globals, const Options& options) {
       return report(status.error());
     }
   }
+  names::Resolver resolver = resolver_for(globals);
   if (globals.format == Format::json) {
-    Json one = json_of(found);
+    Json one = json_of(found, resolver);
     one.update(inside.json);
     print(globals, "zombies/1", std::move(one));
   }
   if (globals.format == Format::text) {
     if (inside.answered && count->high != 0) inside.text += advice();
-    print(globals, found.where ? text_of(found) : inside.text);
+    print(globals, found.where ? text_of(found, resolver) : inside.text);
   }
   return Exit::done;
 }

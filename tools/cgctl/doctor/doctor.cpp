@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/command.hpp"
+#include "cli/names.hpp"
 #include "doctor/examine.hpp"
 #include "doctor/watch.hpp"
 #include "mitigate/config.hpp"
@@ -27,7 +28,9 @@ Exit run_doctor(const Globals& globals, const Options& options) {
   const auto host = globals.host();
   if (!host) return report(host.error());
   if (options.watch.time) return run_watch(globals, *host, options.watch);
-  const Diagnosis found = examine(*host, options.examine, *configuration, options.overrides.file);
+  names::Resolver names = resolver_for(globals);
+  const Diagnosis found =
+      examine(*host, options.examine, *configuration, options.overrides.file, names);
   warn_of(found.unread);
   if (globals.format == Format::json) {
     print(globals, "doctor/1", json_of(found));
@@ -46,7 +49,9 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "examine this host in one screen, and say what to do\n\n"
       "The first line is the verdict: healthy, costly (zombies cost memory, ids or time), harmful "
       "(reads of memory.numa_stat stall a CPU) or unknown. The lines below give the number of "
-      "zombies and what keeps them alive, the cost of a read of the root's memory.numa_stat, "
+      "zombies and what keeps them alive, how far the ids of memory cgroups reach, the cgroups "
+      "that were throttled longest and those in which the OOM killer killed, the cost of a read of "
+      "the root's memory.numa_stat, "
       "whether the read delays other work on its CPU, whether this kernel walks all memory cgroups "
       "for it, and what to do. Doctor stops reading as soon as one read is slow. If reading the "
       "root is predicted to be too expensive, doctor run as root creates 64 empty cgroups briefly "

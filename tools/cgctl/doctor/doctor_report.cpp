@@ -5,9 +5,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "cli/command.hpp"
 #include "cli/json.hpp"
+#include "cli/names.hpp"
 #include "cli/terminal.hpp"
 
 namespace cgctl::tool::doctor_command {
@@ -15,7 +17,6 @@ namespace {
 
 constexpr std::uint64_t fewest_to_judge = 64;
 constexpr std::uint64_t fewest_in_subtree = 16;
-constexpr std::size_t ancestors_named = 3;
 constexpr std::size_t pins_named = 3;
 
 /// Returns the width of a row: the columns of the terminal, within limits; 80 without a terminal.
@@ -52,8 +53,8 @@ std::string count_row(const zombies::Count& count) {
                          number, count.high == 1 ? "" : "s", live));
 }
 
-std::string where_row(const zombies::Ancestor& ancestor, bool exact) {
-  const std::string below = "below " + printable(ancestor.path);
+std::string where_row(const zombies::Ancestor& ancestor, const std::string& name, bool exact) {
+  const std::string below = "below " + with_name(ancestor.path, name);
   std::string text = ancestor.count ? grouped(*ancestor.count) + " zombies " + below : below;
   if (ancestor.bytes) {
     text += fmt::format(" ({}{})", ancestor.count && !exact ? "up to " : "",
@@ -79,7 +80,9 @@ std::string zombie_rows(const Known<Zombies>& zombies) {
   if (zombies->where) {
     const auto& ancestors = zombies->where->ancestors;
     for (std::size_t i = 0; i < std::min(ancestors.size(), ancestors_named); ++i) {
-      text += where_row(ancestors[i], zombies->where->source == zombies::Source::census);
+      const bool named = i < zombies->names.size();
+      text += where_row(ancestors[i], named ? names::text_of(zombies->names[i]) : std::string(),
+                        zombies->where->source == zombies::Source::census);
     }
   }
   if (!zombies->makers.empty()) text += row("  made by", zombies->makers);
@@ -192,6 +195,68 @@ std::string walk_row(const Diagnosis& found) {
   return row("walk", text + basis_text(walk) + ")");
 }
 
+/// Returns "53 days", "3.2 years" or "more than 100 years".
+std::string days_in_words(double days) {
+  constexpr double year = 365;
+  constexpr double longest = 100 * year;
+  if (days > longest) return "more than 100 years";
+  if (days > 2 * year) return fmt::format("{:.1f} years", days / year);
+  return days < 2 ? fmt::format("{:.1f} hours", days * 24) : fmt::format("{:.0f} days", days);
+}
+
+std::string ids_row(const Known<Ids>& ids) {
+  if (!ids) return {};
+  std::string text = fmt::format("at most {} of {} in use", grouped(ids->used), grouped(memcg_ids));
+  if (!ids->zombies_a_day) return row("ids", text);
+  const auto rate = static_cast<std::uint64_t>(std::llround(*ids->zombies_a_day));
+  switch (ids->basis) {
+    case Ids::Basis::ledger:
+      text += fmt::format("; {} zombies a day, by the removals recorded", grouped(rate));
+      break;
+    case Ids::Basis::history:
+      text += fmt::format("; {} zombies a day, by mitigate's last look", grouped(rate));
+      break;
+    case Ids::Basis::boot:
+      text += fmt::format("; {} zombies a day on average since boot", grouped(rate));
+      break;
+    case Ids::Basis::none:
+      break;
+  }
+  if (ids->days_left) text += ": all in use in " + days_in_words(*ids->days_left);
+  return row("ids", text);
+}
+
+/// Returns the rows of the cgroups that CPU quotas or the OOM killer stopped; empty without any.
+std::string cgroup_rows(const Diagnosis& found) {
+  std::string throttled;
+  for (const Throttled& one : found.throttled) {
+    throttled += fmt::format("{}{} {:.0f} %, {}", throttled.empty() ? "" : "; ",
+                             with_name(one.path, names::text_of(one.names)), one.percent,
+                             human_time(one.time));
+  }
+  std::string killed;
+  for (const Killed& one : found.killed) {
+    killed += fmt::format("{}{}", killed.empty() ? "" : "; ",
+                          with_name(one.path, names::text_of(one.names)));
+    if (one.kills) killed += fmt::format(" {} times", *one.kills);
+    if (one.ago) killed += fmt::format(", last {} ago", human_time(*one.ago));
+    if (!one.kills) killed += ", gone";
+  }
+  std::string text;
+  if (!throttled.empty()) text += row("throttled", throttled);
+  if (!killed.empty()) text += row("OOM killed", killed);
+  if (found.unexamined != 0 && !text.empty()) {
+    text += row(
+        "", fmt::format("{} not examined for lack of time", counted(found.unexamined, "cgroup")));
+  }
+  return text;
+}
+
+std::string memory_stat_row(const Diagnosis& found) {
+  if (!found.memory_stat) return {};
+  return row("memory.stat", "reading the root's takes " + human_time(*found.memory_stat));
+}
+
 std::string pressure_row(const Diagnosis& found) {
   if (!found.io_pressure && !found.memory_pressure) {
     return row("pressure",
@@ -218,8 +283,45 @@ Json known(const Known<T>& finding, Describe describe) {
   return describe(*finding);
 }
 
+Json name_json(const names::Names& names) {
+  std::string name = names::text_of(names);
+  return name.empty() ? Json(nullptr) : Json(std::move(name));
+}
+
+Json ids_json(const Ids& ids) {
+  return {{"used", ids.used},
+          {"limit", memcg_ids},
+          {"zombies_per_day", or_null(ids.zombies_a_day)},
+          {"basis", to_string(ids.basis)},
+          {"days_left", or_null(ids.days_left)}};
+}
+
+Json throttled_json(const Diagnosis& found) {
+  Json all = Json::array();
+  for (const Throttled& one : found.throttled) {
+    all.push_back({{"path", one.path},
+                   {"name", name_json(one.names)},
+                   {"percent_throttled", one.percent},
+                   {"throttled_s", std::chrono::duration<double>(one.time).count()}});
+  }
+  return all;
+}
+
+Json killed_json(const Diagnosis& found) {
+  Json all = Json::array();
+  for (const Killed& one : found.killed) {
+    Json cgroup{{"path", one.path}, {"name", name_json(one.names)}, {"kills", or_null(one.kills)}};
+    cgroup["last_kill_age_s"] = one.ago ? Json(one.ago->count()) : Json(nullptr);
+    all.push_back(std::move(cgroup));
+  }
+  return all;
+}
+
 Json zombies_json(const Zombies& zombies) {
   Json one = tool::zombies_json(zombies.count, zombies.where, ancestors_named);
+  for (std::size_t i = 0; i < std::min(zombies.names.size(), one["by_ancestor"].size()); ++i) {
+    one["by_ancestor"][i]["name"] = name_json(zombies.names[i]);
+  }
   one["explanation"] = zombies.pins;
   if (!zombies.makers.empty()) one["made_by"] = zombies.makers;
   return one;
@@ -276,6 +378,27 @@ std::string row(std::string_view label, std::string_view text) {
   }
   flush();
   return out;
+}
+
+std::vector<std::string> blind_guards(const Diagnosis& found) {
+  std::vector<std::string> blind;
+  if (!found.io_pressure) blind.emplace_back("io_pressure");
+  if (!found.memory_pressure) blind.emplace_back("memory_pressure");
+  return blind;
+}
+
+std::string_view to_string(Ids::Basis basis) noexcept {
+  switch (basis) {
+    case Ids::Basis::ledger:
+      return "ledger";
+    case Ids::Basis::history:
+      return "history";
+    case Ids::Basis::boot:
+      return "boot";
+    case Ids::Basis::none:
+      break;
+  }
+  return "none";
 }
 
 std::string_view to_string(Walk::Verdict verdict) noexcept {
@@ -336,10 +459,10 @@ std::string text_of(const Diagnosis& found) {
   std::string text =
       row("verdict", fmt::format("{}: {}", to_string(verdict.health), verdict.reason)) +
       host_row(found.machine) + memory_row(found.memory) + zombie_rows(found.zombies) +
-      read_row(found.read_cost, found.policy) + neighbour_rows(found.neighbour, cheap_reads) +
-      walk_row(found);
+      ids_row(found.ids) + cgroup_rows(found) + read_row(found.read_cost, found.policy) +
+      neighbour_rows(found.neighbour, cheap_reads) + walk_row(found);
   if (found.probe) text += probe_row(*found.probe);
-  text += pressure_row(found);
+  text += memory_stat_row(found) + pressure_row(found);
   const char* label = "what to do";
   for (const std::string& sentence : advise(found)) {
     text += row(label, sentence);
@@ -377,6 +500,12 @@ nlohmann::ordered_json json_of(const Diagnosis& found) {
   one["memory_bytes"] = found.weights.memory;
   one["io_pressure"] = or_null(found.io_pressure);
   one["memory_pressure"] = or_null(found.memory_pressure);
+  one["blind_guards"] = blind_guards(found);
+  one["ids"] = known(found.ids, ids_json);
+  one["most_throttled"] = throttled_json(found);
+  one["oom_killed"] = killed_json(found);
+  one["not_examined"] = found.unexamined;
+  one["memory_stat_ns"] = found.memory_stat ? Json(found.memory_stat->count()) : Json(nullptr);
   one["advice"] = advise(found);
   return one;
 }

@@ -13,6 +13,7 @@
 #include "../../../src/detail/wake_up_delay.hpp"
 #include "cgctl/host.hpp"
 #include "cgctl/mitigation_policy.hpp"
+#include "cgctl/names.hpp"
 #include "cgctl/zombies.hpp"
 
 /// Findings of `cgctl doctor` about a machine, and their report.
@@ -45,8 +46,46 @@ struct Zombies {
   zombies::Count count;
   /// Cgroups that zombies hang below; absent if there are no zombies.
   std::optional<zombies::Attribution> where;
-  std::string pins;    ///< mitigation::explain_pins()
-  std::string makers;  ///< the leading maker, if it is recorded
+  std::string pins;                 ///< mitigation::explain_pins()
+  std::string makers;               ///< the leading maker, if it is recorded
+  std::vector<names::Names> names;  ///< of the first ancestors in `where`
+};
+
+/// The most memory cgroups, removed ones included, that the kernel can have at a time
+/// (MEM_CGROUP_ID_MAX in mm/memcontrol.c).
+inline constexpr std::uint64_t memcg_ids = 65'535;
+
+/// The most ancestors of zombies that are named.
+inline constexpr std::size_t ancestors_named = 3;
+
+/// The ids of memory cgroups.
+struct Ids {
+  enum class Basis {
+    none,
+    ledger,   ///< removals of the last day that were recorded and not released
+    history,  ///< the growth that mitigate measured last
+    boot,     ///< all zombies, made since boot
+  };
+  std::uint64_t used = 0;               ///< upper bound: also those of zombies
+  std::optional<double> zombies_a_day;  ///< zombies made in a day and not let go
+  Basis basis = Basis::none;
+  std::optional<double> days_left;  ///< until the last id is in use; absent if no zombies are made
+};
+
+/// A cgroup that its CPU quota has stopped.
+struct Throttled {
+  std::string path;
+  names::Names names;
+  double percent = 0;  ///< of its periods since it was made
+  nanoseconds time{};  ///< waited for quota, summed over CPUs
+};
+
+/// A cgroup in which the OOM killer has killed.
+struct Killed {
+  std::string path;
+  names::Names names;
+  std::optional<std::uint64_t> kills;       ///< since it was made; absent for one that is gone
+  std::optional<std::chrono::seconds> ago;  ///< since the last kill, by the kernel's log
 };
 
 /// Cost of a read of the memory.numa_stat of the root, or of the visible root.
@@ -116,8 +155,13 @@ struct Diagnosis {
   Known<Neighbour> neighbour = tl::make_unexpected(std::string());
   Walk walk;
   std::optional<Probe> probe;
-  std::optional<double> io_pressure;      ///< percent, some avg10
-  std::optional<double> memory_pressure;  ///< percent, full avg10
+  Known<Ids> ids = tl::make_unexpected(std::string());
+  std::vector<Throttled> throttled;        ///< the five that waited longest
+  std::vector<Killed> killed;              ///< five, the last first as far as the log tells
+  std::uint64_t unexamined = 0;            ///< cgroups that these two do not know, for lack of time
+  std::optional<nanoseconds> memory_stat;  ///< time of a read of the root's memory.stat
+  std::optional<double> io_pressure;       ///< percent, some avg10
+  std::optional<double> memory_pressure;   ///< percent, full avg10
   std::uint64_t page_size = 4096;
   Weights weights;
   Commands commands;
@@ -153,6 +197,11 @@ mitigation::Observation observation(const Diagnosis& found);
 /// Formats a number with separated thousands: "65,535".
 std::string grouped(std::uint64_t number);
 
+/// Returns the settings of mitigate whose guards see nothing because the kernel keeps no pressure
+/// figures.
+std::vector<std::string> blind_guards(const Diagnosis& found);
+
+std::string_view to_string(Ids::Basis basis) noexcept;       ///< "none", "ledger", ...
 std::string_view to_string(Walk::Verdict verdict) noexcept;  ///< "unknown", "walks", ...
 std::string_view to_string(Walk::Basis basis) noexcept;      ///< "none", "root_and_leaf", ...
 

@@ -12,8 +12,6 @@
 namespace cgctl::tool::doctor_command {
 namespace {
 
-constexpr std::uint64_t memcg_ids = 65'535;
-
 /// True if reads walk, by measurement or, where nothing was measured, by the kernel's release.
 bool may_walk(const Diagnosis& found) {
   if (found.walk.verdict != Walk::Verdict::unknown) {

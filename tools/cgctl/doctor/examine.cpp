@@ -10,6 +10,7 @@
 #include "cli/command.hpp"
 #include "command/dead.hpp"
 #include "command/makers.hpp"
+#include "doctor/cgroups.hpp"
 
 namespace cgctl::tool::doctor_command {
 namespace {
@@ -60,7 +61,7 @@ Known<Memory> examine_memory(const Host& host) {
 Known<Zombies> examine_zombies(const Host& host, const std::string& state_dir, Unread& unread) {
   const auto count = zombies::count(host);
   if (!count) return because(count.error());
-  Zombies found{*count, std::nullopt, {}, {}};
+  Zombies found{*count, std::nullopt, {}, {}, {}};
   if (count->high == 0) return found;
   const std::string offsets_file = offsets_file_in(state_dir);
   zombies::AttributionLimits limits;
@@ -123,7 +124,8 @@ tl::unexpected<std::string> because(const Error& error) {
 }
 
 Diagnosis examine(const Host& host, const ExamineOptions& options,
-                  const Configuration& configuration, const std::string& config) {
+                  const Configuration& configuration, const std::string& config,
+                  names::Resolver& names) {
   Diagnosis found;
   found.policy = configuration.policy;
   found.commands = commands_of(host.roots(), config);
@@ -141,9 +143,12 @@ Diagnosis examine(const Host& host, const ExamineOptions& options,
                                           : newest_ledger(host, configuration.state_dir);
     if (!ledger) note_missing(unread, ledger.error());
     if (ledger && zombies != 0) found.zombies->makers = leading_maker(*ledger, zombies);
+    examine_ids(host, ledger ? &*ledger : nullptr, configuration.state_dir, found);
     found.weights.kernel_memory = bytes_of(mitigation::kernel_memory(host, zombies), unread);
   }
   examine_pressure(host, found);
+  examine_cgroups(host, names, found);
+  examine_memory_stat(host, found);
   examine_kernel(host, options, found);
   return found;
 }

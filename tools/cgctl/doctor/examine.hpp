@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cgctl/host.hpp"
+#include "cgctl/names.hpp"
 #include "doctor/doctor_report.hpp"
 #include "mitigate/config.hpp"
 
@@ -25,7 +26,8 @@ tl::unexpected<std::string> because(const Error& error);
 
 /// Makes all findings. The advice names `config`, the configuration file that was given, if any.
 Diagnosis examine(const Host& host, const ExamineOptions& options,
-                  const Configuration& configuration, const std::string& config);
+                  const Configuration& configuration, const std::string& config,
+                  names::Resolver& names);
 
 /// Makes all findings that are timed. The probe comes first: its result may let the guard admit the
 /// root's read.

@@ -27,6 +27,7 @@
 #include "cgctl/filesystem.hpp"
 #include "cgctl/recorder.hpp"
 #include "cli/json.hpp"
+#include "cli/names.hpp"
 #include "cli/timespec.hpp"
 #include "mitigate/cpu_watch.hpp"
 #include "mitigate/metrics.hpp"
@@ -161,6 +162,7 @@ class Daemon {
   Daemon(const Globals& globals, Overrides overrides, Configuration configuration,
          Mitigator mitigator, std::optional<MetricsServer> server, int signals)
       : globals_(globals),
+        names_(resolver_for(globals)),
         overrides_(std::move(overrides)),
         configuration_(std::move(configuration)),
         worker_(std::move(mitigator)),
@@ -197,6 +199,7 @@ class Daemon {
   Exit leave();
 
   const Globals& globals_;
+  names::Resolver names_;
   Overrides overrides_;
   Configuration configuration_;
   Worker worker_;
@@ -249,7 +252,7 @@ void Daemon::look_again() {
 }
 
 void Daemon::log(const Report& report) {
-  print(globals_, std::string_view(json_line_of(report)));
+  print(globals_, std::string_view(json_line_of(report, names_)));
   std::fflush(stdout);
 }
 
@@ -328,7 +331,7 @@ recorder::Ledger Daemon::newest_records() {
 void Daemon::show_metrics(const Report& report) {
   metrics_ = metrics_text(report.outcome ? report.outcome->after : report.before, report.plan,
                           worker_.mitigator().history(), newest_records(), configuration_,
-                          std::chrono::system_clock::now());
+                          std::chrono::system_clock::now(), names_);
   if (cpus_) {
     metrics_ += metrics_text(cpus_->figures());
     cpus_->end_look();

@@ -9,6 +9,7 @@
 
 #include "cgctl/filesystem.hpp"
 #include "cli/command.hpp"
+#include "cli/names.hpp"
 #include "command/makers.hpp"
 
 namespace cgctl::tool::metrics_command {
@@ -20,7 +21,8 @@ struct Options {
 };
 
 /// Takes one look, without acting and without recording it.
-Result<std::string> look(const Host& host, const Configuration& configuration) {
+Result<std::string> look(const Host& host, const Configuration& configuration,
+                         names::Resolver names) {
   auto history = mitigation::Store::peek(host, configuration.state_dir);
   if (!history) return fail(history.error());
   // A scrape must not do harm: it uses the cost that the daemon measured, else a read that is
@@ -35,7 +37,7 @@ Result<std::string> look(const Host& host, const Configuration& configuration) {
   const auto ledger = newest_ledger(host, configuration.state_dir);
   if (!ledger) warn(message_of(ledger.error()));
   return metrics_text(*seen, plan, *history, ledger.value_or(recorder::Ledger()), configuration,
-                      std::chrono::system_clock::now());
+                      std::chrono::system_clock::now(), names);
 }
 
 /// True for a link to standard output, such as /dev/stdout: its target must not be replaced.
@@ -53,7 +55,7 @@ Exit run_metrics(const Globals& globals, const Options& options) {
   if (!configuration) return report(configuration.error());
   const auto host = globals.host();
   if (!host) return report(host.error());
-  const auto text = look(*host, *configuration);
+  const auto text = look(*host, *configuration, resolver_for(globals));
   if (!text) return report(text.error());
   if (options.output.empty()) {
     print(globals, std::string_view(*text));

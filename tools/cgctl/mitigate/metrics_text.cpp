@@ -36,7 +36,20 @@ std::string label(std::string_view value) {
   return out;
 }
 
-void add_ancestors(MetricsWriter& text, const Observation& seen) {
+/// Returns the labels of a cgroup: its path, and those of its names that are known.
+std::string labels_of(const std::string& path, const names::Names& names) {
+  std::string text = fmt::format("cgroup=\"{}\"", label(path));
+  const std::pair<const char*, const std::string&> known[] = {{"namespace", names.space},
+                                                              {"pod", names.pod},
+                                                              {"container", names.container},
+                                                              {"unit", names.unit}};
+  for (const auto& [key, name] : known) {
+    if (!name.empty()) text += fmt::format(",{}=\"{}\"", key, label(name));
+  }
+  return text;
+}
+
+void add_ancestors(MetricsWriter& text, const Observation& seen, names::Resolver& names) {
   const auto end = seen.ancestors.begin() +
                    static_cast<std::ptrdiff_t>(std::min(seen.ancestors.size(), most_ancestors));
   const auto each = [&](auto member, const char* name, const char* help) {
@@ -47,7 +60,7 @@ void add_ancestors(MetricsWriter& text, const Observation& seen) {
     text.head(name, "gauge", help);
     for (auto ancestor = seen.ancestors.begin(); ancestor != end; ++ancestor) {
       const auto& value = (*ancestor).*member;
-      if (value) text.value(fmt::format("cgroup=\"{}\"", label(ancestor->path)), *value);
+      if (value) text.value(labels_of(ancestor->path, names.names_of(ancestor->path)), *value);
     }
   };
   each(&zombies::Ancestor::bytes, "cgctl_zombie_memory_bytes",
@@ -116,14 +129,14 @@ void add_rungs(MetricsWriter& text, const History& history) {
 std::string metrics_text(const Observation& seen, const mitigation::Plan& plan,
                          const History& history, const recorder::Ledger& ledger,
                          const Configuration& configuration,
-                         std::chrono::system_clock::time_point looked) {
+                         std::chrono::system_clock::time_point looked, names::Resolver& names) {
   MetricsWriter text;
   text.gauge("cgctl_zombie_memory_cgroups",
              "Memory cgroups that were removed and that the kernel still holds.", seen.zombies.low);
   text.gauge("cgctl_live_memory_cgroups", "Memory cgroups with a directory.", seen.zombies.live);
   text.gauge("cgctl_zombie_memory_cgroups_growth",
              "New zombies a second, smoothed over ten minutes.", history.growth);
-  add_ancestors(text, seen);
+  add_ancestors(text, seen, names);
   if (seen.read_cost) {
     text.gauge("cgctl_numa_stat_read_seconds",
                "Time that a read of the root's memory.numa_stat takes, measured or predicted.",

@@ -12,6 +12,7 @@
 #include "cli/command.hpp"
 #include "cli/globals.hpp"
 #include "cli/json.hpp"
+#include "cli/names.hpp"
 #include "mitigate/config.hpp"
 #include "mitigate/daemon.hpp"
 #include "mitigate/mitigation_run.hpp"
@@ -73,10 +74,11 @@ Exit run_once(const Globals& globals, const Options& options, const Host& host) 
                       : act_once(host, *configuration);
   if (!report) return tool::report(report.error());
   warn_of(*report);
+  names::Resolver names = resolver_for(globals);
   if (globals.format == Format::json) {
-    print(globals, std::string_view(json_line_of(*report)));
+    print(globals, std::string_view(json_line_of(*report, names)));
   } else {
-    print(globals, text_of(*report));
+    print(globals, text_of(*report, names));
     if (force_helps(*report, configuration->policy)) {
       print(globals, labelled("to override", "--force"));
     }

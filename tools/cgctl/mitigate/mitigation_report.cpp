@@ -7,6 +7,7 @@
 
 #include "cli/command.hpp"
 #include "cli/json.hpp"
+#include "cli/names.hpp"
 #include "command/dead.hpp"
 #include "mitigate/mitigation_run.hpp"
 
@@ -118,24 +119,40 @@ std::string line_of_refused_census(const Observation& seen) {
 }
 
 /// Returns " of /a, /b" after squeeze; for other rungs nothing.
-std::string targets_of(mitigation::Rung rung, const Observation& seen) {
+std::string targets_of(mitigation::Rung rung, const Observation& seen, names::Resolver& names) {
   if (rung != mitigation::Rung::squeeze) return {};
   constexpr std::size_t shown = 5;
   const auto& all = seen.squeezable;
   std::string text;
   for (std::size_t i = 0; i < std::min(shown, all.size()); ++i)
-    text.append(i == 0 ? " of " : ", ").append(printable(all[i].path));
+    text.append(i == 0 ? " of " : ", ").append(with_name(all[i].path, &names));
   if (all.size() > shown) text += fmt::format(", {} more", all.size() - shown);
   return text;
 }
 
-std::string line_of_rehearsal(const Plan& plan, const Observation& seen) {
+std::string line_of_rehearsal(const Plan& plan, const Observation& seen, names::Resolver& names) {
   std::string ladder;
   for (const mitigation::Rung rung : plan.ladder) {
     ladder.append(ladder.empty() ? "" : ", then if needed ").append(mitigation::to_string(rung));
-    ladder += targets_of(rung, seen);
+    ladder += targets_of(rung, seen, names);
   }
   return labelled("would do", ladder + " (dry run: nothing was changed)");
+}
+
+/// Names the cgroups with the most zombies below; empty if none is known.
+std::string line_of_ancestors(const Observation& seen, names::Resolver& names) {
+  constexpr std::size_t shown = 3;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(shown, seen.ancestors.size()); ++i) {
+    const zombies::Ancestor& one = seen.ancestors[i];
+    if (!text.empty()) text += ", ";
+    if (one.count) text += fmt::format("{} ", *one.count);
+    text += "below " + with_name(one.path, &names);
+  }
+  if (seen.ancestors.size() > shown) {
+    text += fmt::format(", {} more", seen.ancestors.size() - shown);
+  }
+  return text.empty() ? text : labelled("where", text);
 }
 
 /// Returns "; 4.1 MiB given up, 18.3 GiB of page cache left alone"; empty if it was not measured.
@@ -201,6 +218,18 @@ Json json_of(const std::vector<mitigation::Left>& left) {
                 {"pages", one.pages}};
     put(reason, "remedy", one.remedy);
     all.push_back(std::move(reason));
+  }
+  return all;
+}
+
+/// Returns the cgroups with the most zombies below.
+Json json_of(const std::vector<zombies::Ancestor>& ancestors, names::Resolver& names) {
+  constexpr std::size_t most = 10;
+  Json all = Json::array();
+  for (std::size_t i = 0; i < std::min(most, ancestors.size()); ++i) {
+    Json one{{"path", ancestors[i].path}, {"count", or_null(ancestors[i].count)}};
+    put_names(one, names.names_of(ancestors[i].path));
+    all.push_back(std::move(one));
   }
   return all;
 }
@@ -277,17 +306,17 @@ std::string complaint_of(const Report& report) {
   return report.outcome ? "ineffective: " + gain_of(report) : "refused: " + report.plan.reason;
 }
 
-std::string text_of(const Report& report) {
+std::string text_of(const Report& report, names::Resolver& names) {
   if (report.plan.decision != Decision::act) {
     return line_of_look(report.before, report.plan.reason) +
            labelled(decision_of(report), report.plan.reason) + line_of_blind_guards(report.before);
   }
-  const std::string why = labelled("why", report.plan.reason) +
-                          line_of_blind_guards(report.before) +
-                          line_of_refused_census(report.before);
+  const std::string why =
+      labelled("why", report.plan.reason) + line_of_ancestors(report.before, names) +
+      line_of_blind_guards(report.before) + line_of_refused_census(report.before);
   if (!report.outcome) {
     return line_of_look(report.before, report.plan.reason) + why +
-           line_of_rehearsal(report.plan, report.before) +
+           line_of_rehearsal(report.plan, report.before, names) +
            (report.evictable ? line_of(*report.evictable) : "");
   }
   std::string text = line_of("before", report.before) + why;
@@ -300,13 +329,14 @@ std::string text_of(const Report& report) {
   return text + line_of("after", report.outcome->after) + line_of_verdict(report);
 }
 
-std::string json_line_of(const Report& report) {
+std::string json_line_of(const Report& report, names::Resolver& names) {
   Json one{{"decision", decision_of(report)},
            {"reason", report.plan.reason},
            {"before", json_of(report.before)},
            {"actions", Json::array()},
            {"after", nullptr},
            {"result", mitigation::to_string(Effect::none)}};
+  one["where"] = json_of(report.before.ancestors, names);
   if (report.outcome) {
     add_outcome(one, report);
   } else if (report.plan.decision == Decision::act) {

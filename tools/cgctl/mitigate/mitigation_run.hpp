@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "cgctl/mitigator.hpp"
+#include "cgctl/names.hpp"
 #include "mitigate/config.hpp"
 
 namespace cgctl::tool {
@@ -28,9 +29,10 @@ void add_refaults(const Host& host, Report& report);
 
 /// Returns "idle", "act", "refused", or "dry-run" for an action that was only rehearsed.
 std::string_view decision_of(const Report& report);
-std::string text_of(const Report& report);
+/// Returns the report as text, with the names of the cgroups in it.
+std::string text_of(const Report& report, names::Resolver& names);
 /// Returns the line of JSON, with its newline.
-std::string json_line_of(const Report& report);
+std::string json_line_of(const Report& report, names::Resolver& names);
 /// Returns in one line why an action was refused or had no effect.
 std::string complaint_of(const Report& report);
 

@@ -13,31 +13,34 @@ namespace cgctl::tool::top_command {
 namespace {
 
 constexpr std::array<ColumnText, column_count> texts = {{
-    {"cpu", "CPU", "cpus", Kind::cpus, 6, true},
-    {"limit", "%LIMIT", "percent_of_limit", Kind::percent, 6, false},
-    {"throttled", "%THROT", "percent_throttled", Kind::percent, 6, true},
-    {"memory", "MEMORY", "memory_bytes", Kind::bytes, 6, true},
-    {"working-set", "WSET", "working_set_bytes", Kind::bytes, 6, true},
-    {"tasks", "TASKS", "tasks", Kind::count, 6, false},
-    {"max", "MAX", "memory_max_bytes", Kind::bytes, 6, false},
-    {"swap", "SWAP", "swap_bytes", Kind::bytes, 6, false},
-    {"read", "READ/s", "read_bytes_per_second", Kind::rate, 7, false},
-    {"write", "WRITE/s", "write_bytes_per_second", Kind::rate, 7, false},
-    {"memory-some", "MEM PSI", "memory_some_avg10", Kind::percent, 7, false},
-    {"io-some", "IO PSI", "io_some_avg10", Kind::percent, 7, false},
-    {"cpu-some", "CPU PSI", "cpu_some_avg10", Kind::percent, 7, false},
-    {"oom", "OOM", "oom_kills_total", Kind::count, 5, false},
-    {"zombies", "ZOMBIES", "zombies_below", Kind::count, 7, false},
-    {"anon", "ANON", "anon_bytes", Kind::bytes, 6, true},
-    {"file", "FILE", "file_bytes", Kind::bytes, 6, true},
-    {"memory-full", "MEM FULL", "memory_full_avg10", Kind::percent, 8, false},
-    {"io-full", "IO FULL", "io_full_avg10", Kind::percent, 8, false},
-    {"cpu-full", "CPU FULL", "cpu_full_avg10", Kind::percent, 8, false},
+    {"cpu", "CPU", "cpus", Kind::cpus, 6, true, true},
+    {"limit", "%LIMIT", "percent_of_limit", Kind::percent, 6, false, true},
+    {"throttled", "%THROT", "percent_throttled", Kind::percent, 6, true, true},
+    {"memory", "MEMORY", "memory_bytes", Kind::bytes, 6, true, false},
+    {"working-set", "WSET", "working_set_bytes", Kind::bytes, 6, true, false},
+    {"tasks", "TASKS", "tasks", Kind::count, 6, false, false},
+    {"max", "MAX", "memory_max_bytes", Kind::bytes, 6, false, false},
+    {"swap", "SWAP", "swap_bytes", Kind::bytes, 6, false, false},
+    {"read", "READ/s", "read_bytes_per_second", Kind::rate, 7, false, true},
+    {"write", "WRITE/s", "write_bytes_per_second", Kind::rate, 7, false, true},
+    {"memory-some", "MEM PSI", "memory_some_avg10", Kind::percent, 7, false, false},
+    {"io-some", "IO PSI", "io_some_avg10", Kind::percent, 7, false, false},
+    {"cpu-some", "CPU PSI", "cpu_some_avg10", Kind::percent, 7, false, false},
+    {"oom", "OOM", "oom_kills_total", Kind::count, 5, false, false},
+    {"zombies", "ZOMBIES", "zombies_below", Kind::count, 7, false, false},
+    {"anon", "ANON", "anon_bytes", Kind::bytes, 6, true, false},
+    {"file", "FILE", "file_bytes", Kind::bytes, 6, true, false},
+    {"memory-full", "MEM FULL", "memory_full_avg10", Kind::percent, 8, false, false},
+    {"io-full", "IO FULL", "io_full_avg10", Kind::percent, 8, false, false},
+    {"cpu-full", "CPU FULL", "cpu_full_avg10", Kind::percent, 8, false, false},
+    {"processes", "PROCESSES", "processes", Kind::count, 9, false, false},
+    {"age", "AGE", "age_s", Kind::time, 6, false, false},
 }};
 
 std::vector<Column> all_columns() {
+  constexpr auto last = static_cast<std::size_t>(Column::cpu_full);
   std::vector<Column> all;
-  for (std::size_t i = 0; i < column_count; ++i) all.push_back(static_cast<Column>(i));
+  for (std::size_t i = 0; i <= last; ++i) all.push_back(static_cast<Column>(i));
   return all;
 }
 
@@ -48,6 +51,18 @@ std::string short_bytes(double bytes) {
   const std::size_t unit = text.find("iB");
   if (unit != std::string::npos) text.erase(unit);
   return text;
+}
+
+/// Returns "12s", "3.2min", "5h", "12d".
+std::string short_time(double seconds) {
+  constexpr double minute = 60;
+  constexpr double hour = 60 * minute;
+  constexpr double day = 24 * hour;
+  constexpr double two = 2;  // of the next unit: below it the smaller one says more
+  if (seconds < two * minute) return fmt::format("{:.0f}s", seconds);
+  if (seconds < two * hour) return fmt::format("{:.3g}min", seconds / minute);
+  if (seconds < two * day) return fmt::format("{:.3g}h", seconds / hour);
+  return fmt::format("{:.0f}d", seconds / day);
 }
 
 Alarm alarm(double figure, double high, double critical) noexcept {
@@ -112,10 +127,33 @@ std::string cell_of(Column column, double figure) {
     case Kind::bytes:
     case Kind::rate:
       return short_bytes(figure);
+    case Kind::time:
+      return short_time(figure);
     case Kind::count:
       break;
   }
   return fmt::format("{:.0f}", figure);
+}
+
+Json json_of(Column column, double figure) {
+  if (std::isnan(figure)) return nullptr;
+  const Kind kind = text_of(column).kind;
+  const bool whole = kind == Kind::bytes || kind == Kind::count || kind == Kind::time;
+  return whole ? Json(static_cast<std::uint64_t>(figure)) : Json(figure);
+}
+
+std::string names_in_lines(const std::vector<Column>& columns) {
+  constexpr std::size_t widest = 70;
+  std::string text;
+  std::size_t line = 0;
+  for (const Column column : columns) {
+    const std::string_view name = text_of(column).name;
+    const bool full = text.size() - line + name.size() > widest;
+    text += text.empty() ? "" : full ? ",\n  " : ", ";
+    if (full) line = text.size();
+    text += name;
+  }
+  return text;
 }
 
 Alarm alarm_of(Column column, const Values& values) noexcept {

@@ -10,7 +10,9 @@
 #include <string_view>
 #include <vector>
 
-/// The columns of `cgctl top`.
+#include "cli/json.hpp"
+
+/// The columns of `cgctl top`, `ls` and `stat`.
 namespace cgctl::tool::top_command {
 
 enum class Column : std::uint8_t {
@@ -34,10 +36,12 @@ enum class Column : std::uint8_t {
   memory_full,
   io_full,
   cpu_full,
+  processes,
+  age,
 };
-inline constexpr std::size_t column_count = static_cast<std::size_t>(Column::cpu_full) + 1;
+inline constexpr std::size_t column_count = static_cast<std::size_t>(Column::age) + 1;
 
-enum class Kind : std::uint8_t { cpus, percent, bytes, rate, count };
+enum class Kind : std::uint8_t { cpus, percent, bytes, rate, count, time };
 
 struct ColumnText {
   const char* name;     ///< for --columns and --sort
@@ -45,7 +49,8 @@ struct ColumnText {
   const char* key;      ///< in JSON
   Kind kind;
   std::uint8_t width;
-  bool sampled;  ///< true if the sampler has it for all cgroups in each round
+  bool sampled;     ///< true if the sampler has it for all cgroups in each round
+  bool difference;  ///< true if it takes two samples
 };
 
 const ColumnText& text_of(Column column) noexcept;
@@ -58,8 +63,12 @@ struct Preset {
   std::vector<Column> columns;
 };
 
-/// The sets of columns that the key v goes through; the first one has all columns.
+/// The sets of columns that the key v goes through; the first one has all columns except those of
+/// `ls`, processes and age.
 const std::vector<Preset>& presets();
+
+/// Returns the names of these columns in lines that fit 80 columns, for help texts.
+std::string names_in_lines(const std::vector<Column>& columns);
 
 /// Parses a preset's name, or names of columns separated by commas. Returns the wrong name instead
 /// in `wrong`.
@@ -75,8 +84,11 @@ inline double value(const Values& values, Column column) noexcept {
   return values[static_cast<std::size_t>(column)];
 }
 
-/// Returns a figure as the table shows it: "1.50", "12.3", "1.5G", "-" where there is none.
+/// Returns a figure as the table shows it: "1.50", "12.3", "1.5G", "3.2h", "-" where there is none.
 std::string cell_of(Column column, double figure);
+/// Returns a figure as JSON has it: bytes, counts and times are whole numbers; null where there is
+/// none.
+Json json_of(Column column, double figure);
 
 enum class Alarm : std::uint8_t { none, high, critical };
 

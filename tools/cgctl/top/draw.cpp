@@ -13,7 +13,7 @@
 namespace cgctl::tool::top_command {
 namespace {
 
-constexpr std::size_t around = 3;  // lines that are not cgroups: summary, headings, hints
+constexpr std::size_t other_lines = 3;  // lines that are not cgroups: summary, headings, hints
 
 constexpr const char* hints =
     "q quit  ? help  < > sort  r reverse  / filter  t tree  v columns  p pause  Enter detail";
@@ -231,11 +231,12 @@ std::string figure_text(Column column, const Values& values) {
 
 void add_figures(Lines& out, const Row& row) {
   constexpr std::size_t width = 24;
+  const std::size_t count = presets().front().columns.size();
   const std::size_t across = std::max<std::size_t>(out.width() / width, 1);
-  const std::size_t down = (column_count + across - 1) / across;
+  const std::size_t down = (count + across - 1) / across;
   for (std::size_t line = 0; line < down; ++line) {
     std::string text;
-    for (std::size_t i = line; i < column_count; i += down) {
+    for (std::size_t i = line; i < count; i += down) {
       text += to_width(figure_text(static_cast<Column>(i), row.values), width);
     }
     out.add(text);
@@ -340,7 +341,7 @@ std::string sparkline(const History& history, std::size_t width, const Style& st
   return text;
 }
 
-std::size_t page_of(Size size) noexcept { return size.lines - std::min(size.lines, around); }
+std::size_t page_of(Size size) noexcept { return size.lines - std::min(size.lines, other_lines); }
 
 std::string frame(const View& view, const std::vector<Line>& lines, const Summary& summary,
                   Size size, const Style& style) {
@@ -356,6 +357,16 @@ std::string frame(const View& view, const std::vector<Line>& lines, const Summar
     add_table(out, view, lines, page_of(size));
   }
   add_last(out, view);
+  return out.text();
+}
+
+std::string table_frame(const View& view, const std::vector<Line>& lines, const Around& around,
+                        Size size, const Style& style) {
+  Lines out(size, style);
+  out.add(safe(around.title, style), bold);
+  add_table(out, view, lines, page_of(size));
+  out.fill();
+  out.add(safe(around.last, style));
   return out.text();
 }
 

@@ -57,4 +57,14 @@ std::size_t page_of(Size size) noexcept;
 std::string frame(const View& view, const std::vector<Line>& lines, const Summary& summary,
                   Size size, const Style& style);
 
+/// The lines around a table.
+struct Around {
+  std::string title;
+  std::string last;
+};
+
+/// Returns a screen with the table of the first lines that fit, and these lines around it.
+std::string table_frame(const View& view, const std::vector<Line>& lines, const Around& around,
+                        Size size, const Style& style);
+
 }  // namespace cgctl::tool::top_command

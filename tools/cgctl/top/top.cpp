@@ -12,6 +12,7 @@
 #include "cli/command.hpp"
 #include "cli/json.hpp"
 #include "cli/names.hpp"
+#include "cli/terminal.hpp"
 #include "top/screen.hpp"
 #include "top/watch.hpp"
 
@@ -66,17 +67,7 @@ Json json_of(const Row& row, const std::vector<Column>& columns) {
   Json json{{"path", row.path}, {"name", nullptr}};
   if (row.name != nullptr && !row.name->empty()) json["name"] = *row.name;
   for (const Column column : columns) {
-    const double figure = value(row.values, column);
-    const Kind kind = text_of(column).kind;
-    const bool whole = kind == Kind::bytes || kind == Kind::count;
-    Json& member = json[text_of(column).key];
-    if (std::isnan(figure)) {
-      member = nullptr;
-    } else if (whole) {
-      member = static_cast<std::uint64_t>(figure);
-    } else {
-      member = figure;
-    }
+    json[text_of(column).key] = json_of(column, value(row.values, column));
   }
   return json;
 }
@@ -92,11 +83,6 @@ void print_json(const Globals& globals, const Options& options, const std::vecto
     print(globals, std::string_view(i == 0 ? one : "," + one));
   }
   print(globals, std::string_view("]}\n"));
-}
-
-std::string local_time() {
-  const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  return fmt::format("{:%H:%M:%S}", fmt::localtime(now));
 }
 
 void print_table(const Globals& globals, const Options& options, const std::vector<Line>& lines,
@@ -295,21 +281,6 @@ Exit run_top(const Globals& globals, const Options& options) {
   return Exit::done;
 }
 
-/// Returns the names of all columns in lines that fit 80 columns.
-std::string names_of_columns() {
-  constexpr std::size_t widest = 70;
-  std::string text;
-  std::size_t line = 0;
-  for (const Column column : presets().front().columns) {
-    const std::string_view name = text_of(column).name;
-    const bool full = text.size() - line + name.size() > widest;
-    text += text.empty() ? "" : full ? ",\n  " : ", ";
-    if (full) line = text.size();
-    text += name;
-  }
-  return text;
-}
-
 void take_columns(Options& options, const std::string& text) {
   std::string wrong;
   options.view.columns = columns_named(text, wrong);
@@ -364,7 +335,7 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   command->add_flag("-b,--batch", options->batch, "print a table for each sample");
   add_number(*command, "-n,--count", options->count, "end after N samples");
   add_number(*command, "--rows", options->rows, "print at most N cgroups of each sample");
-  command->footer("Columns: " + names_of_columns() +
+  command->footer("Columns: " + names_in_lines(presets().front().columns) +
                   "\n\n"
                   "Examples:\n"
                   "  cgctl top /kubepods\n"

@@ -9,29 +9,10 @@
 
 #include "cgctl/names.hpp"
 #include "cgctl/sampler.hpp"
+#include "top/figures.hpp"
 #include "top/rows.hpp"
 
 namespace cgctl::tool::top_command {
-
-/// The files of one round that exist and could not be read.
-class Unread {
- public:
-  /// Notes an error, unless it says that the file or the cgroup does not exist.
-  void note(const Error& error);
-  /// Notes the error, if there is one. True if there is a value.
-  template <class T>
-  bool has(const Result<T>& result) {
-    if (!result) note(result.error());
-    return result.has_value();
-  }
-
-  [[nodiscard]] std::size_t count() const noexcept { return count_; }
-  [[nodiscard]] const std::optional<Error>& first() const noexcept { return first_; }
-
- private:
-  std::size_t count_ = 0;
-  std::optional<Error> first_;
-};
 
 /// Keeps the rows of the table: all figures that the sampler has for all cgroups, and the others,
 /// which take a file each, for the cgroups and columns that are shown.
