@@ -4,9 +4,11 @@
 // Shows what happens to the connections of pods while a task holds the CPU that receives their
 // packets. Makes two pods as Calico connects them, a client and a server that answers its requests,
 // and a task that holds the CPU inside the kernel: it flushes the table of a bridge, which the
-// kernel does in one go with softirqs off. Any kernel with veth and bridge will do. Shows the time
-// from request to reply and the segments sent again: quiet, under holds, and with a small table.
-// Everything it makes ends with it, also if it is killed. Exit status: 0 done, 1 failed, 2 usage.
+// kernel does in one go with softirqs off, or reads the root's memory.stat, for which the kernel
+// sums up many removed cgroups with interrupts off. Any kernel with veth and bridge will do. Shows
+// the time from request to reply and the segments sent again: quiet, under holds, and with little
+// work. Everything it makes ends with it, also if it is killed. Exit status: 0 done, 1 failed, 2
+// usage.
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -16,7 +18,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,13 +28,16 @@
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "cgctl/host.hpp"
 #include "cgctl/peers.hpp"
+#include "held.hpp"
 #include "laboratory.hpp"
 #include "pods.hpp"
+#include "zombie_statistics.hpp"
 
 namespace {
 
@@ -41,6 +45,7 @@ using namespace cgctl;
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 using lab::Failure;
+using lab::Held;
 using lab::need;
 using std::chrono::nanoseconds;
 
@@ -49,12 +54,16 @@ constexpr unsigned server_number = 3;
 constexpr std::uint16_t server_port = 6379;
 constexpr std::size_t connections = 8;
 constexpr std::size_t message_size = 64;
+constexpr const char* by_bridge = "bridge";
+constexpr const char* by_statistics = "memory.stat";
 
 struct Options {
   int seconds = 10;
   int cpu = -1;      ///< the CPU to hold; -1: the last one that is allowed
   int hold = 300;    ///< milliseconds
   int pause = 1000;  ///< milliseconds between two holds
+  std::string work = by_bridge;
+  std::size_t cgroups = 3000;  ///< removed ones, for the work by_statistics
   std::string cgctl;
 };
 
@@ -280,54 +289,71 @@ void ask(int pipe, int cpu) {
   }
 }
 
-// --- the holder: flushes the bridge's table
-
-struct Held {
-  std::uint64_t holds = 0;
-  nanoseconds total{};
-  nanoseconds longest{};
-};
+// --- the holder: flushes the bridge's table, or reads memory.stat
 
 struct Order {
-  std::size_t addresses = 0;
-  nanoseconds phase{};  ///< 0: one hold
+  std::size_t size = 0;  ///< of the bridge's table, or number of removed cgroups
+  nanoseconds phase{};   ///< 0: one hold
   nanoseconds pause{};
 };
 
-nanoseconds cpu_time() {
-  timespec now{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return std::chrono::seconds(now.tv_sec) + nanoseconds(now.tv_nsec);
-}
+/// The times that the work held the CPU.
+struct Work {
+  Held held;
+  Held refills;  ///< system calls that filled the bridge's table, if they held the CPU too
+};
 
-/// Fills the table, in short system calls, and holds the CPU by flushing it. Returns how long the
-/// kernel worked on the latter.
-nanoseconds hold(const lab::Node& node, std::size_t addresses) {
-  need(node.plug());
-  need(node.learn(addresses));
-  const nanoseconds before = cpu_time();
-  need(node.unplug());
-  return cpu_time() - before;
-}
+/// The work that holds the CPU.
+class Holder {
+ public:
+  Holder(const Host& host, const lab::Node& node, bool reads_statistics)
+      : host_(host), node_(node), reads_statistics_(reads_statistics) {}
 
-void hold_again_and_again(const lab::Node& node, int pipe, int cpu) {
-  pin_to(cpu);
-  for (;;) {
-    const auto order = listen_for<Order>(pipe);
-    Held held;
-    const auto end = Clock::now() + order.phase;
-    do {
-      const nanoseconds took = hold(node, order.addresses);
-      ++held.holds;
-      held.total += took;
-      held.longest = std::max(held.longest, took);
-      const auto left = std::chrono::duration_cast<nanoseconds>(end - Clock::now());
-      const nanoseconds rest = std::clamp(left, nanoseconds(0), order.pause);
-      ::usleep(static_cast<useconds_t>(rest / 1us));
-    } while (Clock::now() < end);
-    say(pipe, held);
+  /// Obeys the orders that come from the pipe.
+  void work(int pipe, int cpu) {
+    pin_to(cpu);
+    for (;;) {
+      const auto order = listen_for<Order>(pipe);
+      prepare(order.size);
+      Work done;
+      const auto end = Clock::now() + order.phase;
+      do {
+        hold(order.size, done);
+        const auto left = std::chrono::duration_cast<nanoseconds>(end - Clock::now());
+        const nanoseconds rest = std::clamp(left, nanoseconds(0), order.pause);
+        ::usleep(static_cast<useconds_t>(rest / 1us));
+      } while (Clock::now() < end);
+      say(pipe, done);
+    }
   }
-}
+
+ private:
+  /// Makes the removed cgroups; those of an earlier order go.
+  void prepare(std::size_t size) {
+    if (!reads_statistics_ || (statistics_ && statistics_->count() == size)) return;
+    statistics_.reset();
+    statistics_.emplace(need(lab::ZombieStatistics::make(host_, size)));
+  }
+
+  /// Prepares in short system calls, and holds the CPU by a long one. Adds the time that the kernel
+  /// worked on the latter.
+  void hold(std::size_t size, Work& done) const {
+    if (reads_statistics_) {
+      need(statistics_->change());
+    } else {
+      need(node_.plug());
+      need(node_.learn(size, done.refills));
+    }
+    const nanoseconds before = lab::cpu_time();
+    need(reads_statistics_ ? statistics_->read() : node_.unplug());
+    done.held.add(lab::cpu_time() - before);
+  }
+
+  const Host& host_;
+  const lab::Node& node_;
+  bool reads_statistics_;
+  std::optional<lab::ZombieStatistics> statistics_;
+};
 
 /// Returns the number of addresses whose removal takes as long as the hold should.
 std::size_t calibrate(const Child& holder, nanoseconds wanted) {
@@ -336,13 +362,20 @@ std::size_t calibrate(const Child& holder, nanoseconds wanted) {
   constexpr int tries = 6;
   for (int i = 0; i < tries; ++i) {
     holder.tell(Order{addresses, 0s, 0s});
-    const nanoseconds took = std::max<nanoseconds>(holder.hear<Held>().total, 10us);
+    const nanoseconds took = std::max<nanoseconds>(holder.hear<Work>().held.longest, 10us);
     if (took > wanted * 9 / 10 && took < wanted * 5 / 4) break;
     const double factor = std::min(milliseconds(wanted) / milliseconds(took), 16.0);
     addresses = std::clamp<std::size_t>(
         static_cast<std::size_t>(static_cast<double>(addresses) * factor), 1000, most);
   }
   return addresses;
+}
+
+/// Makes the removed cgroups. Returns their number.
+std::size_t make_statistics(const Child& holder, std::size_t cgroups) {
+  holder.tell(Order{cgroups, 0s, 0s});
+  (void)holder.hear<Work>();
+  return cgroups;
 }
 
 // --- the phases
@@ -358,8 +391,16 @@ void show_heading() {
               "timeouts", "  CPU held, times, longest");
 }
 
+/// Returns "1006 ms, 3, 345 ms".
+std::string in_words(const Held& held) {
+  std::array<char, 80> text{};
+  std::snprintf(text.data(), text.size(), "%.0f ms, %llu, %.0f ms", milliseconds(held.total),
+                static_cast<unsigned long long>(held.holds), milliseconds(held.longest));
+  return text.data();
+}
+
 void show(const char* phase, const Times& times, const peers::Resent& asked,
-          const peers::Resent& answered, const Held& held) {
+          const peers::Resent& answered, const Work& work) {
   const auto timeouts = [](const peers::Resent& resent) {
     return resent.counters[peers::Counter::tcp_timeouts].value_or(0);
   };
@@ -370,9 +411,9 @@ void show(const char* phase, const Times& times, const peers::Resent& asked,
                 milliseconds(times.p99), milliseconds(times.max));
   std::printf("%-12s %9llu %22s %12llu %10llu", phase,
               static_cast<unsigned long long>(times.requests), rtt.data(), segments, expired);
-  if (held.holds != 0) {
-    std::printf("   %.0f ms, %llu, %.0f ms", milliseconds(held.total),
-                static_cast<unsigned long long>(held.holds), milliseconds(held.longest));
+  if (work.held.holds != 0) std::printf("   %s", in_words(work.held).c_str());
+  if (work.refills.holds != 0) {
+    std::printf("; refills of 4 ms or more: %s", in_words(work.refills).c_str());
   }
   std::printf("\n");
   for (const peers::Resent* resent : {&asked, &answered}) {
@@ -384,16 +425,16 @@ void show(const char* phase, const Times& times, const peers::Resent& asked,
 }
 
 /// Measures while `work` runs.
-void phase(const char* name, const Pods& pods, const std::function<Held()>& work) {
+void phase(const char* name, const Pods& pods, const std::function<Work()>& work) {
   auto asked = need(peers::Watch::start(pods.host, pods.client.pid()));
   auto answered = need(peers::Watch::start(pods.host, pods.server.pid()));
   pods.client.tell('b');
-  const Held held = work();
+  const Work done = work();
   pods.client.tell('r');
   const auto times = pods.client.hear<Times>();
   need(asked.finish());
   need(answered.finish());
-  show(name, times, asked.found(), answered.found(), held);
+  show(name, times, asked.found(), answered.found(), done);
 }
 
 /// Returns the first and the last CPU that this process may use.
@@ -457,31 +498,34 @@ void run(const Options& options) {
   (void)server.hear<char>();
   client.tell('g');
   (void)client.hear<char>();
-  const Child holder("lab-holder", [&](int pipe) { hold_again_and_again(node, pipe, cpu); });
-  const std::size_t addresses = calibrate(holder, std::chrono::milliseconds(options.hold));
+  const bool statistics = options.work == by_statistics;
+  const Child holder("lab-holder",
+                     [&](int pipe) { Holder(host, node, statistics).work(pipe, cpu); });
+  const std::size_t size = statistics ? make_statistics(holder, options.cgroups)
+                                      : calibrate(holder, std::chrono::milliseconds(options.hold));
   std::printf("pods: the client, process %d, and the server, process %d (10.42.0.3:6379)\n",
               client.pid(), server.pid());
-  std::printf("holder: process %d, CPU %d, %zu addresses in a bridge's table\n\n", holder.pid(),
-              cpu, addresses);
+  std::printf("holder: process %d, CPU %d, %zu %s\n\n", holder.pid(), cpu, size,
+              statistics ? "removed memory cgroups" : "addresses in a bridge's table");
 
   const Pods pods{host, client, server};
   const auto holding = [&](std::size_t count) {
     holder.tell(Order{count, std::chrono::seconds(options.seconds),
                       std::chrono::milliseconds(options.pause)});
-    return holder.hear<Held>();
+    return holder.hear<Work>();
   };
   show_heading();
   phase("quiet", pods, [&] {
     ::sleep(static_cast<unsigned>(options.seconds));
-    return Held{};
+    return Work{};
   });
   const pid_t watching = start_watching(options, client.pid());
-  phase("holds", pods, [&] { return holding(addresses); });
+  phase("holds", pods, [&] { return holding(size); });
   if (watching != 0) {
     ::kill(watching, SIGTERM);
     ::waitpid(watching, nullptr, 0);
   }
-  phase("cured", pods, [&] { return holding(std::max<std::size_t>(addresses / 1000, 1)); });
+  phase("cured", pods, [&] { return holding(std::max<std::size_t>(size / 1000, 1)); });
 }
 
 }  // namespace
@@ -490,17 +534,27 @@ int main(int argc, char** argv) {
   Options options;
   CLI::App app{
       "Makes two pods as Calico connects them, lets one ask the other, and holds the CPU that "
-      "receives their packets inside the kernel, by flushing the table of a bridge. Shows the time "
-      "from request to reply and the segments sent again: quiet, under holds, and with a small "
-      "table. Needs root and at least two CPUs. Leaves nothing behind."};
+      "receives their packets inside the kernel, by flushing the table of a bridge or by a read of "
+      "memory.stat. Shows the time from request to reply and the segments sent again: quiet, under "
+      "holds, and with a thousandth of the work. Needs root and at least two CPUs. Leaves nothing "
+      "behind."};
   app.add_option("--seconds", options.seconds, "length of each of the three phases")
       ->capture_default_str()
       ->check(CLI::Range(1, 3600));
   app.add_option("--cpu", options.cpu, "the CPU to hold; by default the last one")
       ->check(CLI::Range(0, 31));
-  app.add_option("--hold", options.hold, "length of a hold in milliseconds, about")
+  app.add_option("--hold", options.hold, "with `bridge`: length of a hold in milliseconds, about")
       ->capture_default_str()
       ->check(CLI::Range(1, 5000));
+  app.add_option("--work", options.work,
+                 "what holds the CPU: `bridge` flushes a bridge's table; `memory.stat` reads the "
+                 "root's memory.stat, for which the kernel sums up removed cgroups (since Linux "
+                 "5.13, and before 7.1)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({by_bridge, by_statistics}));
+  app.add_option("--cgroups", options.cgroups, "with `memory.stat`: number of removed cgroups")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 50000));
   app.add_option("--pause", options.pause, "milliseconds between two holds")
       ->capture_default_str()
       ->check(CLI::Range(1, 60000));

@@ -11,8 +11,10 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 
 #include "cgctl/filesystem.hpp"
 
@@ -108,6 +110,38 @@ Status add_route(const RouteSocket& route, const std::string& name, std::uint32_
   return route.send(message, "add a route");
 }
 
+/// Adds the message that adds the address number `i` to the table of the port's bridge.
+void add_to_table(RouteMessages& messages, unsigned port, std::size_t i) {
+  constexpr unsigned byte = 8;
+  ndmsg body{};
+  body.ndm_family = AF_BRIDGE;
+  body.ndm_ifindex = static_cast<int>(port);
+  body.ndm_state = NUD_REACHABLE;
+  body.ndm_flags = NTF_MASTER;
+  messages.begin(RTM_NEWNEIGH, NLM_F_CREATE, body);
+  const std::array<std::uint8_t, 6> mac = {2,
+                                           0,
+                                           0,
+                                           static_cast<std::uint8_t>(i >> (2 * byte)),
+                                           static_cast<std::uint8_t>(i >> byte),
+                                           static_cast<std::uint8_t>(i)};
+  messages.add(NDA_LLADDR, mac.data(), mac.size());
+}
+
+/// The number of addresses that one system call adds, so that it takes about half a millisecond.
+class Batch {
+ public:
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  void note(std::chrono::nanoseconds took) noexcept {
+    constexpr std::size_t most = 20;
+    if (took > std::chrono::microseconds(500)) size_ = std::max<std::size_t>(size_ / 2, 1);
+    if (took < std::chrono::microseconds(200)) size_ = std::min(size_ + 1, most);
+  }
+
+ private:
+  std::size_t size_ = 1;
+};
+
 }  // namespace
 
 std::uint32_t address_of(unsigned number) noexcept { return 0x0a2a0000U + number; }
@@ -181,32 +215,25 @@ Status Node::set_master(unsigned master) const {
 Status Node::plug() const { return set_master(bridge_); }
 Status Node::unplug() const { return set_master(0); }
 
-Status Node::learn(std::size_t count) const {
-  // System calls stay short, and differ in length: samples of equal calls would look like one call.
-  constexpr std::size_t least = 5;
+Status Node::learn(std::size_t count, Held& held) const {
+  // Samples of equal system calls would look like one call, so they differ in length and buffer.
   constexpr std::size_t different = 41;
+  constexpr std::size_t buffers = 31;
+  std::array<RouteMessages, buffers> all;
+  Batch batch;
   std::size_t calls = 0;
-  std::size_t at_once = least;
-  RouteMessages messages;
-  for (std::size_t i = 0; i < count; ++i) {
-    ndmsg body{};
-    body.ndm_family = AF_BRIDGE;
-    body.ndm_ifindex = static_cast<int>(port_);
-    body.ndm_state = NUD_REACHABLE;
-    body.ndm_flags = NTF_MASTER;
-    messages.begin(RTM_NEWNEIGH, NLM_F_CREATE, body);
-    constexpr unsigned byte = 8;
-    const std::array<std::uint8_t, 6> mac = {2,
-                                             0,
-                                             0,
-                                             static_cast<std::uint8_t>(i >> (2 * byte)),
-                                             static_cast<std::uint8_t>(i >> byte),
-                                             static_cast<std::uint8_t>(i)};
-    messages.add(NDA_LLADDR, mac.data(), mac.size());
-    if (--at_once != 0 && i + 1 != count) continue;
-    at_once = least + ++calls % different;
-    if (auto status = route_.send(messages, "add an address to a bridge"); !status) return status;
+  for (std::size_t i = 0; i < count; ++calls) {
+    RouteMessages& messages = all[calls % buffers];
     messages.clear();
+    for (std::size_t left = batch.size() + calls % different % batch.size(); left > 0 && i < count;
+         --left) {
+      add_to_table(messages, port_, i++);
+    }
+    const auto before = cpu_time();
+    if (auto status = route_.send(messages, "add an address to a bridge"); !status) return status;
+    const auto took = cpu_time() - before;
+    batch.note(took);
+    if (took >= shortest_hold) held.add(took);
   }
   return {};
 }

@@ -11,6 +11,7 @@
 
 #include "cgctl/error.hpp"
 #include "cgctl/unique_fd.hpp"
+#include "held.hpp"
 #include "route_messages.hpp"
 
 namespace cgctl::lab {
@@ -31,8 +32,9 @@ class Node {
   Status make_bridge();
   /// Connects the port with the bridge.
   [[nodiscard]] Status plug() const;
-  /// Adds `count` addresses of machines behind the port to the bridge's table.
-  [[nodiscard]] Status learn(std::size_t count) const;
+  /// Adds `count` addresses of machines behind the port to the bridge's table, in system calls of
+  /// about a millisecond. Counts the system calls that took a hold's time nevertheless.
+  [[nodiscard]] Status learn(std::size_t count, Held& held) const;
   /// Disconnects the port, for which the kernel removes its addresses from the table: in one go,
   /// while no packet is received on the CPU.
   [[nodiscard]] Status unplug() const;

@@ -7,6 +7,11 @@
 namespace cgctl::holds {
 namespace {
 
+/// Gap between two samples up to which interrupts may have been off, and the one from which they
+/// were, in intervals.
+constexpr Time longest_gap = std::chrono::seconds(2);
+constexpr int usual_gap = 3;
+
 /// True for the marks in a callchain that tell where the kernel's part begins
 /// (PERF_CONTEXT_KERNEL, ...).
 bool is_mark(std::uint64_t address) noexcept {
@@ -74,8 +79,6 @@ std::uint64_t Group::address() const noexcept {
 bool Grouping::continues(const Sample& sample) const noexcept {
   // The timer cannot sample while the kernel keeps interrupts off, so that one call may have a gap:
   // no other task was sampled in it.
-  constexpr Time longest_gap = std::chrono::seconds(2);
-  constexpr int usual_gap = 3;
   if (present_.samples == 0 || !sample.kernel || sample.tid != present_.tid ||
       sample.pid != present_.pid || sample.entry != present_.entry) {
     return false;
@@ -83,6 +86,16 @@ bool Grouping::continues(const Sample& sample) const noexcept {
   const Time gap = sample.at - present_.last;
   if (sample.entry != 0) return gap <= longest_gap;
   return gap <= usual_gap * interval_ && sample.cause != Cause::other;
+}
+
+/// Returns the time at which the work of a group's first sample began. A timer that came due while
+/// interrupts were off samples the task that switches them on again. So a gap between the samples
+/// of the CPU, of whatever task, belongs to the function in which it ends.
+Time Grouping::beginning_of(const Sample& sample, Time previous) const noexcept {
+  const Time gap = sample.at - previous;
+  const bool off = previous != Time{} && sample.cause != Cause::other &&
+                   gap > usual_gap * interval_ && gap <= longest_gap;
+  return off ? previous + interval_ : sample.at;
 }
 
 void Grouping::extend(const Sample& sample) noexcept {
@@ -95,13 +108,14 @@ void Grouping::extend(const Sample& sample) noexcept {
 }
 
 bool Grouping::add(const Sample& sample, Group& ended) noexcept {
+  const Time previous = std::exchange(latest_, sample.at);
   if (continues(sample)) {
     extend(sample);
     return false;
   }
-  const bool any = end(ended);
+  const bool any = close(ended);
   if (!begins(sample)) return any;
-  present_.first = sample.at;
+  present_.first = beginning_of(sample, previous);
   present_.pid = sample.pid;
   present_.tid = sample.tid;
   present_.entry = sample.entry;
@@ -111,6 +125,11 @@ bool Grouping::add(const Sample& sample, Group& ended) noexcept {
 }
 
 bool Grouping::end(Group& ended) noexcept {
+  latest_ = {};
+  return close(ended);
+}
+
+bool Grouping::close(Group& ended) noexcept {
   if (present_.samples == 0) return false;
   ended = std::exchange(present_, Group{});
   return true;

@@ -71,9 +71,12 @@ class Grouping {
 
  private:
   [[nodiscard]] bool continues(const Sample& sample) const noexcept;
+  [[nodiscard]] Time beginning_of(const Sample& sample, Time previous) const noexcept;
   void extend(const Sample& sample) noexcept;
+  bool close(Group& ended) noexcept;
 
   Time interval_;
+  Time latest_{};  ///< time of the latest sample of any task; 0: not known
   Group present_;
 };
 

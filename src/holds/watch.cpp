@@ -241,6 +241,8 @@ void Watch::State::drain_samples(std::size_t place) noexcept {
         if (header.type == PERF_RECORD_LOST) {
           if (count > 1) cpu.lost += words[1];
           any = watched.grouping.end(ended);
+        } else if (header.type == PERF_RECORD_THROTTLE) {  // the kernel pauses the samples
+          any = watched.grouping.end(ended);
         } else if (header.type == PERF_RECORD_SAMPLE &&
                    read_sample(header, words, count, symbols_, sample)) {
           ++cpu.samples;

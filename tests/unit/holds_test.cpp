@@ -172,6 +172,34 @@ TEST(Grouping, BridgesTheTimeInWhichTheKernelKeepsInterruptsOff) {
       2U);
 }
 
+TEST(Grouping, CountsTheTimeInWhichNobodyWasSampledForTheFunctionInWhichItEnds) {
+  // Interrupts were off for the first 50 ms of the read, so that only its end was sampled.
+  const auto groups = groups_of({in_program(1ms, 7), in_kernel(51ms, 7, 1, Cause::memory_stat),
+                                 in_kernel(52ms, 7, 1, Cause::memory_stat), in_program(53ms, 7)});
+  ASSERT_EQ(groups.size(), 1U);
+  EXPECT_EQ(groups[0].first, 2ms);  // the sample that did not come
+  EXPECT_EQ(groups[0].last, 52ms);
+  EXPECT_EQ(groups[0].samples, 2U);
+}
+
+TEST(Grouping, BlamesNobodyForAGapThatLostSamplesTheHostOrAnUnknownFunctionMayExplain) {
+  for (const auto& sample : {in_kernel(51ms, 7, 1, Cause::other),          // an unknown function
+                             in_kernel(4ms, 7, 1, Cause::memory_stat),     // a sample was late
+                             in_kernel(5001ms, 7, 1, Cause::memory_stat),  // the machine was paused
+                             in_program(51ms, 7)}) {
+    for (const Group& group : groups_of({in_program(1ms, 8), sample})) {
+      EXPECT_EQ(group.first, sample.at);
+    }
+  }
+  Grouping grouping(interval);
+  Group ended;
+  (void)grouping.add(in_program(1ms, 8), ended);
+  (void)grouping.end(ended);  // samples were lost
+  (void)grouping.add(in_kernel(51ms, 7, 1, Cause::memory_stat), ended);
+  ASSERT_TRUE(grouping.end(ended));
+  EXPECT_EQ(ended.first, 51ms);
+}
+
 TEST(Grouping, IgnoresTheIdleTaskAndOtherWorkOfKernelThreads) {
   EXPECT_EQ(groups_of({in_kernel(1ms, 0, 0, Cause::other), in_kernel(2ms, 9, 0, Cause::other),
                        in_program(3ms, 7)})
