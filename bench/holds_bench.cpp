@@ -1,7 +1,5 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
-#include <sys/resource.h>
-
 #include <string>
 #include <vector>
 
@@ -11,23 +9,12 @@
 namespace cgctl::bench {
 namespace {
 
-/// Returns the CPU time of all child processes that have ended, in seconds.
-double children_cpu() {
-  constexpr double microsecond = 1e-6;
-  rusage used{};
-  ::getrusage(RUSAGE_CHILDREN, &used);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + microsecond * static_cast<double>(time.tv_usec);
-  };
-  return seconds(used.ru_utime) + seconds(used.ru_stime);
-}
-
 /// Measures the CPU time of a program that samples all CPUs, its start included.
 void sample(benchmark::State& state, const std::vector<std::string>& command) {
   for (auto _ : state) {
-    const double before = children_cpu();
-    if (!run(command)) return skip(state, command[0] + " failed, or is not installed");
-    state.SetIterationTime(children_cpu() - before);
+    const auto used = usage_of(command);
+    if (!used) return skip(state, command[0] + " failed, or is not installed");
+    state.SetIterationTime(cpu_seconds(*used));
   }
 }
 

@@ -4,16 +4,18 @@
 
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace cgctl::bench {
 
-/// Runs a command to its end and discards its output. True if it succeeded.
-inline bool run(const std::vector<std::string>& command) {
+/// Runs a command to its end and discards its output. Returns what it used if it succeeded.
+inline std::optional<rusage> usage_of(const std::vector<std::string>& command) {
   std::vector<char*> words;
   for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));
   words.push_back(nullptr);
@@ -25,7 +27,21 @@ inline bool run(const std::vector<std::string>& command) {
   const int failed = ::posix_spawnp(&process, words[0], &actions, nullptr, words.data(), environ);
   ::posix_spawn_file_actions_destroy(&actions);
   int status = 1;
-  return failed == 0 && ::waitpid(process, &status, 0) == process && status == 0;
+  rusage used{};
+  if (failed != 0 || ::wait4(process, &status, 0, &used) != process || status != 0) return {};
+  return used;
+}
+
+/// Runs a command to its end and discards its output. True if it succeeded.
+inline bool run(const std::vector<std::string>& command) { return usage_of(command).has_value(); }
+
+/// Returns the CPU time in seconds.
+inline double cpu_seconds(const rusage& used) {
+  constexpr double microsecond = 1e-6;
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + microsecond * static_cast<double>(time.tv_usec);
+  };
+  return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
 }  // namespace cgctl::bench

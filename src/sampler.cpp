@@ -312,6 +312,7 @@ Status Sampler::refresh() {
   entries_.erase(std::remove_if(entries_.begin(), entries_.end(),
                                 [](const Entry& entry) { return entry.path.empty(); }),
                  entries_.end());
+  entries_.reserve(entries_.size() + found.added.size());
   for (const std::size_t start : found.added) entries_.emplace_back().path = found.at(start);
   if (!found.added.empty()) {
     std::sort(entries_.begin(), entries_.end(),

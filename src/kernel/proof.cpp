@@ -171,12 +171,20 @@ class Round {
     return {};
   }
 
+  /// Returns the serial numbers of the first census.
+  [[nodiscard]] std::vector<std::uint64_t> serials() const {
+    std::vector<std::uint64_t> all;
+    all.reserve(before_.cgroups.size());
+    for (const Cgroup& one : before_.cgroups) all.push_back(one.serial);
+    return all;
+  }
+
   /// Tells how many cgroups of an earlier round the kernel has released since. They leave the
   /// kernel's tree up to seconds before they leave the kernel's number.
-  void compare_with(const Round& earlier) {
+  void compare_with(const std::vector<std::uint64_t>& earlier) {
     released_ = 0;
-    for (const Cgroup& one : earlier.before_.cgroups) {
-      if (later(one) == nullptr) ++released_;
+    for (const std::uint64_t serial : earlier) {
+      if (later(serial) == nullptr) ++released_;
     }
   }
 
@@ -235,9 +243,10 @@ class Round {
     return {};
   }
 
-  [[nodiscard]] const Cgroup* later(const Cgroup& one) const {
-    const auto found = std::lower_bound(later_.begin(), later_.end(), one.serial, is_older);
-    return found == later_.end() || (*found)->serial != one.serial ? nullptr : *found;
+  [[nodiscard]] const Cgroup* later(const Cgroup& one) const { return later(one.serial); }
+  [[nodiscard]] const Cgroup* later(std::uint64_t serial) const {
+    const auto found = std::lower_bound(later_.begin(), later_.end(), serial, is_older);
+    return found == later_.end() || (*found)->serial != serial ? nullptr : *found;
   }
 
   [[nodiscard]] Status compare_directories(std::uint64_t tolerance) const {
@@ -488,15 +497,15 @@ Status prove(const Host& host, const Hierarchy& hierarchy, const Slots& known, c
   // Each CPU charges up to 64 pages in advance.
   const auto processors = static_cast<std::uint64_t>(std::max(::sysconf(_SC_NPROCESSORS_CONF), 1L));
   const std::uint64_t batch = 64 * host.page_size() * processors;
-  Round first(host, hierarchy, known, batch);
-  if (auto looked = first.look(take); !looked) return looked;
-  Status status = first.compare(0);
-  for (unsigned i = 1; i < rounds && !status; ++i) {
-    std::this_thread::sleep_for(pause * (1U << i));
+  Status status;
+  std::vector<std::uint64_t> first;  // serial numbers: the rest of a round takes much memory
+  for (unsigned i = 0; i == 0 || (i < rounds && !status); ++i) {
+    if (i != 0) std::this_thread::sleep_for(pause * (1U << i));
     Round round(host, hierarchy, known, batch);
     if (auto looked = round.look(take); !looked) return looked;
-    round.compare_with(first);
+    if (i != 0) round.compare_with(first);
     status = round.compare(i * batch);
+    if (i == 0 && !status) first = round.serials();
   }
   return status;
 }

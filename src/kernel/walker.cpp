@@ -166,6 +166,11 @@ void Walker::want(const census::Wanted& wanted) {
 
 Status Walker::take(census::Snapshot& snapshot, const census::Wanted& wanted) {
   snapshot.clear();
+  // A vector that grows by itself takes up to three times the memory meanwhile.
+  constexpr std::size_t more = 64;
+  const std::size_t expected = last_size_ == 0 ? 0 : last_size_ + more;
+  snapshot.cgroups.reserve(expected);
+  if (wanted.counters) snapshot.counters_.reserve(expected);
   name_ends_.clear();
   want(wanted);
   auto walked = walk(true, [&](const cgctl_walk& run, unsigned i) {
@@ -173,6 +178,7 @@ Status Walker::take(census::Snapshot& snapshot, const census::Wanted& wanted) {
   });
   program_.detach();
   if (walked) finish(snapshot);
+  last_size_ = snapshot.cgroups.size();
   return walked;
 }
 

@@ -50,6 +50,7 @@ class Walker {
   std::vector<Place> above_;
   std::size_t visited_ = 0;
   std::size_t runs_ = 0;
+  std::size_t last_size_ = 0;  // of the last census
   std::chrono::nanoseconds longest_run_{};
   std::vector<std::size_t> name_ends_;
   std::vector<census::Counters> own_;

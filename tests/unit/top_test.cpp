@@ -364,6 +364,10 @@ TEST(Top, FiguresAreShort) {
   EXPECT_EQ(cell_of(Column::limit, 12.34), "12.3");
   EXPECT_EQ(cell_of(Column::tasks, 1234567), "1234567");
   EXPECT_EQ(cell_of(Column::tasks, NAN), "-");
+  EXPECT_EQ(cell_of(Column::age, 119), "119s");
+  EXPECT_EQ(cell_of(Column::age, 150), "2.5min");
+  EXPECT_EQ(cell_of(Column::age, 3 * 3600), "3h");
+  EXPECT_EQ(cell_of(Column::age, 3 * 86400), "3d");
 }
 
 TEST(Top, ColumnsAreChosenByNameOrAsASet) {

@@ -79,6 +79,10 @@ Result<std::string> read(const Hierarchy& hierarchy, const std::string& path, co
                           hierarchy.open_flags);
 }
 
+void note_unless_gone(Unread& unread, const Error& error) {
+  if (error.kind != errc::vanished && error.os_errno != ENODEV) note_missing(unread, error);
+}
+
 std::string absolute(const std::string& path) {
   if (path == ".") return "/";
   return path.front() == '/' ? path : "/" + path;
@@ -87,6 +91,7 @@ std::string absolute(const std::string& path) {
 void find_throttled(const Host& host, Clock::time_point end, Diagnosis& found) {
   for_each(host, "cpu", end, found, [&](const Hierarchy& hierarchy, const std::string& path) {
     const auto text = read(hierarchy, path, "cpu.stat");
+    if (!text) note_unless_gone(found.unread, text.error());
     cpu::Stat stat;
     if (!text || !cpu::parse(*text, hierarchy.version, stat)) return;
     if (stat.nr_throttled.value_or(0) == 0 || stat.nr_periods.value_or(0) == 0) return;
@@ -107,6 +112,7 @@ void count_kills(const Host& host, Clock::time_point end, Diagnosis& found) {
   for_each(host, "memory", end, found, [&](const Hierarchy& hierarchy, const std::string& path) {
     const bool v2 = hierarchy.version == Version::v2;
     const auto text = read(hierarchy, path, v2 ? "memory.events.local" : "memory.oom_control");
+    if (!text) note_unless_gone(found.unread, text.error());
     const auto kills = text ? parse::value_of(*text, "oom_kill") : std::nullopt;
     if (kills.value_or(0) != 0) found.killed.push_back({absolute(path), {}, kills, std::nullopt});
   });

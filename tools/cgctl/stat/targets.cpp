@@ -106,9 +106,13 @@ Status Targets::find_below() {
   return {};
 }
 
-/// Warns of a file that could not be read, once as long as the message stays the same.
+/// Warns of a file that could not be read.
 void Targets::say_unread(Target& target, const Sample& sample) {
-  std::string message = sample.unread ? message_of(*sample.unread) : std::string();
+  say_once(target, sample.unread ? message_of(*sample.unread) : std::string());
+}
+
+/// Warns once as long as the message stays the same.
+void Targets::say_once(Target& target, std::string message) {
   if (!message.empty() && message != target.said) say_(message);
   target.said = std::move(message);
 }
@@ -141,7 +145,10 @@ std::optional<Sample> Targets::look_named(Target& target) {
 /// Samples a cgroup below a named one, through descriptors that it does not keep.
 std::optional<Sample> Targets::look_below(Target& target) {
   const auto group = host_->open(target.path);
-  if (!group) return std::nullopt;
+  if (!group) {
+    if (group.error().kind != errc::vanished) say_once(target, message_of(group.error()));
+    return std::nullopt;
+  }
   Sample now = sample(*group);
   if (now.unread && is_gone(*group)) return std::nullopt;
   const ino_t inode = inode_of(*group);

@@ -64,6 +64,7 @@ class Targets {
   std::optional<Sample> look_below(Target& target);
   bool find_again(Target& target);
   void say_unread(Target& target, const Sample& sample);
+  void say_once(Target& target, std::string message);
   Target new_target(std::string path);
 
   const Host* host_;

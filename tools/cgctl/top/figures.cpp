@@ -13,7 +13,6 @@
 #include "cgctl/cpu.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/memory.hpp"
-#include "cgctl/memory_events.hpp"
 #include "cgctl/parse.hpp"
 #include "cgctl/pressure.hpp"
 
@@ -54,16 +53,42 @@ void read_limits(const Group& group, Row& row, Unread& unread) {
   }
 }
 
-/// Returns a file's number, or that of the line `name`; NaN if there is none.
-double number_in(const Group& group, std::string_view file, Unread& unread,
-                 std::string_view name = {}) {
-  const auto text = group.read(file);
-  if (!unread.has(text)) return NAN;
-  if (name.empty()) {
-    return or_nan(parse::whole_number(
-        std::string_view(*text).substr(0, std::min(text->find('\n'), text->size()))));
+/// Reads files of one cgroup beneath the directories of the hierarchies, which costs three system
+/// calls for each; to open the cgroup costs several for each hierarchy.
+class Files {
+ public:
+  Files(const Host& host, const std::string& path, Unread& unread)
+      : host_(host), path_(path), unread_(unread) {}
+
+  /// Returns the text of a file; nothing if there is none.
+  [[nodiscard]] std::optional<std::string> read(const Hierarchy* hierarchy,
+                                                const char* file) const {
+    if (hierarchy == nullptr) return std::nullopt;
+    const std::string path = fs::join(path_, file);
+    auto text =
+        fs::read_beneath(hierarchy->directory.get(), path.substr(1), path, hierarchy->open_flags);
+    if (text) return std::move(*text);
+    // EOPNOTSUPP: the kernel keeps no such figures.
+    if (text.error().os_errno != EOPNOTSUPP) unread_.note(text.error());
+    return std::nullopt;
   }
-  return or_nan(parse::value_of(*text, name));
+  [[nodiscard]] std::optional<std::string> read(const char* controller, const char* file) const {
+    return read(host_.find(controller), file);
+  }
+  [[nodiscard]] const Host& host() const { return host_; }
+
+ private:
+  const Host& host_;
+  const std::string& path_;
+  Unread& unread_;
+};
+
+/// Returns the number of a text, or of its line `name`; NaN if there is none.
+double number_in(const std::optional<std::string>& text, std::string_view name = {}) {
+  if (!text) return NAN;
+  if (!name.empty()) return or_nan(parse::value_of(*text, name));
+  std::string_view rest = *text;
+  return or_nan(parse::whole_number(parse::line(rest)));
 }
 
 /// Bytes read and written since the cgroup was made.
@@ -101,11 +126,11 @@ Transferred service_bytes(std::string_view text) {
   return sum;
 }
 
-Transferred transferred(const Group& group, Unread& unread) {
-  if (const auto text = group.read("io.stat"); unread.has(text)) return io_stat(*text);
+Transferred transferred(const Files& files) {
+  if (const auto text = files.read("io", "io.stat")) return io_stat(*text);
   for (const char* const file :
        {"blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes"}) {
-    if (const auto text = group.read(file); unread.has(text)) return service_bytes(*text);
+    if (const auto text = files.read("blkio", file)) return service_bytes(*text);
   }
   return {};
 }
@@ -114,8 +139,8 @@ double rate(double before, double after, double elapsed) {
   return after >= before && elapsed > 0 ? (after - before) / elapsed : NAN;
 }
 
-void read_io(const Group& group, Row& row, Unread& unread) {
-  const Transferred now = transferred(group, unread);
+void read_io(const Files& files, Row& row) {
+  const Transferred now = transferred(files);
   const auto at = Clock::now();
   const double elapsed = duration<double>(at - row.io_at).count();
   value(row.values, Column::read) = rate(row.bytes_read, now.read, elapsed);
@@ -125,23 +150,24 @@ void read_io(const Group& group, Row& row, Unread& unread) {
   row.io_at = at;
 }
 
-void read_pressure(const Group& group, pressure::Resource resource, Row& row, Unread& unread,
-                   Column some, Column full) {
-  const auto read = pressure::read(group, resource);
-  value(row.values, some) = unread.has(read) ? read->some.avg10 : NAN;
-  value(row.values, full) = read && read->full ? read->full->avg10 : NAN;
+void read_pressure(const Files& files, const char* file, Row& row, Column some, Column full) {
+  const auto text = files.read(files.host().unified(), file);
+  const auto pressure = text ? pressure::parse(*text) : fail(Error{});
+  value(row.values, some) = pressure ? pressure->some.avg10 : NAN;
+  value(row.values, full) = pressure && pressure->full ? pressure->full->avg10 : NAN;
+}
+
+double oom_kills(const Files& files) {
+  const Hierarchy* const memory = files.host().find("memory");
+  const bool v2 = memory != nullptr && memory->version == Version::v2;
+  return number_in(files.read(memory, v2 ? "memory.events" : "memory.oom_control"), "oom_kill");
 }
 
 /// Counts removed cgroups below, where the file counts those of the memory controller too.
-double zombies_below(const Group& group, Unread& unread) {
-  const auto memory = group.place("memory");
-  if (!unread.has(memory) || (*memory)->hierarchy->version != Version::v2) return NAN;
-  return number_in(group, "cgroup.stat", unread, "nr_dying_descendants");
-}
-
-void read_events(const Group& group, Row& row, Unread& unread) {
-  const auto events = memory::events(group);
-  value(row.values, Column::oom) = unread.has(events) ? or_nan(events->oom_kill) : NAN;
+double zombies_below(const Files& files) {
+  const Hierarchy* const memory = files.host().find("memory");
+  if (memory == nullptr || memory->version != Version::v2) return NAN;
+  return number_in(files.read(memory, "cgroup.stat"), "nr_dying_descendants");
 }
 
 /// Counts the processes of the cgroup in all hierarchies, each once. NaN if one hierarchy does not
@@ -173,18 +199,29 @@ double age_of(const Group& group) {
   return std::fmax(duration<double>(now).count() - changed, 0);
 }
 
-void read_pressures(const Group& group, Row& row, const std::vector<Column>& columns,
-                    Unread& unread) {
+void read_pressures(const Files& files, Row& row, const std::vector<Column>& columns) {
   if (wants(columns, {Column::cpu_some, Column::cpu_full})) {
-    read_pressure(group, pressure::Resource::cpu, row, unread, Column::cpu_some, Column::cpu_full);
+    read_pressure(files, "cpu.pressure", row, Column::cpu_some, Column::cpu_full);
   }
   if (wants(columns, {Column::memory_some, Column::memory_full})) {
-    read_pressure(group, pressure::Resource::memory, row, unread, Column::memory_some,
-                  Column::memory_full);
+    read_pressure(files, "memory.pressure", row, Column::memory_some, Column::memory_full);
   }
   if (wants(columns, {Column::io_some, Column::io_full})) {
-    read_pressure(group, pressure::Resource::io, row, unread, Column::io_some, Column::io_full);
+    read_pressure(files, "io.pressure", row, Column::io_some, Column::io_full);
   }
+}
+
+/// Reads what takes the cgroup opened in all hierarchies.
+void read_opened(const Group& group, Row& row, const std::vector<Column>& columns, bool limits,
+                 Unread& unread) {
+  if (limits) {
+    read_limits(group, row, unread);
+    row.limits_at = Clock::now();
+  }
+  if (wants(columns, {Column::processes})) {
+    value(row.values, Column::processes) = processes_in(group);
+  }
+  if (wants(columns, {Column::age})) value(row.values, Column::age) = age_of(group);
 }
 
 }  // namespace
@@ -212,29 +249,29 @@ void take_memory(const std::optional<std::uint64_t>& usage, const memory::Stat* 
   if ((*stat)[Key::swap]) value(values, Column::swap) = or_nan((*stat)[Key::swap]);
 }
 
-void read_figures(const Group& group, Row& row, const std::vector<Column>& columns,
-                  Unread& unread) {
+void read_figures(const Host& host, Row& row, const std::vector<Column>& columns, Unread& unread,
+                  const Group* opened) {
   constexpr auto limits_stay = seconds(5);
-  const bool limits = wants(columns, {Column::limit, Column::max, Column::swap});
-  if (limits && Clock::now() - row.limits_at >= limits_stay) {
-    read_limits(group, row, unread);
-    row.limits_at = Clock::now();
+  const bool limits = wants(columns, {Column::limit, Column::max, Column::swap}) &&
+                      Clock::now() - row.limits_at >= limits_stay;
+  if (opened != nullptr) {
+    read_opened(*opened, row, columns, limits, unread);
+  } else if (limits || wants(columns, {Column::processes, Column::age})) {
+    const auto group = host.open(row.path);
+    if (!unread.has(group)) return;
+    for (const Group::Unopened& one : group->unopened()) unread.note(one.error);
+    read_opened(*group, row, columns, limits, unread);
   }
   value(row.values, Column::limit) =
       row.limit_cpus > 0 ? value(row.values, Column::cpu) / row.limit_cpus * 100 : NAN;
+  const Files files(host, row.path, unread);
   if (wants(columns, {Column::tasks})) {
-    value(row.values, Column::tasks) = number_in(group, "pids.current", unread);
+    value(row.values, Column::tasks) = number_in(files.read("pids", "pids.current"));
   }
-  if (wants(columns, {Column::read, Column::write})) read_io(group, row, unread);
-  if (wants(columns, {Column::oom})) read_events(group, row, unread);
-  if (wants(columns, {Column::zombies})) {
-    value(row.values, Column::zombies) = zombies_below(group, unread);
-  }
-  if (wants(columns, {Column::processes})) {
-    value(row.values, Column::processes) = processes_in(group);
-  }
-  if (wants(columns, {Column::age})) value(row.values, Column::age) = age_of(group);
-  read_pressures(group, row, columns, unread);
+  if (wants(columns, {Column::read, Column::write})) read_io(files, row);
+  if (wants(columns, {Column::oom})) value(row.values, Column::oom) = oom_kills(files);
+  if (wants(columns, {Column::zombies})) value(row.values, Column::zombies) = zombies_below(files);
+  read_pressures(files, row, columns);
 }
 
 void read_once(const Group& group, Row& row, const std::vector<Column>& columns, Unread& unread) {
@@ -246,7 +283,7 @@ void read_once(const Group& group, Row& row, const std::vector<Column>& columns,
     take_memory(unread.has(memory) ? memory->usage : std::nullopt, known ? &*stat : nullptr,
                 row.values);
   }
-  read_figures(group, row, columns, unread);
+  read_figures(group.host(), row, columns, unread, &group);
 }
 
 }  // namespace cgctl::tool::top_command

@@ -45,8 +45,10 @@ inline double or_nan(const std::optional<std::uint64_t>& number) {
 void take_memory(const std::optional<std::uint64_t>& usage, const memory::Stat* stat,
                  Values& values);
 
-/// Reads those of `columns` that the sampler does not have. Limits stay for 5 s.
-void read_figures(const Group& group, Row& row, const std::vector<Column>& columns, Unread& unread);
+/// Reads those of `columns` that the sampler does not have, but the zombies only on v2. Limits stay
+/// for 5 s. `opened` is the cgroup if it is open already. A cgroup that is gone has no figures.
+void read_figures(const Host& host, Row& row, const std::vector<Column>& columns, Unread& unread,
+                  const Group* opened = nullptr);
 
 /// Reads all of `columns` that do not take two samples.
 void read_once(const Group& group, Row& row, const std::vector<Column>& columns, Unread& unread);

@@ -85,28 +85,62 @@ void print_json(const Globals& globals, const Options& options, const std::vecto
   print(globals, std::string_view("]}\n"));
 }
 
+/// Prints a table in the form of Table, but line by line: the cells of ten thousand cgroups take
+/// much memory.
+class Printing {
+ public:
+  Printing(const Globals& globals, const std::vector<Column>& columns,
+           const std::vector<Line>& lines)
+      : globals_(globals), columns_(columns), lines_(lines) {
+    for (const Column column : columns_) {
+      std::size_t width = std::string_view(text_of(column).heading).size();
+      for (const Line& line : lines_) {
+        width = std::max(width, cell_of(column, value(line.row->values, column)).size());
+      }
+      widths_.push_back(width);
+      before_ += width + 2;
+    }
+  }
+
+  void print_all() const {
+    std::string text;
+    for (std::size_t i = 0; i < columns_.size(); ++i) add(text, i, text_of(columns_[i]).heading);
+    print(globals_, paint(Color::bold, text + "CGROUP") + "\n");
+    for (const Line& line : lines_) {
+      text.clear();
+      for (std::size_t i = 0; i < columns_.size(); ++i) {
+        add(text, i, cell_of(columns_[i], value(line.row->values, columns_[i])));
+      }
+      print(globals_, text + path_of(*line.row) + "\n");
+    }
+  }
+
+ private:
+  void add(std::string& text, std::size_t column, const std::string& cell) const {
+    text.append(widths_[column] - cell.size(), ' ').append(cell).append("  ");
+  }
+
+  [[nodiscard]] std::string path_of(const Row& row) const {
+    constexpr std::size_t least = 12;
+    const bool named = row.name != nullptr && !row.name->empty();
+    std::string text = printable(named ? fmt::format("{} ({})", row.path, *row.name) : row.path);
+    if (!width_) return text;
+    return shortened(text, std::max(*width_, before_ + least) - before_, Style{false, false});
+  }
+
+  const Globals& globals_;
+  const std::vector<Column>& columns_;
+  const std::vector<Line>& lines_;
+  std::vector<std::size_t> widths_;
+  std::size_t before_ = 0;
+  std::optional<std::size_t> width_ = terminal_columns();
+};
+
 void print_table(const Globals& globals, const Options& options, const std::vector<Line>& lines,
                  std::size_t cgroups) {
-  std::vector<Table::Column> headings;
-  for (const Column column : options.view.columns) {
-    headings.push_back({text_of(column).heading, Table::Align::right});
-  }
-  headings.push_back({"CGROUP"});
-  Table table(std::move(headings));
-  for (const Line& line : lines) {
-    std::vector<std::string> cells;
-    for (const Column column : options.view.columns) {
-      cells.push_back(cell_of(column, value(line.row->values, column)));
-    }
-    const auto& name = line.row->name;
-    const bool named = name != nullptr && !name->empty();
-    cells.push_back(
-        printable(named ? fmt::format("{} ({})", line.row->path, *name) : line.row->path));
-    table.add(std::move(cells));
-  }
   print(globals,
-        fmt::format("{}  {}  {}\n", local_time(), host_name(), counted(cgroups, "cgroup")) +
-            table.text());
+        fmt::format("{}  {}  {}\n", local_time(), host_name(), counted(cgroups, "cgroup")));
+  Printing(globals, options.view.columns, lines).print_all();
 }
 
 /// Warns of files that could not be read, once as long as the message stays the same.

@@ -3,12 +3,12 @@
 #include "top/watch.hpp"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <iterator>
 #include <utility>
 
-#include "cgctl/group.hpp"
 #include "cli/command.hpp"
 
 namespace cgctl::tool::top_command {
@@ -27,11 +27,22 @@ void take_cpu(const Sample& sample, Row& row) {
   row.throttled_periods = throttled;
 }
 
+/// Returns the most descriptors that the sampler may keep; the others are for files that are read
+/// one at a time and for a census.
+std::size_t descriptors_to_keep() {
+  constexpr std::size_t others = 256;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  const auto all = static_cast<std::size_t>(limit.rlim_cur);
+  return all - std::min(all / 2, others);
+}
+
 }  // namespace
 
 Result<Watch> Watch::open(const Host& host, std::string_view path, names::Resolver resolver) {
   Sampler::Config config;
   config.memory = Sampler::Config::Memory::cheapest;
+  config.descriptors = descriptors_to_keep();
   auto sampler = Sampler::open(host, path, config);
   if (!sampler) return fail(sampler.error());
   Watch watch(host, std::move(*sampler), std::move(resolver));
@@ -106,10 +117,11 @@ void Watch::read_more(Row& row, const std::vector<Column>& columns) {
   const auto others = std::find_if(columns.begin(), columns.end(),
                                    [](Column column) { return !text_of(column).sampled; });
   if (others == columns.end()) return;
-  const auto group = host_.open(row.path);
-  if (!unread_.has(group)) return;
-  for (const Group::Unopened& one : group->unopened()) unread_.note(one.error);
-  read_figures(*group, row, columns, unread_);
+  read_figures(host_, row, columns, unread_);
+  const Hierarchy* const memory = host_.find("memory");
+  const bool counts = memory != nullptr && memory->version == Version::v1 &&
+                      std::find(columns.begin(), columns.end(), Column::zombies) != columns.end();
+  if (counts) value(row.values, Column::zombies) = zombies_.of(row.path);
 }
 
 }  // namespace cgctl::tool::top_command

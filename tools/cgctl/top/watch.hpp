@@ -11,6 +11,7 @@
 #include "cgctl/sampler.hpp"
 #include "top/figures.hpp"
 #include "top/rows.hpp"
+#include "top/zombies_below.hpp"
 
 namespace cgctl::tool::top_command {
 
@@ -41,13 +42,17 @@ class Watch {
 
  private:
   Watch(Host host, Sampler sampler, names::Resolver resolver)
-      : host_(std::move(host)), sampler_(std::move(sampler)), resolver_(std::move(resolver)) {}
+      : host_(std::move(host)),
+        sampler_(std::move(sampler)),
+        resolver_(std::move(resolver)),
+        zombies_(host_) {}
   [[nodiscard]] Status find_new();
   void take(const Sample& sample, std::size_t& next, Rows& added, bool point);
 
   Host host_;
   Sampler sampler_;
   names::Resolver resolver_;
+  ZombiesBelow zombies_;
   Rows rows_;
   std::size_t sampler_unread_ = 0;
   Unread unread_;
