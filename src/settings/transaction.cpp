@@ -263,6 +263,7 @@ Result<std::vector<Written>> ValueFiles::apply(const std::vector<Setting>& setti
   for (std::size_t i = 0; i < steps.size(); ++i) {
     const Step& step = steps[i];
     if (auto status = write(*step.file, step.setting->value); !status) {
+      refused_ = i;
       return taken_back(std::move(status.error()), i);
     }
     std::string kept = step.setting->value;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <deque>
 #include <functional>
 #include <optional>
@@ -31,6 +32,9 @@ class ValueFiles {
   /// Does settings::apply(). On failure values are restored to the texts read before.
   Result<std::vector<settings::Written>> apply(const std::vector<settings::Setting>& settings,
                                                const std::function<Status()>& then = {});
+  /// Returns the place, in the settings of apply(), of the one that the kernel refused; nothing if
+  /// it failed for another reason.
+  [[nodiscard]] std::optional<std::size_t> refused() const noexcept { return refused_; }
   /// Does settings::can_be_restored().
   bool can_be_restored(const settings::Setting& setting);
 
@@ -59,7 +63,8 @@ class ValueFiles {
 
   const Group* group_;
   For purpose_;
-  std::deque<File> files_;           // a deque, because pointers to its elements must stay valid
+  std::deque<File> files_;  // a deque, because pointers to its elements must stay valid
+  std::optional<std::size_t> refused_;
   std::vector<DeviceList> devices_;  // the lists before the first device rule was written
 };
 

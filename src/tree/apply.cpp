@@ -67,25 +67,6 @@ bool may_pass_later(const Error& error) {
          error.os_errno == ENOSPC || error.os_errno == EPERM || error.os_errno == ERANGE;
 }
 
-/// Adds the broken rule to the error of a refused setting (cgroup-v1/cpusets.rst for cpuset.cpus
-/// and cpuset.mems).
-Error explained(Error error, const Setting& setting) {
-  const bool list = setting.file == "cpuset.cpus" || setting.file == "cpuset.mems";
-  if (list && error.os_errno == EACCES) {
-    error.reason = "'" + setting.value + "' is not a part of the parent cgroup's";
-    error.hint = "set " + setting.file + " of the parent first: it is empty in a new cgroup";
-  } else if (list && error.os_errno == EBUSY) {
-    error.reason = "a cgroup below has more than '" + setting.value + "'";
-    error.hint = "lower that cgroup's as well";
-  }
-  if (cgctl::detail::kernel_file(setting.file).is_keyed() && error.os_errno == ENODEV) {
-    error.kind = errc::system;
-    error.reason = "'" + setting.value + "' names a device or resource that this host lacks";
-    error.hint = "block devices are listed with their numbers in /proc/partitions";
-  }
-  return error;
-}
-
 /// Carries out a plan's work and can undo it.
 class Transaction {
  public:
@@ -191,7 +172,7 @@ class Transaction {
 
   Status write(const Group& group, const Setting& setting) {
     auto written = settings::apply(group, {setting});
-    if (!written) return fail(explained(std::move(written.error()), setting));
+    if (!written) return fail(written.error());
     note_kept(group, *written);
     const std::string& before = written->front().before;
     const auto file = cgctl::detail::kernel_file(setting.file);

@@ -79,7 +79,7 @@ constexpr const char* look = "Show cgroups and their usage";
 constexpr const char* control = "Create, change and use cgroups";
 
 /// The commands, in the order of --help.
-constexpr std::array<Command, 28> commands = {{
+constexpr std::array<Command, 31> commands = {{
     {"doctor", cure, cgctl::tool::doctor_command::add},
     {"zombies", cure, cgctl::tool::zombies_command::add},
     {"census", cure, cgctl::tool::census_command::add},
@@ -107,6 +107,9 @@ constexpr std::array<Command, 28> commands = {{
     {"run", control, cgctl::tool::run_command::add},
     {"cpu", control, cgctl::tool::cpu_command::add},
     {"memory", control, cgctl::tool::memory_command::add},
+    {"pids", control, cgctl::tool::pids_command::add},
+    {"io", control, cgctl::tool::io_command::add},
+    {"cpuset", control, cgctl::tool::cpuset_command::add},
     {"drop-caches", control, cgctl::tool::drop_caches_command::add},
 }};
 

@@ -46,6 +46,8 @@ void add_reads(std::vector<Scenario>& out) {
   out.push_back({"cpu on v2", v2, {"cpu", "/kubepods.slice/pod-a"}});
   out.push_back({"memory on v2", v2, {"memory", "/kubepods.slice/pod-a"}});
   out.push_back({"memory --json on v2", v2, {"--json", "memory", "/kubepods.slice/pod-a"}});
+  out.push_back({"io on v2", v2, {"io", "/"}});
+  out.push_back({"cpuset on v2", v2, {"cpuset", "/"}});
   out.push_back({"pressure PATH on v2", v2, {"pressure", "/kubepods.slice/pod-a"}});
   out.push_back(
       {"stat on v2", v2, {"stat", "--watch", "1ms", "--count", "2", "/kubepods.slice/pod-a"}});
@@ -71,6 +73,7 @@ void add_reads_of_this_host(std::vector<Scenario>& out) {
   out.push_back({"snapshot @G", "", {"snapshot", "@G"}});
   out.push_back({"cpu", "", {"cpu", "@G/a"}});
   out.push_back({"memory", "", {"memory", "@G/a"}});
+  out.push_back({"pids", "", {"pids", "@G/a"}});
   out.push_back({"stat", "", {"stat", "--watch", "1ms", "--count", "2", "@G/a"}});
   Scenario top{"top", "", {"top", "--interval", "10ms", "--count", "2", "@G"}};
   top.leaves_out_gone = true;
@@ -89,6 +92,7 @@ void add_writes(std::vector<Scenario>& out) {
   out.push_back({"move", "", {"move", "@G/c", "@P"}});
   out.push_back({"set", "", {"set", "@G/a", "cpu.shares=300", "memory.swappiness=20"}});
   out.push_back({"cpu --cpus", "", {"cpu", "@G/a", "--cpus", "0.25", "--period", "50ms"}});
+  out.push_back({"pids --max", "", {"pids", "@G/a", "--max", "50"}});
   out.push_back({"memory --max", "", {"memory", "@G/a", "--max", "32M", "--low", "16M"}});
   out.push_back({"apply", "", {"apply", "@T/tree"}, {{"tree", tree_file}}});
   out.push_back(
@@ -98,6 +102,8 @@ void add_writes(std::vector<Scenario>& out) {
                  "",
                  {"run", "--below", "@G", "--cpus", "0.5", "--max", "64M", "--report", "--", "sh",
                   "-c", "echo out; exit 5"}});
+  out.push_back(
+      {"run with other limits", "", {"run", "--below", "@G", "--pids-max", "50", "--", "true"}});
   out.push_back({"run --init", "", {"run", "--init", "@G/new", "--", "sh", "-c", "sleep 9 &"}});
   out.push_back({"metrics -o",
                  "linux-6.18-hybrid/2-zombies",

@@ -79,6 +79,15 @@ void add(CLI::App& app, const Globals& globals, Run& run);
 namespace memory_command {
 void add(CLI::App& app, const Globals& globals, Run& run);
 }
+namespace pids_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
+namespace io_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
+namespace cpuset_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
 namespace run_command {
 void add(CLI::App& app, const Globals& globals, Run& run);
 }

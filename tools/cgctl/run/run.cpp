@@ -4,9 +4,11 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <thread>
 
@@ -33,6 +35,11 @@ struct Options {
   std::vector<std::string> controllers;
   cpu::Change cpu;
   memory::Change memory;
+  std::optional<pids::Max> pids_max;
+  cpuset::Change cpuset;
+  std::vector<DeviceLimits> io_max;
+  std::vector<std::pair<int, int>> rewritten;  ///< signals: the one that comes, the one to pass on
+  std::vector<int> expected;                   ///< exit statuses that become 0
   std::chrono::nanoseconds grace = std::chrono::seconds(10);
   bool init = false;
   bool report = false;
@@ -55,6 +62,39 @@ std::string throw_away_path(const std::string& below) {
                   fmt::format("cgctl-run-{}-{}{:09}", ::getpid(), time.tv_sec, time.tv_nsec));
 }
 
+/// Returns the controllers that the cgroup needs: those named, else for a new cgroup the usual
+/// ones, and those of the other limits. Empty means the usual ones, or none for a cgroup that
+/// exists.
+std::vector<std::string> controllers_of(const Host& host, const Options& options, bool exists) {
+  std::vector<std::string> others;
+  if (options.pids_max) others.emplace_back("pids");
+  if (!options.cpuset.empty()) others.emplace_back("cpuset");
+  if (!options.io_max.empty()) others.emplace_back(host.find("blkio") != nullptr ? "blkio" : "io");
+  std::vector<std::string> all = options.controllers;
+  if (all.empty() && !exists && !others.empty()) {
+    for (const char* const usual : {"cpu", "cpuacct", "memory"}) {
+      if (host.find(usual) != nullptr) all.emplace_back(usual);
+    }
+  }
+  all.insert(all.end(), others.begin(), others.end());
+  return all;
+}
+
+/// Gives the cgroups made in v1's cpuset hierarchy the CPUs and memory nodes of their parents,
+/// without which they take no tasks.
+Status fill_cpusets(const Host& host, const std::vector<Made>& made) {
+  const Hierarchy* const cpusets = host.find("cpuset");
+  if (cpusets == nullptr || cpusets->version != Version::v1) return {};
+  for (const Made& one : made) {
+    if (!one.is_directory || one.hierarchy->mount_point != cpusets->mount_point) continue;
+    const auto group = Group::open(host, fs::join(one.parent, one.what), {"cpuset"});
+    if (!group) return fail(group.error());
+    const cpuset::Change of_parent{cpuset::Ids{}, cpuset::Ids{}};
+    if (const auto set = cpuset::set(*group, of_parent); !set) return fail(set.error());
+  }
+  return {};
+}
+
 Result<Place> find_place(const Host& host, const Options& options) {
   const bool throw_away = options.path.empty();
   if (throw_away && options.below != "/") {
@@ -65,28 +105,45 @@ Result<Place> find_place(const Host& host, const Options& options) {
   if (there) {
     if (auto status = there->require_all(); !status) return fail(status.error());
   }
-  if (there && options.controllers.empty()) return Place{std::move(*there), {}, false, false};
+  const auto controllers = controllers_of(host, options, there.has_value());
+  if (there && controllers.empty()) return Place{std::move(*there), {}, false, false};
   if (!there && there.error().kind != errc::vanished) return fail(there.error());
   std::vector<Made> made;
-  auto group = Group::create(host, path, {options.controllers, std::nullopt}, made);
+  auto group = Group::create(host, path, {controllers, std::nullopt}, made);
   if (!group) return fail(group.error());
+  if (auto status = fill_cpusets(host, made); !status) {
+    (void)unmake(made);
+    return fail(status.error());
+  }
   return Place{std::move(*group), std::move(made), !there, throw_away};
+}
+
+/// Adds the settings of a plan, or returns its error.
+Status add(Result<std::vector<settings::Setting>> plan, std::vector<settings::Setting>& all) {
+  if (!plan) return fail(plan.error());
+  std::move(plan->begin(), plan->end(), std::back_inserter(all));
+  return {};
+}
+
+Status add_io(const Group& group, const Options& options, std::vector<settings::Setting>& all) {
+  const auto limits = find_devices(group.host(), options.io_max);
+  if (!limits) return fail(limits.error());
+  return add(io::plan(group, *limits), all);
 }
 
 /// Sets the limits and then calls `start`; restores the limits if that fails.
 Status with_limits(const Group& group, const Options& options,
                    const std::function<Status()>& start) {
   std::vector<settings::Setting> all;
-  if (!options.cpu.empty()) {
-    auto settings = cpu::Controller{group}.plan(options.cpu);
-    if (!settings) return fail(settings.error());
-    all = std::move(*settings);
+  Status status;
+  if (!options.cpu.empty()) status = add(cpu::Controller{group}.plan(options.cpu), all);
+  if (status && !options.memory.empty()) {
+    status = add(memory::Controller{group}.plan(options.memory), all);
   }
-  if (!options.memory.empty()) {
-    auto settings = memory::Controller{group}.plan(options.memory);
-    if (!settings) return fail(settings.error());
-    for (auto& setting : *settings) all.push_back(std::move(setting));
-  }
+  if (status && options.pids_max) status = add(pids::plan(group, *options.pids_max), all);
+  if (status && !options.cpuset.empty()) status = add(cpuset::plan(group, options.cpuset), all);
+  if (status && !options.io_max.empty()) status = add_io(group, options, all);
+  if (!status) return status;
   auto written = settings::apply(group, all, start);
   if (written) {
     const std::string note = period_note(options.cpu, *written);
@@ -321,6 +378,7 @@ Result<Ended> run_in(const Place& place, const Options& options, Supervisor& sup
 Exit run_run(const Globals& globals, const Options& options) {
   auto supervisor = Supervisor::make(options.grace);
   if (!supervisor) return report(supervisor.error());
+  for (const auto& [from, to] : options.rewritten) supervisor->rewrite(from, to);
   const auto host = host_to_change(globals);
   if (!host) return report(host.error());
   const auto place = find_place(*host, options);
@@ -333,7 +391,72 @@ Exit run_run(const Globals& globals, const Options& options) {
     return report_failure(*supervisor, ended.error());
   }
   if (options.report) print_report(globals, place->group, *ended);
-  return static_cast<Exit>(ended->status);
+  const auto& expected = options.expected;
+  const bool is_expected =
+      std::find(expected.begin(), expected.end(), ended->status) != expected.end();
+  return is_expected ? Exit::done : static_cast<Exit>(ended->status);
+}
+
+/// Returns the number of a signal that has a name, such as TERM or SIGTERM, or a number.
+std::optional<int> signal_of(std::string_view text) {
+  if (const auto number = parse::whole_number(text)) {
+    if (*number >= NSIG) return std::nullopt;
+    return static_cast<int>(*number);
+  }
+  if (parse::starts_with(text, "SIG")) text.remove_prefix(3);
+  for (int signal = 1; signal < NSIG; ++signal) {
+    const char* const name = ::sigabbrev_np(signal);
+    if (name != nullptr && text == name) return signal;
+  }
+  return std::nullopt;
+}
+
+std::pair<int, int> parse_rewrite(const std::string& text) {
+  const std::size_t equals = std::min(text.find('='), text.size());
+  const auto from = signal_of(std::string_view(text).substr(0, equals));
+  const auto to = signal_of(std::string_view(text).substr(std::min(equals + 1, text.size())));
+  if (equals == text.size() || !from || !to) {
+    throw CLI::ValidationError(fmt::format(
+        "--rewrite '{}': write two signals, such as TERM=QUIT, or 0 to drop the first", text));
+  }
+  if (!Supervisor::passes_on(*from)) {
+    throw CLI::ValidationError(
+        fmt::format("--rewrite '{}': run does not pass on the first signal", text));
+  }
+  return {*from, *to};
+}
+
+int parse_status(const std::string& text) {
+  constexpr std::uint64_t most = 255;
+  const auto number = parse::whole_number(text);
+  if (!number || *number > most) {
+    throw CLI::ValidationError(fmt::format("--expect-exit '{}': not within 0 and 255", text));
+  }
+  return static_cast<int>(*number);
+}
+
+/// Adds an option that may be repeated, with one value each.
+template <class T>
+void add_repeated(CLI::App& command, const char* name, const char* type, const char* description,
+                  std::vector<T>& out, T (*parse)(const std::string&)) {
+  const auto take = [&out, parse](const CLI::results_t& texts) {
+    for (const std::string& text : texts) out.push_back(parse(text));
+    return true;
+  };
+  command.add_option(name, CLI::callback_t(take), description)
+      ->type_name(type)
+      ->expected(1, CLI::detail::expected_max_vector_size)
+      ->take_all()
+      ->allow_extra_args(false);
+}
+
+void add_other_limits(CLI::App& command, Options& options) {
+  add_pids_max(command, "--pids-max", options.pids_max);
+  add_ids(command, "--cpus-allowed", "CPUs, such as 0-3,8; parent: those of the parent",
+          options.cpuset.cpus);
+  add_ids(command, "--mems-allowed", "memory nodes, such as 0; parent: those of the parent",
+          options.cpuset.nodes);
+  add_io_max(command, "--io-max", options.io_max);
 }
 
 }  // namespace
@@ -360,14 +483,25 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   add_time(*command, "--grace", options->grace,
            "time from SIGTERM to SIGKILL, for the command and for\nprocesses that it leaves "
            "(default 10s)");
+  add_repeated(
+      *command, "--rewrite", "SIGNAL=SIGNAL",
+      "pass on the second signal in place of the first,\nsuch as TERM=QUIT; 0: drop it; may "
+      "be repeated",
+      options->rewritten, parse_rewrite);
+  add_repeated(*command, "--expect-exit", "STATUS",
+               "exit with 0 if this is the status of the command,\nsuch as 143 (SIGTERM); may be "
+               "repeated",
+               options->expected, parse_status);
   command->add_flag("--report", options->report, "at the end, print usage on standard error");
   add_cpu_options(*command, options->cpu);
   add_memory_options(*command, options->memory);
+  add_other_limits(*command, *options);
   command->footer(
       "Examples:\n"
       "  cgctl run --cpus 0.5 --max 512M -- make\n"
       "  cgctl run --report /batch/job-1 -- ./job\n"
-      "  cgctl run --init --below /jobs -- sh -c 'server & client'");
+      "  cgctl run --init --below /jobs -- sh -c 'server & client'\n"
+      "  cgctl run --pids-max 100 --cpus-allowed 0-3 --io-max /dev/sda,wbps=10M -- make");
   command->callback([&globals, &run, options] {
     if (globals.command.empty()) {
       throw CLI::ValidationError(

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <iterator>
 #include <vector>
 
 namespace cgctl::tool {
@@ -41,8 +42,17 @@ bool has_terminal() {
 
 }  // namespace
 
+bool Supervisor::passes_on(int signal) noexcept {
+  if (signal <= 0 || signal >= NSIG || signal == SIGKILL || signal == SIGSTOP) return false;
+  if (signal == SIGCHLD || signal == SIGCONT) return false;
+  return std::find(std::begin(left_alone), std::end(left_alone), signal) == std::end(left_alone);
+}
+
 Result<Supervisor> Supervisor::make(std::chrono::nanoseconds grace) {
   Supervisor supervisor;
+  for (std::size_t i = 0; i < supervisor.rewritten_.size(); ++i) {
+    supervisor.rewritten_[i] = static_cast<int>(i);
+  }
   supervisor.grace_ = grace;
   supervisor.has_terminal_ = has_terminal();
   // If SIGCHLD is ignored, children leave no status.
@@ -140,6 +150,7 @@ bool Supervisor::child_has(const signalfd_siginfo& signal) const {
 
 void Supervisor::pass_on(const signalfd_siginfo& signal) {
   const int number = static_cast<int>(signal.ssi_signo);
+  const int sent = rewritten_[signal.ssi_signo];
   const bool child_lives = status_ < 0;
   if (number == SIGCONT) {
     reap();
@@ -150,8 +161,8 @@ void Supervisor::pass_on(const signalfd_siginfo& signal) {
   if (number == SIGTSTP && child_lives && child_stopped_) return stop_with_child();
   const bool own =
       signal.ssi_code == SI_USER && signal.ssi_pid == static_cast<unsigned>(::getpid());
-  if (child_lives && !own && !child_has(signal)) ::kill(child_, number);
-  if (number == SIGTERM) {
+  if (sent != 0 && child_lives && !own && !child_has(signal)) ::kill(child_, sent);
+  if (sent == SIGTERM || (number == SIGTERM && sent != 0)) {
     grace_ends_ = child_lives ? std::min(grace_ends_, Clock::now() + grace_) : Clock::now();
   }
 }

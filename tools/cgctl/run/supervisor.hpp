@@ -6,7 +6,9 @@
 #include <sys/signalfd.h>
 #include <sys/types.h>
 
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <functional>
 #include <optional>
 #include <vector>
@@ -31,6 +33,12 @@ class Supervisor {
   };
 
   static Result<Supervisor> make(std::chrono::nanoseconds grace);
+
+  /// True if this signal is one that is passed on.
+  static bool passes_on(int signal) noexcept;
+  /// Passes on `to` in place of `from`; drops `from` if `to` is 0. A signal that the terminal has
+  /// sent to the child as well is not passed on, and so not rewritten.
+  void rewrite(int from, int to) noexcept { rewritten_[static_cast<std::size_t>(from)] = to; }
 
   /// Returns a descriptor that is readable once a signal has come that would end the command if it
   /// ran already.
@@ -66,6 +74,7 @@ class Supervisor {
   sigset_t before_{};
   std::chrono::nanoseconds grace_{};
   bool has_terminal_ = false;
+  std::array<int, NSIG> rewritten_{};  ///< by signal: the one that is passed on
 
   pid_t child_ = -1;
   int status_ = -1;
