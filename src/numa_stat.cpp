@@ -62,10 +62,11 @@ std::string_view to_string(Source source) noexcept {
 }
 
 Status parse(std::string_view text, Version version, NumaStat& out) {
-  out.text_.resize(text.size() + parse::padding);
-  std::copy(text.begin(), text.end(), out.text_.begin());
+  const std::size_t needed = NumaStat::before + text.size() + NumaStat::after;
+  if (out.text_.size() < needed) out.text_.resize(needed);
+  std::copy(text.begin(), text.end(), out.text_.begin() + NumaStat::before);
   out.page_size_ = NumaStat().page_size_;
-  return out.parse_rows(std::string_view(out.text_.data(), text.size()), version, "numa_stat");
+  return out.parse_rows(text.size(), version, "numa_stat");
 }
 
 std::optional<NumaStat::Stat> NumaStat::find(std::string_view name) const noexcept {
@@ -75,24 +76,7 @@ std::optional<NumaStat::Stat> NumaStat::find(std::string_view name) const noexce
   return std::nullopt;
 }
 
-void NumaStat::clear(Unit unit, Source source) noexcept {
-  unit_ = unit;
-  source_ = source;
-  skipped_ = 0;
-  rows_.clear();
-  used_ = 0;
-}
-
-Status NumaStat::refuse(errc kind, std::string_view shown, const char* reason) {
-  rows_.clear();
-  return fail(Error::make(kind, "parse", std::string(shown), reason));
-}
-
 void NumaStat::make_text(std::size_t size) { text_.resize(size); }
-
-void NumaStat::make_room(std::size_t values) { values_.resize(values); }
-
-NumaStat::Row& NumaStat::add_row() { return rows_.emplace_back(); }
 
 Reader::Reader(UniqueFd fd, Version version, std::uint64_t page_size, std::string path) noexcept
     : fd_(std::move(fd)), version_(version), page_size_(page_size), path_(std::move(path)) {}
@@ -207,7 +191,7 @@ Status RootReader::read(NumaStat& out) const {
     std::copy(name.begin(), name.end(), out.text_.data() + at);
     std::uint64_t total = 0;
     for (std::size_t i = 0; i < count; ++i) total += out.values_[row * count + i].value;
-    out.rows_.push_back({at, static_cast<std::uint32_t>(name.size()), total, row * count, count});
+    out.add_row({at, static_cast<std::uint32_t>(name.size()), total, row * count, count});
     at += static_cast<std::uint32_t>(name.size());
   }
   return {};

@@ -62,8 +62,8 @@ class NumaStat {
 
   [[nodiscard]] Unit unit() const noexcept { return unit_; }
   [[nodiscard]] Source source() const noexcept { return source_; }
-  [[nodiscard]] std::size_t size() const noexcept { return rows_.size(); }
-  [[nodiscard]] bool empty() const noexcept { return rows_.empty(); }
+  [[nodiscard]] std::size_t size() const noexcept { return row_count_; }
+  [[nodiscard]] bool empty() const noexcept { return row_count_ == 0; }
   [[nodiscard]] Stat operator[](std::size_t index) const noexcept {
     const Row& row = rows_[index];
     return {std::string_view(text_.data() + row.name, row.name_size), row.total,
@@ -88,18 +88,30 @@ class NumaStat {
     std::uint64_t total;
     std::size_t first, count;
   };
+  /// What stands before the value of a node in each line: " N12=".
+  struct Prefix {
+    std::uint64_t text;  ///< in the order of memory
+    std::uint32_t node;
+    std::uint32_t size;
+  };
+  /// Bytes before and after a text that the parser may read, of any content.
+  static constexpr std::size_t before = 16;
+  static constexpr std::size_t after = 64;
 
   void clear(Unit unit, Source source) noexcept;
   void make_text(std::size_t size);
-  void make_room(std::size_t values);
-  Row& add_row();
-  const char* parse_line(const char* name, const char* stop, Version version);
-  [[nodiscard]] Status parse_rows(std::string_view text, Version version, std::string_view shown);
+  void add_row(const Row& row);
+  void learn_prefixes();
+  const char* parse_known_lines(const char* at, const char* end, Version version);
+  const char* parse_line(const char* name, Version version);
+  [[nodiscard]] Status parse_rows(std::size_t size, Version version, std::string_view shown);
   [[nodiscard]] Status refuse(errc kind, std::string_view shown, const char* reason);
 
-  std::vector<char> text_;  // rows_ point into it; has parse::padding bytes after the text
-  std::vector<Row> rows_;
+  std::vector<char> text_;  // rows_ point into it
+  std::vector<Row> rows_;  // only the first row_count_ are valid
+  std::vector<Prefix> prefixes_;   // those of the last line that was parsed without them
   std::vector<NodeValue> values_;  // only the first used_ are valid
+  std::size_t row_count_ = 0;
   std::size_t used_ = 0;
   std::uint64_t page_size_ = 4096;
   std::size_t skipped_ = 0;
@@ -133,11 +145,10 @@ class Reader {
     out.page_size_ = page_size_;
     for (;;) {
       if (out.text_.size() < first_text) out.make_text(first_text);
-      const std::size_t room = out.text_.size() - parse::padding;
-      const ssize_t got = sys::pread(fd_.get(), out.text_.data(), room, 0);
+      const std::size_t room = out.text_.size() - NumaStat::before - NumaStat::after;
+      const ssize_t got = sys::pread(fd_.get(), out.text_.data() + NumaStat::before, room, 0);
       if (got >= 0 && static_cast<std::size_t>(got) < room) {
-        return out.parse_rows(std::string_view(out.text_.data(), static_cast<std::size_t>(got)),
-                              version_, path_);
+        return out.parse_rows(static_cast<std::size_t>(got), version_, path_);
       }
       if (auto status = again(got, out); !status) return status;
     }
@@ -291,5 +302,3 @@ class CostGuard {
 [[nodiscard]] Result<Cost> calibrate(const Host& host, CostGuard& guard, CostGuard::Time now);
 
 }  // namespace cgctl::numa
-
-#include "cgctl/detail/numa_stat_inl.hpp"

@@ -372,35 +372,27 @@ TEST_F(RealEviction, LeavesNothingBehindWhenKilledAtAnySystemCall) {
     return report->warnings.empty() ? "" : report->warnings.front();
   };
   unsigned number = 0;
-  // What others left is evicted now, so that each run makes about as many calls.
-  (void)act();
-  const UniqueFd first = pinning_file(file("first"), 2);
-  const test::Traced whole = test::run_traced([&] { (void)act(); }, 0);
-  ASSERT_EQ(whole.trouble, "");
-  const unsigned every = test::kill_every(whole.calls);
-  ASSERT_GT(every, 0);
-  unsigned kills = 0;
-  for (unsigned at = 1;; at += every) {
+  const unsigned kills = test::kill_in_turn([&](unsigned at) {
     const UniqueFd made = pinning_file(file(std::to_string(++number)), 2);
-    const test::Traced run = test::run_traced([&] { (void)act(); }, at);
-    ASSERT_EQ(run.trouble, "") << "killed at call " << at;
+    test::Traced run = test::run_traced([&] { (void)act(); }, at);
+    EXPECT_EQ(run.trouble, "") << "killed at call " << at;
     EXPECT_FALSE(std::filesystem::exists(hierarchy().mount_point + "/cgctl-nudge"))
         << "killed at call " << at;
-    const auto kept = mitigation::Mitigator::open(host(), state);
-    ASSERT_TRUE(test::ok(kept)) << "killed at call " << at;
+    EXPECT_TRUE(test::ok(mitigation::Mitigator::open(host(), state))) << "killed at call " << at;
     std::string content(2 * page_size(), '\0');
-    ASSERT_EQ(::pread(made.get(), content.data(), content.size(), 0),
+    EXPECT_EQ(::pread(made.get(), content.data(), content.size(), 0),
               static_cast<ssize_t>(content.size()));
     EXPECT_EQ(content, std::string(content.size(), 'a'));
-    if (!run.killed) break;
-    ++kills;
-  }
+    return run;
+  });
   std::printf("  killed %u times\n", kills);
   EXPECT_GT(kills, 1);
   EXPECT_FALSE(std::filesystem::exists(state + "/history.corrupt"));
   const UniqueFd last = pinning_file(file("last"), 2);
-  EXPECT_EQ(act(), "");
-  EXPECT_EQ(cached(last.get(), 2), "..") << "the next run does its work";
+  // A run has limits, and others may leave more than these allow.
+  constexpr unsigned most_runs = 5;
+  for (unsigned i = 0; i < most_runs && cached(last.get(), 2) != ".."; ++i) EXPECT_EQ(act(), "");
+  EXPECT_EQ(cached(last.get(), 2), "..") << "the next runs do their work";
 }
 
 }  // namespace evict_test

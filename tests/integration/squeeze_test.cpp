@@ -176,22 +176,17 @@ TEST_F(RealSqueeze, LeavesNothingBehindWhenKilledAtAnySystemCall) {
     end(*history, outcome->actions, outcome->effect, policy, uptime());
     (void)store->save(*history);
   };
-  const test::Traced whole = test::run_traced(act, 0);
-  ASSERT_EQ(whole.trouble, "");
-  const unsigned every = test::kill_every(whole.calls);
-  ASSERT_GT(every, 0);
-  unsigned kills = 0;
-  for (unsigned at = 1;; at += every) {
-    const test::Traced run = test::run_traced(act, at);
-    ASSERT_EQ(run.trouble, "") << "killed at call " << at;
+  const unsigned kills = test::kill_in_turn([&](unsigned at) {
+    test::Traced run = test::run_traced(act, at);
+    EXPECT_EQ(run.trouble, "") << "killed at call " << at;
     EXPECT_EQ(limits(), limits_before) << "killed at call " << at;
     const auto store = Store::open(host(), state);
-    ASSERT_TRUE(test::ok(store)) << "killed at call " << at;
-    ASSERT_TRUE(test::ok(store->load())) << "killed at call " << at;
+    EXPECT_TRUE(test::ok(store)) << "killed at call " << at;
+    if (!store) return run;
+    EXPECT_TRUE(test::ok(store->load())) << "killed at call " << at;
     EXPECT_EQ(store->warning(), "") << "killed at call " << at;
-    if (!run.killed) break;
-    ++kills;
-  }
+    return run;
+  });
   std::printf("  killed %u times\n", kills);
   EXPECT_GT(kills, 1);
 }

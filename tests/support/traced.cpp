@@ -95,6 +95,15 @@ std::string trace(const std::function<void()>& work, unsigned at) {
   return Tracer(at).follow(first);
 }
 
+/// Returns the step from one killed call to the next.
+unsigned kill_every(unsigned calls) {
+  const char* const told = std::getenv("CGCTL_KILL_EVERY");
+  constexpr unsigned sample = 3;
+  const auto every =
+      told == nullptr ? calls / sample : static_cast<unsigned>(std::strtoul(told, nullptr, 10));
+  return std::max(every, 1U);
+}
+
 }  // namespace
 
 Traced run_traced(const std::function<void()>& work, unsigned at) {
@@ -106,10 +115,20 @@ Traced run_traced(const std::function<void()>& work, unsigned at) {
   return result;
 }
 
-unsigned kill_every(unsigned calls) {
-  const char* const told = std::getenv("CGCTL_KILL_EVERY");
-  constexpr unsigned sample = 3;
-  return told == nullptr ? calls / sample : static_cast<unsigned>(std::strtoul(told, nullptr, 10));
+unsigned kill_in_turn(const std::function<Traced(unsigned at)>& round) {
+  constexpr unsigned attempts = 5;
+  Traced run = round(0);
+  unsigned kills = 0;
+  for (unsigned i = 0; kills < 2 && i < attempts; ++i) {
+    const unsigned every = kill_every(run.calls);
+    kills = 0;
+    for (unsigned at = 1; run.trouble.empty(); at += every) {
+      run = round(at);
+      if (!run.killed) break;
+      ++kills;
+    }
+  }
+  return kills;
 }
 
 }  // namespace cgctl::test

@@ -19,8 +19,11 @@ struct Traced {
 /// kills none. Returns when all these processes have ended, or after two minutes, which kills them.
 Traced run_traced(const std::function<void()>& work, unsigned at);
 
-/// Returns the step from one killed call to the next for a test that makes `calls` calls: a third
-/// of them, or the number in the variable CGCTL_KILL_EVERY.
-unsigned kill_every(unsigned calls);
+/// Calls `round`, which prepares, calls run_traced() with the number it is given, checks and
+/// returns its result: first with 0, then with numbers further apart by a third of the calls, or by
+/// the number in the variable CGCTL_KILL_EVERY, until a run ends by itself. Begins again if that
+/// run made so few calls that less than two were killed: how many are made differs from run to run.
+/// Returns how many were killed; stops where there is trouble.
+unsigned kill_in_turn(const std::function<Traced(unsigned at)>& round);
 
 }  // namespace cgctl::test
