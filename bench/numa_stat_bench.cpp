@@ -3,10 +3,15 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "measure.hpp"
@@ -183,18 +188,97 @@ std::string synthetic(Version version, std::int64_t nodes) {
   return text;
 }
 
-void parser(benchmark::State& state, Version version, std::int64_t nodes) {
+/// Measures `once(text)` with a made-up text.
+template <class Once>
+void with_text(benchmark::State& state, Version version, std::int64_t nodes, Once once) {
   const std::string text = synthetic(version, nodes);
-  numa::NumaStat out;
-  measure(state, [&] {
-    const bool done = numa::parse(text, version, out).has_value();
-    benchmark::DoNotOptimize(out);
-    return done;
-  });
+  measure(state, [&] { return once(text); });
   using benchmark::Counter;
   state.counters["bytes"] = static_cast<double>(text.size());
   state.counters["s_per_byte"] = Counter(static_cast<double>(text.size()),
                                          Counter::kIsIterationInvariantRate | Counter::kInvert);
+}
+
+void parser(benchmark::State& state, Version version, std::int64_t nodes) {
+  numa::NumaStat out;
+  with_text(state, version, nodes, [&](const std::string& text) {
+    const bool done = numa::parse(text, version, out).has_value();
+    benchmark::DoNotOptimize(out);
+    return done;
+  });
+}
+
+/// What a straightforward parser keeps.
+struct Plain {
+  struct Line {
+    std::string_view name;
+    std::uint64_t total;
+    std::size_t first, count;
+  };
+  std::vector<char> text;
+  std::vector<Line> lines;
+  std::vector<numa::NodeValue> values;
+
+  /// Copies the text, as numa::parse() does.
+  void take(const std::string& from) {
+    text.resize(from.size());
+    std::copy(from.begin(), from.end(), text.begin());
+    lines.clear();
+    values.clear();
+  }
+};
+
+template <class T>
+bool number(const char*& at, const char* end, T& out) {
+  const auto read = std::from_chars(at, end, out);
+  at = read.ptr;
+  return read.ec == std::errc();
+}
+
+bool parse_with_from_chars(Plain& out) {
+  const char* at = out.text.data();
+  const char* const end = at + out.text.size();
+  while (at != end) {
+    const char* const name = at;
+    while (at != end && *at != '=' && *at != ' ') ++at;
+    Plain::Line line{std::string_view(name, static_cast<std::size_t>(at - name)), 0,
+                     out.values.size(), 0};
+    if (at != end && *at == '=' && !number(++at, end, line.total)) return false;
+    while (at != end && *at == ' ') {
+      numa::NodeValue value{};
+      if (end - at < 4 || at[1] != 'N' || !number(at += 2, end, value.node)) return false;
+      if (at == end || *at != '=' || !number(++at, end, value.value)) return false;
+      out.values.push_back(value);
+    }
+    if (at == end || *at++ != '\n') return false;
+    line.count = out.values.size() - line.first;
+    out.lines.push_back(line);
+  }
+  return true;
+}
+
+void from_chars(benchmark::State& state, Version version, std::int64_t nodes) {
+  Plain out;
+  with_text(state, version, nodes, [&](const std::string& text) {
+    out.take(text);
+    const bool done = parse_with_from_chars(out);
+    benchmark::DoNotOptimize(out);
+    return done;
+  });
+}
+
+/// Finds the ends of the lines, and nothing else.
+void memchr_pass(benchmark::State& state, Version version, std::int64_t nodes) {
+  with_text(state, version, nodes, [&](const std::string& text) {
+    const char* at = text.data();
+    const char* const end = at + text.size();
+    while (at != nullptr && at != end) {
+      at = static_cast<const char*>(std::memchr(at, '\n', static_cast<std::size_t>(end - at)));
+      if (at != nullptr) ++at;
+    }
+    benchmark::DoNotOptimize(at);
+    return at == end;
+  });
 }
 
 const bool numa_stat_registered = [] {
@@ -210,8 +294,11 @@ const bool numa_stat_registered = [] {
   }
   for (const Version version : {Version::v1, Version::v2}) {
     for (const std::int64_t nodes : {1, 2, 8, 64, 1024}) {
-      add("parse_" + std::string(to_string(version)) + "_" + std::to_string(nodes) + "/cgctl",
-          [version, nodes](benchmark::State& state) { parser(state, version, nodes); });
+      const std::string subject =
+          "parse_" + std::string(to_string(version)) + "_" + std::to_string(nodes);
+      add(subject + "/cgctl", [=](auto& state) { parser(state, version, nodes); });
+      add(subject + "/from_chars", [=](auto& state) { from_chars(state, version, nodes); });
+      add(subject + "/memchr", [=](auto& state) { memchr_pass(state, version, nodes); });
     }
   }
   return true;
