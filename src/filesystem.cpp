@@ -268,12 +268,19 @@ Result<std::string_view> read_once(int fd, std::vector<char>& buffer, std::strin
 }
 
 Result<std::string> read_all(int fd, std::string_view shown) {
-  std::string text(first_buffer, '\0');
+  // Most files fit into the first buffer, which is not cleared.
+  std::array<char, first_buffer> first;
+  std::string text;
+  std::size_t room = first.size();
   std::size_t used = 0;
   for (;;) {
-    if (used == text.size()) text.resize(text.size() * 4);
-    const ssize_t got =
-        sys::pread(fd, text.data() + used, text.size() - used, static_cast<off_t>(used));
+    if (used == room) {
+      if (text.empty()) text.assign(first.data(), used);
+      room *= 4;
+      text.resize(room);
+    }
+    char* const buffer = text.empty() ? first.data() : text.data();
+    const ssize_t got = sys::pread(fd, buffer + used, room - used, static_cast<off_t>(used));
     if (got == -EINTR) continue;
     if (got < 0) return fail(system_error("read", shown, static_cast<int>(-got)));
     if (got == 0) break;
@@ -282,6 +289,7 @@ Result<std::string> read_all(int fd, std::string_view shown) {
       return fail(Error::make(errc::malformed, "read", std::string(shown), "larger than 64 MiB"));
     }
   }
+  if (text.empty()) return std::string(first.data(), used);
   text.resize(used);
   return text;
 }
@@ -313,9 +321,10 @@ Result<std::string> read_in_root(const std::string& root, std::string_view path)
 
 Status write_once(int fd, std::string_view value, std::string_view shown,
                   std::initializer_list<std::int64_t> magics) {
-  const std::int64_t magic = sys::file_system(fd);
+  const bool known = magics.size() == 0;
+  const std::int64_t magic = known ? 0 : sys::file_system(fd);
   if (magic < 0) return fail(system_error("statfs", shown, static_cast<int>(-magic)));
-  if (std::find(magics.begin(), magics.end(), magic) == magics.end()) {
+  if (!known && std::find(magics.begin(), magics.end(), magic) == magics.end()) {
     return fail(Error::make(errc::outside, "write", std::string(shown),
                             "not a file of the kernel's own file system",
                             "nothing was written; check the root directories given"));
@@ -354,8 +363,11 @@ int cgctl::detail::open_beneath(int directory, const char* path, int flags) noex
     flags &= ~fs::no_device;
     if ((flags & O_PATH) == 0 && fs::is_device(directory, path)) return -EISNAM;
   }
+  const bool cannot_block = (flags & fs::on_cgroupfs) != 0;
+  flags &= ~fs::on_cgroupfs;
   const int at_once = fs::without_waiting(flags);
-  int fd = sys::open_beneath(directory, path, at_once);
+  int fd = sys::open_beneath(directory, path, cannot_block ? flags : at_once);
+  if (fd >= 0 && cannot_block) return fd;
   if (fd == -ENOSYS || fd == -EPERM || fd == -EXDEV || fd == -ENAMETOOLONG) {
     UniqueFd walked(fs::walk_beneath(directory, path, at_once));
     if (!walked) return walked.get();

@@ -449,7 +449,7 @@ class Host::Finder {
     if (!whole) return whole;
     hierarchy.whole = *whole;
     hierarchy.directory = std::move(seen->directory);
-    if (!is_cgroupfs(seen->magic)) hierarchy.open_flags = fs::no_device;
+    hierarchy.open_flags = is_cgroupfs(seen->magic) ? fs::on_cgroupfs : fs::no_device;
     if (mount.version == Version::v2) {
       if (auto status = name_v2_controllers(hierarchy); !status) return fail(status.error());
     }

@@ -47,7 +47,8 @@ struct Hierarchy {
   /// 1 on a real cgroup file system). False in a cgroup namespace or for a bind mount of a part.
   bool whole = false;
   UniqueFd directory;  ///< O_PATH descriptor of mount_point
-  /// Flags to add wherever a file below is opened: fs::no_device in a captured tree, else 0.
+  /// Flags to add wherever a file below is opened: fs::no_device in a captured tree, else
+  /// fs::on_cgroupfs.
   int open_flags = 0;
 
   /// True if the controller belongs to this hierarchy; "name=NAME" stands for the v1 hierarchy

@@ -14,6 +14,7 @@
 #include "cgctl/mitigation_policy.hpp"
 #include "cgctl/numa_stat.hpp"
 #include "cgctl/unique_fd.hpp"
+#include "cgctl/zombies.hpp"
 
 /// Frees zombies in four steps: observe, decide (a pure function), act by the mildest rung that
 /// works, and verify the effect.
@@ -67,10 +68,12 @@ void note_missing(std::vector<Error>& unread, const Error& error);
 /// to act), and a tenth of a second to measure the disks' load. The cost of reading the root's
 /// numa_stat is measured by a few cheap reads or a single expensive one. It is predicted without a
 /// read if `history` has a probe younger than Policy::probe_interval, or if the prediction is above
-/// ten times Policy::read_cost_limit.
+/// ten times Policy::read_cost_limit. With a `counter` the count costs only what changed since the
+/// counter's last one.
 [[nodiscard]] Result<Observation> observe(const Host& host, numa::CostGuard& guard,
                                           const Policy& policy, const History& history = {},
-                                          Intent intent = Intent::look);
+                                          Intent intent = Intent::look,
+                                          zombies::Counter* counter = nullptr);
 
 struct Outcome {
   std::vector<Action> actions;

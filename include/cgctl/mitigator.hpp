@@ -14,6 +14,7 @@
 #include "cgctl/mitigation.hpp"
 #include "cgctl/mitigation_policy.hpp"
 #include "cgctl/numa_stat.hpp"
+#include "cgctl/zombies.hpp"
 
 namespace cgctl::mitigation {
 
@@ -81,6 +82,7 @@ class Mitigator {
   Store store_;
   History history_;
   numa::CostGuard guard_;
+  std::optional<zombies::Counter> counter_ = {};  ///< opened by the first run
   std::vector<std::string> warnings_;  ///< warnings for the next report
 };
 

@@ -59,7 +59,12 @@ Result<Outcome> Mitigator::act(const Plan& plan, const Policy& policy, const Obs
 
 Result<Report> Mitigator::run(const Policy& policy, Urgency urgency, int stop) {
   const Policy to_act = urgency == Urgency::at_once ? at_once(policy) : policy;
-  auto before = observe(host_, guard_, to_act, history_, Intent::act);
+  if (!counter_) {
+    auto counter = zombies::Counter::open(host_, 0, zombies::Counter::Use::directories);
+    if (!counter) return fail(counter.error());
+    counter_ = std::move(*counter);
+  }
+  auto before = observe(host_, guard_, to_act, history_, Intent::act, &*counter_);
   if (!before) return fail(before.error());
   const auto now = uptime();
   note(history_, *before, policy, now);

@@ -201,9 +201,9 @@ void note_missing(std::vector<Error>& unread, const Error& error) {
 }
 
 Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Policy& policy,
-                            const History& history, Intent intent) {
+                            const History& history, Intent intent, zombies::Counter* counter) {
   Observation seen;
-  const auto count = zombies::count(host);
+  const auto count = counter != nullptr ? counter->count() : zombies::count(host);
   if (!count) return fail(count.error());
   seen.zombies = *count;
   seen.page_size = host.page_size();

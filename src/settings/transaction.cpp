@@ -67,7 +67,9 @@ Result<std::string> ValueFiles::read_text(const File& file) const {
 }
 
 Status ValueFiles::write(const File& file, const std::string& value) const {
-  auto status = fs::write_once(file.writing.get(), value, {});
+  // Below the directories of a live host there are no files of other file systems.
+  auto status = group_->host().live() ? fs::write_once(file.writing.get(), value, {}, {})
+                                      : fs::write_once(file.writing.get(), value, {});
   if (!status) status.error().path = group_->shown(file.name);
   return status;
 }

@@ -24,6 +24,11 @@ std::string not_empty(const std::string& text) {
   return text.empty() ? "the directory is empty: is a variable not set?" : "";
 }
 
+std::string version() {
+  return fmt::format("cgctl {} ({}, {}, {})", cgctl::build::version, cgctl::build::compiler,
+                     cgctl::build::type, cgctl::build::linkage);
+}
+
 void describe(CLI::App& app, cgctl::tool::Globals& globals) {
   app.description(
       "Finds, measures and frees memory cgroups that were removed but that the kernel still holds "
@@ -50,11 +55,7 @@ void describe(CLI::App& app, cgctl::tool::Globals& globals) {
       "--json", [&globals] { globals.format = cgctl::tool::Format::json; },
       "print JSON for programs, one object per line");
   app.add_flag("-q,--quiet", globals.quiet, "print nothing but errors");
-  app.set_version_flag(
-      "--version",
-      fmt::format("cgctl {} ({}, {}, {})", cgctl::build::version, cgctl::build::compiler,
-                  cgctl::build::type, cgctl::build::linkage),
-      "print version, compiler, build type, linkage");
+  app.set_version_flag("--version", version(), "print version, compiler, build type, linkage");
   app.footer(
       "Examples:\n"
       "  cgctl doctor                     examine this host in one screen\n"
@@ -157,6 +158,11 @@ int main(int argc, char** argv) try {
   words_as_options(line, is_command);
   const int count = static_cast<int>(line.size());
   line.push_back(nullptr);
+  // Describing the options and commands takes longer than answering.
+  if (count == 2 && line[1] == std::string_view("--version")) {
+    print({}, version() + "\n");
+    return finish(Exit::done);
+  }
   CLI::App app("", "cgctl");
   Globals globals;
   Run run;
