@@ -20,6 +20,7 @@
 #include "cli/setting_options.hpp"
 #include "command/dead.hpp"
 #include "mitigate/config_values.hpp"
+#include "mitigate/listen_address.hpp"
 
 namespace cgctl::tool {
 namespace {
@@ -328,7 +329,8 @@ const std::vector<Key>& keys() {
            "textfile collector; empty: none",
            in(&Configuration::metrics_file)),
       text("daemon", "listen",
-           "socket, unix:/PATH, on which the daemon serves its metrics by HTTP; empty: none",
+           "where the daemon serves its metrics by HTTP, at the path /metrics: unix:/PATH or\n"
+           "ADDRESS:PORT, such as localhost:9101; empty: nowhere",
            in(&Configuration::listen)),
   };
   return all;
@@ -407,9 +409,8 @@ std::optional<Contradiction> contradiction(const Configuration& all) {
                          "ladder: drop_caches=2 and drop_caches=3 must come after drop_caches=1"};
   }
   if (all.state_dir.empty()) return Contradiction{{"state_dir"}, "state_dir: name a directory"};
-  if (!all.listen.empty() && !is_unix_address(all.listen)) {
-    return Contradiction{
-        {"listen"}, fmt::format("'{}' is not unix:/PATH, of at most 107 characters", all.listen)};
+  if (!all.listen.empty() && !listen_address(all.listen)) {
+    return Contradiction{{"listen"}, fmt::format("'{}' is not {}", all.listen, listen_forms)};
   }
   return std::nullopt;
 }
@@ -530,8 +531,9 @@ void check(const Overrides& overrides) {
     throw CLI::ValidationError(
         fmt::format("--low {}: above --high {}", *overrides.low, *overrides.high));
   }
-  if (overrides.listen && !is_unix_address(*overrides.listen)) {
-    throw CLI::ValidationError(fmt::format("--listen '{}': not unix:/PATH", *overrides.listen));
+  if (overrides.listen && !listen_address(*overrides.listen)) {
+    throw CLI::ValidationError(
+        fmt::format("--listen '{}': not {}", *overrides.listen, listen_forms));
   }
 }
 

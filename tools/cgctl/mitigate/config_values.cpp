@@ -11,7 +11,6 @@
 #include <utility>
 
 #include "cgctl/parse.hpp"
-#include "cli/unix_socket.hpp"
 
 namespace cgctl::tool {
 namespace {
@@ -118,12 +117,6 @@ std::string window_text(const Window& window) {
       std::all_of(window.days.begin(), window.days.end(), [](bool day) { return day; });
   return fmt::format("{}{:02}:{:02}-{:02}:{:02}", always ? "" : days + " ", window.from / 60,
                      window.from % 60, window.to / 60, window.to % 60);
-}
-
-bool is_unix_address(std::string_view text) {
-  constexpr std::string_view scheme = "unix:";
-  return parse::starts_with(text, "unix:/") && text.back() != '/' &&
-         unix_address(text.substr(scheme.size())).has_value();
 }
 
 }  // namespace cgctl::tool

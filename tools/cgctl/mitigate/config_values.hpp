@@ -20,7 +20,4 @@ std::string size_text(std::uint64_t bytes);
 mitigation::Window parse_window(const std::string& text);
 std::string window_text(const mitigation::Window& window);
 
-/// True for "unix:/PATH" with a PATH that is short enough for a socket.
-bool is_unix_address(std::string_view text);
-
 }  // namespace cgctl::tool

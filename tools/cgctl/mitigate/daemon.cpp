@@ -212,7 +212,7 @@ class Daemon {
   Alarm sample_;  ///< for cpus_
   std::minstd_rand random_{std::random_device{}()};
   std::optional<Report> to_verify_;  ///< report that waits for its refaults
-  std::string metrics_ = "# the first look is not over yet\n";
+  std::string metrics_;  // empty until the first look is over
   std::string last_said_;
   std::string last_failure_;  ///< of a collection
   std::optional<std::chrono::microseconds> watchdog_ = watchdog_time();
@@ -380,6 +380,13 @@ void Daemon::verify() {
   log(whole);
 }
 
+/// Warns if other hosts can read the metrics.
+void warn_of_readers(const std::string& address) {
+  const auto parsed = listen_address(address);
+  if (!parsed || parsed->loopback) return;
+  warn(fmt::format("listen at {}: whoever reaches this port can read the metrics", address));
+}
+
 /// Returns false if the new address cannot be used; the old server then keeps running.
 bool Daemon::serve_at(const std::string& address) {
   if (address.empty()) {
@@ -391,6 +398,7 @@ bool Daemon::serve_at(const std::string& address) {
     warn(message_of(server.error()));
     return false;
   }
+  warn_of_readers(address);
   server_.emplace(std::move(*server));
   return true;
 }
@@ -527,6 +535,7 @@ Exit run_daemon(const Globals& globals, const Host& host, const Overrides& overr
   if (!configuration->listen.empty()) {
     auto listening = MetricsServer::listen(configuration->listen);
     if (!listening) return report(listening.error());
+    warn_of_readers(configuration->listen);
     server.emplace(std::move(*listening));
   }
   // Signals are blocked before the second thread starts, which inherits the mask.

@@ -20,7 +20,6 @@
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
 #include "cli/timespec.hpp"
-#include "cli/unix_socket.hpp"
 
 namespace cgctl::tool {
 namespace {
@@ -28,12 +27,9 @@ namespace {
 constexpr std::size_t most_clients = 16;
 constexpr std::chrono::seconds patience(1);
 
-const sockaddr* as_sockaddr(const UnixAddress& address) {
-  return reinterpret_cast<const sockaddr*>(&address.address);
-}
-
-UniqueFd stream_socket() {
-  return UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+UniqueFd stream_socket(const ListenAddress& address) {
+  return UniqueFd(
+      ::socket(address.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
 Error in_use(const std::string& path) {
@@ -61,15 +57,15 @@ Result<UniqueFd> take_lock(const std::string& path, const std::string& lock_path
 
 /// Removes a socket that no process listens on. Only a refused connection proves that: a full queue
 /// (EAGAIN) means a busy server.
-Status make_room(const std::string& path, const UnixAddress& address) {
+Status make_room(const std::string& path, const ListenAddress& address) {
   struct ::stat about {};
   if (::lstat(path.c_str(), &about) != 0) return {};
   if (!S_ISSOCK(about.st_mode)) {
     return fail(Error::make(errc::invalid_argument, "listen", path, "exists and is not a socket"));
   }
-  const UniqueFd probe = stream_socket();
+  const UniqueFd probe = stream_socket(address);
   if (!probe) return fail(fs::system_error("listen", path, errno));
-  if (::connect(probe.get(), as_sockaddr(address), address.size) == 0 || errno == EAGAIN) {
+  if (::connect(probe.get(), address.get(), address.size) == 0 || errno == EAGAIN) {
     return fail(in_use(path));
   }
   if (errno != ECONNREFUSED) return fail(fs::system_error("connect", path, errno));
@@ -79,14 +75,33 @@ Status make_room(const std::string& path, const UnixAddress& address) {
 
 UniqueFd any_descriptor() { return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
+/// Returns the status of the answer to a request.
+const char* status_of(std::string_view request, const std::string& text) {
+  std::string_view row = parse::line(request);
+  const std::string_view method = parse::field(row);
+  std::string_view path = parse::field(row);
+  path = path.substr(0, path.find('?'));
+  if (!parse::starts_with(parse::field(row), "HTTP/1.")) return "400 Bad Request";
+  if (method != "GET" && method != "HEAD") return "405 Method Not Allowed";
+  if (path != "/metrics") return "404 Not Found";
+  return text.empty() ? "503 Service Unavailable" : "200 OK";
+}
+
 /// Sends the answer to a request.
-void answer(int client, std::string_view asked, const std::string& text) {
-  const bool get = parse::starts_with(asked, "GET ");
-  const std::string answer = fmt::format(
-      "HTTP/1.1 {}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
-      "Content-Length: {}\r\nConnection: close\r\n\r\n{}",
-      get ? "200 OK" : "405 Method Not Allowed", get ? text.size() : 0, get ? text : "");
-  (void)::send(client, answer.data(), answer.size(), MSG_NOSIGNAL);
+void answer(int client, std::string_view request, const std::string& text) {
+  const std::string_view status = status_of(request, text);
+  const bool good = parse::starts_with(status, "200");
+  const std::string body = good ? text : fmt::format("{}\n", status);
+  const std::string head = fmt::format(
+      "HTTP/1.1 {}\r\n{}Content-Type: text/plain; {}charset=utf-8\r\nContent-Length: {}\r\n"
+      "Connection: close\r\n\r\n",
+      status, parse::starts_with(status, "405") ? "Allow: GET, HEAD\r\n" : "",
+      good ? "version=0.0.4; " : "", body.size());
+  const std::string whole = parse::starts_with(request, "HEAD ") ? head : head + body;
+  // All of it must fit into the socket, because the daemon does not wait for a client.
+  const int room = static_cast<int>(2 * whole.size());
+  (void)::setsockopt(client, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+  (void)::send(client, whole.data(), whole.size(), MSG_NOSIGNAL);
 }
 
 /// Answers the client if it has sent a request. Returns true if the client is done.
@@ -104,20 +119,15 @@ MetricsServer::OwnFile::~OwnFile() {
   if (!path_.empty()) ::unlink(path_.c_str());
 }
 
-Result<MetricsServer> MetricsServer::listen(const std::string& address) {
-  const std::string path = address.substr(std::string_view("unix:").size());
-  const auto name = unix_address(path);
-  if (!name) {
-    return fail(Error::make(errc::invalid_argument, "listen", path,
-                            "too long for the path of a socket (107 characters)"));
-  }
+Result<MetricsServer> MetricsServer::listen_at_path(const ListenAddress& address) {
+  const std::string path(address.path);
   const std::string lock_path = path + ".lock";
   auto lock = take_lock(path, lock_path);
   if (!lock) return fail(lock.error());
   OwnFile lock_file(lock_path);
-  if (auto status = make_room(path, *name); !status) return fail(status.error());
-  UniqueFd socket = stream_socket();
-  if (!socket || ::bind(socket.get(), as_sockaddr(*name), name->size) != 0) {
+  if (auto status = make_room(path, address); !status) return fail(status.error());
+  UniqueFd socket = stream_socket(address);
+  if (!socket || ::bind(socket.get(), address.get(), address.size) != 0) {
     return fail(fs::system_error("listen", path, errno));
   }
   MetricsServer server(std::move(*lock), std::move(lock_file), OwnFile(path), std::move(socket));
@@ -126,6 +136,32 @@ Result<MetricsServer> MetricsServer::listen(const std::string& address) {
     return fail(fs::system_error("listen", path, errno));
   }
   return server;
+}
+
+Result<MetricsServer> MetricsServer::listen_at_port(const ListenAddress& address,
+                                                    const std::string& shown) {
+  UniqueFd socket = stream_socket(address);
+  if (!socket) return fail(fs::system_error("listen", shown, errno));
+  // A port of which old connections are still known can be used again at once.
+  const int yes = 1;
+  (void)::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  if (::bind(socket.get(), address.get(), address.size) != 0 ||
+      ::listen(socket.get(), SOMAXCONN) != 0) {
+    return errno == EADDRINUSE ? fail(in_use(shown))
+                               : fail(fs::system_error("listen", shown, errno));
+  }
+  MetricsServer server({}, OwnFile(), OwnFile(), std::move(socket));
+  if (!server.prepare()) return fail(fs::system_error("listen", shown, errno));
+  return server;
+}
+
+Result<MetricsServer> MetricsServer::listen(const std::string& address) {
+  const auto parsed = listen_address(address);
+  if (!parsed) {
+    return fail(
+        Error::make(errc::invalid_argument, "listen", address, std::string("not ") + listen_forms));
+  }
+  return parsed->path.empty() ? listen_at_port(*parsed, address) : listen_at_path(*parsed);
 }
 
 bool MetricsServer::prepare() {

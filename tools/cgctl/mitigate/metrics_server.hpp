@@ -9,14 +9,16 @@
 
 #include "cgctl/error.hpp"
 #include "cgctl/unique_fd.hpp"
+#include "mitigate/listen_address.hpp"
 
 namespace cgctl::tool {
 
-/// Answers HTTP on a socket in the file system, which is removed at the end. Never waits for a
-/// client: drops a client that sends no request within a second, and the oldest of more than 16.
+/// Answers HTTP on a TCP port, or on a socket in the file system, which is removed at the end.
+/// Never waits for a client: drops a client that sends no request within a second, and the oldest
+/// of more than 16.
 class MetricsServer {
  public:
-  /// Listens at `address`, unix:/PATH. Replaces a socket left over at PATH; fails for any other
+  /// Listens at a listen_address(). Replaces a socket left over at a path; fails for any other
   /// file, and for a socket that a process listens on, busy or not. Holds PATH.lock meanwhile.
   static Result<MetricsServer> listen(const std::string& address);
 
@@ -28,7 +30,8 @@ class MetricsServer {
 
   /// Returns a descriptor that is readable when serve() has something to do.
   [[nodiscard]] int descriptor() const noexcept { return events_.get(); }
-  /// Answers each client that has sent a request: a GET of any path with `text`.
+  /// Answers each client that has sent a request: a GET of /metrics with `text`, or with 503 if it
+  /// is empty.
   void serve(const std::string& text);
 
  private:
@@ -56,6 +59,9 @@ class MetricsServer {
         lock_file_(std::move(lock_file)),
         socket_file_(std::move(socket_file)),
         socket_(std::move(socket)) {}
+  static Result<MetricsServer> listen_at_path(const ListenAddress& address);
+  static Result<MetricsServer> listen_at_port(const ListenAddress& address,
+                                              const std::string& shown);
   [[nodiscard]] bool prepare();
   [[nodiscard]] bool watch(int fd) const noexcept;
   void accept_all();

@@ -170,7 +170,8 @@ void describe(CLI::App& command, Options& options) {
       ->type_name("FILE");
   command
       .add_option("--listen", overrides.listen,
-                  "(daemon) serve metrics by HTTP on this socket:\nunix:/PATH")
+                  "(daemon) serve metrics by HTTP here: unix:/PATH or\nADDRESS:PORT, such as "
+                  "localhost:9101")
       ->type_name("ADDRESS");
 }
 
