@@ -16,7 +16,7 @@ namespace cgctl::tool {
 namespace {
 
 template <class Address>
-void put(ListenAddress& out, const Address& address) {
+void store(ListenAddress& out, const Address& address) {
   static_assert(sizeof address <= sizeof out.address);
   std::memcpy(&out.address, &address, sizeof address);
   out.size = sizeof address;
@@ -27,7 +27,7 @@ std::optional<ListenAddress> in_file_system(std::string_view path) {
       path.empty() || path.front() != '/' || path.back() == '/' ? std::nullopt : unix_address(path);
   if (!found) return std::nullopt;
   ListenAddress out;
-  put(out, found->address);
+  store(out, found->address);
   out.size = found->size;
   out.path = path;
   return out;
@@ -39,7 +39,7 @@ std::optional<ListenAddress> ipv4(const std::string& host, in_port_t port) {
   address.sin_port = port;
   if (::inet_pton(AF_INET, host.c_str(), &address.sin_addr) != 1) return std::nullopt;
   ListenAddress out;
-  put(out, address);
+  store(out, address);
   constexpr unsigned network_bits = 24;
   out.loopback = ntohl(address.sin_addr.s_addr) >> network_bits == IN_LOOPBACKNET;
   return out;
@@ -51,7 +51,7 @@ std::optional<ListenAddress> ipv6(const std::string& host, in_port_t port) {
   address.sin6_port = port;
   if (::inet_pton(AF_INET6, host.c_str(), &address.sin6_addr) != 1) return std::nullopt;
   ListenAddress out;
-  put(out, address);
+  store(out, address);
   out.loopback = std::memcmp(&address.sin6_addr, &in6addr_loopback, sizeof(in6_addr)) == 0;
   return out;
 }
