@@ -208,7 +208,7 @@ void parser(benchmark::State& state, Version version, std::int64_t nodes) {
   });
 }
 
-/// What a straightforward parser keeps.
+/// The result of a plain parser.
 struct Plain {
   struct Line {
     std::string_view name;

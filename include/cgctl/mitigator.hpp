@@ -83,7 +83,7 @@ class Mitigator {
   History history_;
   numa::CostGuard guard_;
   std::optional<zombies::Counter> counter_ = {};  ///< opened by the first run
-  std::vector<std::string> warnings_;  ///< warnings for the next report
+  std::vector<std::string> warnings_;             ///< warnings for the next report
 };
 
 /// Reports the action that Mitigator::run() would take, and why. Changes nothing and takes no lock.

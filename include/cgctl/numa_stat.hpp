@@ -88,7 +88,7 @@ class NumaStat {
     std::uint64_t total;
     std::size_t first, count;
   };
-  /// What stands before the value of a node in each line: " N12=".
+  /// The text before the value of a node, the same in each line: " N12=".
   struct Prefix {
     std::uint64_t text;  ///< in the order of memory
     std::uint32_t node;
@@ -107,8 +107,8 @@ class NumaStat {
   [[nodiscard]] Status parse_rows(std::size_t size, Version version, std::string_view shown);
   [[nodiscard]] Status refuse(errc kind, std::string_view shown, const char* reason);
 
-  std::vector<char> text_;  // rows_ point into it
-  std::vector<Row> rows_;  // only the first row_count_ are valid
+  std::vector<char> text_;         // rows_ point into it
+  std::vector<Row> rows_;          // only the first row_count_ are valid
   std::vector<Prefix> prefixes_;   // those of the last line that was parsed without them
   std::vector<NodeValue> values_;  // only the first used_ are valid
   std::size_t row_count_ = 0;

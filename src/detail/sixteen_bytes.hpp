@@ -11,7 +11,7 @@
 #include <string_view>
 
 /// Scanners for kernel text that look at sixteen bytes at a time, with the instructions that every
-/// x86_64 CPU has (SSE2). They read some bytes before or after what they scan.
+/// x86_64 CPU has (SSE2). They read some bytes before or after the text.
 namespace cgctl::detail {
 
 inline __m128i sixteen_bytes(const char* at) noexcept {

@@ -67,7 +67,7 @@ struct Ids {
     boot,     ///< all zombies, made since boot
   };
   std::uint64_t used = 0;               ///< upper bound: also those of zombies
-  std::optional<double> zombies_a_day;  ///< zombies made in a day and not let go
+  std::optional<double> zombies_a_day;  ///< zombies that a day adds
   Basis basis = Basis::none;
   std::optional<double> days_left;  ///< until the last id is in use; absent if no zombies are made
 };

@@ -212,7 +212,7 @@ class Daemon {
   Alarm sample_;  ///< for cpus_
   std::minstd_rand random_{std::random_device{}()};
   std::optional<Report> to_verify_;  ///< report that waits for its refaults
-  std::string metrics_;  // empty until the first look is over
+  std::string metrics_;              // empty until the first look is over
   std::string last_said_;
   std::string last_failure_;  ///< of a collection
   std::optional<std::chrono::microseconds> watchdog_ = watchdog_time();

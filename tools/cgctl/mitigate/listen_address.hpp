@@ -9,7 +9,7 @@
 
 namespace cgctl::tool {
 
-/// Where the daemon listens for readers of its metrics.
+/// The address at which the daemon serves its metrics.
 struct ListenAddress {
   sockaddr_storage address{};
   socklen_t size = 0;

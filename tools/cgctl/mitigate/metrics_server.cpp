@@ -98,7 +98,7 @@ void answer(int client, std::string_view request, const std::string& text) {
       status, parse::starts_with(status, "405") ? "Allow: GET, HEAD\r\n" : "",
       good ? "version=0.0.4; " : "", body.size());
   const std::string whole = parse::starts_with(request, "HEAD ") ? head : head + body;
-  // All of it must fit into the socket, because the daemon does not wait for a client.
+  // The whole answer must fit into the socket: the daemon does not wait for a client.
   const int room = static_cast<int>(2 * whole.size());
   (void)::setsockopt(client, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
   (void)::send(client, whole.data(), whole.size(), MSG_NOSIGNAL);
