@@ -80,7 +80,7 @@ constexpr const char* look = "Show cgroups and their usage";
 constexpr const char* control = "Create, change and use cgroups";
 
 /// The commands, in the order of --help.
-constexpr std::array<Command, 31> commands = {{
+constexpr std::array<Command, 32> commands = {{
     {"doctor", cure, cgctl::tool::doctor_command::add},
     {"zombies", cure, cgctl::tool::zombies_command::add},
     {"census", cure, cgctl::tool::census_command::add},
@@ -88,6 +88,7 @@ constexpr std::array<Command, 31> commands = {{
     {"record", cure, cgctl::tool::record_command::add},
     {"check", cure, cgctl::tool::check_command::add},
     {"mitigate", cure, cgctl::tool::mitigate_command::add},
+    {"history", cure, cgctl::tool::history_command::add},
     {"info", look, cgctl::tool::info_command::add},
     {"ls", look, cgctl::tool::ls_command::add},
     {"get", look, cgctl::tool::get_command::add},

@@ -136,6 +136,9 @@ void add(CLI::App& app, const Globals& globals, Run& run);
 namespace mitigate_command {
 void add(CLI::App& app, const Globals& globals, Run& run);
 }
+namespace history_command {
+void add(CLI::App& app, const Globals& globals, Run& run);
+}
 namespace check_command {
 /// The exit status for wrong usage: UNKNOWN of monitoring plugins, to which 2 is CRITICAL.
 inline constexpr Exit wrong_usage = Exit::refused;

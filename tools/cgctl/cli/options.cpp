@@ -23,6 +23,7 @@ std::optional<double> nanoseconds_per(std::string_view unit) {
   if (unit == "s") return 1e9;
   if (unit == "min" || unit == "m") return 60e9;
   if (unit == "h") return 3600e9;
+  if (unit == "d") return 86400e9;
   return std::nullopt;
 }
 

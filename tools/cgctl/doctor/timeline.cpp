@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <string_view>
 
-#include "cli/escape.hpp"
+#include "cli/svg.hpp"
 #include "cli/units.hpp"
 
 namespace cgctl::tool::doctor_command {
@@ -17,6 +17,9 @@ using holds::Cause;
 using holds::Hold;
 using holds::Time;
 using holds::Wait;
+using svg::add_box;
+using svg::add_text;
+using svg::in_xml;
 
 // All lengths are pixels.
 constexpr int picture_width = 1200;
@@ -48,45 +51,6 @@ constexpr std::string_view style_sheet =
     "fill:#15171a}"
     ".g{stroke:#444}.w{fill:#56b4e9}.s{fill:#cc79a7}}"
     "</style>\n";
-
-std::string in_xml(std::string_view text) {
-  std::string out;
-  for (const char c : escaped(text)) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
-void add_text(std::string& out, int x, int y, const char* kind, std::string_view text) {
-  out += fmt::format("<text x=\"{}\" y=\"{}\" class=\"{}\">{}</text>\n", x, y, kind, in_xml(text));
-}
-
-/// Adds a rectangle; `hint`, if not empty, shows when the pointer is on it.
-void add_box(std::string& out, int x, int y, int box_width, int box_height, const char* kind,
-             std::string_view hint = {}) {
-  out += fmt::format("<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" class=\"{}\"", x, y,
-                     box_width, box_height, kind);
-  if (hint.empty()) {
-    out += "/>\n";
-  } else {
-    out += "><title>" + in_xml(hint) + "</title></rect>\n";
-  }
-}
 
 /// The time axis.
 struct Axis {

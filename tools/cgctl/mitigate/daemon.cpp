@@ -26,9 +26,11 @@
 
 #include "cgctl/filesystem.hpp"
 #include "cgctl/recorder.hpp"
+#include "cgctl/trend.hpp"
 #include "cli/json.hpp"
 #include "cli/names.hpp"
 #include "cli/timespec.hpp"
+#include "history/points.hpp"
 #include "mitigate/cpu_watch.hpp"
 #include "mitigate/metrics.hpp"
 #include "mitigate/metrics_server.hpp"
@@ -191,7 +193,9 @@ class Daemon {
   void poll_cpus();
   [[nodiscard]] Result<recorder::Ledger> collect();
   [[nodiscard]] recorder::Ledger newest_records();
-  void show_metrics(const Report& report);
+  void show_metrics(const Report& report, const recorder::Ledger& ledger);
+  void open_trend();
+  void remember(const Report& report, const recorder::Ledger& ledger);
   [[nodiscard]] nanoseconds jitter();
   [[nodiscard]] nanoseconds next_look();
   [[nodiscard]] int poll_time() const;
@@ -206,6 +210,7 @@ class Daemon {
   std::optional<MetricsServer> server_;
   std::optional<recorder::Watch> watch_;  ///< records where the kernel cannot
   std::optional<CpuWatch> cpus_;
+  std::optional<trend::Ring> trend_;  ///< see `cgctl history`
   int signals_;
   Alarm tick_;
   Alarm verification_;
@@ -215,6 +220,7 @@ class Daemon {
   std::string metrics_;              // empty until the first look is over
   std::string last_said_;
   std::string last_failure_;  ///< of a collection
+  std::string last_trend_failure_;
   std::optional<std::chrono::microseconds> watchdog_ = watchdog_time();
   nanoseconds last_look_ = boottime();
   bool look_at_once_ = false;
@@ -328,9 +334,24 @@ recorder::Ledger Daemon::newest_records() {
   return recorder::peek(host, configuration_.state_dir).value_or(recorder::Ledger());
 }
 
-void Daemon::show_metrics(const Report& report) {
+void Daemon::open_trend() {
+  auto ring = trend::Ring::open(configuration_.state_dir);
+  if (!ring) return warn(message_of(ring.error()));
+  if (!ring->warning().empty()) warn(ring->warning());
+  trend_ = std::move(*ring);
+}
+
+/// Adds the look to the file that `cgctl history` shows. If that fails, reports each reason once.
+void Daemon::remember(const Report& report, const recorder::Ledger& ledger) {
+  if (!trend_) return;
+  const auto status = trend_->add(point_of(report, worker_.mitigator().history(), ledger));
+  const std::string why = status ? std::string() : message_of(status.error());
+  if (why != std::exchange(last_trend_failure_, why) && !why.empty()) warn(why);
+}
+
+void Daemon::show_metrics(const Report& report, const recorder::Ledger& ledger) {
   metrics_ = metrics_text(report.outcome ? report.outcome->after : report.before, report.plan,
-                          worker_.mitigator().history(), newest_records(), configuration_,
+                          worker_.mitigator().history(), ledger, configuration_,
                           std::chrono::system_clock::now(), names_);
   if (cpus_) {
     metrics_ += metrics_text(cpus_->figures());
@@ -351,7 +372,9 @@ void Daemon::take_result() {
   } else {
     notify(fmt::format("STATUS={}: {}", decision_of(*report), report->plan.reason));
     warn_of(*report);
-    show_metrics(*report);
+    const recorder::Ledger ledger = newest_records();
+    show_metrics(*report, ledger);
+    remember(*report, ledger);
     if (!report->outcome) {
       log_change(*report);
     } else {
@@ -511,6 +534,7 @@ Exit Daemon::run() {
   if (auto status = ready(); !status) return report(status.error());
   record();
   watch_cpus();
+  open_trend();
   // Nodes that are started together must not act together.
   tick_.set(boottime() + jitter());
   notify("READY=1");
