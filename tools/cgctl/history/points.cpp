@@ -17,7 +17,6 @@ namespace cgctl::tool {
 namespace {
 
 using std::chrono::microseconds;
-using std::chrono::seconds;
 using trend::Point;
 
 // All lengths are pixels.
@@ -82,9 +81,9 @@ constexpr Panel panels[] = {
 
 /// The time axis, divided into the columns of the plot.
 struct Axis {
-  seconds from;
-  seconds to;
-  [[nodiscard]] int column(seconds at) const noexcept {
+  std::chrono::seconds from;
+  std::chrono::seconds to;
+  [[nodiscard]] int column(std::chrono::seconds at) const noexcept {
     const auto length = std::max<std::int64_t>((to - from).count(), 1);
     return static_cast<int>(
         std::clamp<std::int64_t>((at - from).count() * plot_width / length, 0, plot_width - 1));
@@ -127,7 +126,7 @@ Point point_of(const mitigation::Report& report, const mitigation::History& hist
   constexpr double hour = 3600;
   const mitigation::Observation& seen = report.outcome ? report.outcome->after : report.before;
   Point point;
-  point.at = std::chrono::duration_cast<seconds>(report.looked.time_since_epoch());
+  point.at = std::chrono::duration_cast<std::chrono::seconds>(report.looked.time_since_epoch());
   point.zombies = narrow(seen.zombies.low);
   point.live = narrow(seen.zombies.live);
   if (seen.read_cost) point.read_cost = std::chrono::duration_cast<microseconds>(*seen.read_cost);
@@ -145,12 +144,13 @@ Point point_of(const mitigation::Report& report, const mitigation::History& hist
   return point;
 }
 
-seconds part_of(seconds from, seconds to, std::size_t index, std::size_t count) {
+std::chrono::seconds part_of(std::chrono::seconds from, std::chrono::seconds to, std::size_t index,
+                             std::size_t count) {
   return from + (to - from) * static_cast<std::int64_t>(index) / static_cast<std::int64_t>(count);
 }
 
-std::vector<Point> coarser(const std::vector<Point>& points, seconds from, seconds to,
-                           std::size_t count) {
+std::vector<Point> coarser(const std::vector<Point>& points, std::chrono::seconds from,
+                           std::chrono::seconds to, std::size_t count) {
   const auto length = std::max<std::int64_t>((to - from).count(), 1);
   const auto parts = static_cast<std::int64_t>(count);
   std::vector<Point> found;
@@ -169,12 +169,12 @@ std::vector<Point> coarser(const std::vector<Point>& points, seconds from, secon
   return found;
 }
 
-std::string utc(seconds at) {
+std::string utc(std::chrono::seconds at) {
   return fmt::format("{:%Y-%m-%d %H:%M}", fmt::gmtime(static_cast<std::time_t>(at.count())));
 }
 
-std::string svg_of(const std::vector<Point>& points, seconds from, seconds to,
-                   const std::string& title) {
+std::string svg_of(const std::vector<Point>& points, std::chrono::seconds from,
+                   std::chrono::seconds to, const std::string& title) {
   const Axis axis{from, to};
   const std::vector<Point> columns = coarser(points, from, to, plot_width / 2);
   constexpr int bottom =
@@ -193,7 +193,7 @@ std::string svg_of(const std::vector<Point>& points, seconds from, seconds to,
     y += panel_height + panel_gap;
   }
   for (int i = 0; i <= marks; ++i) {
-    const seconds at = from + (to - from) * i / marks;
+    const std::chrono::seconds at = from + (to - from) * i / marks;
     svg::add_text(out, plot_left + axis.column(at), bottom + axis_height / 2, "m d", utc(at));
   }
   return out + "</svg>\n";
