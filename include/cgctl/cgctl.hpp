@@ -5,8 +5,8 @@
 #include "cgctl/detail/language.hpp"  // first: says which C++ is needed
 
 /// Includes every header but cgctl/libcgroup.hpp, which has a CMake target of its own, and those
-/// that only agents need: cgctl/holds.hpp, cgctl/mitigator.hpp, cgctl/numa_guarded.hpp,
-/// cgctl/peers.hpp and cgctl/trend.hpp; and cgctl/cpuset.hpp, cgctl/io.hpp and cgctl/pids.hpp, to compile fast.
+/// that only few programs need, to compile fast: cpuset.hpp, holds.hpp, io.hpp, mitigator.hpp,
+/// numa_guarded.hpp, peers.hpp, pids.hpp and trend.hpp.
 #include "cgctl/cgconfig.hpp"           // IWYU pragma: export
 #include "cgctl/cpu.hpp"                // IWYU pragma: export
 #include "cgctl/error.hpp"              // IWYU pragma: export

@@ -24,9 +24,9 @@ std::optional<std::chrono::seconds> time_of(std::string_view line) {
   line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
   const std::size_t point = line.find('.');
   if (point == std::string_view::npos) return std::nullopt;
-  const auto seconds = parse::whole_number(line.substr(0, point));
-  if (!seconds) return std::nullopt;
-  return std::chrono::seconds(static_cast<std::int64_t>(*seconds));
+  const auto since_boot = parse::whole_number(line.substr(0, point));
+  if (!since_boot) return std::nullopt;
+  return std::chrono::seconds(static_cast<std::int64_t>(*since_boot));
 }
 
 }  // namespace
