@@ -19,16 +19,15 @@ namespace cgctl::tool::doctor_command {
 namespace {
 
 using mitigation::note_missing;
-using std::chrono::seconds;
 
 constexpr std::size_t most_named = 5;
-constexpr seconds day = std::chrono::hours(24);
+constexpr std::chrono::seconds day = std::chrono::hours(24);
 
 /// Returns the zombies a day by the removals of the last day that were recorded and not released.
-std::optional<double> by_ledger(const recorder::Ledger* ledger, seconds now) {
-  constexpr seconds shortest = std::chrono::minutes(10);
+std::optional<double> by_ledger(const recorder::Ledger* ledger, std::chrono::seconds now) {
+  constexpr std::chrono::seconds shortest = std::chrono::minutes(10);
   if (ledger == nullptr || ledger->empty() || !ledger->releases) return std::nullopt;
-  const seconds begin = std::max(ledger->since, now - day);
+  const std::chrono::seconds begin = std::max(ledger->since, now - day);
   if (now - begin < shortest) return std::nullopt;
   const auto made = std::count_if(ledger->dead.begin(), ledger->dead.end(),
                                   [&](const recorder::Removed& one) { return one.at >= begin; });
@@ -39,7 +38,7 @@ std::optional<double> by_ledger(const recorder::Ledger* ledger, seconds now) {
 /// Finds the rate at which zombies are made, by the best source there is.
 void find_rate(const Host& host, const recorder::Ledger* ledger, const std::string& state_dir,
                const zombies::Count& count, Ids& ids) {
-  const seconds now = mitigation::uptime();
+  const std::chrono::seconds now = mitigation::uptime();
   if ((ids.zombies_a_day = by_ledger(ledger, now))) {
     ids.basis = Ids::Basis::ledger;
     return;
@@ -51,7 +50,7 @@ void find_rate(const Host& host, const recorder::Ledger* ledger, const std::stri
     return;
   }
   ids.zombies_a_day = static_cast<double>(count.low) * static_cast<double>(day.count()) /
-                      static_cast<double>(std::max<seconds::rep>(now.count(), 1));
+                      static_cast<double>(std::max<std::chrono::seconds::rep>(now.count(), 1));
   ids.basis = Ids::Basis::boot;
 }
 

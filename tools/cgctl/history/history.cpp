@@ -22,7 +22,6 @@
 namespace cgctl::tool::history_command {
 namespace {
 
-using std::chrono::seconds;
 using trend::Point;
 
 struct Options {
@@ -33,8 +32,8 @@ struct Options {
 
 /// The points of a time.
 struct Shown {
-  seconds from{};
-  seconds to{};
+  std::chrono::seconds from{};
+  std::chrono::seconds to{};
   trend::Kept kept;
 };
 
@@ -42,10 +41,10 @@ Result<Shown> collect(const Options& options) {
   const auto configuration = configure(options.overrides, Use::daemon);
   if (!configuration) return fail(configuration.error());
   Shown shown;
-  shown.to =
-      std::chrono::duration_cast<seconds>(std::chrono::system_clock::now().time_since_epoch());
-  const auto since =
-      std::min<seconds>(std::chrono::duration_cast<seconds>(options.since), trend::kept_for);
+  shown.to = std::chrono::duration_cast<std::chrono::seconds>(
+      std::chrono::system_clock::now().time_since_epoch());
+  const auto since = std::min<std::chrono::seconds>(
+      std::chrono::duration_cast<std::chrono::seconds>(options.since), trend::kept_for);
   shown.from = shown.to - since;
   auto kept = trend::read(configuration->state_dir, shown.to, since);
   if (!kept) {

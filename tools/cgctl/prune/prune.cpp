@@ -18,7 +18,6 @@ namespace cgctl::tool::prune_command {
 namespace {
 
 using std::chrono::nanoseconds;
-using std::chrono::seconds;
 
 struct Options {
   std::string path;
@@ -37,7 +36,7 @@ struct Candidate {
 
 nanoseconds age_of(const Subtree& one) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::max<nanoseconds>(now - seconds(one.newest), nanoseconds(0));
+  return std::max<nanoseconds>(now - std::chrono::seconds(one.newest), nanoseconds(0));
 }
 
 bool is_below(const std::string& path, const std::string& above) {
@@ -103,7 +102,7 @@ Result<Outcome> remove(const Host& host, Candidate& one, const Owners& owners,
   Removal how;
   how.below = Removal::Below::remove;
   how.pages = Removal::Pages::empty;
-  how.deadline = seconds(1);
+  how.deadline = std::chrono::seconds(1);
   const auto removed = group->remove(how);
   if (!removed) return fail(removed.error());
   return Outcome{true, removed->bytes_left};
@@ -112,7 +111,7 @@ Result<Outcome> remove(const Host& host, Candidate& one, const Owners& owners,
 Json json_of(const Candidate& one, const Outcome& outcome) {
   return {{"path", one.path},
           {"cgroups", one.cgroups},
-          {"age_s", std::chrono::duration_cast<seconds>(one.age).count()},
+          {"age_s", std::chrono::duration_cast<std::chrono::seconds>(one.age).count()},
           {"removed", outcome.removed},
           {"kept", one.kept.empty() ? Json(nullptr) : Json(one.kept)},
           {"left_bytes", outcome.removed ? Json(outcome.bytes_left) : Json(nullptr)}};

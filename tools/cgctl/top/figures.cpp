@@ -20,7 +20,6 @@ namespace cgctl::tool::top_command {
 namespace {
 
 using std::chrono::duration;
-using std::chrono::seconds;
 
 /// Returns the first of these lines, or the sum of `others` less `without`: a census has only the
 /// lengths of the LRU lists.
@@ -251,7 +250,7 @@ void take_memory(const std::optional<std::uint64_t>& usage, const memory::Stat* 
 
 void read_figures(const Host& host, Row& row, const std::vector<Column>& columns, Unread& unread,
                   const Group* opened) {
-  constexpr auto limits_stay = seconds(5);
+  constexpr auto limits_stay = std::chrono::seconds(5);
   const bool limits = wants(columns, {Column::limit, Column::max, Column::swap}) &&
                       Clock::now() - row.limits_at >= limits_stay;
   if (opened != nullptr) {
