@@ -29,7 +29,7 @@ void show(benchmark::State& state, std::vector<std::string> command) {
   });
 }
 
-void add_once(const std::string& name, const std::vector<std::string>& command) {
+void add_screen(const std::string& name, const std::vector<std::string>& command) {
   benchmark::RegisterBenchmark(name.c_str(), [command](auto& state) { show(state, command); })
       ->UseManualTime()
       ->Iterations(1)
@@ -38,9 +38,9 @@ void add_once(const std::string& name, const std::vector<std::string>& command) 
 }
 
 const bool top_registered = [] {
-  add_once("top_10000/cgctl",
+  add_screen("top_10000/cgctl",
            {CGCTL_TOOL, "top", "-b", "-i", "1s", "-n", "10", "-o", "tasks,cpu,memory,read,write"});
-  add_once("top_10000/systemd_cgtop",
+  add_screen("top_10000/systemd_cgtop",
            {"systemd-cgtop", "-b", "-d", "1s", "-n", "10", "--depth=100"});
   return true;
 }();
