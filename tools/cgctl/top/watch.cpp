@@ -109,7 +109,7 @@ Status Watch::sample() {
 
 std::string Watch::trouble() const {
   if (unread_.first()) return message_of(*unread_.first());
-  if (sampler_unread_ == 0) return {};
+  if (sampler_unread_ == 0) return zombies_.failure() ? message_of(*zombies_.failure()) : "";
   return fmt::format("top: files of {} could not be read", counted(sampler_unread_, "cgroup"));
 }
 

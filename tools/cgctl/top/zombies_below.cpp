@@ -32,6 +32,7 @@ void ZombiesBelow::count() {
     if (host_.live()) {
       auto census = census::Census::open(host_, options);
       if (census) census_ = std::move(*census);
+      if (!census) note(census.error());
     }
   }
   all_known_ = census_ && count_by_census();
@@ -39,17 +40,25 @@ void ZombiesBelow::count() {
   root_ = NAN;
   if (!counter_) {
     auto counter = zombies::Counter::open(host_, 0, zombies::Counter::Use::directories);
-    if (!counter) return;
+    if (!counter) return note(counter.error());
     counter_ = std::move(*counter);
   }
   constexpr unsigned walks = 1;
   const auto count = counter_->count(walks);
-  if (count) root_ = static_cast<double>(count->low);
+  if (!count) return note(count.error());
+  root_ = static_cast<double>(count->low);
+}
+
+void ZombiesBelow::note(const Error& error) {
+  if (!failure_ && error.kind != errc::unsupported) failure_ = error;
 }
 
 /// Adds each removed cgroup to all cgroups above it, which come before it in a census.
 bool ZombiesBelow::count_by_census() {
-  if (!census_->take(snapshot_, {true, false, false, false})) return false;
+  if (auto status = census_->take(snapshot_, {true, false, false, false}); !status) {
+    note(status.error());
+    return false;
+  }
   const auto& all = snapshot_.cgroups;
   std::vector<std::uint32_t> below(all.size());
   for (std::size_t i = all.size(); i-- > 1;) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cgctl/census.hpp"
+#include "cgctl/error.hpp"
 #include "cgctl/host.hpp"
 #include "cgctl/zombies.hpp"
 #include "top/rows.hpp"
@@ -25,14 +26,18 @@ class ZombiesBelow {
   /// Returns the number below a cgroup; NaN where it is not known. Counts again after 2 s, or later
   /// where counting would take more than 4 % of the time.
   [[nodiscard]] double of(std::string_view path);
+  /// Returns the first reason why a number is not known, unless the kernel does not tell it.
+  [[nodiscard]] const std::optional<Error>& failure() const noexcept { return failure_; }
 
  private:
   void count();
+  void note(const Error& error);
   [[nodiscard]] bool count_by_census();
 
   Host host_;
   std::optional<census::Census> census_;
   std::optional<zombies::Counter> counter_;
+  std::optional<Error> failure_;
   bool opened_ = false;
   census::Snapshot snapshot_;
   std::vector<std::pair<std::string, std::uint64_t>> counts_;  // sorted; those above 0
