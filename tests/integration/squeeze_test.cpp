@@ -286,7 +286,7 @@ TEST_F(RealSqueeze, NodeReclaimTakesNoMoreThanItMay) {
 }
 
 TEST_F(RealSqueeze, ReclaimOfActivePagesEndsEarlyAndKeepsToItsBudget) {
-  if (!v2()) return test::skip("needs the v2 memory controller");
+  if (!v2()) GTEST_SKIP() << "needs the v2 memory controller";
   const auto files = folder(lab::Pin::active);
   if (!files) return test::skip("no folder on a disk");
   auto maker = zombies(lab::Pin::active, *files);
