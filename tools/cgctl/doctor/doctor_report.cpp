@@ -226,22 +226,35 @@ std::string ids_row(const Known<Ids>& ids) {
   return row("ids", text);
 }
 
+/// Joins the first texts, as many as a screen has room for.
+std::string first_of(const std::vector<std::string>& all) {
+  constexpr std::size_t most = 2;
+  std::string text;
+  for (std::size_t i = 0; i < all.size() && i < most; ++i) text += (i == 0 ? "" : "; ") + all[i];
+  if (all.size() > most) text += fmt::format("; {} more (--json)", all.size() - most);
+  return text;
+}
+
+std::string text_of(const Throttled& one) {
+  return fmt::format("{} {:.0f} %, {}", with_name(one.path, names::text_of(one.names)), one.percent,
+                     human_time(one.time));
+}
+
+std::string text_of(const Killed& one) {
+  std::string text = with_name(one.path, names::text_of(one.names));
+  if (one.kills) text += fmt::format(" {} times", *one.kills);
+  if (one.ago) text += fmt::format(", last {} ago", human_time(*one.ago));
+  return one.kills ? text : text + ", gone";
+}
+
 /// Returns the rows of the cgroups that CPU quotas or the OOM killer stopped; empty without any.
 std::string cgroup_rows(const Diagnosis& found) {
-  std::string throttled;
-  for (const Throttled& one : found.throttled) {
-    throttled += fmt::format("{}{} {:.0f} %, {}", throttled.empty() ? "" : "; ",
-                             with_name(one.path, names::text_of(one.names)), one.percent,
-                             human_time(one.time));
-  }
-  std::string killed;
-  for (const Killed& one : found.killed) {
-    killed += fmt::format("{}{}", killed.empty() ? "" : "; ",
-                          with_name(one.path, names::text_of(one.names)));
-    if (one.kills) killed += fmt::format(" {} times", *one.kills);
-    if (one.ago) killed += fmt::format(", last {} ago", human_time(*one.ago));
-    if (!one.kills) killed += ", gone";
-  }
+  std::vector<std::string> texts;
+  for (const Throttled& one : found.throttled) texts.push_back(text_of(one));
+  const std::string throttled = first_of(texts);
+  texts.clear();
+  for (const Killed& one : found.killed) texts.push_back(text_of(one));
+  const std::string killed = first_of(texts);
   std::string text;
   if (!throttled.empty()) text += row("throttled", throttled);
   if (!killed.empty()) text += row("OOM killed", killed);

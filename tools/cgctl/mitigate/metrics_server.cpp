@@ -83,7 +83,7 @@ const char* status_of(std::string_view request, const std::string& text) {
   path = path.substr(0, path.find('?'));
   if (!parse::starts_with(parse::field(row), "HTTP/1.")) return "400 Bad Request";
   if (method != "GET" && method != "HEAD") return "405 Method Not Allowed";
-  if (path != "/metrics") return "404 Not Found";
+  if (path != "/metrics" && path != "/") return "404 Not Found";
   return text.empty() ? "503 Service Unavailable" : "200 OK";
 }
 

@@ -30,8 +30,8 @@ class MetricsServer {
 
   /// Returns a descriptor that is readable when serve() has something to do.
   [[nodiscard]] int descriptor() const noexcept { return events_.get(); }
-  /// Answers each client that has sent a request: a GET of /metrics with `text`, or with 503 if it
-  /// is empty.
+  /// Answers each client that has sent a request: a GET of /metrics or / with `text`, or with 503
+  /// if it is empty.
   void serve(const std::string& text);
 
  private:
