@@ -207,8 +207,8 @@ std::string days_in_words(double days) {
 std::string ids_row(const Known<Ids>& ids) {
   if (!ids) return {};
   std::string text = fmt::format("at most {} of {} in use", grouped(ids->used), grouped(memcg_ids));
-  if (!ids->zombies_a_day) return row("ids", text);
-  const auto rate = static_cast<std::uint64_t>(std::llround(*ids->zombies_a_day));
+  const auto rate = static_cast<std::uint64_t>(std::llround(ids->zombies_a_day.value_or(0)));
+  if (rate == 0) return row("ids", text);
   switch (ids->basis) {
     case Ids::Basis::ledger:
       text += fmt::format("; {} zombies a day, by the removals recorded", grouped(rate));
@@ -226,13 +226,10 @@ std::string ids_row(const Known<Ids>& ids) {
   return row("ids", text);
 }
 
-/// Joins the first texts, as many as a screen has room for.
+/// Returns the first text and the number of the others, which a screen has no room for.
 std::string first_of(const std::vector<std::string>& all) {
-  constexpr std::size_t most = 2;
-  std::string text;
-  for (std::size_t i = 0; i < all.size() && i < most; ++i) text += (i == 0 ? "" : "; ") + all[i];
-  if (all.size() > most) text += fmt::format("; {} more (--json)", all.size() - most);
-  return text;
+  if (all.size() < 2) return all.empty() ? "" : all[0];
+  return fmt::format("{}; {} more (--json)", all[0], all.size() - 1);
 }
 
 std::string text_of(const Throttled& one) {
