@@ -38,10 +38,10 @@ void add_screen(const std::string& name, const std::vector<std::string>& command
 }
 
 const bool top_registered = [] {
-  add_screen("top_10000/cgctl",
-           {CGCTL_TOOL, "top", "-b", "-i", "1s", "-n", "10", "-o", "tasks,cpu,memory,read,write"});
+  add_screen("top_10000/cgctl", {CGCTL_TOOL, "top", "-b", "-i", "1s", "-n", "10", "-o",
+                                 "tasks,cpu,memory,read,write"});
   add_screen("top_10000/systemd_cgtop",
-           {"systemd-cgtop", "-b", "-d", "1s", "-n", "10", "--depth=100"});
+             {"systemd-cgtop", "-b", "-d", "1s", "-n", "10", "--depth=100"});
   return true;
 }();
 

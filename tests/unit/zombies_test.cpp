@@ -317,8 +317,17 @@ const zombies::Ancestor* find(const zombies::Attribution& found, std::string_vie
   return match == found.ancestors.end() ? nullptr : &*match;
 }
 
+/// Returns limits that no busy machine reaches.
+zombies::AttributionLimits patient() {
+  zombies::AttributionLimits limits;
+  limits.total = std::chrono::minutes(1);
+  limits.slowest_read = std::chrono::seconds(10);
+  return limits;
+}
+
 TEST(Attribution, IsUnknownOnV1WithoutHierarchyButTheResidualIsKnown) {
-  const auto found = must(zombies::attribute(test::captured("linux-5.4-v1-numa2/2-zombies")));
+  const auto found =
+      must(zombies::attribute(test::captured("linux-5.4-v1-numa2/2-zombies"), patient()));
   ASSERT_FALSE(found.ancestors.empty());
   for (const auto& ancestor : found.ancestors) {
     EXPECT_EQ(ancestor.count, std::nullopt) << ancestor.path;
@@ -334,8 +343,10 @@ TEST(Attribution, IsUnknownOnV1WithoutHierarchyButTheResidualIsKnown) {
 }
 
 TEST(Attribution, ShowsThatDroppingThePageCacheLeftNothingToFree) {
-  const auto before = must(zombies::attribute(test::captured("linux-5.4-v1-numa2/2-zombies")));
-  const auto after = must(zombies::attribute(test::captured("linux-5.4-v1-numa2/3-after-drop-1")));
+  const auto before =
+      must(zombies::attribute(test::captured("linux-5.4-v1-numa2/2-zombies"), patient()));
+  const auto after =
+      must(zombies::attribute(test::captured("linux-5.4-v1-numa2/3-after-drop-1"), patient()));
   ASSERT_TRUE(before.residual && after.residual);
   EXPECT_EQ(after.residual->freeable(), 14U * 4096);
   EXPECT_EQ(before.residual->file, (6747U - 5115 - 33) * 4096);
@@ -343,7 +354,8 @@ TEST(Attribution, ShowsThatDroppingThePageCacheLeftNothingToFree) {
 }
 
 TEST(Attribution, OnV1WithHierarchyIsInBytes) {
-  const auto found = must(zombies::attribute(test::captured("linux-6.1-v1-numa2/2-zombies")));
+  const auto found =
+      must(zombies::attribute(test::captured("linux-6.1-v1-numa2/2-zombies"), patient()));
   const auto* const pods = find(found, "/kubepods");
   ASSERT_NE(pods, nullptr);
   EXPECT_EQ(pods->count, std::nullopt);
@@ -354,7 +366,7 @@ TEST(Attribution, OnV1WithHierarchyIsInBytes) {
 
 TEST(Attribution, OnV2IsACountAndAnUpperBound) {
   for (const char* tree : {"linux-6.1-v2-numa2/2-zombies", "linux-6.12-v2-numa2/2-zombies"}) {
-    const auto found = must(zombies::attribute(test::captured(tree)));
+    const auto found = must(zombies::attribute(test::captured(tree), patient()));
     ASSERT_THAT(found.ancestors, SizeIs(1)) << tree;
     EXPECT_EQ(found.ancestors[0].path, "/kubepods.slice");
     EXPECT_EQ(found.ancestors[0].count, 200U);
@@ -366,12 +378,14 @@ TEST(Attribution, OnV2IsACountAndAnUpperBound) {
 
 TEST(Attribution, DoesNotKnowWhetherSlabPinsWithoutSlabinfo) {
   for (const char* tree : {"linux-5.4-v1-numa2/2-zombies", "linux-6.1-v2-numa2/2-zombies"})
-    EXPECT_EQ(must(zombies::attribute(test::captured(tree))).slab, SlabPins::unknown) << tree;
+    EXPECT_EQ(must(zombies::attribute(test::captured(tree), patient())).slab, SlabPins::unknown)
+        << tree;
 }
 
 TEST(Attribution, WithoutZombiesIsEmptyOnV2) {
-  EXPECT_THAT(must(zombies::attribute(test::captured("linux-6.1-v2-numa2/1-fresh"))).ancestors,
-              IsEmpty());
+  EXPECT_THAT(
+      must(zombies::attribute(test::captured("linux-6.1-v2-numa2/1-fresh"), patient())).ancestors,
+      IsEmpty());
 }
 
 /// A machine with memory on v1 and use_hierarchy 1, where the test writes each cgroup's
@@ -392,7 +406,7 @@ class MadeAttribution : public ::testing::Test {
     machine_.put("sys/fs/cgroup/memory" + path + "/memory.use_hierarchy", "1\n");
   }
   [[nodiscard]] zombies::Attribution attribute(
-      const zombies::AttributionLimits& limits = {}) const {
+      const zombies::AttributionLimits& limits = patient()) const {
     return must(zombies::attribute(must(machine_.host()), limits));
   }
   [[nodiscard]] std::optional<std::uint64_t> bytes_of(std::string_view path) const {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <exception>
 
 // Replaces libstdc++'s handler of exceptions that nobody catches. That one names the exception's
 // type, for which it needs a demangler: 49 KB of the static command.
