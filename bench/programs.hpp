@@ -14,7 +14,7 @@
 
 namespace cgctl::bench {
 
-/// Runs a command to its end and discards its output. Returns what it used if it succeeded.
+/// Runs a command to its end and discards its output. Returns its resource usage if it succeeded.
 inline std::optional<rusage> usage_of(const std::vector<std::string>& command) {
   std::vector<char*> words;
   for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));

@@ -48,8 +48,8 @@ struct Change {
 [[nodiscard]] Result<State> state(const Group& group);
 
 /// Returns what set() would write, for settings::apply(). A new cgroup of v1 has neither CPUs nor
-/// nodes and takes no tasks before it has both: a list of it that is empty and not in the change
-/// becomes that of the parent. errc::invalid_argument for the root. Errors of state().
+/// nodes and takes no tasks before it has both. So an empty list that the change does not name
+/// becomes the parent's. errc::invalid_argument for the root. Errors of state().
 [[nodiscard]] Result<std::vector<settings::Setting>> plan(const Group& group, const Change& change);
 
 /// Sets the lists, all or none. Errors of plan() and of settings::apply(): EACCES if the parent has

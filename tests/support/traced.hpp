@@ -22,7 +22,7 @@ Traced run_traced(const std::function<void()>& work, unsigned at);
 /// Calls `round`, which prepares, calls run_traced() with the number it is given, checks and
 /// returns its result: first with 0, then with numbers further apart by a third of the calls, or by
 /// the number in the variable CGCTL_KILL_EVERY, until a run ends by itself. Begins again if that
-/// run made so few calls that less than two runs were killed; the number of calls varies.
+/// run made so few calls that fewer than two runs were killed: the number of calls varies.
 /// Returns how many were killed; stops where there is trouble.
 unsigned kill_in_turn(const std::function<Traced(unsigned at)>& round);
 

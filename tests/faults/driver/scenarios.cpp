@@ -77,7 +77,7 @@ void add_reads_of_this_host(std::vector<Scenario>& out) {
   out.push_back({"memory", "", {"memory", "@G/a"}});
   out.push_back({"pids", "", {"pids", "@G/a"}});
   out.push_back({"stat", "", {"stat", "--watch", "1ms", "--count", "2", "@G/a"}});
-  // Without the column of zombies, for which top would take a census of the whole host.
+  // The column of zombies is left out: top would take a census of the whole host for it.
   constexpr const char* columns =
       "cpu,limit,throttled,memory,working-set,tasks,max,swap,read,write,memory-some,oom,anon,file";
   Scenario top{"top", "", {"top", "-o", columns, "--interval", "10ms", "--count", "2", "@G"}};
