@@ -62,6 +62,19 @@ Exit show_or_set(const Globals& globals, const std::string& path,
                  const std::function<Exit(const Group&)>& show,
                  const std::function<Written(const Group&)>& set);
 
+/// Prints the state of a cgroup, as text or as JSON with this schema; without a state, the error.
+template <class State, class ToJson, class ToText>
+Exit show_state(const Globals& globals, const char* schema, const Result<State>& state,
+                const ToJson& to_json, const ToText& to_text) {
+  if (!state) return report(state.error());
+  if (globals.format == Format::json) {
+    print(globals, schema, to_json(*state));
+  } else {
+    print(globals, to_text(*state));
+  }
+  return Exit::done;
+}
+
 /// Returns the first line of a report on a controller's settings: "/batch, pids on v1".
 std::string heading(const Group& opened, const char* controller, Version version);
 

@@ -50,14 +50,10 @@ std::string text_of(const Group& group, const cpuset::State& state) {
 }
 
 Exit show(const Globals& globals, const Group& group) {
-  const auto state = cpuset::state(group);
-  if (!state) return report(state.error());
-  if (globals.format == Format::json) {
-    print(globals, "cpuset/1", json_of(group, *state));
-  } else {
-    print(globals, text_of(group, *state));
-  }
-  return Exit::done;
+  return show_state(
+      globals, "cpuset/1", cpuset::state(group),
+      [&group](const cpuset::State& state) { return json_of(group, state); },
+      [&group](const cpuset::State& state) { return text_of(group, state); });
 }
 
 Exit run_cpuset(const Globals& globals, const Options& options) {

@@ -62,14 +62,10 @@ std::string text_of(const Group& group, const io::State& state) {
 }
 
 Exit show(const Globals& globals, const Group& group) {
-  const auto state = io::state(group);
-  if (!state) return report(state.error());
-  if (globals.format == Format::json) {
-    print(globals, "io/1", json_of(group, *state));
-  } else {
-    print(globals, text_of(group, *state));
-  }
-  return Exit::done;
+  return show_state(
+      globals, "io/1", io::state(group),
+      [&group](const io::State& state) { return json_of(group, state); },
+      [&group](const io::State& state) { return text_of(group, state); });
 }
 
 Written set(const Group& group, const std::vector<DeviceLimits>& wanted) {

@@ -193,14 +193,9 @@ Result<Report> examine(const Group& group) {
 }
 
 Exit show(const Globals& globals, const Group& group) {
-  const auto found = examine(group);
-  if (!found) return report(found.error());
-  if (globals.format == Format::json) {
-    print(globals, "memory/1", json_of(*found));
-  } else {
-    print(globals, text_of(*found));
-  }
-  return Exit::done;
+  return show_state(
+      globals, "memory/1", examine(group), [](const auto& found) { return json_of(found); },
+      [](const auto& found) { return text_of(found); });
 }
 
 Exit give_back(const Globals& globals, const Group& group, const Options& options) {

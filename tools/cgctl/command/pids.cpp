@@ -41,14 +41,10 @@ std::string text_of(const Group& group, const pids::State& state) {
 }
 
 Exit show(const Globals& globals, const Group& group) {
-  const auto state = pids::state(group);
-  if (!state) return report(state.error());
-  if (globals.format == Format::json) {
-    print(globals, "pids/1", json_of(group, *state));
-  } else {
-    print(globals, text_of(group, *state));
-  }
-  return Exit::done;
+  return show_state(
+      globals, "pids/1", pids::state(group),
+      [&group](const pids::State& state) { return json_of(group, state); },
+      [&group](const pids::State& state) { return text_of(group, state); });
 }
 
 Exit run_pids(const Globals& globals, const Options& options) {
