@@ -175,6 +175,7 @@ Result<Sampler> Sampler::open(const Host& host, std::string_view path, Config co
     return fail(Error::make(errc::unsupported, "sample", sampler.path_,
                             "the host has neither the cpu nor the memory controller"));
   }
+  sampler.skip_idle_ = config.skip_idle;
   if (auto status = sampler.refresh(); !status) return fail(status.error());
   if (config.memory == Config::Memory::files) return sampler;
   auto status = sampler.use_census(config.memory);
@@ -319,6 +320,7 @@ Status Sampler::refresh() {
               [](const Entry& a, const Entry& b) { return a.path < b.path; });
   }
   count_kept();
+  if (skip_idle_) link_parents();
   std::string path;
   for (Entry& entry : entries_) {
     open_files(entry, path);
@@ -386,29 +388,61 @@ void Sampler::read_census(const Entry& entry, Scratch& scratch, Sample& out) con
   out.memory_stat = &scratch.memory_;
 }
 
+/// Links each entry to that of the cgroup above, which precedes it.
+void Sampler::link_parents() noexcept {
+  for (Entry& entry : entries_) {
+    entry.parent = none;
+    const std::string_view path = entry.path;
+    if (&entry == &entries_.front()) continue;
+    const std::string_view above = path.substr(0, std::max(path.rfind('/'), std::size_t{1}));
+    const auto found = std::lower_bound(
+        entries_.begin(), entries_.end(), above,
+        [](const Entry& one, std::string_view wanted) { return one.path < wanted; });
+    if (found->path == above) entry.parent = static_cast<std::size_t>(found - entries_.begin());
+  }
+}
+
+/// True if the entry's usage is known to be that of the last round, and it has no quota.
+bool Sampler::is_below_idle(const Entry& entry) const noexcept {
+  return entry.parent != none && entries_[entry.parent].idle && entry.usage &&
+         entry.periods.value_or(0) == 0;
+}
+
 bool Sampler::read(Entry& entry, Scratch& scratch, Sample& out) {
   out.path = entry.path;
   const auto now = std::chrono::steady_clock::now();
   const bool counted = entry.counted != none;
-  bool any = counted;
+  const bool skip = scratch.skips_idle_ && is_below_idle(entry);
+  bool any = counted || skip;
   bool failed = false;
   if (counted) read_census(entry, scratch, out);
-  for (std::size_t i = 0; i < (counted ? memory_usage : figure_count); ++i) {
+  for (std::size_t i = skip ? memory_usage : cpu_stat; i < (counted ? memory_usage : figure_count);
+       ++i) {
     if (entry.states.at(i) == Entry::absent) continue;
     const int status = read(static_cast<Figure>(i), entry, scratch, out);
     any = any || status == 0;
     failed = failed || (status != 0 && !detail::is_gone(status));
   }
   if (failed) ++scratch.unread_;
-  if (out.cpu.usage) {
-    if (entry.usage && *out.cpu.usage >= *entry.usage && now > entry.at) {
-      out.cpus = static_cast<double>((*out.cpu.usage - *entry.usage).count()) /
-                 static_cast<double>(nanoseconds(now - entry.at).count());
-    }
-    entry.usage = out.cpu.usage;
-    entry.at = now;
+  if (skip) {
+    out.cpu.usage = entry.usage;
+    out.cpu.nr_periods = out.cpu.nr_throttled = entry.periods;
   }
+  take_usage(entry, now, out);
   return any;
+}
+
+/// Sets the CPUs used since the last round, and remembers the usage for the next.
+void Sampler::take_usage(Entry& entry, std::chrono::steady_clock::time_point now, Sample& out) {
+  entry.idle = out.cpu.usage && entry.usage == out.cpu.usage;
+  if (!out.cpu.usage) return;
+  if (entry.usage && *out.cpu.usage >= *entry.usage && now > entry.at) {
+    out.cpus = static_cast<double>((*out.cpu.usage - *entry.usage).count()) /
+               static_cast<double>(nanoseconds(now - entry.at).count());
+  }
+  entry.usage = out.cpu.usage;
+  entry.at = now;
+  entry.periods = out.cpu.nr_periods;
 }
 
 /// Reads a figure. Returns 0 or a negated errno. If a kept file cannot be read, its cgroup was

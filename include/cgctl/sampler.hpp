@@ -72,6 +72,12 @@ class Sampler {
       cheapest,
     };
     Memory memory = Memory::files;
+    /// Does not read the cpu files of a cgroup if the usage of the cgroup above is the same as in
+    /// the last round: that usage counts all cgroups below, so theirs is the same too. The sample
+    /// then has the usage of the last round, and neither user nor system time. A cgroup with a
+    /// quota is read always. A removed cgroup may be visited until the next refresh(). Only
+    /// sample(visit) does so.
+    bool skip_idle = false;
   };
   /// Buffers that one thread needs to take samples.
   class Scratch {
@@ -79,6 +85,7 @@ class Sampler {
     memory::Stat memory_;
     std::string path_;
     std::size_t unread_ = 0;
+    bool skips_idle_ = false;
   };
 
   /// Finds the cgroup `path` and those below. errc::vanished if there is no such cgroup,
@@ -122,6 +129,7 @@ class Sampler {
   template <class Visit>
   std::size_t sample(Visit visit) {
     (void)gather();
+    own_.skips_idle_ = skip_idle_;
     return sample(own_, 0, 1, visit);
   }
   /// Samples the part `part` (0 to parts - 1) of the cgroups, for one thread of several, with the
@@ -152,8 +160,11 @@ class Sampler {
     std::array<std::uint64_t, cpu_usage + 1> inodes{};  // inodes of the usage files
     std::optional<std::chrono::nanoseconds> usage;      // at
     std::chrono::steady_clock::time_point at;
-    std::uint64_t memory_inode = 0;  // of the directory; 0 without a census
-    std::size_t counted = none;      // its place in the last census
+    std::uint64_t memory_inode = 0;        // of the directory; 0 without a census
+    std::size_t counted = none;            // its place in the last census
+    std::size_t parent = none;             // its place in entries_; set if idle cgroups are skipped
+    bool idle = false;                     // used no CPU time since the round before
+    std::optional<std::uint64_t> periods;  // of its quota that have begun
   };
   static constexpr std::size_t none = ~std::size_t{0};
   struct Found;
@@ -165,7 +176,10 @@ class Sampler {
   void count_kept() noexcept;
   void keep_at_most(std::size_t most);
   [[nodiscard]] Status find(Found& found) const;
+  void link_parents() noexcept;
+  [[nodiscard]] bool is_below_idle(const Entry& entry) const noexcept;
   bool read(Entry& entry, Scratch& scratch, Sample& out);
+  static void take_usage(Entry& entry, std::chrono::steady_clock::time_point now, Sample& out);
   int read(Figure figure, Entry& entry, Scratch& scratch, Sample& out) const;
   int read(Figure figure, int fd, Scratch& scratch, Sample& out) const;
   [[nodiscard]] Status use_census(Config::Memory memory);
@@ -180,6 +194,7 @@ class Sampler {
   std::array<Source, figure_count> sources_;
   std::vector<Entry> entries_;  // sorted by path
   std::vector<Walked> walked_;  // one if the source is a census
+  bool skip_idle_ = false;
   Scratch own_;
 };
 

@@ -148,6 +148,32 @@ TEST_F(RealSampler, SaysHowManyCpusAreUsedBetweenTwoSamples) {
   EXPECT_LT(seen.at(path("quiet")).cpus.value_or(0), 0.1);
 }
 
+TEST_F(RealSampler, SkippingIdleCgroupsMissesNoCpuTime) {
+  const auto busy = create("a/busy");
+  const auto quiet = create("b/quiet");
+  if (!must(cpu::stat(busy)).usage)
+    return test::skip("no controller counts the CPU time of a cgroup");
+  Sampler::Config config;
+  config.skip_idle = true;
+  auto sampler = must(Sampler::open(host(), path(), config));
+  (void)take(sampler);
+  for (int round = 0; round < 5; ++round) {
+    EXPECT_EQ(test::in_child([&]() -> std::string {
+                if (const auto status = busy.attach(0); !status) return status.error().message();
+                burn(20ms);
+                return {};
+              }),
+              "");
+    const auto least = must(cpu::stat(busy)).usage;
+    const auto seen = take(sampler);
+    EXPECT_GE(seen.at(path("a/busy")).usage, least);
+    EXPECT_LE(seen.at(path("a/busy")).usage, must(cpu::stat(busy)).usage);
+    EXPECT_EQ(seen.at(path("b/quiet")).usage, must(cpu::stat(quiet)).usage);
+    EXPECT_GT(seen.at(path("a/busy")).cpus.value_or(0), 0);
+    EXPECT_EQ(take(sampler).size(), 5U) << "skipped cgroups are visited too";
+  }
+}
+
 TEST_F(RealSampler, NoticesNewAndRemovedCgroups) {
   const auto stays = create("stays");
   const auto goes = create("goes");

@@ -2,8 +2,17 @@
 // SPDX-License-Identifier: MIT
 #include "scenarios.hpp"
 
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <initializer_list>
+#include <sstream>
+#include <stdexcept>
 #include <utility>
+
+#include "cgctl/trend.hpp"
 
 namespace cgctl::faults {
 namespace {
@@ -132,6 +141,34 @@ void add_recorder(std::vector<Scenario>& out) {
   }
 }
 
+/// Returns the file of the daemon's history, with a point for each of the last three hours.
+std::string trend_file() {
+  const auto directory =
+      std::filesystem::temp_directory_path() / ("cgctl-" + std::to_string(::getpid()));
+  std::filesystem::create_directory(directory);
+  std::filesystem::permissions(directory, std::filesystem::perms::owner_all);
+  const auto ring = trend::Ring::open(directory);
+  const auto now = std::chrono::duration_cast<std::chrono::seconds>(
+      std::chrono::system_clock::now().time_since_epoch());
+  for (const unsigned hours : {3U, 2U, 1U}) {
+    trend::Point point;
+    point.at = now - std::chrono::hours(hours);
+    point.zombies = 1000 * hours;
+    point.maker = "/kubepods/pod-a";
+    if (!ring || !ring->add(point)) throw std::runtime_error("the history cannot be made");
+  }
+  std::ostringstream text;
+  text << std::ifstream(directory / "trend", std::ios::binary).rdbuf();
+  std::filesystem::remove_all(directory);
+  return text.str();
+}
+
+void add_history(std::vector<Scenario>& out) {
+  const std::pair<std::string, std::string> file{"trend", trend_file()};
+  out.push_back(
+      {"history", "", {"--json", "history", "--since", "7d", "--state-dir", "@T"}, {file}});
+}
+
 /// Adds commands that are called by the names of libcgroup's tools.
 void add_drop_ins(std::vector<Scenario>& out) {
   const std::initializer_list<std::pair<const char*, Arguments>> commands = {
@@ -157,6 +194,7 @@ std::vector<Scenario> all_scenarios() {
   add_writes(out);
   add_drop_ins(out);
   add_recorder(out);
+  add_history(out);
   return out;
 }
 

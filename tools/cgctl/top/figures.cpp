@@ -94,11 +94,12 @@ double number_in(const std::optional<std::string>& text, std::string_view name =
 struct Transferred {
   double read = NAN;
   double written = NAN;
+  bool counts_below = false;  ///< true if those of the cgroups below are in them
 };
 
 /// Adds the numbers after "rbytes=" and "wbytes=" of all devices of an io.stat (v2).
 Transferred io_stat(std::string_view text) {
-  Transferred sum{0, 0};
+  Transferred sum{0, 0, true};
   while (!text.empty()) {
     std::string_view line = parse::line(text);
     for (std::string_view word = parse::field(line); !word.empty(); word = parse::field(line)) {
@@ -112,8 +113,8 @@ Transferred io_stat(std::string_view text) {
 }
 
 /// Adds the lines "MAJOR:MINOR Read N" and "... Write N" of all devices (v1).
-Transferred service_bytes(std::string_view text) {
-  Transferred sum{0, 0};
+Transferred service_bytes(std::string_view text, bool counts_below) {
+  Transferred sum{0, 0, counts_below};
   while (!text.empty()) {
     std::string_view line = parse::line(text);
     (void)parse::field(line);
@@ -127,25 +128,38 @@ Transferred service_bytes(std::string_view text) {
 
 Transferred transferred(const Files& files) {
   if (const auto text = files.read("io", "io.stat")) return io_stat(*text);
-  for (const char* const file :
-       {"blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes"}) {
-    if (const auto text = files.read("blkio", file)) return service_bytes(*text);
+  if (const auto text = files.read("blkio", "blkio.throttle.io_service_bytes_recursive")) {
+    return service_bytes(*text, true);
   }
-  return {};
+  const auto text = files.read("blkio", "blkio.throttle.io_service_bytes");
+  return text ? service_bytes(*text, false) : Transferred{};
 }
 
 double rate(double before, double after, double elapsed) {
   return after >= before && elapsed > 0 ? (after - before) / elapsed : NAN;
 }
 
+/// True if the row's bytes are known to be the same when those of the cgroup above were read: no
+/// cgroup at or below that one moved any between two readings, and the row's was not before the
+/// first of them.
+bool is_below_idle(const Row& row) {
+  const Row* const above = row.parent;
+  return above != nullptr && above->io_idle && above->io_at > row.io_at &&
+         above->io_before <= row.io_at && !std::isnan(row.bytes_read);
+}
+
 void read_io(const Files& files, Row& row) {
-  const Transferred now = transferred(files);
-  const auto at = Clock::now();
+  const bool skip = is_below_idle(row);
+  const Transferred now =
+      skip ? Transferred{row.bytes_read, row.bytes_written, true} : transferred(files);
+  const auto at = skip ? row.parent->io_at : Clock::now();
   const double elapsed = duration<double>(at - row.io_at).count();
   value(row.values, Column::read) = rate(row.bytes_read, now.read, elapsed);
   value(row.values, Column::write) = rate(row.bytes_written, now.written, elapsed);
+  row.io_idle = now.counts_below && now.read == row.bytes_read && now.written == row.bytes_written;
   row.bytes_read = now.read;
   row.bytes_written = now.written;
+  row.io_before = row.io_at;
   row.io_at = at;
 }
 

@@ -52,7 +52,9 @@ struct Row {
   double bytes_read = NAN;
   double bytes_written = NAN;
   double limit_cpus = NAN;
-  Clock::time_point io_at;
+  Clock::time_point io_at;      ///< when these bytes were read
+  Clock::time_point io_before;  ///< when they were read the time before
+  bool io_idle = false;         ///< true if neither the cgroup nor one below moved bytes since then
   Clock::time_point limits_at;  ///< when the limits were read; the epoch: never
 
   Row() { values.fill(NAN); }

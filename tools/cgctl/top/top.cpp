@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <thread>
 
@@ -39,6 +40,28 @@ void name_all(Watch& watch, const View& view) {
   for (const auto& row : watch.rows()) watch.find_name(*row);
 }
 
+/// Returns `shown` of the rows after `first`, sorted by address.
+std::vector<const Row*> shown_of(const std::vector<Line>& lines, std::size_t first,
+                                 std::size_t shown) {
+  std::vector<const Row*> rows;
+  for (std::size_t i = first; i < lines.size() && i - first < shown; ++i) {
+    rows.push_back(lines[i].row);
+  }
+  std::sort(rows.begin(), rows.end(), std::less<>());
+  return rows;
+}
+
+/// Reads these columns and the names of the rows in `shown`, by path: I/O of a cgroup is not read
+/// if the cgroup above had none.
+void complete(Watch& watch, const std::vector<const Row*>& shown,
+              const std::vector<Column>& columns) {
+  for (const auto& row : watch.rows()) {
+    if (!std::binary_search(shown.begin(), shown.end(), row.get(), std::less<>())) continue;
+    watch.read_more(*row, columns);
+    watch.find_name(*row);
+  }
+}
+
 /// Returns the cgroups in the order of the view, with all figures of the first `shown` ones after
 /// `first`.
 std::vector<Line> look(Watch& watch, const View& view, std::size_t first, std::size_t shown,
@@ -52,12 +75,7 @@ std::vector<Line> look(Watch& watch, const View& view, std::size_t first, std::s
   if (orders_by_others(view)) {
     others.erase(std::remove(others.begin(), others.end(), *view.sort), others.end());
   }
-  for (std::size_t i = first; i < lines.size() && i - first < shown; ++i) {
-    Row* const row = find_row(watch.rows(), lines[i].row->path);
-    if (row == nullptr) continue;
-    watch.read_more(*row, others);
-    watch.find_name(*row);
-  }
+  complete(watch, shown_of(lines, first, shown), others);
   return lines;
 }
 

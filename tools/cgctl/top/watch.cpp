@@ -43,6 +43,7 @@ Result<Watch> Watch::open(const Host& host, std::string_view path, names::Resolv
   Sampler::Config config;
   config.memory = Sampler::Config::Memory::cheapest;
   config.descriptors = descriptors_to_keep();
+  config.skip_idle = true;
   auto sampler = Sampler::open(host, path, config);
   if (!sampler) return fail(sampler.error());
   Watch watch(host, std::move(*sampler), std::move(resolver));
