@@ -75,7 +75,7 @@ Status given(const Pointer*... pointers) {
   return fail(Error::make(errc::invalid_argument, "read", {}, "an argument is null"));
 }
 
-/// Gives the caller a handle with what was opened.
+/// Moves the opened object into a new handle for the caller.
 template <class Handle, class T>
 Status hand_over(Result<T> opened, Handle** out) {
   if (!opened) return fail(std::move(opened.error()));

@@ -50,7 +50,7 @@ int cgctl_mitigate(const cgctl_host* host, const char* state, unsigned flags,
   using namespace cgctl;
   return c_api::guarded(error, [&]() -> Status {
     if (auto status = c_api::given(host, state); !status) return status;
-    // Nothing is done for a caller that could not be told.
+    // Checks that the caller can be told the result before anything is done.
     if (auto status = c_api::deliver(cgctl_mitigation{}, result); !status) return status;
     const auto report = c_api::mitigate(host->host, state, flags);
     if (!report) return fail(report.error());
