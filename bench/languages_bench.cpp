@@ -42,11 +42,11 @@ class Worker {
   /// Returns the seconds that a sample took; nothing if it lacks cgroups.
   [[nodiscard]] std::optional<double> sample() {
     if (input_ == nullptr || std::fputs("\n", input_) < 0 || std::fflush(input_) != 0) return {};
-    std::int64_t nanoseconds = 0;
+    std::int64_t took = 0;
     std::uint64_t seen = 0;
-    const int read = std::fscanf(output_, "%" SCNd64 " %" SCNu64, &nanoseconds, &seen);
+    const int read = std::fscanf(output_, "%" SCNd64 " %" SCNu64, &took, &seen);
     if (read != 2 || seen != sampled) return {};
-    return static_cast<double>(nanoseconds) * 1e-9;
+    return static_cast<double>(took) * 1e-9;
   }
 
  private:
