@@ -20,6 +20,7 @@
 #include "cgctl/filesystem.hpp"
 #include "cgctl/parse.hpp"
 #include "cli/timespec.hpp"
+#include "mitigate/openmetrics.hpp"
 
 namespace cgctl::tool {
 namespace {
@@ -87,30 +88,26 @@ const char* status_of(std::string_view request, const std::string& text) {
   return text.empty() ? "503 Service Unavailable" : "200 OK";
 }
 
-/// Sends the answer to a request.
-void answer(int client, std::string_view request, const std::string& text) {
+/// Returns the answer to a request.
+std::string answer_to(std::string_view request, const std::string& text) {
   const std::string_view status = status_of(request, text);
-  const bool good = parse::starts_with(status, "200");
-  const std::string body = good ? text : fmt::format("{}\n", status);
+  const char* type = "text/plain";
+  std::string body;
+  if (!parse::starts_with(status, "200")) {
+    body = fmt::format("{}\n", status);
+  } else if (prefers_openmetrics(request)) {
+    type = "application/openmetrics-text; version=1.0.0";
+    body = openmetrics(text);
+  } else {
+    type = "text/plain; version=0.0.4";
+    body = text;
+  }
+  const char* const allow = parse::starts_with(status, "405") ? "Allow: GET, HEAD\r\n" : "";
   const std::string head = fmt::format(
-      "HTTP/1.1 {}\r\n{}Content-Type: text/plain; {}charset=utf-8\r\nContent-Length: {}\r\n"
+      "HTTP/1.1 {}\r\n{}Content-Type: {}; charset=utf-8\r\nContent-Length: {}\r\n"
       "Connection: close\r\n\r\n",
-      status, parse::starts_with(status, "405") ? "Allow: GET, HEAD\r\n" : "",
-      good ? "version=0.0.4; " : "", body.size());
-  const std::string whole = parse::starts_with(request, "HEAD ") ? head : head + body;
-  // The whole answer must fit into the socket: the daemon does not wait for a client.
-  const int room = static_cast<int>(2 * whole.size());
-  (void)::setsockopt(client, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
-  (void)::send(client, whole.data(), whole.size(), MSG_NOSIGNAL);
-}
-
-/// Answers the client if it has sent a request. Returns true if the client is done.
-bool attend(int client, const std::string& text) {
-  std::array<char, 2048> request{};
-  const ssize_t got = ::recv(client, request.data(), request.size(), 0);
-  if (got < 0) return errno != EAGAIN && errno != EINTR;
-  if (got > 0) answer(client, {request.data(), static_cast<std::size_t>(got)}, text);
-  return true;
+      status, allow, type, body.size());
+  return parse::starts_with(request, "HEAD ") ? head : head + body;
 }
 
 }  // namespace
@@ -191,7 +188,7 @@ void MetricsServer::accept_all() {
   for (std::size_t i = 0; i < most_clients; ++i) {
     UniqueFd client(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (client) {
-      if (watch(client.get())) clients_.push_back({std::move(client), Clock::now() + patience});
+      if (watch(client.get())) clients_.push_back({std::move(client), Clock::now() + patience, {}});
       if (clients_.size() > most_clients) clients_.erase(clients_.begin());
     } else if (errno == EMFILE || errno == ENFILE) {
       // The oldest client is dropped; if there is none, the newest is turned away.
@@ -203,11 +200,33 @@ void MetricsServer::accept_all() {
   }
 }
 
-/// Sets the timer to the end of the oldest client's time, or of the pause.
+/// Reads the client's request and sends the answer, as far as the socket takes it. Returns true if
+/// the client is done. Each part that is sent gives the client another second.
+bool MetricsServer::attend(Client& client, const std::string& text) const {
+  const int fd = client.socket.get();
+  if (client.answer.empty()) {
+    std::array<char, 2048> request{};
+    const ssize_t got = ::recv(fd, request.data(), request.size(), 0);
+    if (got < 0) return errno != EAGAIN && errno != EINTR;
+    if (got == 0) return true;
+    client.answer = answer_to({request.data(), static_cast<std::size_t>(got)}, text);
+    epoll_event event{};
+    event.events = EPOLLOUT;
+    if (::epoll_ctl(events_.get(), EPOLL_CTL_MOD, fd, &event) != 0) return true;
+  }
+  const ssize_t sent = ::send(fd, client.answer.data(), client.answer.size(), MSG_NOSIGNAL);
+  if (sent < 0) return errno != EAGAIN && errno != EINTR;
+  client.answer.erase(0, static_cast<std::size_t>(sent));
+  client.until = Clock::now() + patience;
+  return client.answer.empty();
+}
+
+/// Sets the timer to the end of the time of a client, or of the pause.
 void MetricsServer::set_timer() const noexcept {
   itimerspec when{};
   if (paused_ || !clients_.empty()) {
-    const auto next = clients_.empty() ? Clock::now() + patience : clients_.front().until;
+    auto next = Clock::now() + patience;
+    for (const Client& client : clients_) next = std::min(next, client.until);
     when.it_value = to_timespec(next.time_since_epoch());
   }
   ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &when, nullptr);
@@ -217,11 +236,10 @@ void MetricsServer::serve(const std::string& text) {
   if (paused_) paused_ = !watch(socket_.get());
   accept_all();
   const auto now = Clock::now();
-  clients_.erase(std::remove_if(clients_.begin(), clients_.end(),
-                                [&](const Client& client) {
-                                  return attend(client.socket.get(), text) || client.until <= now;
-                                }),
-                 clients_.end());
+  for (auto client = clients_.begin(); client != clients_.end();) {
+    const bool done = attend(*client, text) || client->until <= now;
+    client = done ? clients_.erase(client) : client + 1;
+  }
   if (!reserve_) reserve_ = any_descriptor();
   set_timer();
 }

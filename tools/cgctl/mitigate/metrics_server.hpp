@@ -14,8 +14,8 @@
 namespace cgctl::tool {
 
 /// Answers HTTP on a TCP port, or on a socket in the file system, which is removed at the end.
-/// Never waits for a client: drops a client that sends no request within a second, and the oldest
-/// of more than 16.
+/// Never waits for a client: drops a client that sends no request within a second, or takes no part
+/// of its answer for a second, and the oldest of more than 16.
 class MetricsServer {
  public:
   /// Listens at a listen_address(). Replaces a socket left over at a path; fails for any other
@@ -30,8 +30,9 @@ class MetricsServer {
 
   /// Returns a descriptor that is readable when serve() has something to do.
   [[nodiscard]] int descriptor() const noexcept { return events_.get(); }
-  /// Answers each client that has sent a request: a GET of /metrics or / with `text`, or with 503
-  /// if it is empty.
+  /// Answers each client that has sent a request: a GET of /metrics or / with `text`, Prometheus'
+  /// text format, or with the same as OpenMetrics if the client prefers that; with 503 if `text` is
+  /// empty.
   void serve(const std::string& text);
 
  private:
@@ -39,6 +40,7 @@ class MetricsServer {
   struct Client {
     UniqueFd socket;
     Clock::time_point until;
+    std::string answer;  ///< the part that is not sent yet
   };
   /// File that is removed together with the server.
   class OwnFile {
@@ -66,6 +68,7 @@ class MetricsServer {
   [[nodiscard]] bool watch(int fd) const noexcept;
   void accept_all();
   void refuse_one();
+  bool attend(Client& client, const std::string& text) const;
   void set_timer() const noexcept;
 
   UniqueFd lock_;
