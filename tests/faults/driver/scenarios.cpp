@@ -122,6 +122,12 @@ void add_writes(std::vector<Scenario>& out) {
   out.push_back({"metrics -o",
                  "linux-6.18-hybrid/2-zombies",
                  {"metrics", "--state-dir", "@T/state", "-o", "@T/cgctl.prom"}});
+  out.push_back({"metrics of cgroups",
+                 "linux-6.18-hybrid/2-zombies",
+                 {"metrics", "--state-dir", "@T/state", "--config", "@T/series.toml"},
+                 {{"series.toml", "[daemon]\ncgroup_series = 3\n"}}});
+  // The files of a cgroup that is gone are left out.
+  out.back().leaves_out_gone = true;
 }
 
 /// Adds commands of the recorder.

@@ -324,6 +324,10 @@ const std::vector<Key>& keys() {
            "long\n"
            "tasks held a CPU in the kernel and packets waited (see cgctl doctor --watch)",
            in(&Configuration::watch_cpus)),
+      number("daemon", "cgroup_series",
+             "most cgroups whose memory and CPU time are metrics too, those that use most memory "
+             "first;\n0: none",
+             0, 10000, in(&Configuration::cgroup_series)),
       text("daemon", "metrics_file",
            "file that the daemon replaces with its metrics after each look, for node_exporter's\n"
            "textfile collector; empty: none",

@@ -21,10 +21,11 @@ struct Configuration {
   std::chrono::seconds jitter = std::chrono::seconds(10);   ///< most random time added to interval
   /// Time between an action and the report of how much was read again; 0: no report.
   std::chrono::seconds refaults_after = std::chrono::minutes(1);
-  bool record = false;       ///< the daemon starts the recording and collects (recorder.hpp)
-  bool watch_cpus = false;   ///< the daemon watches for tasks that hold a CPU (holds.hpp)
-  std::string metrics_file;  ///< file written after each look; empty: none
-  std::string listen;        ///< address such as "unix:/run/cgctl/metrics.sock"; empty: none
+  bool record = false;              ///< the daemon starts the recording and collects (recorder.hpp)
+  bool watch_cpus = false;          ///< the daemon watches for tasks that hold a CPU (holds.hpp)
+  std::uint64_t cgroup_series = 0;  ///< most cgroups with metrics of their own (cgroup_series.hpp)
+  std::string metrics_file;         ///< file written after each look; empty: none
+  std::string listen;               ///< address such as "unix:/run/cgctl/metrics.sock"; empty: none
   /// Hash of all values before the command line overrides them, 16 hexadecimal digits: nodes with
   /// equal hashes have equal configurations.
   std::string hash;

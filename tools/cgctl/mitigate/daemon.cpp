@@ -31,6 +31,7 @@
 #include "cli/names.hpp"
 #include "cli/timespec.hpp"
 #include "history/points.hpp"
+#include "mitigate/cgroup_series.hpp"
 #include "mitigate/cpu_watch.hpp"
 #include "mitigate/metrics.hpp"
 #include "mitigate/metrics_server.hpp"
@@ -357,6 +358,7 @@ void Daemon::show_metrics(const Report& report, const recorder::Ledger& ledger) 
     metrics_ += metrics_text(cpus_->figures());
     cpus_->end_look();
   }
+  metrics_ += cgroup_series(worker_.mitigator().host(), configuration_.cgroup_series, names_);
   if (configuration_.metrics_file.empty()) return;
   if (auto status = fs::write_output(configuration_.metrics_file, metrics_); !status) {
     warn(message_of(status.error()));

@@ -11,6 +11,7 @@
 #include "cli/command.hpp"
 #include "cli/names.hpp"
 #include "command/makers.hpp"
+#include "mitigate/cgroup_series.hpp"
 
 namespace cgctl::tool::metrics_command {
 namespace {
@@ -37,7 +38,8 @@ Result<std::string> look(const Host& host, const Configuration& configuration,
   const auto ledger = newest_ledger(host, configuration.state_dir);
   if (!ledger) warn(message_of(ledger.error()));
   return metrics_text(*seen, plan, *history, ledger.value_or(recorder::Ledger()), configuration,
-                      std::chrono::system_clock::now(), names);
+                      std::chrono::system_clock::now(), names) +
+         cgroup_series(host, configuration.cgroup_series, names);
 }
 
 /// True for a link to standard output, such as /dev/stdout: its target must not be replaced.

@@ -25,30 +25,6 @@ constexpr std::size_t most_ancestors = 20;
 /// Most makers of zombies that get series of their own.
 constexpr std::size_t most_named_makers = 10;
 
-/// Returns the value of a label: in UTF-8, with backslash, quote and newline escaped
-/// (exposition_formats.md). Other bytes of a cgroup's name are escaped as on a terminal.
-std::string label(std::string_view value) {
-  std::string out;
-  for (const char c : escaped(value)) {
-    if (c == '\\' || c == '"') out += '\\';
-    out += c;
-  }
-  return out;
-}
-
-/// Returns the labels of a cgroup: its path, and those of its names that are known.
-std::string labels_of(const std::string& path, const names::Names& names) {
-  std::string text = fmt::format("cgroup=\"{}\"", label(path));
-  const std::pair<const char*, const std::string&> known[] = {{"namespace", names.space},
-                                                              {"pod", names.pod},
-                                                              {"container", names.container},
-                                                              {"unit", names.unit}};
-  for (const auto& [key, name] : known) {
-    if (!name.empty()) text += fmt::format(",{}=\"{}\"", key, label(name));
-  }
-  return text;
-}
-
 void add_ancestors(MetricsWriter& text, const Observation& seen, names::Resolver& names) {
   const auto end = seen.ancestors.begin() +
                    static_cast<std::ptrdiff_t>(std::min(seen.ancestors.size(), most_ancestors));
@@ -60,7 +36,7 @@ void add_ancestors(MetricsWriter& text, const Observation& seen, names::Resolver
     text.head(name, "gauge", help);
     for (auto ancestor = seen.ancestors.begin(); ancestor != end; ++ancestor) {
       const auto& value = (*ancestor).*member;
-      if (value) text.value(labels_of(ancestor->path, names.names_of(ancestor->path)), *value);
+      if (value) text.value(cgroup_labels(ancestor->path, names.names_of(ancestor->path)), *value);
     }
   };
   each(&zombies::Ancestor::bytes, "cgctl_zombie_memory_bytes",
@@ -92,7 +68,8 @@ void add_makers(MetricsWriter& text, const recorder::Ledger& ledger) {
   const auto each = [&](const char* name, const char* help, auto figure) {
     text.head(name, "gauge", help);
     for (const recorder::Maker* const maker : makers) {
-      text.value(fmt::format("maker=\"{}\"", label(maker_name(maker->pattern))), figure(*maker));
+      text.value(fmt::format("maker=\"{}\"", label_value(maker_name(maker->pattern))),
+                 figure(*maker));
     }
   };
   if (ledger.releases) {
@@ -125,6 +102,27 @@ void add_rungs(MetricsWriter& text, const History& history) {
 }
 
 }  // namespace
+
+std::string label_value(std::string_view text) {
+  std::string out;
+  for (const char c : escaped(text)) {
+    if (c == '\\' || c == '"') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+std::string cgroup_labels(const std::string& path, const names::Names& names) {
+  std::string text = fmt::format("cgroup=\"{}\"", label_value(path));
+  const std::pair<const char*, const std::string&> known[] = {{"namespace", names.space},
+                                                              {"pod", names.pod},
+                                                              {"container", names.container},
+                                                              {"unit", names.unit}};
+  for (const auto& [key, name] : known) {
+    if (!name.empty()) text += fmt::format(",{}=\"{}\"", key, label_value(name));
+  }
+  return text;
+}
 
 std::string metrics_text(const Observation& seen, const mitigation::Plan& plan,
                          const History& history, const recorder::Ledger& ledger,

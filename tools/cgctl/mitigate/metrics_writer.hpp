@@ -6,7 +6,10 @@
 
 #include <chrono>
 #include <string>
+#include <string_view>
 #include <utility>
+
+#include "cgctl/names.hpp"
 
 namespace cgctl::tool {
 
@@ -37,6 +40,13 @@ class MetricsWriter {
   const char* name_ = "";
   std::string text_;
 };
+
+/// Returns the value of a label: in UTF-8, with backslash, quote and newline escaped
+/// (exposition_formats.md). Other bytes of a cgroup's name are escaped as on a terminal.
+std::string label_value(std::string_view text);
+
+/// Returns the labels of a cgroup: its path, and those of its names that are known.
+std::string cgroup_labels(const std::string& path, const names::Names& names);
 
 inline double in_seconds(std::chrono::nanoseconds time) {
   return std::chrono::duration<double>(time).count();
