@@ -85,7 +85,7 @@ bool JsonStrings::take_string() {
     const char c = rest_.front();
     rest_.remove_prefix(1);
     if (c == '"') return true;
-    if (c >= 0 && c < ' ') return false;
+    if (static_cast<unsigned char>(c) < ' ') return false;
     if (c != '\\') {
       value_.push_back(c);
     } else if (!take_escape(value_)) {

@@ -130,7 +130,7 @@ std::string expanded(std::string_view text, std::string_view unit) {
 
 std::string name_or_nothing(std::string_view text) {
   constexpr std::size_t longest = 255;
-  const auto is_control = [](char c) { return (c >= 0 && c < ' ') || c == '\x7f'; };
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; };
   if (text.size() > longest || std::any_of(text.begin(), text.end(), is_control)) return {};
   return std::string(text);
 }
