@@ -60,8 +60,14 @@ if(CGCTL_BUILD_TOOL)
   install(FILES "${completions}/cgctl.fish"
           DESTINATION "${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d")
   install(DIRECTORY "${PROJECT_SOURCE_DIR}/docs/schema" DESTINATION "${CMAKE_INSTALL_DATADIR}/cgctl")
-  if(EXISTS "${PROJECT_SOURCE_DIR}/tools/cgctl/cgctl.8")
-    install(FILES "${PROJECT_SOURCE_DIR}/tools/cgctl/cgctl.8"
-            DESTINATION "${CMAKE_INSTALL_MANDIR}/man8")
-  endif()
+  install(FILES "${PROJECT_SOURCE_DIR}/tools/cgctl/cgctl.8" DESTINATION "${CMAKE_INSTALL_MANDIR}/man8")
+
+  # Nothing runs by itself: the units are not enabled, and all else is an example. The prefix that the
+  # files name is known only when they are installed.
+  install(
+    CODE "set(deploy \"${PROJECT_SOURCE_DIR}/examples/deploy\")
+set(bin \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}\")
+set(examples \"${CMAKE_INSTALL_DATADIR}/doc/cgctl/examples\")
+set(run ${CMAKE_CROSSCOMPILING_EMULATOR} \"$<TARGET_FILE:cgctl_tool>\")
+include(\"${CMAKE_CURRENT_LIST_DIR}/install_deploy.cmake\")")
 endif()
