@@ -136,13 +136,13 @@ void through_program(benchmark::State& state, std::vector<std::string> command) 
 }
 
 const bool languages_registered = [] {
-  add("sampler_languages/cgctl", through_cxx);
-  add("sampler_languages/c", through_c);
+  add("languages_1000/cgctl", through_cxx);
+  add("languages_1000/c", through_c);
   add(
-      "sampler_languages/go", [](auto& state) { through_program(state, {CGCTL_GO_SAMPLER}); },
+      "languages_1000/go", [](auto& state) { through_program(state, {CGCTL_GO_SAMPLER}); },
       Clock::inside);
   add(
-      "sampler_languages/python",
+      "languages_1000/python",
       [](auto& state) {
         through_program(state, {CGCTL_PYTHON_SAMPLER, CGCTL_SHARED});
       },
