@@ -267,6 +267,16 @@ Result<std::string_view> read_once(int fd, std::vector<char>& buffer, std::strin
   }
 }
 
+namespace {
+
+/// Returns the size that the file system states; 0 for files that are made when they are read.
+std::size_t size_of(int fd) noexcept {
+  struct ::stat found {};
+  return sys::stat(fd, found) == 0 ? static_cast<std::size_t>(found.st_size) : 0;
+}
+
+}  // namespace
+
 Result<std::string> read_all(int fd, std::string_view shown) {
   // Most files fit into the first buffer, which is not cleared.
   std::array<char, first_buffer> first;
@@ -276,7 +286,7 @@ Result<std::string> read_all(int fd, std::string_view shown) {
   for (;;) {
     if (used == room) {
       if (text.empty()) text.assign(first.data(), used);
-      room *= 4;
+      room = std::max(room * 4, std::min(size_of(fd) + 1, largest_buffer));
       text.resize(room);
     }
     char* const buffer = text.empty() ? first.data() : text.data();

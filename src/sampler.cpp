@@ -404,8 +404,7 @@ void Sampler::link_parents() noexcept {
 
 /// True if the entry's usage is known to be that of the last round, and it has no quota.
 bool Sampler::is_below_idle(const Entry& entry) const noexcept {
-  return entry.parent != none && entries_[entry.parent].idle && entry.usage &&
-         entry.periods.value_or(0) == 0;
+  return entry.parent != none && entries_[entry.parent].idle && entry.usage && !entry.has_quota;
 }
 
 bool Sampler::read(Entry& entry, Scratch& scratch, Sample& out) {
@@ -426,7 +425,7 @@ bool Sampler::read(Entry& entry, Scratch& scratch, Sample& out) {
   if (failed) ++scratch.unread_;
   if (skip) {
     out.cpu.usage = entry.usage;
-    out.cpu.nr_periods = out.cpu.nr_throttled = entry.periods;
+    if (entry.counts_periods) out.cpu.nr_periods = out.cpu.nr_throttled = 0;
   }
   take_usage(entry, now, out);
   return any;
@@ -442,7 +441,8 @@ void Sampler::take_usage(Entry& entry, std::chrono::steady_clock::time_point now
   }
   entry.usage = out.cpu.usage;
   entry.at = now;
-  entry.periods = out.cpu.nr_periods;
+  entry.counts_periods = out.cpu.nr_periods.has_value();
+  entry.has_quota = out.cpu.nr_periods.value_or(0) != 0;
 }
 
 /// Reads a figure. Returns 0 or a negated errno. If a kept file cannot be read, its cgroup was

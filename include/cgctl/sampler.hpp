@@ -160,11 +160,12 @@ class Sampler {
     std::array<std::uint64_t, cpu_usage + 1> inodes{};  // inodes of the usage files
     std::optional<std::chrono::nanoseconds> usage;      // at
     std::chrono::steady_clock::time_point at;
-    std::uint64_t memory_inode = 0;        // of the directory; 0 without a census
-    std::size_t counted = none;            // its place in the last census
-    std::size_t parent = none;             // its place in entries_; set if idle cgroups are skipped
-    bool idle = false;                     // used no CPU time since the round before
-    std::optional<std::uint64_t> periods;  // of its quota that have begun
+    std::uint64_t memory_inode = 0;  // of the directory; 0 without a census
+    std::size_t counted = none;      // its place in the last census
+    std::size_t parent = none;       // its place in entries_; set if idle cgroups are skipped
+    bool idle = false;               // used no CPU time since the round before
+    bool counts_periods = false;     // its cpu.stat has nr_periods
+    bool has_quota = false;          // nr_periods was not 0
   };
   static constexpr std::size_t none = ~std::size_t{0};
   struct Found;

@@ -183,9 +183,7 @@ Result<Census> Census::prove(const Host& host, const Hierarchy& hierarchy, Known
   Census census(std::make_unique<Walker>(std::move(*program), known.layout, births), known.source);
   const auto proof = kernel::prove(
       host, hierarchy, known.layout.slots,
-      [&](Snapshot& snapshot) {
-        return census.take(snapshot, {true, true, true, true});
-      },
+      [&](Snapshot& snapshot, const Wanted& wanted) { return census.take(snapshot, wanted); },
       rounds);
   if (!proof) return fail(proof.error());
   return census;

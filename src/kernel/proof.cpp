@@ -154,7 +154,7 @@ class Round {
       : host_(host), hierarchy_(hierarchy), known_(known), batch_(batch) {}
 
   Status look(const Take& take) {
-    if (auto status = take(before_); !status) return status;
+    if (auto status = take(before_, {true, true, false, false}); !status) return status;
     if (auto status = list_directories(); !status) return status;
     if (auto status = read_total(); !status) return status;
     // Reading it also brings the counters up to date, since Linux 5.13.
@@ -166,7 +166,7 @@ class Round {
       auto stat = fs::read_in_root(host_.roots().sys, file_of_node(node));
       node_stats_.push_back(stat ? std::move(*stat) : std::string());
     }
-    if (auto status = take(after_); !status) return status;
+    if (auto status = take(after_, {true, true, true, true}); !status) return status;
     later_ = by_serial(after_);
     return {};
   }

@@ -10,8 +10,8 @@
 
 namespace cgctl::kernel {
 
-/// Takes a census with all figures into the snapshot that it is given.
-using Take = std::function<Status(census::Snapshot&)>;
+/// Takes a census with at least the figures wanted into the snapshot that it is given.
+using Take = std::function<Status(census::Snapshot&, const census::Wanted&)>;
 
 /// Compares censuses with what the file system says meanwhile. errc::malformed names the first
 /// thing that differs: a live cgroup without a directory of its path and inode, a directory that

@@ -254,16 +254,22 @@ void Walker::finish(census::Snapshot& snapshot) {
     snapshot.cgroups[i].name =
         std::string_view(snapshot.names_.data() + begin, name_ends_[i] - begin);
   }
-  if (!wanted_.counters) return;
-  own_ = snapshot.counters_;
-  for (std::size_t i = 1; i < own_.size(); ++i) {
-    census::Counters& parent = own_[snapshot.cgroups[i].parent];
-    for (std::size_t k = 0; k < census::counters; ++k) parent[k] -= snapshot.counters_[i][k];
-  }
-  for (std::size_t i = 0; i < own_.size(); ++i) {
+  if (wanted_.counters) finish_own(snapshot);
+}
+
+/// Fills in the kinds of Cgroup::own that are counters. The counters of each cgroup count those
+/// below it, which are subtracted meanwhile.
+void Walker::finish_own(census::Snapshot& snapshot) const {
+  std::vector<census::Counters>& all = snapshot.counters_;
+  const auto add_to_parent = [&](std::size_t i, std::int64_t times) {
+    census::Counters& parent = all[snapshot.cgroups[i].parent];
+    for (std::size_t k = 0; k < census::counters; ++k) parent[k] += times * all[i][k];
+  };
+  for (std::size_t i = 1; i < all.size(); ++i) add_to_parent(i, -1);
+  for (std::size_t i = 0; i < all.size(); ++i) {
     census::Memory& own = snapshot.cgroups[i].own;
     const auto value = [&](Counter counter) {
-      return bytes_of(own_[i][static_cast<std::size_t>(counter)]);
+      return bytes_of(all[i][static_cast<std::size_t>(counter)]);
     };
     if (wanted_.pages && layout_.fields.nodes == 0) {
       own.anon = value(Counter::inactive_anon) + value(Counter::active_anon);
@@ -278,6 +284,7 @@ void Walker::finish(census::Snapshot& snapshot) {
     own.swap = value(Counter::swap);
     own.sockets = value(Counter::sockets);
   }
+  for (std::size_t i = all.size(); i-- > 1;) add_to_parent(i, 1);
 }
 
 }  // namespace cgctl::kernel

@@ -40,6 +40,7 @@ class Walker {
   void add_pages(const cgctl_record& record, census::Snapshot& snapshot) const;
   void add_counters(const cgctl_record& record, census::Snapshot& snapshot) const;
   void finish(census::Snapshot& snapshot);
+  void finish_own(census::Snapshot& snapshot) const;
 
   Program program_;
   Layout layout_;
@@ -53,7 +54,6 @@ class Walker {
   std::size_t last_size_ = 0;  // of the last census
   std::chrono::nanoseconds longest_run_{};
   std::vector<std::size_t> name_ends_;
-  std::vector<census::Counters> own_;
 };
 
 }  // namespace cgctl::kernel

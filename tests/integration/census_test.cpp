@@ -289,8 +289,8 @@ std::string prove(const Host& host, const Hierarchy& hierarchy, const kernel::La
   kernel::Walker walker(std::move(*program), layout, hierarchy.version == Version::v1);
   const auto status = kernel::prove(
       host, hierarchy, layout.slots,
-      [&](Snapshot& snapshot) {
-        return walker.take(snapshot, {true, true, true, true});
+      [&](Snapshot& snapshot, const census::Wanted& wanted) {
+        return walker.take(snapshot, wanted);
       },
       rounds);
   return status ? "" : status.error().message();

@@ -107,7 +107,7 @@ class Proof : public ::testing::Test {
     const Host host = test::must(machine_.host());
     const auto proved = kernel::prove(
         host, *host.find("memory"), known_,
-        [&](Snapshot& snapshot) -> Status {
+        [&](Snapshot& snapshot, const census::Wanted&) -> Status {
           take(snapshot);
           lie(snapshot);
           return {};

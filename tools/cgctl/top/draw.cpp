@@ -255,8 +255,10 @@ void add_sparkline(Lines& out, const char* label, Column column, const History& 
 void add_detail(Lines& out, const View& view, const Row* row, const Summary& summary) {
   add_title(out, view.selected);
   if (row == nullptr) return out.add("This cgroup is gone.");
-  add_sparkline(out, "cpu", Column::cpu, row->cpu);
-  add_sparkline(out, "memory", Column::memory, row->memory);
+  const Past none;
+  const Past& past = row->past != nullptr ? *row->past : none;
+  add_sparkline(out, "cpu", Column::cpu, past.cpu);
+  add_sparkline(out, "memory", Column::memory, past.memory);
   for (const std::string& note : summary.notes) out.add(safe(note, out.style()));
   add_figures(out, *row);
 }

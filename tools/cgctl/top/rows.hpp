@@ -36,6 +36,12 @@ class History {
   std::uint8_t count_ = 0;
 };
 
+/// The last minutes of a cgroup.
+struct Past {
+  History cpu;
+  History memory;
+};
+
 /// One cgroup of the table.
 struct Row {
   std::string path;
@@ -43,8 +49,7 @@ struct Row {
   bool marked = false;                ///< by the filter of lines_of()
   std::unique_ptr<std::string> name;  ///< of its pod, container or unit; null: not looked up
   Values values{};
-  History cpu;
-  History memory;
+  std::unique_ptr<Past> past;  ///< null: none is kept
 
   // Counters of the last sample, for rates; NaN at first.
   double periods = NAN;

@@ -323,9 +323,9 @@ Exit run_top(const Globals& globals, const Options& options) {
   keep_the_heap_small();
   const auto host = globals.host();
   if (!host) return report(host.error());
-  auto watch = Watch::open(*host, options.path, resolver_for(globals));
-  if (!watch) return report(watch.error());
   const bool screen = !options.batch && globals.format == Format::text && Screen::is_possible();
+  auto watch = Watch::open(*host, options.path, resolver_for(globals), screen);
+  if (!watch) return report(watch.error());
   if (!screen) return run_batch(globals, options, *watch);
   const auto killed = Session(options, *watch).run();
   if (!killed) return report(killed.error());

@@ -39,14 +39,15 @@ std::size_t descriptors_to_keep() {
 
 }  // namespace
 
-Result<Watch> Watch::open(const Host& host, std::string_view path, names::Resolver resolver) {
+Result<Watch> Watch::open(const Host& host, std::string_view path, names::Resolver resolver,
+                          bool keeps_past) {
   Sampler::Config config;
   config.memory = Sampler::Config::Memory::cheapest;
   config.descriptors = descriptors_to_keep();
   config.skip_idle = true;
   auto sampler = Sampler::open(host, path, config);
   if (!sampler) return fail(sampler.error());
-  Watch watch(host, std::move(*sampler), std::move(resolver));
+  Watch watch(host, std::move(*sampler), std::move(resolver), keeps_past);
   if (auto status = watch.sample(); !status) return fail(status.error());
   return watch;
 }
@@ -80,14 +81,15 @@ void Watch::take(const Sample& sample, std::size_t& next, Rows& added, bool poin
   value(row->values, Column::limit) =
       row->limit_cpus > 0 ? value(row->values, Column::cpu) / row->limit_cpus * 100 : NAN;
   if (!point) return;
-  row->cpu.add(value(row->values, Column::cpu));
-  row->memory.add(value(row->values, Column::memory));
+  if (row->past == nullptr) row->past = std::make_unique<Past>();
+  row->past->cpu.add(value(row->values, Column::cpu));
+  row->past->memory.add(value(row->values, Column::memory));
 }
 
 Status Watch::sample() {
   constexpr auto between_points = std::chrono::milliseconds(2900);
   if (auto status = find_new(); !status) return status;
-  const bool point = Clock::now() - point_at_ >= between_points;
+  const bool point = keeps_past_ && Clock::now() - point_at_ >= between_points;
   if (point) point_at_ = Clock::now();
   std::size_t next = 0;
   Rows added;

@@ -19,8 +19,9 @@ namespace cgctl::tool::top_command {
 /// which take a file each, for the cgroups and columns that are shown.
 class Watch {
  public:
+  /// `keeps_past`: with the last minutes of each cgroup.
   [[nodiscard]] static Result<Watch> open(const Host& host, std::string_view path,
-                                          names::Resolver resolver);
+                                          names::Resolver resolver, bool keeps_past);
 
   /// Looks up the name of a row, once.
   void find_name(Row& row);
@@ -41,11 +42,12 @@ class Watch {
   [[nodiscard]] std::string trouble() const;
 
  private:
-  Watch(Host host, Sampler sampler, names::Resolver resolver)
+  Watch(Host host, Sampler sampler, names::Resolver resolver, bool keeps_past)
       : host_(std::move(host)),
         sampler_(std::move(sampler)),
         resolver_(std::move(resolver)),
-        zombies_(host_) {}
+        zombies_(host_),
+        keeps_past_(keeps_past) {}
   [[nodiscard]] Status find_new();
   void take(const Sample& sample, std::size_t& next, Rows& added, bool point);
 
@@ -53,6 +55,7 @@ class Watch {
   Sampler sampler_;
   names::Resolver resolver_;
   ZombiesBelow zombies_;
+  bool keeps_past_;
   Rows rows_;
   std::size_t sampler_unread_ = 0;
   Unread unread_;
