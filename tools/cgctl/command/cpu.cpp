@@ -193,9 +193,9 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   CLI::App* const command = app.add_subcommand(
       "cpu",
       "show or set how much CPU time a cgroup may use\n\n"
-      "Without a setting, this command shows the limit, the share and the CPU time used. With "
-      "settings, it writes all of them or none, in an order in which each is valid; a value that "
-      "the kernel clamps is printed.");
+      "Shows the limit, the share and the CPU time used, or writes the settings given: all of "
+      "them or none, in an order in which each is valid. A value that the kernel clamps is "
+      "printed.");
   add_path(*command, options->path, "cgroup to show or change")->required();
   add_cpu_options(*command, options->wanted);
   command->footer(

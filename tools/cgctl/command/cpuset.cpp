@@ -72,9 +72,9 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   CLI::App* const command = app.add_subcommand(
       "cpuset",
       "show or set which CPUs and memory nodes a cgroup may use\n\n"
-      "Without a setting, this command shows the lists that are set and those in effect. A new "
-      "cgroup of v1 takes no tasks before it has both lists: if only one is given, the other one "
-      "becomes the parent's.");
+      "Shows the lists that are set and those in effect, or writes the lists given. A new cgroup "
+      "of v1 takes no tasks before it has both lists: if only one is given, the other one becomes "
+      "the parent's.");
   add_path(*command, options->path, "cgroup to show or change")->required();
   add_ids(*command, "--cpus", "CPUs, such as 0-3,8; parent: those of the parent",
           options->wanted.cpus);

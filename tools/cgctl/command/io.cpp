@@ -91,9 +91,8 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   CLI::App* const command = app.add_subcommand(
       "io",
       "show or set how much a cgroup may read and write\n\n"
-      "Without a setting, this command shows the limits of each disk (blkio.throttle of v1, "
-      "io.max of v2). With settings, it writes all of them or none. On v1 writes that go through "
-      "the page cache are not limited.");
+      "Shows the limits of each disk (blkio.throttle of v1, io.max of v2), or writes the settings "
+      "given, all of them or none. On v1 writes that go through the page cache are not limited.");
   add_path(*command, options->path, "cgroup to show or change")->required();
   add_io_max(*command, "--max", options->limits);
   command->footer(

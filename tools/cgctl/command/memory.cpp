@@ -262,10 +262,9 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   CLI::App* const command = app.add_subcommand(
       "memory",
       "show or set how much memory a cgroup may use\n\n"
-      "Without a setting, this command shows the memory in use, the limits, and the events at "
-      "them. With settings, it writes all of them or none, in an order in which each is valid; a "
-      "value that the kernel rounds to pages is printed. Sizes may have a suffix K, M, G, T or P "
-      "(powers of 1024).");
+      "Shows the memory in use, the limits, and the events at them, or writes the settings given: "
+      "all of them or none, in an order in which each is valid. A value that the kernel rounds to "
+      "pages is printed. Sizes may have a suffix K, M, G, T or P (powers of 1024).");
   add_path(*command, options->path, "cgroup to show or change")->required();
   add_memory_options(*command, options->wanted);
   CLI::Option* const reclaim = add_setting(

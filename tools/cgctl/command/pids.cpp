@@ -61,9 +61,9 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   CLI::App* const command = app.add_subcommand(
       "pids",
       "show or set how many processes and threads a cgroup may have\n\n"
-      "Without a setting, this command shows the number of tasks (processes and threads, those "
-      "below included), the limit, and how often it was hit. At the limit no task can start "
-      "another one. A limit below the present number ends none.");
+      "Shows the number of tasks (processes and threads, those below included), the limit, and "
+      "how often it was hit, or sets the limit. At the limit no task can start another one. A "
+      "limit below the present number ends none.");
   add_path(*command, options->path, "cgroup to show or change")->required();
   add_pids_max(*command, "--max", options->max);
   command->footer(
