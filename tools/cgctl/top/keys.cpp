@@ -66,7 +66,7 @@ Key plain(char byte) {
   constexpr char del = '\x7f';
   if (byte == '\r' || byte == '\n') return {Key::enter, 0};
   if (byte == del || byte == '\b') return {Key::backspace, 0};
-  if (byte >= 0 && byte < ' ') return {Key::none, 0};
+  if (static_cast<unsigned char>(byte) < ' ') return {Key::none, 0};
   return {Key::character, byte};
 }
 
