@@ -52,17 +52,18 @@ class Steps {
     taken_ += bytes;
     last_ = zombies;
     idle_ = gone > bytes / trace ? 0 : idle_ + 1;
+    begun_ = begun_ || idle_ == 0;
     worthwhile_ = gone > bytes / 4;
   }
   [[nodiscard]] bool go_on() const noexcept {
-    const unsigned patience = freed_any() ? patience_at_end : patience_at_first;
+    const unsigned patience = begun_ ? patience_at_end : patience_at_first;
     // A step may take more than it was asked for.
     return last_ > 0 && idle_ < patience && lost() + limits_.step / 4 < limits_.loss;
   }
   /// Returns the bytes of the next step.
   [[nodiscard]] std::uint64_t next() const noexcept {
     const std::uint64_t left = limits_.loss - std::min(limits_.loss, lost());
-    const std::uint64_t risked = freed_any() && idle_ != 0 ? limits_.step / 2 : limits_.step;
+    const std::uint64_t risked = begun_ && idle_ != 0 ? limits_.step / 2 : limits_.step;
     return std::max(least, (worthwhile_ ? held_yet() : 0) + std::min(risked, left));
   }
   /// Returns the bytes that live cgroups lost at most.
@@ -92,6 +93,7 @@ class Steps {
   std::int64_t last_;
   std::uint64_t taken_ = 0;
   unsigned idle_ = 0;
+  bool begun_ = false;       // a step was of use; a zombie that goes by itself is no beginning
   bool worthwhile_ = false;  // a quarter of the last step was zombies'
 };
 

@@ -42,6 +42,16 @@ TEST(Steps, EndAfterFourThatFreeNone) {
   EXPECT_FALSE(steps.go_on());
 }
 
+TEST(Steps, DoNotTakeALoneZombieForTheBeginning) {
+  Steps steps(limits, 100);
+  for (unsigned step = 0; step < 4; ++step) {
+    EXPECT_TRUE(steps.go_on());
+    EXPECT_EQ(steps.next(), mebibyte);
+    steps.note(mebibyte, 99);
+  }
+  EXPECT_FALSE(steps.go_on());
+}
+
 TEST(Steps, EndWithTheLastZombie) {
   Steps steps(limits, 1);
   steps.note(4096, 0);
