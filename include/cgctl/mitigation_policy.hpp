@@ -25,7 +25,8 @@ enum class Rung {
   evict,    ///< posix_fadvise(2) on exactly the pages of zombies that a census names
   squeeze,  ///< v1 memory.force_empty of the zombies' live ancestors, ended after a few bytes
   node_reclaim,     ///< a few bytes > /sys/devices/system/node/nodeN/reclaim (Linux 6.17)
-  reclaim,          ///< v2 memory.reclaim (Linux 5.19) of the zombies' live ancestors
+  reclaim,          ///< v2 memory.reclaim (Linux 5.19) of the zombies' live ancestors, or of the
+                    ///< root with the multi-generational LRU (Linux 6.3)
   drop_page_cache,  ///< sync, then 1 > /proc/sys/vm/drop_caches (admin-guide/sysctl/vm.rst)
   drop_slab,        ///< 2 > drop_caches: dentries and inodes
   drop_all,         ///< sync, then 3 > drop_caches: both
@@ -95,7 +96,8 @@ struct Policy {
   /// Most bytes requested by one write to memory.reclaim, or to `reclaim` of a NUMA node.
   std::uint64_t reclaim_chunk = std::uint64_t{32} << 20;
   /// Percentage of the page cache below the cgroups that squeeze and memory.reclaim reclaim from
-  /// that they may take from live cgroups; node_reclaim: of the machine's.
+  /// that they may take from live cgroups. Reclaim from the root or of NUMA nodes: of the
+  /// machine's.
   double cache_loss = 1;
   /// Least bytes of the first step of these three rungs. The step has a sixteenth of what the rung
   /// may take from live cgroups if that is more. It may take nothing from zombies.

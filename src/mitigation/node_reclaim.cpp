@@ -14,23 +14,9 @@
 #include "mitigation/kernel_count.hpp"
 #include "mitigation/reclaim.hpp"
 #include "mitigation/steps.hpp"
-#include "mitigation/subtrees.hpp"
 
 namespace cgctl::detail {
 namespace {
-
-constexpr const char* nodes_directory = "devices/system/node";
-
-std::vector<std::uint64_t> online_nodes(const Host& host) {
-  constexpr std::size_t most = 1024;
-  std::vector<std::uint64_t> nodes;
-  const auto text = fs::read_in_root(host.roots().sys, fs::join(nodes_directory, "online"));
-  if (!text) return nodes;
-  parse::ranges(*text, [&nodes](std::uint64_t first, std::uint64_t last) {
-    for (; first <= last && nodes.size() < most; ++first) nodes.push_back(first);
-  });
-  return nodes;
-}
 
 Result<std::vector<UniqueFd>> open_nodes(const Host& host) {
   std::vector<UniqueFd> files;
@@ -47,6 +33,17 @@ Result<std::vector<UniqueFd>> open_nodes(const Host& host) {
 }
 
 }  // namespace
+
+std::vector<std::uint64_t> online_nodes(const Host& host) {
+  constexpr std::size_t most = 1024;
+  std::vector<std::uint64_t> nodes;
+  const auto text = fs::read_in_root(host.roots().sys, fs::join(nodes_directory, "online"));
+  if (!text) return nodes;
+  parse::ranges(*text, [&nodes](std::uint64_t first, std::uint64_t last) {
+    for (; first <= last && nodes.size() < most; ++first) nodes.push_back(first);
+  });
+  return nodes;
+}
 
 bool can_reclaim_nodes(const Host& host) {
   const auto files = open_nodes(host);
@@ -66,15 +63,13 @@ Result<std::chrono::nanoseconds> reclaim_nodes(const Host& host,
   }
   auto zombies = KernelCount::open(host, seen.zombies.low);
   if (!zombies) return fail(zombies.error());
-  std::uint64_t bytes = 0;
-  for (const zombies::Ancestor& one : seen.ancestors) bytes += reclaimable_bytes(one);
-  const auto limits = Steps::limits_for(policy, seen.page_cache / files->size(),
-                                        bytes_each(seen, bytes, seen.zombies.low), bytes);
+  const auto limits = limits_of_part(seen, policy, files->size());
   const auto work = [&]() noexcept {
     int error = 0;
     for (std::size_t i = 0; error == 0 && i < files->size(); ++i) {
-      error = reclaim_in_steps((*files)[i].get(), limits, policy.reclaim_chunk, policy.still_for,
-                               *zombies);
+      const int file = (*files)[i].get();
+      const auto ask = [file](std::uint64_t bytes) { return ask_for(file, bytes); };
+      error = reclaim_in_steps(ask, limits, policy.reclaim_chunk, policy.still_for, *zombies);
     }
     return error;
   };

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
+#include <vector>
 
 #include "cgctl/error.hpp"
 #include "cgctl/host.hpp"
@@ -10,6 +12,12 @@
 #include "detail/isolated.hpp"
 
 namespace cgctl::detail {
+
+/// Directory of the NUMA nodes, below Roots::sys.
+inline constexpr const char* nodes_directory = "devices/system/node";
+
+/// Returns the numbers of the NUMA nodes that are online; none if they cannot be read.
+std::vector<std::uint64_t> online_nodes(const Host& host);
 
 /// True if /sys/devices/system/node/nodeN/reclaim of a NUMA node can be written (Linux 6.17).
 bool can_reclaim_nodes(const Host& host);

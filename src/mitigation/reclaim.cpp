@@ -37,7 +37,8 @@ class Reclaimer {
         largest_(largest) {}
 
   [[nodiscard]] int run(std::chrono::nanoseconds still_for) noexcept {
-    return reclaim_in_steps(control_.get(), limits_, largest_, still_for, zombies_);
+    const auto ask = [this](std::uint64_t bytes) { return ask_for(control_.get(), bytes); };
+    return reclaim_in_steps(ask, limits_, largest_, still_for, zombies_);
   }
 
  private:
@@ -59,19 +60,6 @@ Steps::Limits limits_of(const Group& group, const mitigation::Observation& seen,
   constexpr std::uint64_t least_steps = 4;
   limits.loss = std::max(limits.loss, least_steps * limits.step);
   return limits;
-}
-
-/// Asks the kernel, by a file like memory.reclaim, to reclaim `bytes`; since Linux 6.9 without
-/// swapping. Returns an errno; 0 also if less was reclaimed.
-int ask(int file, std::uint64_t bytes) noexcept {
-  constexpr std::string_view gentle = " swappiness=0";
-  std::array<char, 64> text{};
-  char* const end = std::to_chars(text.begin(), text.end(), bytes).ptr;
-  const auto plain = static_cast<std::size_t>(end - text.begin());
-  std::copy(gentle.begin(), gentle.end(), end);
-  int error = write_control(file, {text.data(), plain + gentle.size()});
-  if (error == EINVAL) error = write_control(file, {text.data(), plain});
-  return error == EAGAIN ? 0 : error;
 }
 
 /// Opens the first ancestors that can be reclaimed from. If there are none, fails with the first
@@ -105,16 +93,23 @@ Result<std::vector<Reclaimer>> reclaimers(const Host& host, const mitigation::Ob
 
 }  // namespace
 
-int reclaim_in_steps(int file, const Steps::Limits& limits, std::uint64_t largest,
-                     std::chrono::nanoseconds still_for, KernelCount& zombies) noexcept {
-  Steps steps(limits, zombies.left());
-  while (steps.go_on()) {
-    const std::uint64_t bytes = std::min(steps.next(), largest);
-    const int error = ask(file, bytes);
-    if (error != 0) return error == ENODEV ? 0 : error;  // the cgroup was removed
-    steps.note(bytes, zombies.settle(still_for));
-  }
-  return 0;
+int ask_for(int file, std::uint64_t bytes) noexcept {
+  constexpr std::string_view gentle = " swappiness=0";
+  std::array<char, 64> text{};
+  char* const end = std::to_chars(text.begin(), text.end(), bytes).ptr;
+  const auto plain = static_cast<std::size_t>(end - text.begin());
+  std::copy(gentle.begin(), gentle.end(), end);
+  int error = write_control(file, {text.data(), plain + gentle.size()});
+  if (error == EINVAL) error = write_control(file, {text.data(), plain});
+  return error == EAGAIN ? 0 : error;
+}
+
+Steps::Limits limits_of_part(const mitigation::Observation& seen, const mitigation::Policy& policy,
+                             std::uint64_t parts) noexcept {
+  std::uint64_t bytes = 0;
+  for (const zombies::Ancestor& one : seen.ancestors) bytes += reclaimable_bytes(one);
+  return Steps::limits_for(policy, seen.page_cache / parts,
+                           bytes_each(seen, bytes, seen.zombies.low), bytes);
 }
 
 Result<std::chrono::nanoseconds> reclaim(const Host& host, const mitigation::Observation& seen,

@@ -19,6 +19,7 @@
 #include "detail/page_lists.hpp"
 #include "mitigation/control_file.hpp"
 #include "mitigation/evict.hpp"
+#include "mitigation/machine_reclaim.hpp"
 #include "mitigation/node_reclaim.hpp"
 #include "mitigation/reaper.hpp"
 #include "mitigation/reclaim.hpp"
@@ -100,6 +101,7 @@ Result<nanoseconds> reclaim_by(const Host& host, Rung rung, const mitigation::Ob
                                const Policy& policy, const detail::Isolation& how) {
   if (rung == Rung::squeeze) return detail::squeeze(host, seen, policy, how);
   if (rung == Rung::node_reclaim) return detail::reclaim_nodes(host, seen, policy, how);
+  if (auto took = detail::reclaim_of_machine(host, seen, policy, how)) return std::move(*took);
   return detail::reclaim(host, seen, policy, how);
 }
 

@@ -19,6 +19,7 @@
 
 #include "../support/captured.hpp"
 #include "cgctl/filesystem.hpp"
+#include "detail/kernel_release.hpp"
 #include "faulty_sys.hpp"
 #include "mitigation/reaper.hpp"
 #include "mitigation/rungs.hpp"
@@ -175,6 +176,59 @@ TEST_F(Acting, IsIneffectiveAndHasAReasonIfAllRungsFail) {
   EXPECT_EQ(outcome->status.error().os_errno, EACCES);
   EXPECT_EQ(outcome->actions.at(0).end, mitigation::End::failed);
   EXPECT_EQ(outcome->effect, mitigation::Effect::ineffective);
+}
+
+/// A captured machine of v2 whose root and one cgroup have a plain file in the place of
+/// memory.reclaim.
+class Reclaim : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    test::put_file(of_root_, "");
+    test::put_file(of_ancestor_, "");
+    faults_.on(Call::file_system, "memory.reclaim").returns(fs::cgroup_v2_magic).always();
+  }
+  /// Reclaims where /sys/kernel/mm/lru_gen/enabled has the text `switches`.
+  void reclaim(const char* switches) {
+    test::put_file(machine_.path("sys/kernel/mm/lru_gen/enabled"), switches);
+    mitigation::Policy policy;
+    policy.only = Rung::reclaim;
+    policy.sync = {machine_.path("proc")};
+    policy.still_for = 1ms;
+    policy.settle_limit = 2ms;
+    const auto seen = mitigation::observe(*host_, guard_, policy);
+    ASSERT_TRUE(seen) << seen.error().message();
+    ASSERT_TRUE(seen->can_reclaim);
+    const mitigation::Plan plan{mitigation::Decision::act, {}, {Rung::reclaim}};
+    const auto outcome = mitigation::carry_out(*host_, guard_, plan, policy, *seen);
+    ASSERT_TRUE(outcome) << outcome.error().message();
+  }
+
+  Faults faults_;
+  numa::CostGuard guard_;
+  test::CapturedMachine machine_{"linux-6.12-v2-numa2/2-zombies"};
+  const std::filesystem::path of_root_ = machine_.cgroup("memory.reclaim");
+  const std::filesystem::path of_ancestor_ = machine_.cgroup("kubepods.slice/memory.reclaim");
+  const Result<Host> host_ = machine_.host();
+};
+
+TEST_F(Reclaim, IsOfTheWholeMachineWhereThatBeginsWithRemovedCgroups) {
+  reclaim("0x0007\n");
+  const auto kernel = detail::running_kernel();
+  const bool lists_removed_first = kernel && *kernel >= detail::KernelRelease(6, 3);
+  EXPECT_NE(test::file_text(lists_removed_first ? of_root_ : of_ancestor_), "");
+  EXPECT_EQ(test::file_text(lists_removed_first ? of_ancestor_ : of_root_), "");
+}
+
+TEST_F(Reclaim, IsOfTheAncestorsWithoutTheMultiGenerationalLru) {
+  reclaim("0x0006\n");
+  EXPECT_NE(test::file_text(of_ancestor_), "");
+  EXPECT_EQ(test::file_text(of_root_), "");
+}
+
+TEST_F(Reclaim, IsOfTheAncestorsWhereTheRootHasNoSuchFile) {
+  std::filesystem::remove(of_root_);
+  reclaim("0x0007\n");
+  EXPECT_NE(test::file_text(of_ancestor_), "");
 }
 
 /// A captured machine with a plain file in the place of a vendor's reaper.
