@@ -186,8 +186,9 @@ Exit run_history(const Globals& globals, const Options& options) {
     print(globals, text_of(*shown));
   }
   if (options.svg.empty()) return Exit::done;
-  const auto status = fs::write_output(
-      options.svg, svg_of(shown->kept.points, shown->from, shown->to, "Zombies of " + host_name()));
+  const auto status =
+      fs::write_output(options.svg, svg_of(shown->kept.points, shown->from, shown->to,
+                                           "Zombies of " + host_name() + ", times in UTC"));
   return status ? Exit::done : report(status.error());
 }
 

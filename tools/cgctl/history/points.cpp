@@ -114,8 +114,20 @@ void draw_actions(std::string& out, const std::vector<Point>& points, const Axis
     if (point.actions == 0) continue;
     svg::add_box(out, plot_left + axis.column(point.at) - width / 2, plot_top - 10, width, 8,
                  point.useless == point.actions ? "u" : "a",
-                 fmt::format("{}: {} actions, {} without effect, {} zombies freed", utc(point.at),
+                 fmt::format("{}: actions {}, without effect {}, zombies freed {}", utc(point.at),
                              point.actions, point.useless, point.freed));
+  }
+  svg::add_text(out, plot_left - 10, plot_top - 3, "r d", "actions");
+  svg::add_text(out, plot_left + plot_width, plot_top - 18, "r d",
+                "green: freed zombies; orange: without effect");
+}
+
+/// Labels the time axis; the outer labels stay within the picture.
+void draw_times(std::string& out, const Axis& axis, int y) {
+  for (int i = 0; i <= marks; ++i) {
+    const std::chrono::seconds at = axis.from + (axis.to - axis.from) * i / marks;
+    const char* const kind = i == 0 ? "d" : i == marks ? "r d" : "m d";
+    svg::add_text(out, plot_left + axis.column(at), y, kind, utc(at));
   }
 }
 
@@ -192,10 +204,7 @@ std::string svg_of(const std::vector<Point>& points, std::chrono::seconds from,
     draw_panel(out, panel, columns, axis, y);
     y += panel_height + panel_gap;
   }
-  for (int i = 0; i <= marks; ++i) {
-    const std::chrono::seconds at = from + (to - from) * i / marks;
-    svg::add_text(out, plot_left + axis.column(at), bottom + axis_height / 2, "m d", utc(at));
-  }
+  draw_times(out, axis, bottom + axis_height / 2);
   return out + "</svg>\n";
 }
 
