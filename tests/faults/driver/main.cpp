@@ -119,7 +119,9 @@ class Trial {
     baseline_.out.add(lines_of(outcome.out));
     baseline_.err.add(lines_of(outcome.err));
     baseline_.after.add(outcome.state);
-    baseline_.calls = outcome.calls;
+    // A command that waits makes more calls on a busy machine.
+    const bool fewer = baseline_.calls.empty() || outcome.calls.size() < baseline_.calls.size();
+    if (fewer) baseline_.calls = outcome.calls;
   }
 
   void strike(const Call& call, int error) {
