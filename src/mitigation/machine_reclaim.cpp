@@ -44,7 +44,9 @@ std::vector<cpu_set_t> cpus_by_node(const Host& host) {
     cpu_set_t cpus{};
     if (text) {
       parse::ranges(*text, [&cpus](std::uint64_t from, std::uint64_t to) {
-        for (; from <= to && from < CPU_SETSIZE; ++from) CPU_SET(from, &cpus);
+        for (; from <= to && from < CPU_SETSIZE; ++from) {
+          CPU_SET(static_cast<std::size_t>(from), &cpus);
+        }
       });
     }
     if (CPU_COUNT(&cpus) != 0) all.push_back(cpus);

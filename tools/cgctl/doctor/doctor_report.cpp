@@ -214,7 +214,7 @@ std::string ids_row(const Known<Ids>& ids) {
       text += fmt::format("; {} zombies a day, by the removals recorded", grouped(rate));
       break;
     case Ids::Basis::history:
-      text += fmt::format("; {} zombies a day, by mitigate's last look", grouped(rate));
+      text += fmt::format("; {} zombies a day lately", grouped(rate));
       break;
     case Ids::Basis::boot:
       text += fmt::format("; {} zombies a day on average since boot", grouped(rate));
@@ -240,7 +240,7 @@ std::string text_of(const Throttled& one) {
 std::string text_of(const Killed& one) {
   std::string text = with_name(one.path, names::text_of(one.names));
   if (one.kills) text += fmt::format(" {} times", *one.kills);
-  if (one.ago) text += fmt::format(", last {} ago", human_time(*one.ago));
+  if (one.ago) text += fmt::format(", {} ago", human_time(*one.ago));
   return one.kills ? text : text + ", gone";
 }
 
