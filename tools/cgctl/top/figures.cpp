@@ -139,6 +139,12 @@ double rate(double before, double after, double elapsed) {
   return after >= before && elapsed > 0 ? (after - before) / elapsed : NAN;
 }
 
+/// False if the cgroup above lacks the file: a controller that a cgroup has not, no cgroup below
+/// has. The root lacks files that cgroups below it have.
+bool may_have(const Row& row, bool Row::*file) {
+  return row.parent == nullptr || row.parent->path == "/" || row.parent->*file;
+}
+
 /// True if the row's bytes are known to be the same when those of the cgroup above were read: no
 /// cgroup at or below that one moved any between two readings, and the row's was not before the
 /// first of them.
@@ -150,8 +156,9 @@ bool is_below_idle(const Row& row) {
 
 void read_io(const Files& files, Row& row) {
   const bool skip = is_below_idle(row);
-  const Transferred now =
-      skip ? Transferred{row.bytes_read, row.bytes_written, true} : transferred(files);
+  Transferred now{row.bytes_read, row.bytes_written, true};
+  if (!skip) now = may_have(row, &Row::has_io) ? transferred(files) : Transferred{};
+  row.has_io = !std::isnan(now.read);
   const auto at = skip ? row.parent->io_at : Clock::now();
   const double elapsed = duration<double>(at - row.io_at).count();
   value(row.values, Column::read) = rate(row.bytes_read, now.read, elapsed);
@@ -279,7 +286,9 @@ void read_figures(const Host& host, Row& row, const std::vector<Column>& columns
       row.limit_cpus > 0 ? value(row.values, Column::cpu) / row.limit_cpus * 100 : NAN;
   const Files files(host, row.path, unread);
   if (wants(columns, {Column::tasks})) {
-    value(row.values, Column::tasks) = number_in(files.read("pids", "pids.current"));
+    double& tasks = value(row.values, Column::tasks);
+    tasks = may_have(row, &Row::has_tasks) ? number_in(files.read("pids", "pids.current")) : NAN;
+    row.has_tasks = !std::isnan(tasks);
   }
   if (wants(columns, {Column::read, Column::write})) read_io(files, row);
   if (wants(columns, {Column::oom})) value(row.values, Column::oom) = oom_kills(files);

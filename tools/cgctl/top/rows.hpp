@@ -47,7 +47,8 @@ struct Row {
   std::string path;
   Row* parent = nullptr;              ///< nearest cgroup above that has a row
   bool marked = false;                ///< by the filter of lines_of()
-  std::unique_ptr<std::string> name;  ///< of its pod, container or unit; null: not looked up
+  bool named = false;                 ///< true once the name was looked up
+  std::unique_ptr<std::string> name;  ///< of its pod, container or unit; null: none
   Values values{};
   std::unique_ptr<Past> past;  ///< null: none is kept
 
@@ -59,6 +60,8 @@ struct Row {
   double limit_cpus = NAN;
   Clock::time_point io_at;      ///< when these bytes were read
   Clock::time_point io_before;  ///< when they were read the time before
+  bool has_tasks = true;        ///< false if it has no file pids.current
+  bool has_io = true;           ///< false if it has no file with bytes read and written
   bool io_idle = false;         ///< true if neither the cgroup nor one below moved bytes since then
   Clock::time_point limits_at;  ///< when the limits were read; the epoch: never
 

@@ -53,8 +53,10 @@ Result<Watch> Watch::open(const Host& host, std::string_view path, names::Resolv
 }
 
 void Watch::find_name(Row& row) {
-  if (row.name != nullptr) return;
-  row.name = std::make_unique<std::string>(names::text_of(resolver_.names_of(row.path)));
+  if (row.named) return;
+  row.named = true;
+  std::string name = names::text_of(resolver_.names_of(row.path));
+  if (!name.empty()) row.name = std::make_unique<std::string>(std::move(name));
 }
 
 Status Watch::find_new() {
