@@ -54,6 +54,7 @@ class Resolver {
   template <class Value>
   using Cache = std::vector<std::pair<std::string, Value>>;  // sorted by the first
 
+  void open_directories();
   void list();
   const Names& container(std::string_view id);
   Names find_container(const std::string& id) const;
@@ -61,6 +62,7 @@ class Resolver {
   [[nodiscard]] std::string read(const char* directory, const std::string& file) const;
 
   std::string root_;
+  std::vector<std::pair<const char*, UniqueFd>> directories_;  // those that exist
   workload::Pods pods_;
   Cache<Names> logs_;    // by the container's id, from /var/log/containers
   Cache<Names> stored_;  // from the storage of Podman and CRI-O

@@ -95,10 +95,26 @@ std::string text_of(const Names& names) {
 Resolver::Resolver(std::string root) : root_(std::move(root)) {}
 
 std::string Resolver::read(const char* directory, const std::string& file) const {
-  const auto top = fs::open_mount_point(root_, directory);
-  if (!top) return {};
-  const auto fd = fs::open_beneath(top->get(), file, O_RDONLY | fs::no_device, file);
+  const auto top = std::find_if(
+      directories_.begin(), directories_.end(),
+      [directory](const auto& one) { return std::string_view(one.first) == directory; });
+  if (top == directories_.end()) return {};
+  const auto fd = fs::open_beneath(top->second.get(), file, O_RDONLY | fs::no_device, file);
   return fd ? read_regular(fd->get()) : std::string();
+}
+
+/// Opens the directories with files of single containers and units. Most machines lack most of
+/// them.
+void Resolver::open_directories() {
+  directories_.clear();
+  const auto open = [this](const char* directory) {
+    auto opened = fs::open_mount_point(root_, directory);
+    if (opened) directories_.emplace_back(directory, std::move(*opened));
+  };
+  std::for_each(std::begin(containerd), std::end(containerd), open);
+  std::for_each(std::begin(storage), std::end(storage), open);
+  std::for_each(std::begin(units), std::end(units), open);
+  open(docker);
 }
 
 /// Reads the files that name several pods or containers, and forgets the names found before.
@@ -109,6 +125,7 @@ void Resolver::list() {
   logs_.clear();
   containers_.clear();
   units_.clear();
+  open_directories();
   if (const auto top = fs::open_mount_point(root_, log_links)) {
     const auto listed = fs::open_beneath(top->get(), ".", O_RDONLY | O_DIRECTORY, log_links);
     const auto buffer = cgctl::detail::make_entries();
