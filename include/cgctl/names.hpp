@@ -54,15 +54,15 @@ class Resolver {
   template <class Value>
   using Cache = std::vector<std::pair<std::string, Value>>;  // sorted by the first
 
-  void open_directories();
+  [[nodiscard]] const UniqueFd& directory(const char* name);
   void list();
   const Names& container(std::string_view id);
-  Names find_container(const std::string& id) const;
+  Names find_container(const std::string& id);
   const std::string& description(std::string_view unit);
-  [[nodiscard]] std::string read(const char* directory, const std::string& file) const;
+  [[nodiscard]] std::string read(const char* name, const std::string& file);
 
   std::string root_;
-  std::vector<std::pair<const char*, UniqueFd>> directories_;  // those that exist
+  std::vector<std::pair<std::string_view, UniqueFd>> directories_;
   workload::Pods pods_;
   Cache<Names> logs_;    // by the container's id, from /var/log/containers
   Cache<Names> stored_;  // from the storage of Podman and CRI-O

@@ -94,27 +94,21 @@ std::string text_of(const Names& names) {
 
 Resolver::Resolver(std::string root) : root_(std::move(root)) {}
 
-std::string Resolver::read(const char* directory, const std::string& file) const {
-  const auto top = std::find_if(
-      directories_.begin(), directories_.end(),
-      [directory](const auto& one) { return std::string_view(one.first) == directory; });
-  if (top == directories_.end()) return {};
-  const auto fd = fs::open_beneath(top->second.get(), file, O_RDONLY | fs::no_device, file);
-  return fd ? read_regular(fd->get()) : std::string();
+/// Returns one of the directories with files of single containers and units, opened at its first
+/// use; empty if it does not exist, as most do not on most machines.
+const UniqueFd& Resolver::directory(const char* name) {
+  const auto known = std::find_if(directories_.begin(), directories_.end(),
+                                  [name](const auto& one) { return one.first == name; });
+  if (known != directories_.end()) return known->second;
+  auto opened = fs::open_mount_point(root_, name);
+  return directories_.emplace_back(name, opened ? std::move(*opened) : UniqueFd()).second;
 }
 
-/// Opens the directories with files of single containers and units. Most machines lack most of
-/// them.
-void Resolver::open_directories() {
-  directories_.clear();
-  const auto open = [this](const char* directory) {
-    auto opened = fs::open_mount_point(root_, directory);
-    if (opened) directories_.emplace_back(directory, std::move(*opened));
-  };
-  std::for_each(std::begin(containerd), std::end(containerd), open);
-  std::for_each(std::begin(storage), std::end(storage), open);
-  std::for_each(std::begin(units), std::end(units), open);
-  open(docker);
+std::string Resolver::read(const char* name, const std::string& file) {
+  const UniqueFd& top = directory(name);
+  if (!top) return {};
+  const auto fd = fs::open_beneath(top.get(), file, O_RDONLY | fs::no_device, file);
+  return fd ? read_regular(fd->get()) : std::string();
 }
 
 /// Reads the files that name several pods or containers, and forgets the names found before.
@@ -125,7 +119,7 @@ void Resolver::list() {
   logs_.clear();
   containers_.clear();
   units_.clear();
-  open_directories();
+  directories_.clear();
   if (const auto top = fs::open_mount_point(root_, log_links)) {
     const auto listed = fs::open_beneath(top->get(), ".", O_RDONLY | O_DIRECTORY, log_links);
     const auto buffer = cgctl::detail::make_entries();
@@ -147,7 +141,7 @@ void Resolver::list() {
   sort(stored_);
 }
 
-Names Resolver::find_container(const std::string& id) const {
+Names Resolver::find_container(const std::string& id) {
   Names names;
   if (const Names* const found = find_in(logs_, id)) names = *found;
   for (const char* const directory : containerd) {
