@@ -92,7 +92,7 @@ void add_reads_of_this_host(std::vector<Scenario>& out) {
   Scenario top{"top", "", {"top", "-o", columns, "--interval", "10ms", "--count", "2", "@G"}};
   top.leaves_out_gone = true;
   out.push_back(std::move(top));
-  out.push_back({"numa-stat", "", {"numa-stat", "@G/a"}});
+  out.push_back({"numa-stat", "", {"numa-stat", "@G/a", "--budget", "1h"}});
   out.push_back({"pressure", "", {"pressure", "@G/a"}});
   out.push_back({"apply --plan", "", {"apply", "--plan", "@T/tree"}, {{"tree", tree_file}}});
 }

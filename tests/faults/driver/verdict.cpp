@@ -145,6 +145,10 @@ void Expected::add(const std::vector<std::string>& lines) {
     return;
   }
   any_ = any_ || lines.size() != lines_.size();
+  if (any_) {
+    for (const std::string& line : unexpected(lines))
+      lines_.push_back({line, words_of(line), false});
+  }
   for (std::size_t i = 0; !any_ && i < lines.size(); ++i) {
     const auto words = words_of(lines[i]);
     Line& line = lines_[i];
@@ -189,7 +193,8 @@ std::string complaint(const Baseline& baseline, const Outcome& outcome, int erro
   const auto out = lines_of(outcome.out);
   const bool same_out = baseline.out.matches(out);
   const bool done = baseline.after.matches(outcome.state);
-  const bool said = !baseline.err.matches(lines_of(outcome.err));
+  const auto err = lines_of(outcome.err);
+  const bool said = !baseline.err.matches(err) || !baseline.err.unexpected(err).empty();
   if (outcome.status != baseline.status) {
     if (!said && same_out) {
       return "fails without an error message: exit status " + std::to_string(outcome.status) + "\n";
