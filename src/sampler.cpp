@@ -109,37 +109,32 @@ Status Sampler::Walked::gather(const Source& stat, std::vector<Entry>& entries) 
     if (!one.live) continue;
     const auto found =
         std::lower_bound(by_inode.begin(), by_inode.end(), std::pair(one.inode, std::size_t{0}));
-    if (found != by_inode.end() && found->first == one.inode) entries[found->second].counted = i;
+    if (found != by_inode.end() && found->first == one.inode) {
+      entries[found->second].counted = static_cast<Place>(i);
+    }
   }
   return {};
 }
 
-/// The paths that a walk has found, concatenated, each NUL-terminated.
+/// The cgroups that a refresh has found. Those with an entry are marked there.
 struct Sampler::Found {
-  std::string names;
-  std::vector<std::size_t> starts;
-  std::vector<std::size_t> added;
+  std::vector<std::string> added;  // without an entry, sorted as far as `settled`
+  std::size_t settled = 0;         // the end of those of earlier hierarchies
+  std::size_t next = 0;            // the entry after the one found last
   std::size_t too_long = 0;
+  bool any = false;
 
-  void clear() noexcept {
-    names.clear();
-    starts.clear();
-    added.clear();
-    too_long = 0;
+  [[nodiscard]] bool has_added(const std::string& path) const {
+    return std::binary_search(added.begin(), added.begin() + static_cast<std::ptrdiff_t>(settled),
+                              path);
   }
-  void add(std::string_view top, std::string_view below) {
-    starts.push_back(names.size());
-    names.append(top).append(below).push_back('\0');
-  }
-  [[nodiscard]] const char* at(std::size_t start) const noexcept { return names.data() + start; }
-  void sort() {
-    std::sort(starts.begin(), starts.end(),
-              [this](std::size_t a, std::size_t b) { return std::strcmp(at(a), at(b)) < 0; });
-    starts.erase(std::unique(starts.begin(), starts.end(),
-                             [this](std::size_t a, std::size_t b) {
-                               return std::strcmp(at(a), at(b)) == 0;
-                             }),
-                 starts.end());
+  /// Ends a hierarchy.
+  void settle() {
+    const auto middle = added.begin() + static_cast<std::ptrdiff_t>(settled);
+    std::sort(middle, added.end());
+    std::inplace_merge(added.begin(), middle, added.end());
+    settled = added.size();
+    next = 0;
   }
 };
 
@@ -247,32 +242,57 @@ void Sampler::open_files(Entry& entry, std::string& path) {
   }
 }
 
-Status Sampler::find(Found& found) const {
-  found.clear();
+/// Marks the entry of a cgroup, or adds the cgroup to `found`.
+void Sampler::note(const std::string& path, Found& found) {
+  std::size_t at = found.next;  // a walk meets most paths in their order
+  if (at == entries_.size() || entries_[at].path != path) {
+    const auto place =
+        std::lower_bound(entries_.begin(), entries_.end(), path,
+                         [](const Entry& one, const std::string& text) { return one.path < text; });
+    at = static_cast<std::size_t>(place - entries_.begin());
+  }
+  if (at < entries_.size() && entries_[at].path == path) {
+    entries_[at].found = true;
+    found.next = at + 1;
+  } else if (!found.has_added(path)) {
+    found.added.push_back(path);
+  }
+}
+
+/// Finds the cgroup `path_` and those below in one hierarchy, if it exists there.
+Status Sampler::find(const Hierarchy& hierarchy, Found& found) {
+  const std::string shown = fs::join(hierarchy.mount_point, path_);
+  const auto top =
+      fs::open_beneath(hierarchy.directory.get(), path_.substr(1), O_PATH | O_DIRECTORY, shown);
+  if (!top && top.error().os_errno == ENOENT) return {};
+  if (!top) return fail(top.error());
+  found.any = true;
+  note(path_, found);
+  std::string path = path_ == "/" ? "" : path_;
+  const std::size_t prefix = path.size();
+  auto walked = detail::walk_below(top->get(), shown, [&](const detail::Step& step) {
+    const bool fits = prefix + step.path.size() <= longest_path;
+    if (fits) note(path.replace(prefix, std::string::npos, step.path), found);
+    if (!fits) ++found.too_long;
+    return Result<detail::Next>(fits ? detail::Next::inside : detail::Next::past);
+  });
+  found.settle();
+  return walked;
+}
+
+Status Sampler::find(Found& found) {
+  found = {};
+  for (Entry& entry : entries_) entry.found = false;
   for (std::size_t i = 0; i < figure_count; ++i) {
     const Hierarchy* const hierarchy = sources_.at(i).hierarchy;
     const bool known = std::any_of(sources_.begin(), sources_.begin() + i,
                                    [&](const Source& s) { return s.hierarchy == hierarchy; });
     if (hierarchy == nullptr || known) continue;
-    const std::string shown = fs::join(hierarchy->mount_point, path_);
-    const auto top =
-        fs::open_beneath(hierarchy->directory.get(), path_.substr(1), O_PATH | O_DIRECTORY, shown);
-    if (!top && top.error().os_errno == ENOENT) continue;
-    if (!top) return fail(top.error());
-    found.add(path_, {});
-    const std::string_view prefix = path_ == "/" ? std::string_view() : path_;
-    auto walked = detail::walk_below(top->get(), shown, [&](const detail::Step& step) {
-      const bool fits = prefix.size() + step.path.size() <= longest_path;
-      if (fits) found.add(prefix, step.path);
-      if (!fits) ++found.too_long;
-      return Result<detail::Next>(fits ? detail::Next::inside : detail::Next::past);
-    });
-    if (!walked) return walked;
+    if (auto status = find(*hierarchy, found); !status) return status;
   }
-  if (found.starts.empty()) {
+  if (!found.any) {
     return fail({errc::vanished, ENOENT, "sample", path_, "the cgroup does not exist", ""});
   }
-  found.sort();
   return {};
 }
 
@@ -294,27 +314,11 @@ Status Sampler::refresh() {
   }
   if (!walked) return walked;
   too_long_ = found.too_long;
-  std::size_t old = 0;
-  const auto forget = [&](std::size_t limit) {
-    for (; old < limit; ++old) entries_[old].path.clear();
-  };
-  for (const std::size_t start : found.starts) {
-    const std::string_view path = found.at(start);
-    std::size_t next = old;
-    while (next < entries_.size() && entries_[next].path < path) ++next;
-    forget(next);
-    if (old < entries_.size() && entries_[old].path == path) {
-      ++old;
-    } else {
-      found.added.push_back(start);
-    }
-  }
-  forget(entries_.size());
   entries_.erase(std::remove_if(entries_.begin(), entries_.end(),
-                                [](const Entry& entry) { return entry.path.empty(); }),
+                                [](const Entry& entry) { return !entry.found; }),
                  entries_.end());
   entries_.reserve(entries_.size() + found.added.size());
-  for (const std::size_t start : found.added) entries_.emplace_back().path = found.at(start);
+  for (std::string& path : found.added) entries_.emplace_back().path = std::move(path);
   if (!found.added.empty()) {
     std::sort(entries_.begin(), entries_.end(),
               [](const Entry& a, const Entry& b) { return a.path < b.path; });
@@ -398,7 +402,7 @@ void Sampler::link_parents() noexcept {
     const auto found = std::lower_bound(
         entries_.begin(), entries_.end(), above,
         [](const Entry& one, std::string_view wanted) { return one.path < wanted; });
-    if (found->path == above) entry.parent = static_cast<std::size_t>(found - entries_.begin());
+    if (found->path == above) entry.parent = static_cast<Place>(found - entries_.begin());
   }
 }
 

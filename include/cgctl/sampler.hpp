@@ -152,22 +152,24 @@ class Sampler {
     const Hierarchy* hierarchy = nullptr;  // null if the host has no such figure
     const char* file = nullptr;
   };
+  using Place = std::uint32_t;  // in a list; 32 bits, because a node has many entries
+  static constexpr Place none = ~Place{0};
   struct Entry {
     enum State : std::uint8_t { absent, kept, by_name };
     std::string path;
     std::array<UniqueFd, figure_count> fds;
     std::array<State, figure_count> states{};
+    bool found = false;                                 // by the last refresh()
+    bool idle = false;                                  // used no CPU time since the round before
+    bool counts_periods = false;                        // its cpu.stat has nr_periods
+    bool has_quota = false;                             // nr_periods was not 0
     std::array<std::uint64_t, cpu_usage + 1> inodes{};  // inodes of the usage files
     std::optional<std::chrono::nanoseconds> usage;      // at
     std::chrono::steady_clock::time_point at;
     std::uint64_t memory_inode = 0;  // of the directory; 0 without a census
-    std::size_t counted = none;      // its place in the last census
-    std::size_t parent = none;       // its place in entries_; set if idle cgroups are skipped
-    bool idle = false;               // used no CPU time since the round before
-    bool counts_periods = false;     // its cpu.stat has nr_periods
-    bool has_quota = false;          // nr_periods was not 0
+    Place counted = none;            // in the last census
+    Place parent = none;             // in entries_; set if idle cgroups are skipped
   };
-  static constexpr std::size_t none = ~std::size_t{0};
   struct Found;
   struct Walked;
 
@@ -176,7 +178,9 @@ class Sampler {
   void open_files(Entry& entry, std::string& path);
   void count_kept() noexcept;
   void keep_at_most(std::size_t most);
-  [[nodiscard]] Status find(Found& found) const;
+  void note(const std::string& path, Found& found);
+  [[nodiscard]] Status find(const Hierarchy& hierarchy, Found& found);
+  [[nodiscard]] Status find(Found& found);
   void link_parents() noexcept;
   [[nodiscard]] bool is_below_idle(const Entry& entry) const noexcept;
   bool read(Entry& entry, Scratch& scratch, Sample& out);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -60,9 +61,9 @@ class TreeWalk {
 
  private:
   struct Pending {
-    std::size_t name;   // offset of its name in names_
-    std::size_t first;  // offset of the first name of the same directory
-    std::size_t depth;  // depth of its parent
+    std::size_t name;     // offset of its name in names_
+    std::size_t first;    // offset of the first name of the same directory
+    std::uint32_t depth;  // depth of its parent
     bool is_leaf;
   };
 
@@ -93,7 +94,8 @@ class TreeWalk {
     const std::size_t first = names_.size();
     const int status = each_subdirectory(
         descent_.fd(), *entries_, [&](const char* name, const struct ::stat& found) {
-          pending_.push_back({names_.size(), first, descent_.depth(), detail::is_leaf(found)});
+          pending_.push_back({names_.size(), first, static_cast<std::uint32_t>(descent_.depth()),
+                              detail::is_leaf(found)});
           names_.append(name).push_back('\0');
         });
     if (status < 0) return failed("list", status);
