@@ -9,7 +9,7 @@ if(CGCTL_STATIC)
 endif()
 
 install(
-  TARGETS cgctl cgctl_libcgroup
+  TARGETS cgctl cgctl_libcgroup cgctl_systemd
   EXPORT cgctl_targets
   INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/" TYPE INCLUDE)
@@ -36,7 +36,7 @@ cmake_path(
 if(CGCTL_LIBCGROUP AND NOT CGCTL_STATIC AND NOT BUILD_SHARED_LIBS)
   set(pc_libcgroup " -lcgroup")
 endif()
-foreach(name IN ITEMS cgctl cgctl-libcgroup)
+foreach(name IN ITEMS cgctl cgctl-libcgroup cgctl-systemd)
   configure_file("${CMAKE_CURRENT_LIST_DIR}/${name}.pc.in" ${name}.pc @ONLY)
   install(FILES "${PROJECT_BINARY_DIR}/${name}.pc"
           DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")

@@ -4,9 +4,9 @@
 
 #include "cgctl/detail/language.hpp"  // first: says which C++ is needed
 
-/// Includes every header but cgctl/libcgroup.hpp, which has a CMake target of its own, and those
-/// that only few programs need, to compile fast: cpuset.hpp, holds.hpp, io.hpp, mitigator.hpp,
-/// numa_guarded.hpp, peers.hpp, pids.hpp and trend.hpp.
+/// Includes every header but cgctl/libcgroup.hpp and cgctl/systemd.hpp, which have CMake targets of
+/// their own, and those that only few programs need, to compile fast: cpuset.hpp, holds.hpp,
+/// io.hpp, mitigator.hpp, numa_guarded.hpp, peers.hpp, pids.hpp and trend.hpp.
 #include "cgctl/cgconfig.hpp"           // IWYU pragma: export
 #include "cgctl/cpu.hpp"                // IWYU pragma: export
 #include "cgctl/error.hpp"              // IWYU pragma: export

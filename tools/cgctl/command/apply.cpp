@@ -20,6 +20,7 @@
 #include "cli/json.hpp"
 #include "cli/setting_options.hpp"
 #include "cli/signals.hpp"
+#include "cli/systemd_note.hpp"
 #include "command/tree_json.hpp"
 
 namespace cgctl::tool::apply_command {
@@ -112,6 +113,19 @@ void show(const Globals& globals, const tree::Plan& plan, const std::vector<std:
   print(globals, text);
 }
 
+/// Warns of what systemd will undo in the cgroups that the plan makes or changes.
+void warn_of_undoing(const Globals& globals, const Host& host, const tree::Plan& plan) {
+  std::vector<std::string> made;
+  std::vector<std::string> changed;
+  for (const Step& step : plan.steps) {
+    std::vector<std::string>& paths = step.kind == Step::Kind::change ? changed : made;
+    if (step.kind != Step::Kind::change && step.kind != Step::Kind::create) continue;
+    if (paths.empty() || paths.back() != step.path) paths.push_back(step.path);
+  }
+  warn_of_systemd(globals, host, changed, Doing::limits);
+  if (changed.empty()) warn_of_systemd(globals, host, made, Doing::makes);
+}
+
 /// Reports an error in the file as a failure, not as wrong usage.
 Exit report_input(const Error& error) {
   report(error);
@@ -145,6 +159,7 @@ Exit run_apply(const Globals& globals, const Options& options) {
     const auto plan = tree::plan(*host, input->tree, options.how);
     if (!plan) return report_input(plan.error());
     show(globals, *plan, input->notes, true);
+    warn_of_undoing(globals, *host, *plan);
     return Exit::done;
   }
   const auto signals = take_over_signals();
@@ -158,6 +173,7 @@ Exit run_apply(const Globals& globals, const Options& options) {
   }
   if (!plan) return report_input(plan.error());
   show(globals, *plan, input->notes, false);
+  warn_of_undoing(globals, *host, *plan);
   return Exit::done;
 }
 

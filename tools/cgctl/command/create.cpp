@@ -10,6 +10,7 @@
 #include "cli/globals.hpp"
 #include "cli/json.hpp"
 #include "cli/label.hpp"
+#include "cli/systemd_note.hpp"
 
 namespace cgctl::tool::create_command {
 namespace {
@@ -44,6 +45,7 @@ Exit run_create(const Globals& globals, const Options& options) {
     for (const auto& place : group->places()) one["hierarchies"].push_back(label(*place.hierarchy));
     print(globals, "create/1", std::move(one));
   }
+  warn_of_systemd(globals, *host, options.paths, Doing::makes);
   return Exit::done;
 }
 

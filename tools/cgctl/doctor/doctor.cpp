@@ -29,8 +29,9 @@ Exit run_doctor(const Globals& globals, const Options& options) {
   if (!host) return report(host.error());
   if (options.watch.time) return run_watch(globals, *host, options.watch);
   names::Resolver names = resolver_for(globals);
-  const Diagnosis found =
-      examine(*host, options.examine, *configuration, options.overrides.file, names);
+  ExamineOptions how = options.examine;
+  how.machine_root = machine_root(globals);
+  const Diagnosis found = examine(*host, how, *configuration, options.overrides.file, names);
   warn_of(found.unread);
   if (globals.format == Format::json) {
     print(globals, "doctor/1", json_of(found));

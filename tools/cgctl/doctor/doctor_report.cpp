@@ -262,6 +262,14 @@ std::string cgroup_rows(const Diagnosis& found) {
   return text;
 }
 
+/// Returns the row of the cgroups that systemd may take; empty without any.
+std::string systemd_row(const Diagnosis& found) {
+  if (found.endangered.empty()) return {};
+  std::vector<std::string> texts = found.endangered;
+  texts[0] = fmt::format("may remove {} or its limits", printable(texts[0]));
+  return row("systemd", first_of(texts));
+}
+
 std::string memory_stat_row(const Diagnosis& found) {
   if (!found.memory_stat) return {};
   return row("memory.stat", "reading the root's takes " + human_time(*found.memory_stat));
@@ -325,6 +333,14 @@ Json killed_json(const Diagnosis& found) {
     all.push_back(std::move(cgroup));
   }
   return all;
+}
+
+Json endangered_json(const Diagnosis& found) {
+  constexpr std::size_t most = 5;
+  const auto end = found.endangered.begin() +
+                   static_cast<std::ptrdiff_t>(std::min(most, found.endangered.size()));
+  return {{"count", found.endangered.size()},
+          {"paths", std::vector<std::string>(found.endangered.begin(), end)}};
 }
 
 Json zombies_json(const Zombies& zombies) {
@@ -469,8 +485,9 @@ std::string text_of(const Diagnosis& found) {
   std::string text =
       row("verdict", fmt::format("{}: {}", to_string(verdict.health), verdict.reason)) +
       host_row(found.machine) + memory_row(found.memory) + zombie_rows(found.zombies) +
-      ids_row(found.ids) + cgroup_rows(found) + read_row(found.read_cost, found.policy) +
-      neighbour_rows(found.neighbour, cheap_reads) + walk_row(found);
+      ids_row(found.ids) + cgroup_rows(found) + systemd_row(found) +
+      read_row(found.read_cost, found.policy) + neighbour_rows(found.neighbour, cheap_reads) +
+      walk_row(found);
   if (found.probe) text += probe_row(*found.probe);
   text += memory_stat_row(found) + pressure_row(found);
   const char* label = "what to do";
@@ -515,6 +532,7 @@ nlohmann::ordered_json json_of(const Diagnosis& found) {
   one["most_throttled"] = throttled_json(found);
   one["oom_killed"] = killed_json(found);
   one["not_examined"] = found.unexamined;
+  one["systemd_may_take"] = endangered_json(found);
   one["memory_stat_ns"] = found.memory_stat ? Json(found.memory_stat->count()) : Json(nullptr);
   one["advice"] = advise(found);
   return one;

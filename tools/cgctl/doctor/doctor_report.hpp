@@ -159,6 +159,7 @@ struct Diagnosis {
   std::vector<Throttled> throttled;        ///< the five that waited longest
   std::vector<Killed> killed;              ///< five, the last first as far as the log tells
   std::uint64_t unexamined = 0;            ///< cgroups that these two do not know, for lack of time
+  std::vector<std::string> endangered;     ///< cgroups that systemd may take, see systemd.hpp
   std::optional<nanoseconds> memory_stat;  ///< time of a read of the root's memory.stat
   std::optional<double> io_pressure;       ///< percent, some avg10
   std::optional<double> memory_pressure;   ///< percent, full avg10

@@ -7,6 +7,7 @@
 #include "cgctl/parse.hpp"
 #include "cgctl/pressure.hpp"
 #include "cgctl/recorder.hpp"
+#include "cgctl/systemd.hpp"
 #include "cli/command.hpp"
 #include "command/dead.hpp"
 #include "command/makers.hpp"
@@ -90,6 +91,13 @@ void examine_pressure(const Host& host, Diagnosis& found) {
   if (!memory) note_missing(found.unread, memory.error());
 }
 
+void examine_systemd(const Host& host, const std::string& machine_root, Diagnosis& found) {
+  if (!systemd::is_booted(machine_root)) return;
+  auto endangered = systemd::endangered(host);
+  if (!endangered) return note_missing(found.unread, endangered.error());
+  found.endangered = std::move(*endangered);
+}
+
 /// Returns the bytes; 0, with a note, if they could not be read.
 std::uint64_t bytes_of(const Result<std::uint64_t>& bytes, Unread& unread) {
   if (!bytes) note_missing(unread, bytes.error());
@@ -148,6 +156,7 @@ Diagnosis examine(const Host& host, const ExamineOptions& options,
   }
   examine_pressure(host, found);
   examine_cgroups(host, names, found);
+  examine_systemd(host, options.machine_root, found);
   examine_memory_stat(host, found);
   examine_kernel(host, options, found);
   return found;

@@ -16,6 +16,7 @@ struct ExamineOptions {
   bool probe = false;      ///< create cgroups to find out whether reads walk
   bool measure = false;    ///< read the root's memory.numa_stat although it may be expensive
   bool read_only = false;  ///< create no cgroups
+  std::string machine_root = "/";
 };
 
 using Clock = std::chrono::steady_clock;

@@ -22,6 +22,7 @@
 #include "cli/globals.hpp"
 #include "cli/json.hpp"
 #include "cli/limits.hpp"
+#include "cli/systemd_note.hpp"
 #include "run/supervisor.hpp"
 
 namespace cgctl::tool::run_command {
@@ -375,6 +376,11 @@ Result<Ended> run_in(const Place& place, const Options& options, Supervisor& sup
   return ended;
 }
 
+bool has_limits(const Options& options) {
+  return !options.cpu.empty() || !options.memory.empty() || options.pids_max ||
+         !options.cpuset.empty() || !options.io_max.empty();
+}
+
 Exit run_run(const Globals& globals, const Options& options) {
   auto supervisor = Supervisor::make(options.grace);
   if (!supervisor) return report(supervisor.error());
@@ -383,6 +389,9 @@ Exit run_run(const Globals& globals, const Options& options) {
   if (!host) return report(host.error());
   const auto place = find_place(*host, options);
   if (!place) return report(place.error());
+  if (has_limits(options)) {
+    warn_of_systemd(globals, *host, {place->group.path()}, Doing::limits);
+  }
   const auto ended = run_in(*place, options, *supervisor);
   if (place->throw_away || (!ended && place->fresh)) remove(*place);
   if (!ended) {
