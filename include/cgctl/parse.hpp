@@ -79,17 +79,22 @@ namespace detail {
 
 /// Reads the rest of a number whose first eight digits have the value `head`.
 inline Number long_number(const char* at, std::uint64_t head) noexcept {
-  constexpr std::array<std::uint64_t, 8> power = {1,     10,     100,     1000,
-                                                  10000, 100000, 1000000, 10000000};
-  const Digits more = leading_digits(eight_bytes(at + 8));
-  if (more.count < 8) return {at + 8 + more.count, head * power[more.count] + more.value};
+  constexpr std::array<std::uint64_t, 9> power = {1,      10,      100,      1000,     10000,
+                                                  100000, 1000000, 10000000, 100000000};
   constexpr std::size_t longest = std::numeric_limits<std::uint64_t>::digits10 + 1;
-  std::size_t size = 16;
-  while (size <= longest && at[size] >= '0' && at[size] <= '9') ++size;
-  std::string_view digits(at, size);
-  std::uint64_t value = 0;
+  const Digits more = leading_digits(eight_bytes(at + 8));
+  std::uint64_t value = head * power[more.count] + more.value;
+  if (more.count < 8) return {at + 8 + more.count, value};
+  const Digits last = leading_digits(eight_bytes(at + 16));
+  const std::size_t size = 16 + last.count;
+  if (size <= longest) {
+    const bool too_large = __builtin_mul_overflow(value, power[last.count], &value) ||
+                           __builtin_add_overflow(value, last.value, &value);
+    return too_large ? Number{at, 0} : Number{at + size, value};
+  }
+  std::string_view digits(at, longest + 1);
   if (!number(digits, value)) return {at, 0};
-  return {at + size, value};
+  return {at + longest + 1, value};
 }
 
 }  // namespace detail
@@ -100,6 +105,26 @@ inline Number number(const char* at) noexcept {
   const detail::Digits head = detail::leading_digits(detail::eight_bytes(at));
   if (head.count == 8) return detail::long_number(at, head.value);
   return {at + head.count, head.value};
+}
+
+/// Reads all of `text` as one decimal number; a final newline is allowed. `padding` readable bytes
+/// must follow the text, and the first of them must be no digit.
+inline std::optional<std::uint64_t> padded_number(std::string_view text) noexcept {
+  const char* const end = text.data() + text.size();
+  const Number found = number(text.data());
+  const bool whole = found.end == end || (*found.end == '\n' && found.end + 1 == end);
+  if (found.end == text.data() || !whole) return std::nullopt;
+  return found.value;
+}
+
+/// True if the first `size` bytes of both texts are the same. Reads up to 7 bytes more of each.
+inline bool same_bytes(const char* one, const char* other, std::size_t size) noexcept {
+  constexpr std::size_t step = sizeof(std::uint64_t);
+  for (; size > step; size -= step, one += step, other += step) {
+    if (detail::eight_bytes(one) != detail::eight_bytes(other)) return false;
+  }
+  const std::uint64_t differences = detail::eight_bytes(one) ^ detail::eight_bytes(other);
+  return size == 0 || differences << (8 * (step - size)) == 0;
 }
 
 /// Returns the end of a name: the first ' ', '=' or '\n' at or after `at`. The caller guarantees

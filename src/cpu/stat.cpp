@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <string>
@@ -52,31 +53,50 @@ constexpr std::array<Key, 8> v2_keys = {{
     {"burst_usec", nullptr, &Stat::burst},
 }};
 
-/// Returns a text's number times `unit`. A text that is no number, or a number beyond 64 bits, is
-/// counted as skipped.
-std::optional<std::int64_t> number_in(std::string_view text, std::int64_t unit, Stat& out) {
-  const auto number = parse::whole_number(text);
-  if (number && *number <= static_cast<std::uint64_t>(INT64_MAX / unit)) {
-    return static_cast<std::int64_t>(*number) * unit;
-  }
+/// Returns a number times `unit`. No number, or one beyond 64 bits, is counted as skipped.
+std::optional<std::int64_t> times(std::optional<std::uint64_t> number, std::int64_t unit,
+                                  Stat& out) {
+  std::int64_t product = 0;
+  if (number && !__builtin_mul_overflow(*number, unit, &product)) return product;
   ++out.skipped_lines;
   return std::nullopt;
 }
 
+/// True if a line is "NAME ..." with the name of `key`.
+bool has_name(std::string_view row, const Key& key) {
+  const std::size_t size = key.name.size();
+  return row.size() > size && row[size] == ' ' && parse::starts_with(row, key.name);
+}
+
+/// Cuts the name off a line and returns its key: most likely the one at `expected`, since the
+/// kernel's order stays.
+template <std::size_t N>
+const Key* take_key(std::string_view& row, const std::array<Key, N>& keys, std::size_t expected) {
+  if (expected < N && has_name(row, keys[expected])) {
+    row.remove_prefix(keys[expected].name.size() + 1);
+    return &keys[expected];
+  }
+  const std::string_view name = parse::field(row);
+  const auto found =
+      std::find_if(keys.begin(), keys.end(), [&](const Key& key) { return name == key.name; });
+  return found == keys.end() ? nullptr : &*found;
+}
+
 /// Parses a line. Returns false if its key is one of `keys` but has no number.
 template <std::size_t N>
-bool parse_row(std::string_view row, const std::array<Key, N>& keys, std::int64_t unit, Stat& out) {
-  const std::string_view name = parse::field(row);
-  for (const Key& key : keys) {
-    if (name != key.name) continue;
-    const auto number = number_in(parse::field(row), key.time == nullptr ? 1 : unit, out);
-    if (!number) return false;
-    if (key.count != nullptr) {
-      out.*key.count = static_cast<std::uint64_t>(*number);
-    } else {
-      out.*key.time = nanoseconds(*number);
-    }
-    break;
+bool parse_row(std::string_view row, const std::array<Key, N>& keys, std::size_t& expected,
+               std::int64_t unit, Stat& out) {
+  const Key* const key = take_key(row, keys, expected);
+  if (key == nullptr) return true;
+  expected = static_cast<std::size_t>(key - keys.data()) + 1;
+  auto text = parse::whole_number(row);
+  if (!text) text = parse::whole_number(parse::field(row));
+  const auto number = times(text, key->time == nullptr ? 1 : unit, out);
+  if (!number) return false;
+  if (key->count != nullptr) {
+    out.*key->count = static_cast<std::uint64_t>(*number);
+  } else {
+    out.*key->time = nanoseconds(*number);
   }
   return true;
 }
@@ -85,7 +105,8 @@ template <std::size_t N>
 Status parse_rows(std::string_view text, const std::array<Key, N>& keys, std::int64_t unit,
                   Stat& out) {
   bool any = false;
-  while (!text.empty()) any = parse_row(parse::line(text), keys, unit, out) || any;
+  std::size_t expected = 0;
+  while (!text.empty()) any = parse_row(parse::line(text), keys, expected, unit, out) || any;
   if (any) return {};
   return fail(Error::make(errc::malformed, "parse", "cpu.stat", "no key has a number"));
 }
@@ -94,7 +115,7 @@ Status read_time(int fd, std::optional<nanoseconds>& time, Stat& out) {
   Buffer buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): written by the kernel
   const auto text = read_text(fd, buffer);
   if (!text) return fail(text.error());
-  if (const auto number = number_in(*text, 1, out)) time = nanoseconds(*number);
+  if (const auto number = times(parse::whole_number(*text), 1, out)) time = nanoseconds(*number);
   return {};
 }
 

@@ -11,14 +11,19 @@
 
 namespace cgctl::memory::detail {
 
-/// Parses the text of a limit file; nothing if the text is no limit.
-inline std::optional<Limit> limit(std::string_view text) noexcept {
+/// Returns the limit that a file states by this number.
+inline Limit limit_of(std::uint64_t number) noexcept {
   // v1 writes its largest number of whole pages for "no limit".
   constexpr std::uint64_t beyond_any_memory = (std::uint64_t{1} << 63) - (std::uint64_t{1} << 24);
+  return number >= beyond_any_memory ? Limit{} : Limit{number};
+}
+
+/// Parses the text of a limit file; nothing if the text is no limit.
+inline std::optional<Limit> limit(std::string_view text) noexcept {
   if (text == "max\n") return Limit{};
   const auto number = parse::whole_number(text);
   if (!number) return std::nullopt;
-  return *number >= beyond_any_memory ? Limit{} : Limit{*number};
+  return limit_of(*number);
 }
 
 }  // namespace cgctl::memory::detail

@@ -57,13 +57,14 @@ std::size_t file_count(Version version) {
   return version == Version::v1 ? v1_files.size() : v2_files.size();
 }
 
+/// Takes the text of a file, which is padded, see parse::padded_number().
 bool take(std::string_view text, const File& file, Snapshot& out) {
+  const auto number = parse::padded_number(text);
   if (file.figure == Figure::max) {
     auto& max = (out.*file.counter).max;
-    max = detail::limit(text);
+    max = number ? detail::limit_of(*number) : detail::limit(text);
     return max.has_value();
   }
-  const auto number = parse::whole_number(text);
   if (!number) return false;
   switch (file.figure) {
     case Figure::usage:
@@ -112,13 +113,15 @@ Status SnapshotReader::read(Snapshot& out) const {
   }
   out.use_hierarchy.reset();
   for (const Number& number : numbers_) {
-    std::array<char, 32> text;  // NOLINT(cppcoreguidelines-pro-type-member-init): the kernel's
+    constexpr std::size_t longest = 32;
+    std::array<char, longest + parse::padding> text;  // NOLINT: the kernel's
     ssize_t got = -EINTR;
-    while (got == -EINTR) got = sys::pread(number.fd.get(), text.data(), text.size(), 0);
+    while (got == -EINTR) got = sys::pread(number.fd.get(), text.data(), longest, 0);
     if (got < 0) {
       return fail(fs::system_error("read", fs::join(path_, number.file), static_cast<int>(-got)));
     }
     const std::string_view read(text.data(), static_cast<std::size_t>(got));
+    text.at(read.size()) = '\n';
     if (!take(read, file_at(stat_.version(), number.place), out)) {
       return fail(Error::make(errc::malformed, "parse", fs::join(path_, number.file),
                               "not in the documented form: '" + std::string(read) + "'"));

@@ -34,10 +34,10 @@ Error refused(errc kind, std::string_view shown, const char* reason) {
 
 /// Reads the number of the line at `line`, after a name of `name_size` bytes. Returns false if the
 /// line is not "NAME NUMBER".
-bool read_value(const char* line, std::size_t name_size, parse::Number& out) noexcept {
+inline bool read_value(const char* line, std::size_t name_size, parse::Number& out) noexcept {
   const char* const digits = line + name_size + 1;
   out = parse::number(digits);
-  return name_size != 0 && digits[-1] == ' ' && out.end != digits && *out.end == '\n';
+  return digits[-1] == ' ' && out.end != digits && *out.end == '\n' && name_size != 0;
 }
 
 }  // namespace
@@ -85,10 +85,12 @@ void Stat::learn(std::string_view text, Version version) {
     names_.append(name);
   }
   unknown_values_.resize(unknown_.size());
+  names_.append(parse::padding, '\0');
 }
 
 void Stat::assign(Version version, const Figure* first, std::size_t count) {
   learn({}, version);
+  names_.clear();
   for (std::size_t i = 0; i < count; ++i) {
     const std::string_view name = to_string(first[i].key);
     const auto slot = static_cast<std::size_t>(first[i].key);
@@ -100,6 +102,7 @@ void Stat::assign(Version version, const Figure* first, std::size_t count) {
     names_.append(name);
     rows_.back().name_size = static_cast<std::uint16_t>(names_.size() - rows_.back().name);
   }
+  names_.append(parse::padding, '\0');
 }
 
 /// Parses a text that has the same lines as the last one. Returns false if a line differs, also if
@@ -111,7 +114,7 @@ bool Stat::parse_as_learnt(std::string_view text) {
   for (const Row& row : rows_) {
     // The name and the byte after it must fit into the rest of the text.
     if (at >= end || std::size_t{row.name_size} >= static_cast<std::size_t>(end - at)) return false;
-    if (std::memcmp(at, names_.data() + row.name, row.name_size) != 0) return false;
+    if (!parse::same_bytes(at, names_.data() + row.name, row.name_size)) return false;
     parse::Number number{};
     const bool has_value = read_value(at, row.name_size, number);
     if (has_value == (row.slot == skipped_slot)) return false;

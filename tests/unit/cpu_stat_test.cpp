@@ -46,6 +46,20 @@ TEST(CpuStat, OnV2TimesAreInMicroseconds) {
   EXPECT_EQ(stat.burst, 0us);
 }
 
+TEST(CpuStat, LinesMayComeInAnyOrderAndWithMoreBlanks) {
+  Stat stat;
+  ASSERT_TRUE(
+      ok(parse("nr_throttled 3\n nr_periods\t20\nnr_bursts 2 9\nthrottled_time  4000\n"
+               "nr_periods_more 8\nburst_time 500 \n",
+               Version::v1, stat)));
+  EXPECT_EQ(stat.nr_periods, 20U);
+  EXPECT_EQ(stat.nr_throttled, 3U);
+  EXPECT_EQ(stat.throttled, 4000ns);
+  EXPECT_EQ(stat.nr_bursts, 2U);
+  EXPECT_EQ(stat.burst, 500ns);
+  EXPECT_EQ(stat.skipped_lines, 0U);
+}
+
 TEST(CpuStat, WithoutTheControllerV2HasOnlyTheUsage) {
   Stat stat;
   ASSERT_TRUE(ok(parse("usage_usec 30\nuser_usec 20\nsystem_usec 10\n", Version::v2, stat)));

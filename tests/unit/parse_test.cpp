@@ -200,6 +200,30 @@ TEST(NumberAtAPointer, EndsAtEachByteThatIsNoDigit) {
   }
 }
 
+TEST(PaddedNumber, IsWhatTheWholeTextSays) {
+  for (const std::string text : {"0", "7\n", "9223372036854771712\n", "18446744073709551615", "",
+                                 "\n", "max\n", "1 2\n", "1\n\n", "-1", "18446744073709551616\n"}) {
+    const std::string padded = text + "\n" + std::string(cgctl::parse::padding, '7');
+    EXPECT_EQ(cgctl::parse::padded_number(std::string_view(padded).substr(0, text.size())),
+              cgctl::parse::whole_number(text))
+        << text;
+  }
+}
+
+TEST(SameBytes, ComparesNoMoreThanItShould) {
+  const std::string name = "hierarchical_memory_limit";
+  for (std::size_t size = 0; size <= name.size(); ++size) {
+    const std::string one = padded(name.substr(0, size) + "a");
+    EXPECT_TRUE(
+        cgctl::parse::same_bytes(one.data(), padded(name.substr(0, size) + "b").data(), size));
+    for (std::size_t i = 0; i < size; ++i) {
+      std::string other = one;
+      other[i] = '-';
+      EXPECT_FALSE(cgctl::parse::same_bytes(one.data(), other.data(), size)) << size << " " << i;
+    }
+  }
+}
+
 TEST(NameEnd, IsTheFirstSpaceEqualsSignOrNewline) {
   for (const std::string name : {"", "a", "anon", "file.d-3", "hierarchical_unevictable",
                                  "12345678", "\xc3\xbc\x80r", "........."}) {
