@@ -306,8 +306,4 @@ int DirectoryCounter::count_known(int directory) {
       .below(top, look.links);
 }
 
-Result<std::uint64_t> count_directories(int directory, std::string_view shown) {
-  return DirectoryCounter().count(directory, shown);
-}
-
 }  // namespace cgctl::zombies

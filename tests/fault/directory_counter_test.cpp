@@ -147,6 +147,50 @@ TEST_P(CountedAgain, IsRightAfterACountThatFailed) {
   EXPECT_EQ(must(count()), all + 2);
 }
 
+/// A tree of two directories with two leaves each, counted once.
+class CountedOnce : public ::testing::Test {
+ protected:
+  static constexpr std::uint64_t all = 7;
+
+  void SetUp() override {
+    for (const char* leaf : {"a/1", "a/2", "b/1", "b/2"}) {
+      std::filesystem::create_directories(tree_ / leaf);
+    }
+  }
+  [[nodiscard]] Result<std::uint64_t> count() const {
+    return zombies::count_directories(top_.get(), "tree");
+  }
+
+  test::TempDirectory tree_;
+  UniqueFd top_ = must(fs::open_trusted(tree_.path(), O_PATH | O_DIRECTORY));
+};
+
+TEST_F(CountedOnce, IsTheTopAndAllBelow) { EXPECT_EQ(must(count()), all); }
+
+TEST_F(CountedOnce, WithoutADirectoryThatIsGoneBeforeItIsListed) {
+  Faults faults;
+  faults.on(Call::open_at, "a").fails(ENOENT);
+  EXPECT_EQ(must(count()), all - 3);
+}
+
+TEST_F(CountedOnce, WithoutALeafThatIsGoneBeforeItsStat) {
+  Faults faults;
+  faults.on(Call::stat_at, "2").times(2).fails(ENOENT);
+  EXPECT_EQ(must(count()), all - 2);
+}
+
+TEST_F(CountedOnce, EachFailureIsAnError) {
+  for (const int os_errno : {EIO, ENOMEM, EACCES}) {
+    for (const Call call : {Call::stat, Call::open_at, Call::getdents64, Call::stat_at}) {
+      Faults faults;
+      faults.on(call).fails(os_errno);
+      const auto counted = count();
+      ASSERT_FALSE(counted);
+      EXPECT_EQ(counted.error().os_errno, os_errno);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(WithDescriptorsKept, CountedAgain, ::testing::Values(0U, 10U));
 
 using CountedWithoutDescriptors = CountedAgain;

@@ -48,6 +48,7 @@ TEST_P(Counted, AgainAfterRandomChanges) {
     for (int round = 0; round < 1000; ++round) {
       for (int changes = round % 5; changes > 0; --changes) random.change();
       ASSERT_EQ(must(counter.count(fd.get(), top)), random.size()) << top << ", " << round;
+      ASSERT_EQ(must(zombies::count_directories(fd.get(), top)), random.size()) << round;
     }
   }
 }
