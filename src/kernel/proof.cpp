@@ -158,7 +158,8 @@ class Round {
     if (auto status = list_directories(); !status) return status;
     if (auto status = read_total(); !status) return status;
     // Reading it also brings the counters up to date, since Linux 5.13.
-    auto text = fs::read_beneath(hierarchy_.directory.get(), "memory.stat", hierarchy_.mount_point);
+    auto text = fs::read_beneath(hierarchy_.directory.get(), "memory.stat",
+                                 fs::join(hierarchy_.mount_point, "memory.stat"));
     if (!text && text.error().os_errno != ENOENT) return fail(text.error());
     if (text) memory_stat_ = std::move(*text);
     machine_stat_ = machine_stat(host_);
@@ -234,8 +235,8 @@ class Round {
       total_ = detail::memory_cgroups(*text);
       return {};
     }
-    const auto text =
-        fs::read_beneath(hierarchy_.directory.get(), "cgroup.stat", hierarchy_.mount_point);
+    const auto text = fs::read_beneath(hierarchy_.directory.get(), "cgroup.stat",
+                                       fs::join(hierarchy_.mount_point, "cgroup.stat"));
     if (!text) return fail(text.error());
     const auto live = parse::value_of(*text, "nr_subsys_memory");
     const auto dying = parse::value_of(*text, "nr_dying_subsys_memory");

@@ -73,8 +73,8 @@ int main(int argc, char** argv) {
                    read_nodes(host) && count(host) && rehearse(host, argv[2]);
   cgctl_host_free(host);
   if (!done) {
-    fprintf(stderr, "agent: %s %s: %s (%s)\n", error.operation, error.path, error.reason,
-            error.remedy);
+    fprintf(stderr, "agent: %s %s: %s%s%s\n", error.operation, error.path, error.reason,
+            error.remedy[0] == '\0' ? "" : "; ", error.remedy);
   }
   return done ? 0 : 1;
 }

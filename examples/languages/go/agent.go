@@ -15,6 +15,7 @@ package main
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"unsafe"
@@ -22,8 +23,12 @@ import (
 
 // failure describes a call that failed.
 func failure(e *C.struct_cgctl_error) error {
-	return fmt.Errorf("%s %s: %s (%s)", C.GoString(&e.operation[0]), C.GoString(&e.path[0]),
-		C.GoString(&e.reason[0]), C.GoString(&e.remedy[0]))
+	text := fmt.Sprintf("%s %s: %s", C.GoString(&e.operation[0]), C.GoString(&e.path[0]),
+		C.GoString(&e.reason[0]))
+	if remedy := C.GoString(&e.remedy[0]); remedy != "" {
+		text += "; " + remedy
+	}
+	return errors.New(text)
 }
 
 func sample(host *C.cgctl_host, path string) error {

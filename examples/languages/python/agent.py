@@ -79,7 +79,8 @@ def call(name, *arguments):
     error = Error()
     if getattr(library, f"cgctl_{name}")(*arguments, byref(error)) != OK:
         texts = (error.operation, error.path, error.reason, error.remedy)
-        raise Failure("{} {}: {} ({})".format(*(text.decode(errors="replace") for text in texts)))
+        *said, remedy = (text.decode(errors="replace") for text in texts)
+        raise Failure("{} {}: {}".format(*said) + (f"; {remedy}" if remedy else ""))
 
 
 def opened(name, *arguments):

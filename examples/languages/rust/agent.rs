@@ -144,7 +144,12 @@ fn checked(call: impl FnOnce(&mut cgctl::Error) -> c_int) -> Result<(), String> 
         return Ok(());
     }
     let (operation, path) = (text(&error.operation), text(&error.path));
-    Err(format!("{} {}: {} ({})", operation, path, text(&error.reason), text(&error.remedy)))
+    let mut said = format!("{} {}: {}", operation, path, text(&error.reason));
+    let remedy = text(&error.remedy);
+    if !remedy.is_empty() {
+        said += &format!("; {}", remedy);
+    }
+    Err(said)
 }
 
 struct Host(*mut cgctl::Host);

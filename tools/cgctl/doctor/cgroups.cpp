@@ -74,7 +74,8 @@ void for_each(const Host& host, const char* controller, Clock::time_point end, D
 }
 
 Result<std::string> read(const Hierarchy& hierarchy, const std::string& path, const char* file) {
-  return fs::read_beneath(hierarchy.directory.get(), fs::join(path, file), hierarchy.mount_point,
+  const std::string place = path == "." ? file : fs::join(path, file);
+  return fs::read_beneath(hierarchy.directory.get(), place, fs::join(hierarchy.mount_point, place),
                           hierarchy.open_flags);
 }
 
