@@ -177,8 +177,8 @@ class Watch {
   /// Returns the totals, largest Total::held first: at most 64 of them. The last one may stand for
   /// all others; its task has no pid then.
   [[nodiscard]] std::vector<Total> totals() const;
-  /// Names the functions of Cause::other. Reads /proc/kallsyms, which takes about 0.1 s; names 64
-  /// functions at most.
+  /// Names the functions of Cause::other. Reads /proc/kallsyms, which takes about 0.1 s, and needs
+  /// some 70 bytes of memory for each hold and total.
   void name_functions(std::vector<Hold>& holds, std::vector<Total>& totals) const;
   /// Returns the holds and waits for which there was no room (Settings::most).
   [[nodiscard]] std::uint64_t forgotten() const noexcept;

@@ -43,14 +43,14 @@ Error explain(int cpu, int os_errno) {
     error.kind = errc::unsupported;
     error.hint = "a kernel with CONFIG_PERF_EVENTS is needed";
   } else if (os_errno == EMFILE) {
-    error.hint = "raise the limit of open files (ulimit -n): three for each CPU are needed";
+    error.hint = "raise the limit of open files (ulimit -n): four for each CPU are needed";
   }
   return error;
 }
 
-Result<UniqueFd> open_event(perf_event_attr& attributes, std::uint32_t cpu) {
+Result<UniqueFd> open_event(perf_event_attr& attributes, std::uint32_t cpu, int group = -1) {
   const int number = static_cast<int>(cpu);
-  UniqueFd fd(sys::perf_event_open(&attributes, number));
+  UniqueFd fd(sys::perf_event_open(&attributes, number, group));
   if (!fd) return fail(explain(number, -fd.get()));
   return fd;
 }
@@ -108,6 +108,13 @@ Result<Event> Event::open_into(perf_event_attr attributes, std::uint32_t cpu, co
   return event;
 }
 
+Status Event::add_counter(perf_event_attr attributes, std::uint32_t cpu) {
+  auto fd = open_event(attributes, cpu, fd_.get());
+  if (!fd) return fail(fd.error());
+  member_ = std::move(*fd);
+  return {};
+}
+
 Event::~Event() {
   if (memory_ != nullptr) sys::unmap(memory_, size_ + page_size());
 }
@@ -136,7 +143,9 @@ perf_event_attr sampling(std::chrono::microseconds interval) noexcept {
   attributes.type = PERF_TYPE_SOFTWARE;
   attributes.config = PERF_COUNT_SW_CPU_CLOCK;
   attributes.sample_period = static_cast<std::uint64_t>(std::chrono::nanoseconds(interval).count());
-  attributes.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_CALLCHAIN;
+  attributes.sample_type =
+      PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_READ | PERF_SAMPLE_CALLCHAIN;
+  attributes.read_format = PERF_FORMAT_GROUP;
   if (registers != 0) attributes.sample_type |= PERF_SAMPLE_REGS_USER;
   attributes.sample_regs_user = registers;
   attributes.exclude_callchain_user = 1;
@@ -144,20 +153,32 @@ perf_event_attr sampling(std::chrono::microseconds interval) noexcept {
   return attributes;
 }
 
+perf_event_attr switching() noexcept {
+  perf_event_attr attributes = common();
+  attributes.type = PERF_TYPE_SOFTWARE;
+  attributes.config = PERF_COUNT_SW_CONTEXT_SWITCHES;
+  attributes.read_format = PERF_FORMAT_GROUP;
+  attributes.disabled = 0;  // counts while the first event of its group does
+  return attributes;
+}
+
 bool read_sample(const perf_event_header& header, const std::uint64_t* words, std::size_t count,
                  const Symbols& symbols, Sample& out) noexcept {
-  constexpr std::size_t before_chain = 3;  // the process, the time, the length of the chain
+  // The process, the time, the number of counters, two of them, the length of the chain.
+  constexpr std::size_t before_chain = 6;
   constexpr unsigned half = 32;
-  if (count < before_chain || count - before_chain < words[2]) return false;
+  if (count < before_chain || words[2] != 2) return false;
+  const auto length = static_cast<std::size_t>(words[before_chain - 1]);
+  if (count - before_chain < length) return false;
   std::array<std::uint32_t, 2> task{};
   std::memcpy(task.data(), words, sizeof task);
   out.pid = static_cast<pid_t>(task[0]);
   out.tid = static_cast<pid_t>(task[1]);
   static_assert(sizeof task * 8 == 2 * half);
   out.at = Time(static_cast<Time::rep>(words[1]));
+  out.switches = words[4];
   out.kernel = (header.misc & PERF_RECORD_MISC_CPUMODE_MASK) == PERF_RECORD_MISC_KERNEL;
   if (!out.kernel) return true;
-  const auto length = static_cast<std::size_t>(words[2]);
   out.chain = words + before_chain;
   out.depth = length;
   classify(symbols, out.chain, length, out);

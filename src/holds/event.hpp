@@ -34,10 +34,12 @@ class Event {
   Event() noexcept = default;
   Event(Event&& other) noexcept
       : fd_(std::move(other.fd_)),
+        member_(std::move(other.member_)),
         memory_(std::exchange(other.memory_, nullptr)),
         size_(std::exchange(other.size_, 0)) {}
   Event& operator=(Event&& other) noexcept {
     std::swap(fd_, other.fd_);
+    std::swap(member_, other.member_);
     std::swap(memory_, other.memory_);
     std::swap(size_, other.size_);
     return *this;
@@ -47,6 +49,8 @@ class Event {
   ~Event();
 
   [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(fd_); }
+  /// Opens an event that counts whenever this one records. The records then have its count.
+  [[nodiscard]] Status add_counter(perf_event_attr attributes, std::uint32_t cpu);
   /// Makes the kernel record only what the filter of tracefs lets pass.
   [[nodiscard]] Status filter(const char* text) const;
   void enable() const noexcept;
@@ -90,13 +94,16 @@ class Event {
   void copy(std::uint64_t at, void* out, std::size_t size) const noexcept;
 
   UniqueFd fd_;
+  UniqueFd member_;         // the counter of this event's group
   void* memory_ = nullptr;  // a page of the kernel's, then the buffer
   std::size_t size_ = 0;    // of the buffer
 };
 
-/// Returns the attributes of an event that samples a CPU.
+/// Returns the attributes of an event that samples a CPU. It needs a counter of switching().
 perf_event_attr sampling(std::chrono::microseconds interval) noexcept;
-/// Reads a record of such an event; false if it is too short.
+/// Returns the attributes of an event that counts how often a CPU went from one task to another.
+perf_event_attr switching() noexcept;
+/// Reads a record of sampling(); false if it is too short or has no counter.
 bool read_sample(const perf_event_header& header, const std::uint64_t* words, std::size_t count,
                  const Symbols& symbols, Sample& out) noexcept;
 

@@ -11,6 +11,8 @@ namespace {
 /// were, in intervals.
 constexpr Time longest_gap = std::chrono::seconds(2);
 constexpr int usual_gap = 3;
+/// Gap, in intervals, for which another task may have had the CPU during one call.
+constexpr int longest_interruption = 2;
 
 /// True for the marks in a callchain that tell where the kernel's part begins
 /// (PERF_CONTEXT_KERNEL, ...).
@@ -24,6 +26,10 @@ bool is_mark(std::uint64_t address) noexcept {
 bool begins(const Sample& sample) noexcept {
   if (!sample.kernel) return false;
   return sample.entry != 0 || (sample.pid != 0 && sample.cause != Cause::other);
+}
+
+bool is_idle(const Sample& sample) noexcept {
+  return sample.kernel && sample.pid == 0 && sample.tid == 0 && sample.entry == 0;
 }
 
 /// Notes the chain of the first sample, and how much of it a later sample shares.
@@ -76,26 +82,33 @@ std::uint64_t Group::address() const noexcept {
   return chain[place] - (place + 1 < depth ? 1U : 0U);
 }
 
-bool Grouping::continues(const Sample& sample) const noexcept {
-  // The timer cannot sample while the kernel keeps interrupts off, so that one call may have a gap:
-  // no other task was sampled in it.
+Grouping::Gap Grouping::gap_before(const Sample& sample) noexcept {
+  const Time previous = std::exchange(latest_, sample.at);
+  const std::uint64_t switches = sample.switches - std::exchange(switches_, sample.switches);
+  if (is_idle(sample)) idle_seen_ = true;
+  if (previous == Time{}) return {};
+  return {sample.at - previous, switches};
+}
+
+bool Grouping::continues(const Sample& sample, Gap gap) const noexcept {
   if (present_.samples == 0 || !sample.kernel || sample.tid != present_.tid ||
       sample.pid != present_.pid || sample.entry != present_.entry) {
     return false;
   }
-  const Time gap = sample.at - present_.last;
-  if (sample.entry != 0) return gap <= longest_gap;
-  return gap <= usual_gap * interval_ && sample.cause != Cause::other;
+  if (sample.entry == 0) return gap.time <= usual_gap * interval_ && sample.cause != Cause::other;
+  // The timer cannot sample while the kernel keeps interrupts off, so that one call may have a gap:
+  // then the CPU did not go to another task. If it did, the task may have slept between two calls.
+  return gap.time <= (gap.switches == 0 ? longest_gap : longest_interruption * interval_);
 }
 
 /// Returns the time at which the work of a group's first sample began. A timer that came due while
 /// interrupts were off samples the task that switches them on again. So a gap between the samples
-/// of the CPU, of whatever task, belongs to the function in which it ends.
-Time Grouping::beginning_of(const Sample& sample, Time previous) const noexcept {
-  const Time gap = sample.at - previous;
-  const bool off = previous != Time{} && sample.cause != Cause::other &&
-                   gap > usual_gap * interval_ && gap <= longest_gap;
-  return off ? previous + interval_ : sample.at;
+/// of the CPU, of whatever task, belongs to the function in which it ends. But some virtual CPUs
+/// are not sampled while they are idle. There a gap with two switches may be idle time.
+Time Grouping::beginning_of(const Sample& sample, Gap gap) const noexcept {
+  const bool off = sample.cause != Cause::other && gap.time > usual_gap * interval_ &&
+                   gap.time <= longest_gap && (idle_seen_ || gap.switches <= 1);
+  return off ? sample.at - gap.time + interval_ : sample.at;
 }
 
 void Grouping::extend(const Sample& sample) noexcept {
@@ -108,14 +121,14 @@ void Grouping::extend(const Sample& sample) noexcept {
 }
 
 bool Grouping::add(const Sample& sample, Group& ended) noexcept {
-  const Time previous = std::exchange(latest_, sample.at);
-  if (continues(sample)) {
+  const Gap gap = gap_before(sample);
+  if (continues(sample, gap)) {
     extend(sample);
     return false;
   }
   const bool any = close(ended);
   if (!begins(sample)) return any;
-  present_.first = beginning_of(sample, previous);
+  present_.first = beginning_of(sample, gap);
   present_.pid = sample.pid;
   present_.tid = sample.tid;
   present_.entry = sample.entry;

@@ -15,7 +15,8 @@ struct Sample {
   Time at{};
   pid_t pid = 0;
   pid_t tid = 0;
-  bool kernel = false;  ///< taken inside the kernel
+  bool kernel = false;         ///< taken inside the kernel
+  std::uint64_t switches = 0;  ///< how often the CPU went from one task to another until now
   /// A hash of the registers with which the task entered the kernel; 0 for a thread of the kernel.
   /// Two system calls of one task have different ones, unless the program repeats a call in a loop
   /// that changes no register.
@@ -70,13 +71,21 @@ class Grouping {
   [[nodiscard]] Group& present() noexcept { return present_; }
 
  private:
-  [[nodiscard]] bool continues(const Sample& sample) const noexcept;
-  [[nodiscard]] Time beginning_of(const Sample& sample, Time previous) const noexcept;
+  /// The time and the switches since the latest sample of the CPU.
+  struct Gap {
+    Time time{};  ///< 0: not known
+    std::uint64_t switches = 0;
+  };
+  [[nodiscard]] Gap gap_before(const Sample& sample) noexcept;
+  [[nodiscard]] bool continues(const Sample& sample, Gap gap) const noexcept;
+  [[nodiscard]] Time beginning_of(const Sample& sample, Gap gap) const noexcept;
   void extend(const Sample& sample) noexcept;
   bool close(Group& ended) noexcept;
 
   Time interval_;
   Time latest_{};  ///< time of the latest sample of any task; 0: not known
+  std::uint64_t switches_ = 0;  ///< until the latest sample
+  bool idle_seen_ = false;      ///< the kernel samples this CPU when it is idle, too
   Group present_;
 };
 

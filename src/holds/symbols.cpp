@@ -178,19 +178,46 @@ Result<Symbols> Symbols::read(const Host& host) {
   return symbols;
 }
 
-Status Symbols::name(const Host& host, std::vector<Address>& addresses) {
-  return each_line(host, [&addresses](std::string_view line) {
-    const std::uint64_t start = hexadecimal(line);
-    const std::string_view type = parse::field(line);
-    std::string_view name = parse::field(line);
-    if (!is_code(type) || start == 0) return;
-    name = name.substr(0, name.find('.'));
-    for (Address& one : addresses) {
-      if (start > one.at || start < one.start) continue;
-      one.start = start;
-      one.function = name;
-    }
-  });
+Status FunctionNames::read(const Host& host) {
+  if (asked_.empty()) return {};
+  begin();
+  auto status = each_line(host, [this](std::string_view line) { add_line(line); });
+  finish();
+  return status;
+}
+
+void FunctionNames::begin() {
+  const auto lower = [](const Asked& a, const Asked& b) { return a.address < b.address; };
+  // These are smaller than std::sort.
+  std::make_heap(asked_.begin(), asked_.end(), lower);
+  std::sort_heap(asked_.begin(), asked_.end(), lower);
+  const auto same = [](const Asked& a, const Asked& b) { return a.address == b.address; };
+  asked_.erase(std::unique(asked_.begin(), asked_.end(), same), asked_.end());
+}
+
+void FunctionNames::add_line(std::string_view line) noexcept {
+  const std::uint64_t start = hexadecimal(line);
+  const std::string_view type = parse::field(line);
+  const std::string_view name = parse::field(line);
+  if (!is_code(type) || start == 0) return;
+  const auto above = std::lower_bound(asked_.begin(), asked_.end(), start, is_lower);
+  if (above == asked_.end() || start < above->start) return;
+  above->start = start;
+  above->name = name.substr(0, name.find('.'));
+}
+
+void FunctionNames::finish() noexcept {
+  // Each function was noted at the first address above its start; later addresses may be in it too.
+  for (std::size_t i = 1; i < asked_.size(); ++i) {
+    if (asked_[i].start >= asked_[i - 1].start) continue;
+    asked_[i].start = asked_[i - 1].start;
+    asked_[i].name = asked_[i - 1].name;
+  }
+}
+
+Text<48> FunctionNames::at(std::uint64_t address) const noexcept {
+  const auto found = std::lower_bound(asked_.begin(), asked_.end(), address, is_lower);
+  return found != asked_.end() && found->address == address ? found->name : Text<48>();
 }
 
 }  // namespace cgctl::holds

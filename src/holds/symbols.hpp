@@ -27,15 +27,6 @@ class Symbols {
   /// Reads /proc/kallsyms. errc::unsupported if it shows no addresses.
   [[nodiscard]] static Result<Symbols> read(const Host& host);
 
-  /// An address in the kernel, and the function there.
-  struct Address {
-    std::uint64_t at = 0;
-    std::uint64_t start = 0;
-    Text<48> function;
-  };
-  /// Reads /proc/kallsyms again and names these functions.
-  static Status name(const Host& host, std::vector<Address>& addresses);
-
   /// Adds lines of /proc/kallsyms, "ADDRESS TYPE NAME [MODULE]", in its order.
   void add_line(std::string_view line);
   /// Ends the text; only then can functions be found.
@@ -56,6 +47,36 @@ class Symbols {
   std::string names_;
   std::size_t open_ = 0;  // the functions from here on have no end yet
   bool shown_ = false;
+};
+
+/// Names the functions of the kernel at any addresses.
+class FunctionNames {
+ public:
+  /// Adds an address to look up.
+  void ask(std::uint64_t address) { asked_.push_back({address, 0, {}}); }
+  /// Reads /proc/kallsyms, if there are addresses.
+  [[nodiscard]] Status read(const Host& host);
+  /// Returns the function at an address that was asked for; empty if it is not known.
+  [[nodiscard]] Text<48> at(std::uint64_t address) const noexcept;
+
+  /// Ends the questions; answers follow.
+  void begin();
+  /// Notes a line of /proc/kallsyms.
+  void add_line(std::string_view line) noexcept;
+  /// Ends the lines; only then are the answers right.
+  void finish() noexcept;
+
+ private:
+  struct Asked {
+    std::uint64_t address = 0;
+    std::uint64_t start = 0;  ///< of the function; 0: none is known
+    Text<48> name;
+  };
+  static bool is_lower(const Asked& one, std::uint64_t address) noexcept {
+    return one.address < address;
+  }
+
+  std::vector<Asked> asked_;  // by address
 };
 
 }  // namespace cgctl::holds

@@ -138,15 +138,21 @@ Status Watch::State::start(const Host& host) {
   return {};
 }
 
+Result<Event> open_samples(const Settings& settings, std::uint32_t cpu) {
+  auto event = Event::open(sampling(settings.interval), cpu, pages_of(settings.buffer_kib));
+  if (!event) return event;
+  if (auto status = event->add_counter(switching(), cpu); !status) return fail(status.error());
+  return event;
+}
+
 /// True if there is no hope for other CPUs either.
 bool is_exhausted(const Error& error) noexcept {
   return error.os_errno == EMFILE || error.os_errno == ENFILE || error.os_errno == ENOMEM;
 }
 
 Status Watch::State::start_sampling() {
-  const std::size_t pages = pages_of(settings_.buffer_kib);
   for (std::size_t i = 0; i < cpus_.size(); ++i) {
-    auto event = Event::open(sampling(settings_.interval), cpus_[i].cpu, pages);
+    auto event = open_samples(settings_, cpus_[i].cpu);
     if (event) {
       watched_[i].samples = std::move(*event);
     } else if (is_exhausted(event.error())) {
@@ -336,23 +342,16 @@ bool Watch::next(Hold& out) noexcept { return state_->holds_.pop(out); }
 bool Watch::next(Wait& out) noexcept { return state_->waits_.pop(out); }
 const std::vector<Cpu>& Watch::cpus() const noexcept { return state_->cpus_; }
 void Watch::name_functions(std::vector<Hold>& holds, std::vector<Total>& totals) const {
-  constexpr std::size_t most = 64;
-  std::vector<Symbols::Address> addresses;
-  const auto find = [&addresses](std::uint64_t address) {
-    return std::find_if(addresses.begin(), addresses.end(),
-                        [address](const Symbols::Address& one) { return one.at == address; });
+  FunctionNames names;
+  const auto ask = [&names](const Task& task) {
+    if (task.function.empty() && task.address != 0) names.ask(task.address);
   };
-  const auto ask = [&](const Task& task) {
-    if (!task.function.empty() || task.address == 0 || addresses.size() == most) return;
-    if (find(task.address) == addresses.end()) addresses.push_back({task.address, 0, {}});
-  };
-  const auto answer = [&](Task& task) {
-    const auto found = find(task.address);
-    if (task.function.empty() && found != addresses.end()) task.function = found->function;
+  const auto answer = [&names](Task& task) {
+    if (task.function.empty()) task.function = names.at(task.address);
   };
   for (const Total& one : totals) ask(one.task);
   for (const Hold& one : holds) ask(one.task);
-  if (addresses.empty() || !Symbols::name(state_->host_, addresses)) return;
+  if (!names.read(state_->host_)) return;
   for (Total& one : totals) answer(one.task);
   for (Hold& one : holds) answer(one.task);
 }

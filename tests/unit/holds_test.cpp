@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -78,6 +79,43 @@ TEST(Symbols, AreNotShownWhereTheKernelHidesAddresses) {
   const Symbols hidden = symbols_of("0000000000000000 t memcg_numa_stat_show\n");
   EXPECT_FALSE(hidden.shown());
   EXPECT_EQ(hidden.size(), 0U);
+}
+
+std::string function_at(const FunctionNames& names, std::uint64_t address) {
+  return std::string(names.at(address).view());
+}
+
+TEST(FunctionNames, AreThoseOfAnyNumberOfAddresses) {
+  constexpr std::uint64_t base = 0xffffffff81000000;
+  constexpr std::uint64_t size = 256;
+  constexpr std::uint64_t functions = 3000;
+  FunctionNames names;
+  for (std::uint64_t i = functions; i > 0; --i) {
+    const std::uint64_t start = base + (i - 1) * size;
+    for (const std::uint64_t address : {start, start + 7, start + size - 1}) names.ask(address);
+  }
+  names.ask(base + 7);  // twice
+  names.ask(base - 1);
+  names.begin();
+  names.add_line("ffffffffffffffff t behind_all");
+  names.add_line("ffffffff81000010 d a_variable");
+  char line[64];
+  for (std::uint64_t i = 0; i < functions; ++i) {
+    std::snprintf(line, sizeof line, "%llx t f%llu.part.0",
+                  static_cast<unsigned long long>(base + i * size),
+                  static_cast<unsigned long long>(i));
+    names.add_line(line);
+  }
+  names.finish();
+  EXPECT_EQ(function_at(names, base - 1), "");
+  EXPECT_EQ(function_at(names, base + 8), "");  // nobody asked
+  for (std::uint64_t i = 0; i < functions; ++i) {
+    const std::string name = "f" + std::to_string(i);
+    const std::uint64_t start = base + i * size;
+    for (const std::uint64_t address : {start, start + 7, start + size - 1}) {
+      ASSERT_EQ(function_at(names, address), name) << i;
+    }
+  }
 }
 
 TEST(Classify, NamesTheMostTellingFunctionAndTheCall) {
@@ -172,6 +210,31 @@ TEST(Grouping, BridgesTheTimeInWhichTheKernelKeepsInterruptsOff) {
       2U);
 }
 
+Sample after_switches(std::uint64_t switches, Sample sample) {
+  sample.switches = switches;
+  return sample;
+}
+
+const Sample idle = in_kernel(10ms, 0, 0, Cause::other);
+
+TEST(Grouping, EndsWithTheCallIfTheTaskSleptUnsampledBeforeTheSameCall) {
+  // The registers are equal, and nothing was sampled while the CPU was idle.
+  const auto groups = groups_of({after_switches(8, in_kernel(1ms, 7, 1, Cause::other)),
+                                 after_switches(8, in_kernel(9ms, 7, 1, Cause::other)),
+                                 after_switches(10, in_kernel(39ms, 7, 1, Cause::other)),
+                                 after_switches(10, in_kernel(41ms, 7, 1, Cause::other))});
+  ASSERT_EQ(groups.size(), 2U);
+  EXPECT_EQ(groups[0].last - groups[0].first, 8ms);
+  EXPECT_EQ(groups[1].last - groups[1].first, 2ms);
+}
+
+TEST(Grouping, GoesOnAfterAShortInterruptionByAnotherTask) {
+  EXPECT_EQ(groups_of({after_switches(8, in_kernel(1ms, 7, 1, Cause::other)),
+                       after_switches(10, in_kernel(3ms, 7, 1, Cause::other))})
+                .size(),
+            1U);
+}
+
 TEST(Grouping, CountsTheTimeInWhichNobodyWasSampledForTheFunctionInWhichItEnds) {
   // Interrupts were off for the first 50 ms of the read, so that only its end was sampled.
   const auto groups = groups_of({in_program(1ms, 7), in_kernel(51ms, 7, 1, Cause::memory_stat),
@@ -198,6 +261,18 @@ TEST(Grouping, BlamesNobodyForAGapThatLostSamplesTheHostOrAnUnknownFunctionMayEx
   (void)grouping.add(in_kernel(51ms, 7, 1, Cause::memory_stat), ended);
   ASSERT_TRUE(grouping.end(ended));
   EXPECT_EQ(ended.first, 51ms);
+}
+
+TEST(Grouping, BlamesNobodyForAGapInWhichTheCpuMayHaveBeenIdle) {
+  const auto ran = after_switches(1, in_program(11ms, 8));
+  const auto read = [](std::uint64_t switches) {
+    return after_switches(switches, in_kernel(51ms, 7, 1, Cause::memory_stat));
+  };
+  EXPECT_EQ(groups_of({ran, read(3)}).front().first, 51ms);
+  // The task followed the other one at once.
+  EXPECT_EQ(groups_of({ran, read(2)}).front().first, 12ms);
+  // The idle task would have been sampled, too.
+  EXPECT_EQ(groups_of({idle, ran, read(3)}).front().first, 12ms);
 }
 
 TEST(Grouping, IgnoresTheIdleTaskAndOtherWorkOfKernelThreads) {
@@ -236,23 +311,27 @@ TEST(Records, GiveTaskTimeAndChain) {
   const Symbols symbols = symbols_of(kallsyms);
   perf_event_header header{};
   header.misc = PERF_RECORD_MISC_KERNEL;
-  std::vector<std::uint64_t> words = {(std::uint64_t{12} << 32U) | 11, 5000, 2, kernel_mark,
-                                      numa_stat};
+  std::vector<std::uint64_t> words = {
+      (std::uint64_t{12} << 32U) | 11, 5000, 2, 1003000, 42, 2, kernel_mark, numa_stat};
   words.push_back(PERF_SAMPLE_REGS_ABI_64);
   words.insert(words.end(), 33, 77);
   Sample sample;
   ASSERT_TRUE(read_sample(header, words.data(), words.size(), symbols, sample));
   EXPECT_EQ(sample.at, 5000ns);
+  EXPECT_EQ(sample.switches, 42U);
   EXPECT_EQ(sample.cause, Cause::numa_stat);
   std::uint32_t halves[2];
   std::memcpy(halves, words.data(), sizeof halves);
   EXPECT_EQ(sample.pid, static_cast<pid_t>(halves[0]));
   EXPECT_EQ(sample.tid, static_cast<pid_t>(halves[1]));
-  for (std::size_t size = 0; size < 5; ++size) {
+  for (std::size_t size = 0; size < 8; ++size) {
     Sample cut;
     EXPECT_FALSE(read_sample(header, words.data(), size, symbols, cut)) << size;
   }
-  words[2] = ~std::uint64_t{0};
+  words[5] = ~std::uint64_t{0};
+  EXPECT_FALSE(read_sample(header, words.data(), words.size(), symbols, sample));
+  words[5] = 2;
+  words[2] = 1;  // a counter is missing
   EXPECT_FALSE(read_sample(header, words.data(), words.size(), symbols, sample));
 }
 

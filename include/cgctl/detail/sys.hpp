@@ -45,8 +45,9 @@ int mount_nowhere(const char* type) noexcept;
 
 /// bpf(2); `attributes` is a bpf_attr of `size` bytes. A new descriptor has O_CLOEXEC.
 int bpf(int command, void* attributes, std::size_t size) noexcept;
-/// perf_event_open(2) on one CPU; `attributes` is a perf_event_attr. O_CLOEXEC is always added.
-int perf_event_open(void* attributes, int cpu) noexcept;
+/// perf_event_open(2) on one CPU; `attributes` is a perf_event_attr, `group` the descriptor of the
+/// group's first event, or -1. O_CLOEXEC is always added.
+int perf_event_open(void* attributes, int cpu, int group = -1) noexcept;
 /// ioctl(2) with a number or an address.
 int control(int fd, unsigned long request, std::uintptr_t argument) noexcept;
 /// readlink(2); the result has no final zero.
