@@ -83,7 +83,7 @@ class Grouping {
   bool close(Group& ended) noexcept;
 
   Time interval_;
-  Time latest_{};  ///< time of the latest sample of any task; 0: not known
+  Time latest_{};               ///< time of the latest sample of any task; 0: not known
   std::uint64_t switches_ = 0;  ///< until the latest sample
   bool idle_seen_ = false;      ///< the kernel samples this CPU when it is idle, too
   Group present_;
