@@ -27,6 +27,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <optional>
 #include <string>
@@ -462,8 +463,25 @@ bool samples(pid_t process) {
   return false;
 }
 
-/// Runs cgctl beside the holds, and waits until it watches: a slow machine needs seconds to start
-/// it.
+/// True if the process sleeps.
+bool sleeps(pid_t process) {
+  std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+  std::string text;
+  std::getline(file, text);
+  return text.find(") S ") != std::string::npos;
+}
+
+/// Waits until the process samples and mostly sleeps, as the watch does once it has started. A slow
+/// machine needs seconds to start it.
+void wait_until_watched(pid_t process) {
+  constexpr int enough = 8;
+  for (int tries = 0, asleep = 0; tries < 1000 && asleep < enough; ++tries) {
+    asleep = samples(process) && sleeps(process) ? asleep + 1 : 0;
+    ::usleep(10000);
+  }
+}
+
+/// Runs cgctl beside the holds, and waits until it watches.
 pid_t start_watching(const Options& options, pid_t client) {
   if (options.cgctl.empty()) return 0;
   std::fflush(stdout);
@@ -477,7 +495,7 @@ pid_t start_watching(const Options& options, pid_t client) {
     std::perror("network_lab: cgctl");
     ::_exit(1);
   }
-  for (int tries = 0; tries < 1000 && !samples(child); ++tries) ::usleep(10000);
+  wait_until_watched(child);
   return child;
 }
 
