@@ -86,7 +86,8 @@ class FileFinder {
   /// Loads the program. Needs what Census::open() needs; errc::unsupported if the fields of this
   /// kernel's page cache are not known.
   [[nodiscard]] static Result<FileFinder> open(const Host& host);
-  /// Returns why open() cannot work here, as far as one system call tells; otherwise nothing.
+  /// Returns why open() cannot work here: no type information, or the kernel does not run the
+  /// program (before Linux 5.10). Otherwise nothing.
   [[nodiscard]] static Status supported(const Host& host);
   FileFinder(FileFinder&&) noexcept;
   FileFinder& operator=(FileFinder&&) noexcept;

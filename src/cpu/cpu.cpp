@@ -276,9 +276,9 @@ Rule real_time_rule(const Group& group, const RealTime& next) {
   const RealTimeRoom room = room_for(group);
   if (detail::fits(next, room)) {
     return {
-        "runtime and period are written one after the other, and no order keeps every step within "
-        "the other cgroups' budgets",
-        "for the change, lower the budgets below or raise the one above"};
+        "the kernel takes runtime and period one at a time, and either order would exceed another "
+        "cgroup's budget for a moment",
+        "lower the budgets below or raise the one above during the change"};
   }
   if (ratio(next.runtime, next.period) < room.least) {
     return {"the budget is less than the cgroups below it have together", "lower those first"};

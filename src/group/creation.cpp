@@ -37,7 +37,7 @@ Error enable_error(const std::string& shown, const std::string& controller, int 
   if (os_errno == EBUSY) {
     error.reason = "it has processes of its own, so " + controller +
                    " cannot be enabled for cgroups below it (cgroup v2)";
-    error.hint = "move them into a cgroup of their own below it first";
+    error.hint = "move its processes into a cgroup below it first";
   } else if (os_errno == EOPNOTSUPP) {
     error.reason = controller + " cannot be enabled in a threaded cgroup (cgroup v2)";
     error.hint = "only cpu, cpuset, perf_event and pids can be used there";

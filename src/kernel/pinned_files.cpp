@@ -526,6 +526,8 @@ Error with_hint(Error error) {
 Status FileFinder::supported(const Host& host) {
   const auto file = fs::open_in_root(host.roots().sys, type_information, O_RDONLY);
   if (!file) return fail(with_hint(file.error()));
+  const auto program = PageProgram::load();
+  if (!program) return fail(program.error());
   return {};
 }
 

@@ -281,8 +281,8 @@ std::string in_words(const Balance& balance) {
 /// Explains why caches are not dropped although there are many zombies.
 std::string not_worth_it(const Observation& seen, const Balance& balance, const Policy& policy) {
   return fmt::format(
-      "but they do little harm: a read of the root's numa_stat {} {:.3f} ms{}; {}, and they would "
-      "have to hold {:.0f} % of that (min_gain)",
+      "but they do little harm: a read of the root's numa_stat {} {:.3f} ms{}; {}; caches are "
+      "dropped only if they hold at least {:.0f} % of that (min_gain)",
       seen.read_cost_measured ? "takes" : "takes at most",
       seen.read_cost ? in_ms(*seen.read_cost) : 0, delay_in_words(seen), in_words(balance),
       policy.min_gain * 100);

@@ -48,12 +48,12 @@ detail::Rule cpuset_rule(const Setting& asked, int os_errno) {
       return {"a cgroup below has more than " + list, "lower that cgroup's as well"};
     case ENOSPC:
       return {"processes in it would be left without a CPU or a memory node",
-              "give at least one, or move them first"};
+              "name at least one CPU and one node, or move the processes first"};
     case EINVAL:
     case ERANGE:
       return {list +
-                  " is not a list of CPUs or nodes that the machine has, or it overlaps a "
-                  "cgroup that has them alone",
+                  " is not a list of CPUs or nodes that the machine has, or it overlaps "
+                  "the exclusive ones of another cgroup",
               "see /sys/devices/system/cpu/online and /sys/devices/system/node/online"};
     default:
       return {};

@@ -26,13 +26,14 @@ std::string what_is_undone(const std::string& path, const systemd::Fate& fate, D
           path, unit);
     case Treatment::may_switch_off:
       return fmt::format(
-          "note: systemd may switch off the controllers of {} at its next daemon-reload, and the "
-          "limits with them: cgroups below a unit with Delegate=yes are left alone",
+          "note: systemd may switch off the controllers of {} at its next daemon-reload and so "
+          "drop "
+          "its limits: use a cgroup below a unit with Delegate=yes, which systemd leaves alone",
           path);
     case Treatment::removes:
       return fmt::format(
-          "note: systemd removes {} when {} stops: only below a unit with "
-          "Delegate=yes are cgroups left alone",
+          "note: systemd removes {} when {} stops: use a cgroup below a unit with Delegate=yes, "
+          "which systemd leaves alone",
           path, unit);
     case Treatment::leaves_alone:
       break;

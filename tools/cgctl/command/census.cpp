@@ -121,7 +121,7 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "comparison finds a difference. Root; Linux 4.17.");
   command->add_flag("--discover", options->discover,
                     "find the offsets by experiment, for a kernel without\ntype information: "
-                    "charges 30 MB to four cgroups below\none that is made and removed (x86-64)");
+                    "charges 30 MB to four cgroups made\nand removed for this (x86-64)");
   command
       ->add_option("--state-dir", options->state_dir,
                    "directory of the offsets found (default\n/var/lib/cgctl)")

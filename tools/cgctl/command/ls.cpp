@@ -362,8 +362,7 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   command->footer(
       "Columns: hierarchies, name, pod, unit,\n  " + names_of_figures() +
       "\n\n"
-      "The age is the time since a cgroup was made, or since one directly in it was made or "
-      "removed.\n\n"
+      "The age is the time since a cgroup, or one directly below it, was made or removed.\n\n"
       "Examples:\n"
       "  cgctl ls -R /kubepods\n"
       "  cgctl ls -R -o memory,pod -s memory /kubepods    the largest first\n"

@@ -118,12 +118,12 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   CLI::App* const command = app.add_subcommand(
       "record",
       "record which memory cgroups are removed, and by which workload\n\n"
-      "The kernel records each removal of a memory cgroup, and the moment at which it lets the "
-      "cgroup go, in a tracing instance of its own; no process has to run. Without --start and "
+      "The kernel records when a memory cgroup is removed and when it is freed, in a tracing "
+      "instance of its own; no process has to run. Without --start and "
       "--stop this command moves the records to a ledger on disk, which groups them by workload, "
       "and prints the sums. `cgctl zombies --makers` and the daemon of mitigate do so too. "
-      "The kernel keeps the newest records, about 1,000 removals for each CPU: collect at least "
-      "that often. Needs root.");
+      "The kernel keeps the newest records, about 1,000 removals for each CPU: run this command "
+      "before there are more. Needs root.");
   auto* const start =
       command->add_flag("--start", options->start, "start the recording, which ends at a reboot");
   command->add_flag("--stop", options->stop, "collect, and end the recording")->excludes(start);

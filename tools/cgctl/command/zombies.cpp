@@ -166,7 +166,9 @@ std::string lines_of_source(const zombies::Attribution& where) {
   return text;
 }
 
-std::string advice() { return labelled("what to do", "see cgctl mitigate --once --dry-run"); }
+std::string advice() {
+  return labelled("what to do", "cgctl mitigate --once --dry-run (shows what it would do)");
+}
 
 /// Returns the text below the headline.
 std::string text_of(const Findings& found, names::Resolver& names) {
@@ -182,8 +184,8 @@ std::string text_of(const Findings& found, names::Resolver& names) {
   for (const std::string_view pin : parts(found.pins, "; ")) text += labelled("why", pin);
   text += lines_of_source(where);
   if (where.source == zombies::Source::census && where.residual && where.residual->mapped != 0) {
-    text += labelled("what to do",
-                     "see cgctl zombies --files, which names mapped files and their processes");
+    text +=
+        labelled("what to do", "cgctl zombies --files (names mapped files and their processes)");
   }
   return text + advice();
 }
@@ -337,9 +339,10 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "zombies",
       "count the removed memory cgroups that the kernel still holds\n\n"
       "A memory cgroup that is removed while pages are charged to it stays in the kernel, without "
-      "a directory, until the last page is gone: a zombie. This command counts zombies, names the "
-      "live cgroups they hang below, and says what keeps them alive. The count costs next to "
-      "nothing and is printed first. The search for those cgroups is made only if there are "
+      "a directory, until the last page is gone: a zombie. This command counts zombies, names "
+      "their "
+      "nearest live ancestors, and says what keeps them alive. The count costs next to "
+      "nothing and is printed first. The search for the ancestors is made only if there are "
       "zombies; it takes at most a few times as long as the count and 0.1 ms per zombie, and ends "
       "as soon as one read is slow.");
   add_number(*command, "--top", options->top,
@@ -350,7 +353,7 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   command->add_flag(
       "--files", options->files,
       "name the files whose pages hold removed cgroups,\nthose that hold the most first "
-      "(root, Linux 5.10)");
+      "(root, Linux\n5.10, BTF)");
   command
       ->add_flag("--makers", options->makers,
                  "name the workloads that made the zombies, those with\nthe most first (root, or a "

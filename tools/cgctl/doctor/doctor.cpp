@@ -50,7 +50,7 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "examine this host in one screen, and say what to do\n\n"
       "The first line is the verdict: healthy, costly (zombies cost memory, ids or time), harmful "
       "(reads of memory.numa_stat stall a CPU) or unknown. The lines below give the number of "
-      "zombies and what keeps them alive, how far the ids of memory cgroups reach, the cgroups "
+      "zombies and what keeps them alive, when the ids of memory cgroups run out, the cgroups "
       "that were throttled longest and those in which the OOM killer killed, the cost of a read of "
       "the root's memory.numa_stat, "
       "whether the read delays other work on its CPU, whether this kernel walks all memory cgroups "
@@ -66,8 +66,8 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "does so every\nfew seconds anyway");
   command
       ->add_flag("--read-only", options->examine.read_only,
-                 "create no cgroups; compare small subtrees instead,\nwhich proves a walk or "
-                 "proves nothing")
+                 "create no cgroups; compare small subtrees instead,\nwhich can show that the "
+                 "kernel walks, but not\nthat it does not")
       ->excludes("--probe");
   command
       ->add_option("--config", options->overrides.file,

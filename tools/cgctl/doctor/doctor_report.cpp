@@ -139,7 +139,7 @@ std::string neighbour_text(const Neighbour& neighbour, bool cheap_reads) {
         with, without);
   }
   return fmt::format(
-      "other work on the CPU waits up to {} during a read; {} when idle, {} beside a spinning "
+      "other work on the CPU waits up to {} during a read; {} when idle, {} beside a busy "
       "program (CPU {})",
       with, human_time(neighbour.idle), human_time(neighbour.spinning), neighbour.cpu);
 }
@@ -272,7 +272,8 @@ std::string systemd_row(const Diagnosis& found) {
 
 std::string memory_stat_row(const Diagnosis& found) {
   if (!found.memory_stat) return {};
-  return row("memory.stat", "reading the root's takes " + human_time(*found.memory_stat));
+  return row("memory.stat",
+             "reading the root's memory.stat takes " + human_time(*found.memory_stat));
 }
 
 std::string pressure_row(const Diagnosis& found) {
@@ -459,9 +460,8 @@ Walk judge(nanoseconds without, nanoseconds with, std::uint64_t memcgs, Walk::Ba
   Walk walk;
   walk.memcgs = memcgs;
   if (memcgs < (basis == Walk::Basis::subtrees ? fewest_in_subtree : fewest_to_judge)) {
-    walk.reason = fmt::format(
-        "{} cgroups are too few to tell; cgctl doctor --probe creates 256 briefly and measures",
-        memcgs);
+    walk.reason =
+        fmt::format("{} cgroups are too few to tell (cgctl doctor --probe measures)", memcgs);
     return walk;
   }
   walk.basis = basis;

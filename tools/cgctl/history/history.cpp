@@ -202,7 +202,7 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "Shows what the daemon (cgctl mitigate --daemon) saw: zombies, live memory cgroups, the cost "
       "of a read of the root's memory.numa_stat, new zombies an hour, its actions, and who made "
       "the most zombies. The daemon keeps a point a minute for seven days, in the file trend of "
-      "its state directory, which has 968 KB.");
+      "its state directory, which takes 968 KB.");
   add_time(*command, "--since", options->since, "how far back, 7d at most (default 1d)");
   command->add_option("--config", options->overrides.file, "configuration file of mitigate")
       ->type_name("FILE");

@@ -257,15 +257,16 @@ const std::vector<Key>& keys() {
              "most that squeeze, node_reclaim and memory.reclaim may take from live cgroups:\n"
              "percent of the page cache that they reclaim from",
              0, 100, in_policy(&Policy::cache_loss)),
-      size("action", "first_step",
-           "first step of these rungs, which live cgroups alone may lose; a sixteenth of what\n"
-           "cache_loss allows, if that is more",
-           4096, in_policy(&Policy::first_step)),
+      size(
+          "action", "first_step",
+          "bytes of the first step of these rungs, all of which live cgroups may lose; at least a\n"
+          "sixteenth of what cache_loss allows",
+          4096, in_policy(&Policy::first_step)),
       size("action", "least_cache",
            "squeeze only cgroups with at least this much clean page cache in them and below", 0,
            in_policy(&Policy::least_cache)),
       time("action", "round_time",
-           "longest CPU time of one write of squeeze; waiting included, ten times as long", 1ms,
+           "longest CPU time of one write of squeeze; with waiting, ten times this", 1ms,
            in_policy(&Policy::round_time)),
       time("action", "longest_delay",
            "a step of squeeze ends when another task of its CPU had to wait longer than this; "

@@ -78,7 +78,8 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
   CLI::App* const command = app.add_subcommand(
       "metrics",
       "print the state of this machine as Prometheus metrics\n\n"
-      "Prints the number of zombies, the cgroups they hang below, the cost of a read of the root's "
+      "Prints the number of zombies, their nearest live ancestors, the cost of a read of the "
+      "root's "
       "memory.numa_stat, and what `cgctl mitigate` did so far. Changes nothing.");
   command->add_option("--config", options->overrides.file, "configuration file of mitigate")
       ->type_name("FILE");

@@ -121,7 +121,7 @@ void describe(CLI::App& command, Options& options) {
   const char* const what = "Mode (give one)";
   // The help lists groups in the order in which they are added: --help must follow the modes.
   command.set_help_flag();
-  command.add_flag("--once", options.once, "look, decide, act and verify once")->group(what);
+  command.add_flag("--once", options.once, "look once, and free zombies if needed")->group(what);
   command.add_flag("--daemon", options.daemon, "do so repeatedly; print a line of JSON per action")
       ->group(what);
   command

@@ -189,9 +189,9 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "prune",
       "remove empty cgroups that were left behind (plan first)\n\n"
       "Lists the cgroups below PATH that have no process in them or below and did not change for "
-      "the time given; with --yes removes them, after it has looked again, and frees their pages "
-      "first, so that none becomes a zombie. PATH itself stays, and so does a cgroup of a unit "
-      "that systemd has or of a pod that the kubelet has.");
+      "the time given. With --yes looks again, frees their pages, so that none becomes a zombie, "
+      "and removes them. Keeps PATH itself and the cgroups of loaded units and of the kubelet's "
+      "pods.");
   add_path(*command, options->path, "cgroup below which to look")->required();
   command->add_flag("--empty", options->empty, "look for cgroups without processes")->required();
   add_time(*command, "--older-than", options->older_than, "time without a change (default 1h)");
