@@ -156,4 +156,134 @@ TEST(SystemdElsewhere, IsBootedIfItsDirectoryIsThere) {
   EXPECT_TRUE(systemd::is_booted(root.path().string()));
 }
 
+/// Returns the assignments of all properties, in their order.
+std::vector<std::string> assignments(const systemd::Translation& translation) {
+  std::vector<std::string> all;
+  for (const systemd::Property& one : translation.properties) {
+    all.insert(all.end(), one.assignments.begin(), one.assignments.end());
+  }
+  return all;
+}
+
+Host unified_host() {
+  return must(Host::detect(roots_of(captures() / "linux-6.1-v2-numa2/1-fresh")));
+}
+
+Host v1_host() { return must(Host::detect(roots_of(captures() / "linux-6.1-v1-numa2/1-fresh"))); }
+
+TEST(SystemdProperties, SayTheLimits) {
+  systemd::Limits limits;
+  limits.cpu.cpus = 0.5;
+  limits.cpu.weight = cpu::Weight{50};
+  limits.memory.max = memory::Limit{512U << 20U};
+  limits.memory.high = memory::Limit{};
+  limits.memory.low = memory::Limit{1U << 20U};
+  limits.memory.min = memory::Limit{4096};
+  limits.memory.swap_max = memory::Limit{0};
+  limits.pids_max = pids::Max{100};
+  limits.cpuset.cpus = cpuset::Ids{0, 1, 2, 3, 9};
+  limits.cpuset.nodes = cpuset::Ids{};
+  const auto translation = must(systemd::translate(unified_host(), limits));
+  EXPECT_EQ(assignments(translation),
+            (std::vector<std::string>{"CPUQuota=50%", "CPUWeight=50", "MemoryMax=536870912",
+                                      "MemoryHigh=infinity", "MemoryLow=1048576", "MemoryMin=4096",
+                                      "MemorySwapMax=0", "TasksMax=100", "AllowedCPUs=0-3,9",
+                                      "AllowedMemoryNodes="}));
+  EXPECT_EQ(translation.left_names, "");
+  EXPECT_TRUE(translation.left.cpu.empty());
+  EXPECT_TRUE(translation.left.memory.empty());
+  const auto value = [&](std::size_t i) { return translation.properties.at(i).value; };
+  EXPECT_EQ(translation.properties[0].name, "CPUQuotaPerSecUSec");
+  EXPECT_EQ(std::get<std::uint64_t>(value(0)), 500'000U);
+  EXPECT_EQ(std::get<std::uint64_t>(value(3)), UINT64_MAX);
+  EXPECT_EQ(std::get<std::vector<std::uint8_t>>(value(8)), (std::vector<std::uint8_t>{0x0f, 0x02}));
+  EXPECT_TRUE(std::get<std::vector<std::uint8_t>>(value(9)).empty());
+}
+
+TEST(SystemdProperties, HaveTheQuotaPerSecond) {
+  const auto quota = [](cpu::Change change) {
+    return assignments(must(systemd::translate(unified_host(), {change, {}, {}, {}, {}})));
+  };
+  cpu::Change change;
+  change.quota = cpu::Quota{cpu::microseconds(12'500)};
+  EXPECT_EQ(quota(change), std::vector<std::string>{"CPUQuota=12.5%"});
+  change.period = cpu::microseconds(20'000);
+  EXPECT_EQ(quota(change),
+            (std::vector<std::string>{"CPUQuota=62.5%", "CPUQuotaPeriodSec=20000us"}));
+  change = {};
+  change.quota = cpu::Quota{};
+  EXPECT_EQ(quota(change), std::vector<std::string>{"CPUQuota="});
+  change = {};
+  change.cpus = 12.3456;
+  EXPECT_EQ(quota(change), std::vector<std::string>{"CPUQuota=1234.56%"});
+  change.cpus = 1.0005;
+  EXPECT_EQ(quota(change), std::vector<std::string>{"CPUQuota=100.05%"});
+}
+
+TEST(SystemdProperties, HaveAWeightForShares) {
+  const auto weight = [](cpu::Change change) {
+    return assignments(must(systemd::translate(v1_host(), {change, {}, {}, {}, {}})));
+  };
+  cpu::Change change;
+  change.shares = cpu::Shares{512};
+  EXPECT_EQ(weight(change), std::vector<std::string>{"CPUWeight=50"});
+  change.conversion = cpu::Conversion::oci2020;
+  EXPECT_EQ(weight(change), std::vector<std::string>{"CPUWeight=20"});
+  change = {};
+  change.idle = true;
+  EXPECT_EQ(weight(change), std::vector<std::string>{"CPUWeight=idle"});
+}
+
+TEST_F(SystemdOnV2, LimitsDevicesByTheirFiles) {
+  machine().put("sys/dev/block/254:0/uevent", "MAJOR=254\nDEVNAME=vda\n");
+  machine().put("sys/dev/block/8:1/uevent", "DEVNAME=cciss!c0d0\n");
+  systemd::Limits limits;
+  limits.io = {{{254, 0}, io::Rate{1U << 20U}, io::Rate{}, {}, io::Rate{50}},
+               {{9999, 7}, io::Rate{5}, {}, {}, {}},
+               {{8, 1}, {}, {}, io::Rate{3}, {}}};
+  EXPECT_EQ(assignments(must(systemd::translate(must(machine().host()), limits))),
+            (std::vector<std::string>{
+                "IOReadBandwidthMax=/dev/vda 1048576", "IOReadBandwidthMax=/dev/block/9999:7 5",
+                "IOWriteBandwidthMax=/dev/vda infinity", "IOReadIOPSMax=/dev/cciss/c0d0 3",
+                "IOWriteIOPSMax=/dev/vda 50"}));
+}
+
+TEST(SystemdProperties, LeaveOtherLimitsToACgroupBelow) {
+  systemd::Limits limits;
+  limits.cpu.cpus = 0.5;
+  limits.cpu.burst = cpu::microseconds(1000);
+  limits.memory.max = memory::Limit{1U << 30U};
+  limits.memory.memsw_max = memory::Limit{2U << 30U};
+  limits.memory.oom_group = true;
+  const auto translation = must(systemd::translate(unified_host(), limits));
+  EXPECT_EQ(assignments(translation),
+            (std::vector<std::string>{"CPUQuota=50%", "MemoryMax=1073741824"}));
+  EXPECT_EQ(translation.left_names, "burst, memsw_max, oom_group");
+  EXPECT_EQ(translation.left.cpu.cpus, 0.5);
+  EXPECT_EQ(translation.left.cpu.burst, cpu::microseconds(1000));
+  EXPECT_EQ(translation.left.memory.max, memory::Limit{1U << 30U});
+  EXPECT_EQ(translation.left.memory.memsw_max, memory::Limit{2U << 30U});
+  EXPECT_EQ(translation.left.memory.oom_group, true);
+}
+
+TEST(SystemdProperties, AreFewerOnV1) {
+  systemd::Limits limits;
+  limits.memory.max = memory::Limit{1U << 20U};
+  limits.memory.swap_max = memory::Limit{0};
+  limits.memory.soft_limit = memory::Limit{4096};
+  const auto translation = must(systemd::translate(v1_host(), limits));
+  EXPECT_EQ(assignments(translation), std::vector<std::string>{"MemoryMax=1048576"});
+  EXPECT_EQ(translation.left_names, "swap_max, soft_limit");
+  EXPECT_EQ(translation.left.memory.max, limits.memory.max);
+  limits = {};
+  limits.cpuset.cpus = cpuset::Ids{0};
+  EXPECT_TRUE(fails(systemd::translate(v1_host(), limits), errc::unsupported));
+}
+
+TEST(SystemdProperties, HaveNoNiceValue) {
+  systemd::Limits limits;
+  limits.cpu.nice = 5;
+  EXPECT_TRUE(fails(systemd::translate(unified_host(), limits), errc::unsupported));
+}
+
 }  // namespace systemd_test

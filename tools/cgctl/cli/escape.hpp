@@ -20,6 +20,9 @@ std::string escaped_lines(std::string_view text);
 
 bool is_utf8(std::string_view text);
 
+/// Quotes a word for a shell, if that is needed.
+std::string quoted(const std::string& word);
+
 /// Converts to and from base64 as RFC 4648 defines it, with padding.
 std::string to_base64(std::string_view bytes);
 std::optional<std::string> from_base64(std::string_view text);

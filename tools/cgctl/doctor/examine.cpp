@@ -9,6 +9,7 @@
 #include "cgctl/recorder.hpp"
 #include "cgctl/systemd.hpp"
 #include "cli/command.hpp"
+#include "cli/escape.hpp"
 #include "command/dead.hpp"
 #include "command/makers.hpp"
 #include "doctor/cgroups.hpp"
@@ -102,16 +103,6 @@ void examine_systemd(const Host& host, const std::string& machine_root, Diagnosi
 std::uint64_t bytes_of(const Result<std::uint64_t>& bytes, Unread& unread) {
   if (!bytes) note_missing(unread, bytes.error());
   return bytes.value_or(0);
-}
-
-/// Quotes a word for a shell.
-std::string quoted(const std::string& word) {
-  constexpr const char* plain =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-+,:@%";
-  if (!word.empty() && word.find_first_not_of(plain) == std::string::npos) return word;
-  std::string out = "'";
-  for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out += "'";
 }
 
 /// Returns the commands to advise, with the roots and the configuration that were given to doctor.

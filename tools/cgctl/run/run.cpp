@@ -23,6 +23,8 @@
 #include "cli/json.hpp"
 #include "cli/limits.hpp"
 #include "cli/systemd_note.hpp"
+#include "cli/unit.hpp"
+#include "run/scope.hpp"
 #include "run/supervisor.hpp"
 
 namespace cgctl::tool::run_command {
@@ -30,15 +32,13 @@ namespace {
 
 using Clock = Supervisor::Clock;
 
-struct Options {
+struct Options : WantedLimits {
   std::string path;  ///< empty: throw-away cgroup
   std::string below = "/";
   std::vector<std::string> controllers;
-  cpu::Change cpu;
-  memory::Change memory;
-  std::optional<pids::Max> pids_max;
-  cpuset::Change cpuset;
-  std::vector<DeviceLimits> io_max;
+  bool in_scope = false;
+  std::string scope;                           ///< name of the scope; empty: one of its own
+  std::string slice;                           ///< slice of the scope; empty: systemd's choice
   std::vector<std::pair<int, int>> rewritten;  ///< signals: the one that comes, the one to pass on
   std::vector<int> expected;                   ///< exit statuses that become 0
   std::chrono::nanoseconds grace = std::chrono::seconds(10);
@@ -53,6 +53,7 @@ struct Place {
   std::vector<Made> made;  ///< directories and settings that this run made
   bool fresh;              ///< true if this run created the cgroup
   bool throw_away;
+  Keeper keeper = {};  ///< in the scope, if there is one
 };
 
 /// Returns a path with a unique name, from the process ID and the time since boot.
@@ -260,8 +261,8 @@ void warn_of_oom(const Group& group, const Ended& ended) {
   warn(fmt::format("run {}: out of memory: the kernel killed {} ({})", group.path(), what, hint));
 }
 
-/// Adds the children of this process, which with --init include adopted orphans.
-Status add_own_children(const Host& host, std::vector<pid_t>& out) {
+/// Adds the children of this process but the keeper; with --init they include adopted orphans.
+Status add_own_children(const Host& host, pid_t keeper, std::vector<pid_t>& out) {
   const std::string file = fmt::format("self/task/{}/children", ::getpid());
   const auto text = fs::read_in_root(host.roots().proc, file);
   // Some kernels are built without the file `children`.
@@ -269,9 +270,9 @@ Status add_own_children(const Host& host, std::vector<pid_t>& out) {
   if (!text) return fail(text.error());
   std::string_view rest = *text;
   for (std::string_view field = parse::field(rest); !field.empty(); field = parse::field(rest)) {
-    if (const auto number = parse::whole_number(field)) {
-      out.push_back(static_cast<pid_t>(*number));
-    }
+    const auto number = parse::whole_number(field);
+    if (!number || static_cast<pid_t>(*number) == keeper) continue;
+    out.push_back(static_cast<pid_t>(*number));
   }
   return {};
 }
@@ -294,7 +295,7 @@ void end_others(Supervisor& supervisor, const Place& place, bool init) {
       left = std::move(*inside);
     }
     if (!init) return left;
-    if (auto status = add_own_children(place.group.host(), left); !status) {
+    if (auto status = add_own_children(place.group.host(), place.keeper.pid(), left); !status) {
       return fail(status.error());
     }
     return left;
@@ -376,20 +377,63 @@ Result<Ended> run_in(const Place& place, const Options& options, Supervisor& sup
   return ended;
 }
 
-bool has_limits(const Options& options) {
-  return !options.cpu.empty() || !options.memory.empty() || options.pids_max ||
-         !options.cpuset.empty() || !options.io_max.empty();
+/// Returns the command line that does the same without a bridge to systemd.
+std::string as_systemd_run(const Options& options, const systemd::Translation& limits) {
+  std::string text = "systemd-run --scope -p Delegate=yes";
+  if (!options.scope.empty()) text += " --unit=" + quoted(options.scope);
+  if (!options.slice.empty()) text += " --slice=" + quoted(options.slice);
+  text += as_options(limits.properties) + " --";
+  for (const std::string& word : options.command) text += " " + quoted(word);
+  return text;
 }
 
-Exit run_run(const Globals& globals, const Options& options) {
+/// Returns the controllers of v2 for the figures and limits of the command. On v1 the cgroup is in
+/// all hierarchies of the scope already.
+std::vector<std::string> usual_on_v2(const Host& host) {
+  std::vector<std::string> found;
+  for (const char* const name : {"cpu", "memory"}) {
+    const Hierarchy* const hierarchy = host.find(name);
+    if (hierarchy != nullptr && hierarchy->version == Version::v2) found.emplace_back(name);
+  }
+  return found;
+}
+
+/// Starts a scope with the limits that systemd has properties for, and finds the command's cgroup
+/// there. `options` keeps the other limits.
+Result<Place> find_place_in_scope(const Globals& globals, const Host& host, Options& options,
+                                  const Supervisor& supervisor) {
+  const auto limits = translate(host, options);
+  if (!limits) return fail(limits.error());
+  const std::string name = options.scope.empty() ? throw_away_path("").substr(1) : options.scope;
+  const std::string unit = unit_name(name, ".scope");
+  auto status = require_systemd(globals, unit, as_systemd_run(options, *limits));
+  if (!status) return fail(std::move(status.error()));
+  const std::string slice = options.slice.empty() ? "" : unit_name(options.slice, ".slice");
+  auto scope = start_scope(
+      host, {unit, slice, "cgctl run " + options.command.front(), {}, limits->properties},
+      supervisor.mask(), supervisor.stop());
+  if (!scope) return fail(std::move(scope.error()));
+  static_cast<WantedLimits&>(options) = {limits->left.cpu, limits->left.memory, {}, {}, {}};
+  options.path = scope->path;
+  options.controllers = usual_on_v2(host);
+  auto place = find_place(host, options);
+  if (!place) return place;
+  place->throw_away = true;
+  place->keeper = std::move(scope->keeper);
+  return place;
+}
+
+Exit run_run(const Globals& globals, const Options& asked) {
+  Options options = asked;
   auto supervisor = Supervisor::make(options.grace);
   if (!supervisor) return report(supervisor.error());
   for (const auto& [from, to] : options.rewritten) supervisor->rewrite(from, to);
   const auto host = host_to_change(globals);
   if (!host) return report(host.error());
-  const auto place = find_place(*host, options);
-  if (!place) return report(place.error());
-  if (has_limits(options)) {
+  const auto place = options.in_scope ? find_place_in_scope(globals, *host, options, *supervisor)
+                                      : find_place(*host, options);
+  if (!place) return report_failure(*supervisor, place.error());
+  if (!options.empty()) {
     warn_of_systemd(globals, *host, {place->group.path()}, Doing::limits);
   }
   const auto ended = run_in(*place, options, *supervisor);
@@ -459,13 +503,23 @@ void add_repeated(CLI::App& command, const char* name, const char* type, const c
       ->allow_extra_args(false);
 }
 
-void add_other_limits(CLI::App& command, Options& options) {
-  add_pids_max(command, "--pids-max", options.pids_max);
-  add_ids(command, "--cpus-allowed", "CPUs, such as 0-3,8; parent: those of the parent",
-          options.cpuset.cpus);
-  add_ids(command, "--mems-allowed", "memory nodes, such as 0; parent: those of the parent",
-          options.cpuset.nodes);
-  add_io_max(command, "--io-max", options.io_max);
+void add_scope(CLI::App& command, Options& options) {
+  const auto take = [&options](const std::string& name) {
+    options.in_scope = true;
+    options.scope = name;
+  };
+  command
+      .add_option_function<std::string>(
+          "--scope", take,
+          "let systemd make the cgroup, a transient scope; the\nlimits become its properties")
+      ->type_name("[=NAME]")
+      ->expected(0, 1)
+      ->excludes("PATH")
+      ->excludes("--below")
+      ->excludes("--controllers");
+  command.add_option("--slice", options.slice, "slice of the scope, such as batch.slice")
+      ->type_name("NAME")
+      ->needs("--scope");
 }
 
 }  // namespace
@@ -502,14 +556,14 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
                "repeated",
                options->expected, parse_status);
   command->add_flag("--report", options->report, "at the end, print usage on standard error");
-  add_cpu_options(*command, options->cpu);
-  add_memory_options(*command, options->memory);
-  add_other_limits(*command, *options);
+  add_scope(*command, *options);
+  add_limits(*command, *options);
   command->footer(
       "Examples:\n"
       "  cgctl run --cpus 0.5 --max 512M -- make\n"
       "  cgctl run --report /batch/job-1 -- ./job\n"
       "  cgctl run --init --below /jobs -- sh -c 'server & client'\n"
+      "  cgctl run --scope=batch --max 1G -- ./job\n"
       "  cgctl run --pids-max 100 --cpus-allowed 0-3 --io-max /dev/sda,wbps=10M -- make");
   command->callback([&globals, &run, options] {
     if (globals.command.empty()) {
