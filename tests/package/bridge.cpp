@@ -3,6 +3,4 @@
 #include <cgctl/libcgroup.hpp>
 #include <cgctl/systemd.hpp>
 
-int main() {
-  return cgctl::libcgroup::is_available() && cgctl::systemd::is_available() ? 0 : 1;
-}
+int main() { return cgctl::libcgroup::is_available() && cgctl::systemd::is_available() ? 0 : 1; }
