@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The cgctl authors
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "cgctl/systemd.hpp"
@@ -83,7 +84,7 @@ class Translator {
     const std::uint64_t period =
         wanted.period ? static_cast<std::uint64_t>(wanted.period->count()) : usual_period;
     if (wanted.cpus) {
-      quota(static_cast<std::uint64_t>(*wanted.cpus * static_cast<double>(second) + 0.5));
+      quota(static_cast<std::uint64_t>(std::llround(*wanted.cpus * static_cast<double>(second))));
     } else if (wanted.quota) {
       quota(wanted.quota->limit ? static_cast<std::uint64_t>(wanted.quota->limit->count()) *
                                       second / std::max<std::uint64_t>(period, 1)
