@@ -192,7 +192,7 @@ std::string unexpected(const CLI::App& app, const CLI::App* command, const std::
 /// Returns the option that takes a directory if `word` is one, with or without its value; else
 /// null.
 const char* root_option(std::string_view word) {
-  for (const char* const name : {"--cgroup-root", "--proc-root", "--sys-root"}) {
+  for (const char* const name : {"--cgroup-root", "--proc-root", "--sys-root", "--host-root"}) {
     if (word.substr(0, word.find('=')) == name) return name;
   }
   return nullptr;
