@@ -28,7 +28,7 @@ constexpr std::chrono::seconds longest_job(30);
 class Manager {
  public:
   Manager(SdBus api, std::string unit)
-      : api_(api), unit_(std::move(unit)), bus_(nullptr, api.close), error_(SD_BUS_ERROR_NULL) {}
+      : api_(api), unit_(std::move(unit)), bus_(nullptr, api.close) {}
   Manager(const Manager&) = delete;
   Manager& operator=(const Manager&) = delete;
   ~Manager() { api_.free_error(&error_); }
@@ -66,7 +66,7 @@ class Manager {
   SdBus api_;
   std::string unit_;
   std::unique_ptr<sd_bus, decltype(&::sd_bus_flush_close_unref)> bus_;
-  sd_bus_error error_;
+  sd_bus_error error_{};
   std::vector<Removed> removed_;
   bool through_daemon_ = true;
 };
