@@ -300,12 +300,11 @@ int bpf(int command, void* attributes, std::size_t size) noexcept {
   return result(static_cast<int>(::syscall(SYS_bpf, command, attributes, size)));
 }
 
-int perf_event_open(void* attributes, int cpu) noexcept {
+int perf_event_open(void* attributes, int cpu, int group) noexcept {
   constexpr int every_process = -1;
-  constexpr int no_group = -1;
   constexpr unsigned long close_on_exec = 8;  // PERF_FLAG_FD_CLOEXEC
   return result(static_cast<int>(
-      ::syscall(SYS_perf_event_open, attributes, every_process, cpu, no_group, close_on_exec)));
+      ::syscall(SYS_perf_event_open, attributes, every_process, cpu, group, close_on_exec)));
 }
 
 int control(int fd, unsigned long request, std::uintptr_t argument) noexcept {
