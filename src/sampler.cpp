@@ -119,7 +119,7 @@ Status Sampler::Walked::gather(const Source& stat, std::vector<Entry>& entries) 
 /// The cgroups that a refresh has found. Those with an entry are marked there.
 struct Sampler::Found {
   std::vector<std::string> added;  // without an entry, sorted as far as `settled`
-  std::size_t settled = 0;         // the end of those of earlier hierarchies
+  std::size_t settled = 0;         // number of those found in earlier hierarchies
   std::size_t next = 0;            // the entry after the one found last
   std::size_t too_long = 0;
   bool any = false;

@@ -84,8 +84,9 @@ Nearest nearest_unit(const Host& host, const std::string& path) {
 }
 
 Result<std::string> read_in(const Hierarchy& hierarchy, const std::string& path, const char* file) {
-  return fs::read_beneath(hierarchy.directory.get(), fs::join(path.substr(1), file),
-                          hierarchy.mount_point, hierarchy.open_flags);
+  const std::string shown = fs::join(fs::join(hierarchy.mount_point, path), file);
+  return fs::read_beneath(hierarchy.directory.get(), fs::join(path.substr(1), file), shown,
+                          hierarchy.open_flags);
 }
 
 /// True if a cgroup of v2 has a controller that it does not pass on: the kernel lets nobody switch
@@ -115,10 +116,11 @@ Treatment treatment_of(const Host& host, const std::string& path, const Nearest&
 
 Result<std::vector<std::string>> children_of(const Hierarchy& hierarchy, const std::string& path) {
   const std::string relative = path == "/" ? "." : path.substr(1);
-  const auto opened = fs::open_beneath(hierarchy.directory.get(), relative, O_PATH | O_DIRECTORY,
-                                       hierarchy.mount_point);
+  const std::string shown = fs::join(hierarchy.mount_point, path);
+  const auto opened =
+      fs::open_beneath(hierarchy.directory.get(), relative, O_PATH | O_DIRECTORY, shown);
   if (!opened) return fail(opened.error());
-  return child_directories(opened->get(), fs::join(hierarchy.mount_point, path));
+  return child_directories(opened->get(), shown);
 }
 
 bool is_slice(std::string_view path) {

@@ -17,7 +17,7 @@
 namespace cgctl::zombies {
 namespace {
 
-/// Counts the directories below one, and remembers nothing but the names of those to list.
+/// Counts the directories below a directory once. Keeps only the names of those still to be listed.
 class SingleCount {
  public:
   explicit SingleCount(int top) : descent_(top) {}
@@ -34,7 +34,7 @@ class SingleCount {
 
  private:
   struct Pending {
-    std::size_t name;   // offset in names_, whose end it is
+    std::size_t name;   // offset in names_, which ends with the name pushed last
     std::size_t depth;  // of its parent
   };
 

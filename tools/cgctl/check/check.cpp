@@ -243,9 +243,8 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
       "compare figures with limits, for monitors\n\n"
       "Prints one line of at most 80 characters, as Nagios, similar monitors and the Kubernetes "
       "node problem detector expect, and exits with 0 (OK), 1 (WARNING: a value is above its "
-      "limit), "
-      "2 (CRITICAL: a value is above its second limit) or 3 (UNKNOWN: a figure is not available, "
-      "or wrong usage). A limit is WARN or WARN,CRIT.");
+      "limit), 2 (CRITICAL: a value is above its second limit) or 3 (UNKNOWN: a figure is not "
+      "available, or wrong usage). A limit is WARN or WARN,CRIT.");
   add_limits(*command, "--zombies", "N", options->zombies, "removed memory cgroups still held",
              number_of);
   add_limits(*command, "--ids", "PCT", options->ids,

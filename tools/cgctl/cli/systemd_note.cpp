@@ -27,8 +27,8 @@ std::string what_is_undone(const std::string& path, const systemd::Fate& fate, D
     case Treatment::may_switch_off:
       return fmt::format(
           "note: systemd may switch off the controllers of {} at its next daemon-reload and so "
-          "drop "
-          "its limits: use a cgroup below a unit with Delegate=yes, which systemd leaves alone",
+          "drop its limits: use a cgroup below a unit with Delegate=yes, which systemd leaves "
+          "alone",
           path);
     case Treatment::removes:
       return fmt::format(

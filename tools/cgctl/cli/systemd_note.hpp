@@ -9,7 +9,7 @@
 
 namespace cgctl::tool {
 
-/// What a command does to cgroups.
+/// Tells a command that makes cgroups from one that sets limits.
 enum class Doing { makes, limits };
 
 /// On a machine that systemd booted, warns in one line of what systemd will undo in these cgroups;

@@ -352,8 +352,8 @@ void add(CLI::App& app, const Globals& globals, Run& run) {
                     "references first (root, Linux 4.17)");
   command->add_flag(
       "--files", options->files,
-      "name the files whose pages hold removed cgroups,\nthose that hold the most first "
-      "(root, Linux\n5.10, BTF)");
+      "name the files whose pages hold removed cgroups,\nthose that hold the most first (root, "
+      "Linux\n5.10, BTF)");
   command
       ->add_flag("--makers", options->makers,
                  "name the workloads that made the zombies, those with\nthe most first (root, or a "
