@@ -64,7 +64,8 @@ struct Window {
 struct Policy {
   std::string offsets_file;  ///< census::Options::offsets_file, for the attribution
   /// Number of zombies from which to act. Above zombies_low, also act if this number will be
-  /// reached before the next action may start.
+  /// reached before the next action, which takes its time as well, and min_interval after it are
+  /// over.
   std::uint64_t zombies_high = 1000;
   std::uint64_t zombies_low = 500;  ///< once started, continue until this few are left
   /// Least gain for which caches are dropped because of the zombies' number, see weigh(): the bytes
@@ -215,6 +216,9 @@ struct History {
   unsigned ineffective = 0;                         ///< actions in a row that freed too few
   /// Starts of the actions that count against actions_a_day.
   std::vector<std::chrono::seconds> actions = {};
+  /// Time that an action takes: that of the last one, or half of what was expected of it if that is
+  /// more. Absent before the first action, which is expected to take Policy::deadline.
+  std::optional<std::chrono::seconds> action_time = {};
   bool alarmed = false;      ///< true from zombies_high until zombies_low is reached
   Sample sample = {};        ///< the last observation
   double growth = 0;         ///< new zombies per second, smoothed over ten minutes

@@ -86,8 +86,10 @@ Moment moment(std::string boot_id) {
 std::string to_text(const History& history, const Moment& written) {
   std::string text = fmt::format("{}\nboot {} {} {}\n", header, written.boot_id,
                                  written.uptime.count(), written.since_1970.count());
-  text += fmt::format("last_action {}\nineffective {}\nalarmed {}\n", in_text(history.last_action),
-                      history.ineffective, history.alarmed ? 1 : 0);
+  text += fmt::format("last_action {}", in_text(history.last_action));
+  if (history.action_time) text += fmt::format(" {}", history.action_time->count());
+  text +=
+      fmt::format("\nineffective {}\nalarmed {}\n", history.ineffective, history.alarmed ? 1 : 0);
   text += fmt::format("growth {} {}\n", std::llround(history.growth * growth_unit),
                       std::llround(history.recent_growth * growth_unit));
   text += fmt::format("sample {} {}\n", in_text(history.sample.at), history.sample.zombies);
@@ -120,6 +122,8 @@ std::optional<History> history_from_text(std::string_view text, const Moment& no
   written.since_1970 = seconds(scan.number());
   scan.line("last_action");
   history.last_action = time_of(scan);
+  // An older cgctl did not write it.
+  if (scan.more_in_line()) history.action_time = seconds(scan.count());
   scan.line("ineffective");
   history.ineffective = static_cast<unsigned>(scan.count());
   scan.line("alarmed");

@@ -30,19 +30,21 @@ bool could_hold(std::uint64_t bytes, const Observation& seen) {
 }
 
 /// Returns the time until the action after the next one may start: min_interval begins once the
-/// number of zombies has settled.
-seconds until_another(const Policy& policy) {
-  return policy.min_interval + std::chrono::ceil<seconds>(policy.settle_limit);
+/// next one has ended.
+seconds until_another(const History& history, const Policy& policy) {
+  const auto settled = std::chrono::ceil<seconds>(policy.settle_limit);
+  const auto longest = std::chrono::ceil<seconds>(policy.deadline);
+  return policy.min_interval + std::max(history.action_time.value_or(longest), settled);
 }
 
 /// Predicts the number of zombies that will appear meanwhile.
 double more_to_come(const History& history, const Policy& policy) {
-  return expected(history, until_another(policy));
+  return expected(history, until_another(history, policy));
 }
 
 /// Returns the rate that more_to_come() expects, in zombies an hour.
 double an_hour(const History& history, const Policy& policy) {
-  const double hours = duration<double, std::ratio<3600>>(until_another(policy)).count();
+  const double hours = duration<double, std::ratio<3600>>(until_another(history, policy)).count();
   return hours > 0 ? more_to_come(history, policy) / hours : 0;
 }
 
@@ -95,7 +97,7 @@ std::string need(const Observation& seen, const History& history, const Policy& 
   const double soon = static_cast<double>(zombies) + more_to_come(history, policy);
   if (zombies > policy.zombies_low && soon >= static_cast<double>(policy.zombies_high)) {
     return fmt::format("{} zombies, {:.0f} more an hour: {:.0f} in {} s, the limit is {}", zombies,
-                       an_hour(history, policy), soon, until_another(policy).count(),
+                       an_hour(history, policy), soon, until_another(history, policy).count(),
                        policy.zombies_high);
   }
   if (!to_blame(seen, policy) || lets_others_run(seen, policy)) return {};
@@ -111,7 +113,7 @@ std::string need(const Observation& seen, const History& history, const Policy& 
     return fmt::format(
         "{} zombies, {:.0f} more an hour: a read of the root's numa_stat may take {:.1f} ms in {} "
         "s, above the limit of {:.1f} ms",
-        zombies, an_hour(history, policy), in_ms(*later), until_another(policy).count(),
+        zombies, an_hour(history, policy), in_ms(*later), until_another(history, policy).count(),
         in_ms(policy.read_cost_limit));
   }
   return {};

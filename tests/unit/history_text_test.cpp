@@ -22,6 +22,7 @@ const Moment now{"this-boot", 1000s, 1'800'000'000s};
 History full() {
   History history{900s, 3};
   history.actions = {-500s, 100s, 880s};
+  history.action_time = 17s;
   history.alarmed = true;
   history.sample = Sample{990s, 1234};
   history.growth = 0.25;
@@ -39,6 +40,7 @@ TEST(HistoryText, RoundTripsCompletely) {
   EXPECT_EQ(back->last_action, 900s);
   EXPECT_EQ(back->ineffective, 3);
   EXPECT_EQ(back->actions, full().actions);
+  EXPECT_EQ(back->action_time, 17s);
   EXPECT_TRUE(back->alarmed);
   EXPECT_EQ(back->sample.at, 990s);
   EXPECT_EQ(back->sample.zombies, 1234);
@@ -77,6 +79,7 @@ TEST(HistoryText, OfAnEmptyTextIsRefused) {
   const auto back = history_from_text(to_text({}, now), now);
   ASSERT_TRUE(back);
   EXPECT_FALSE(back->last_action);
+  EXPECT_FALSE(back->action_time);
   EXPECT_FALSE(back->sample.at);
   EXPECT_FALSE(back->probe.at);
   EXPECT_TRUE(back->actions.empty());

@@ -603,11 +603,42 @@ TEST(Decide, DoesNotTakeABurstForTenMinutesOfChurn) {
   EXPECT_EQ(decide(with_zombies(700), history, {}, now).decision, Decision::idle);
 }
 
+TEST(Decide, ActsSoEarlyThatTheCountStaysBelowTheLimitWhileItActs) {
+  Policy policy;
+  policy.zombies_high = 2000;
+  policy.min_interval = 5s;
+  History history;
+  history.recent_growth = 50;
+  history.action_time = 20s;
+  EXPECT_EQ(decide(with_zombies(740), history, policy, now).decision, Decision::idle);
+  EXPECT_EQ(decide(with_zombies(760), history, policy, now).decision, Decision::act);
+  history.action_time = 1s;  // the count may take 10 s to settle
+  EXPECT_EQ(decide(with_zombies(1240), history, policy, now).decision, Decision::idle);
+  EXPECT_EQ(decide(with_zombies(1260), history, policy, now).decision, Decision::act);
+  history.action_time.reset();
+  EXPECT_EQ(decide(with_zombies(510), history, policy, now).decision, Decision::act)
+      << "the first action may take the 60 s of the deadline";
+}
+
+TEST(End, ExpectsOfTheNextActionTheTimeOfThisOneOrHalfOfWhatWasExpected) {
+  History history;
+  const auto act = [&history](std::chrono::seconds from, std::chrono::seconds to) {
+    begin(history, from);
+    end(history, {}, Effect::none, {}, to);
+    return history.action_time;
+  };
+  EXPECT_EQ(act(100s, 103s), 3s);
+  EXPECT_EQ(act(200s, 220s), 20s);
+  EXPECT_EQ(act(300s, 302s), 10s);
+  EXPECT_EQ(act(400s, 412s), 12s);
+}
+
 TEST(Decide, ActsBeforeTheReadPassesItsLimit) {
   Observation seen = with_zombies(600);
   seen.read_cost = 9ms;
   History history;
   EXPECT_EQ(decide(seen, history, {}, now).decision, Decision::idle);
+  history.action_time = 1s;
   history.growth =
       0.2;  // 122 more zombies until another action, with 650 memory cgroups now: 10.7 ms
   const Plan plan = decide(seen, history, {}, now);
@@ -667,6 +698,7 @@ TEST(Decide, IsIdleOnAFixedKernelHoweverFastZombiesGrow) {
 
 TEST(Decide, ActsBeforeThereAreTooMany) {
   History history;
+  history.action_time = 1s;
   history.growth = 1;  // 610 more zombies until another action
   const Plan plan = decide(with_zombies(900), history, {}, now);
   EXPECT_EQ(plan.decision, Decision::act);
