@@ -76,6 +76,10 @@ int change_mode_at(int directory, const char* name, mode_t mode) noexcept {
   return result(::fchmodat(directory, name, mode, 0));
 }
 
+int sync_file_system(int fd) noexcept { return result(::syncfs(fd)); }
+
+void sync_all() noexcept { ::sync(); }
+
 std::int64_t file_system(int fd) noexcept {
   struct ::statfs out {};
   const int status = result(::fstatfs(fd, &out));

@@ -88,7 +88,8 @@ struct Policy {
   /// skipped. drop_slab and drop_all are skipped unless drop_page_cache comes before them.
   std::vector<Rung> ladder = default_ladder();
   std::vector<std::string> files;  ///< glob(7) patterns of files whose page cache may be dropped
-  /// Mount points to write back before page cache is dropped or reclaimed; empty: all.
+  /// Mount points to write back before page cache is dropped or reclaimed, and on v2 by evict if
+  /// there are zombies without a page; empty: all.
   std::vector<std::string> sync;
   std::chrono::nanoseconds deadline = std::chrono::seconds(60);  ///< longest time of one rung
   std::size_t evict_files = 10'000;                              ///< most files that evict opens

@@ -259,10 +259,11 @@ void Eviction::give_up(int fd, const Target& target) const noexcept {
 /// (cleanup_offline_cgwbs_workfn in mm/backing-dev.c).
 void Eviction::nudge() const noexcept {
   if (v2_root_ < 0) return;
+  if (unknown_) unknown_->run();
   for (const Target& one : targets_) {
     if (!one.first_on_device) continue;
     const UniqueFd file(open(one));
-    if (file) ::syncfs(file.get());
+    if (file) sys::sync_file_system(file.get());
   }
   clean_up();
   // This process has to outlive its parent for a moment, to remove the cgroup.
@@ -316,9 +317,15 @@ Result<std::chrono::nanoseconds> evict(const Host& host, const mitigation::Polic
   PinnedFiles found;
   if (auto status = search->find(found); !status) return fail(status.error());
   const auto end = start + how.deadline;
-  const Eviction eviction(host, found, policy.evict_files,
-                          Eviction::Clock::now() + policy.evict_time / 4);
-  const bool idle = eviction.empty() && !search->nudge_helps(found);
+  Eviction eviction(host, found, policy.evict_files,
+                    Eviction::Clock::now() + policy.evict_time / 4);
+  const bool pageless = search->nudge_helps(found);
+  if (pageless) {
+    auto dirty = WriteBack::open(policy.sync);
+    if (!dirty) return fail(dirty.error());
+    eviction.write_back_before_nudge(std::move(*dirty));
+  }
+  const bool idle = eviction.empty() && !pageless;
   const SharedMemory<Evicted> figures;
   if (figures.get() == nullptr) return fail(fs::system_error(how.operation, how.path, errno));
   how.deadline = end - Eviction::Clock::now();

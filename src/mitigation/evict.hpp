@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "cgctl/unique_fd.hpp"
 #include "detail/isolated.hpp"
 #include "mitigation/evict_search.hpp"
+#include "mitigation/write_back.hpp"
 
 namespace cgctl::detail {
 
@@ -42,6 +44,10 @@ class Eviction {
   [[nodiscard]] bool empty() const noexcept { return targets_.empty(); }
   /// True if there were more files than `most`.
   [[nodiscard]] bool cut() const noexcept { return cut_; }
+
+  /// Makes run() write these file systems back too, on v2: for removed cgroups without a page,
+  /// whose file system is not known. The kernel keeps one as long as it has a dirty inode.
+  void write_back_before_nudge(WriteBack file_systems) { unknown_ = std::move(file_systems); }
 
   /// Writes back and evicts until `end`; on v2 also makes the kernel release removed cgroups that
   /// only writeback refers to. Opens only a regular file with the device, inode and generation that
@@ -81,6 +87,7 @@ class Eviction {
   int v2_root_;  // directory of the memory controller's hierarchy; -1 on v1
   std::vector<std::pair<std::string, UniqueFd>> mounts_;
   std::vector<Target> targets_;
+  std::optional<WriteBack> unknown_;  // of removed cgroups without a page
   bool cut_ = false;
 };
 

@@ -24,6 +24,7 @@
 #include "mitigation/reaper.hpp"
 #include "mitigation/reclaim.hpp"
 #include "mitigation/squeeze.hpp"
+#include "mitigation/write_back.hpp"
 
 namespace cgctl {
 namespace {
@@ -55,21 +56,9 @@ Result<UniqueFd> open_drop_caches(const Host& host) {
   return fail(std::move(error));
 }
 
-/// Opens the file systems to write back; none means all.
-Result<std::vector<UniqueFd>> open_mounts(const std::vector<std::string>& paths) {
-  std::vector<UniqueFd> mounts;
-  for (const std::string& path : paths) {
-    auto fd = fs::open_trusted(path, O_RDONLY | O_DIRECTORY);
-    if (!fd) return fail(fd.error());
-    mounts.push_back(std::move(*fd));
-  }
-  return mounts;
-}
-
-/// Writes these file systems back, or all if there are none.
-void write_back(const std::vector<UniqueFd>& mounts) noexcept {
-  if (mounts.empty()) ::sync();
-  for (const UniqueFd& mount : mounts) ::syncfs(mount.get());
+/// Writes back, and moves new pages to the lists on which the kernel finds them.
+void write_back(const detail::WriteBack& file_systems) noexcept {
+  file_systems.run();
   detail::drain_page_lists();
 }
 
@@ -86,10 +75,10 @@ Result<nanoseconds> drop(const Host& host, Rung rung, const std::vector<std::str
   if (!control) return fail(control.error());
   // drop_caches does not drop dirty pages, so they are written back first.
   const bool is_cache = rung != Rung::drop_slab;
-  const auto mounts = open_mounts(is_cache ? to_sync : std::vector<std::string>());
-  if (!mounts) return fail(mounts.error());
+  const auto dirty = detail::WriteBack::open(is_cache ? to_sync : std::vector<std::string>());
+  if (!dirty) return fail(dirty.error());
   const auto work = [&]() noexcept {
-    if (is_cache) write_back(*mounts);
+    if (is_cache) write_back(*dirty);
     return detail::write_control(control->get(), level);
   };
   return detail::run_isolated(work, how);
@@ -110,12 +99,12 @@ Result<nanoseconds> reclaim_by(const Host& host, Rung rung, const mitigation::Ob
 Result<nanoseconds> write_back_and_reclaim(const Host& host, Rung rung,
                                            const mitigation::Observation& seen,
                                            const Policy& policy, detail::Isolation how) {
-  const auto mounts = open_mounts(policy.sync);
-  if (!mounts) return fail(mounts.error());
+  const auto dirty = detail::WriteBack::open(policy.sync);
+  if (!dirty) return fail(dirty.error());
   how.operation = "write back";
   auto written = detail::run_isolated(
-      [&mounts]() noexcept {
-        write_back(*mounts);
+      [&dirty]() noexcept {
+        write_back(*dirty);
         return 0;
       },
       how);

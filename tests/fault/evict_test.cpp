@@ -12,7 +12,10 @@
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "../support/made.hpp"
 #include "../support/temp_directory.hpp"
@@ -121,6 +124,67 @@ TEST_F(FaultyEviction, OpensNothingAboutWhichTheKernelDoesNotTell) {
   Evicted figures;
   EXPECT_EQ(run(figures), EIO);
   EXPECT_EQ(figures.refused, 1);
+}
+
+/// A machine of v2. An eviction there also makes the kernel release cgroups that only writeback
+/// refers to.
+class FaultyNudge : public FaultyEviction {
+ protected:
+  FaultyNudge() {
+    v2_.put_v2("", "memory");
+    std::filesystem::create_symlink("/proc/self/fd", v2_.path("proc/self/fd"));
+    faults_.on(Call::sync_all).returns(0).always();
+    faults_.on(Call::sync_file_system).returns(0).always();
+  }
+
+  void evict(std::optional<std::vector<std::string>> write_back) {
+    const auto host = v2_.host();
+    ASSERT_TRUE(host);
+    Eviction eviction(*host, found_, 10, Eviction::Clock::now() + 1s);
+    if (write_back) {
+      auto file_systems = detail::WriteBack::open(*write_back);
+      ASSERT_TRUE(file_systems) << file_systems.error().message();
+      eviction.write_back_before_nudge(std::move(*file_systems));
+    }
+    Evicted figures;
+    EXPECT_EQ(eviction.run(Eviction::Clock::time_point::max(), figures), 0);
+    EXPECT_EQ(faults_.calls(Call::make_directory_at, "cgctl-nudge"), 1);
+    EXPECT_FALSE(std::filesystem::exists(v2_.cgroup("cgctl-nudge")));
+  }
+
+  test::MadeMachine v2_{test::v2_mount("/sys/fs/cgroup")};
+  Faults faults_;
+};
+
+TEST_F(FaultyNudge, WritesBackAllFileSystemsWhereOnlyWritebackRefersToCgroups) {
+  found_.files.clear();
+  bool written = false;
+  faults_.on(Call::make_directory_at, "cgctl-nudge").after([&] {
+    written = faults_.calls(Call::sync_all) == 1;
+  });
+  evict(std::vector<std::string>());
+  EXPECT_TRUE(written) << "the kernel releases a cgroup only if its inodes are clean";
+  EXPECT_EQ(faults_.calls(Call::sync_file_system), 0);
+}
+
+TEST_F(FaultyNudge, WritesBackOnlyTheFileSystemsOfThePolicy) {
+  found_.files.clear();
+  evict(std::vector<std::string>(1, files_.path()));
+  EXPECT_EQ(faults_.calls(Call::sync_all), 0);
+  EXPECT_EQ(faults_.calls(Call::sync_file_system), 1);
+}
+
+TEST_F(FaultyNudge, WritesBackTheFileSystemsOfTheFilesThatItEvicted) {
+  found_.files.push_back(found_.files.front());
+  evict(std::nullopt);
+  EXPECT_EQ(faults_.calls(Call::sync_all), 0);
+  EXPECT_EQ(faults_.calls(Call::sync_file_system), 1) << "both files are on one";
+}
+
+TEST_F(FaultyNudge, WritesBackWhereNoPageTellsTheFileSystemToo) {
+  evict(std::vector<std::string>());
+  EXPECT_EQ(faults_.calls(Call::sync_all), 1);
+  EXPECT_EQ(faults_.calls(Call::sync_file_system), 1);
 }
 
 }  // namespace evict_test

@@ -273,6 +273,17 @@ int change_mode_at(int directory, const char* name, mode_t mode) noexcept {
   return result(::fchmodat(directory, name, mode, 0));
 }
 
+int sync_file_system(int fd) noexcept {
+  const Engine engine(Call::sync_file_system, path_of(fd));
+  if (const auto answer = engine.answer()) return static_cast<int>(*answer);
+  return result(::syncfs(fd));
+}
+
+void sync_all() noexcept {
+  const Engine engine(Call::sync_all, {});
+  if (!engine.answer()) ::sync();
+}
+
 std::int64_t file_system(int fd) noexcept {
   const Engine engine(Call::file_system, path_of(fd));
   if (const auto answer = engine.answer()) return *answer;

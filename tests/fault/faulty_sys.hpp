@@ -25,6 +25,8 @@ enum class Call {
   remove_directory_at,
   change_owner_at,
   change_mode_at,
+  sync_file_system,
+  sync_all,
   file_system
 };
 

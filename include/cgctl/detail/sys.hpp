@@ -36,6 +36,10 @@ int remove_directory_at(int directory, const char* name) noexcept;
 int change_owner_at(int directory, const char* name, uid_t user, gid_t group) noexcept;
 /// fchmodat(2).
 int change_mode_at(int directory, const char* name, mode_t mode) noexcept;
+/// syncfs(2): writes back the file system that the descriptor is on.
+int sync_file_system(int fd) noexcept;
+/// sync(2): writes back all file systems.
+void sync_all() noexcept;
 /// Returns the file system's magic number (statfs(2) f_type) or a negated errno.
 std::int64_t file_system(int fd) noexcept;
 

@@ -241,7 +241,8 @@ const std::vector<Key>& keys() {
            in_policy(&Policy::files)),
       list("action", "sync",
            "mount points to write back (sync) before squeeze, node_reclaim, memory.reclaim and\n"
-           "drop_caches=1; empty: all file systems",
+           "drop_caches=1, and by evict on cgroup v2 if there are zombies without a page; empty:\n"
+           "all file systems",
            in_policy(&Policy::sync), parse_mount, [](const std::string& path) { return path; }),
       time("action", "deadline", "longest time that one rung of the ladder may take", 1ms,
            in_policy(&Policy::deadline)),
