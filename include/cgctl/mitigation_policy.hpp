@@ -394,10 +394,11 @@ Plan decide(const Observation& seen, const History& history, const Policy& polic
 
 /// True if the ladder continues with `next` after the rungs `done`: as long as more zombies are
 /// left than the smaller of zombies_low and half of those at the start. Zombies that appeared
-/// meanwhile are not counted. If evict was effective, those that it did not reach within its limits
-/// are not counted for a rung that drops caches: the next action evicts them. Slab is dropped only
-/// if it can pin zombies and if dropping the page cache completed and freed less than min_effect
-/// (or was skipped as useless).
+/// meanwhile are not counted; but a rung that does not drop caches also goes on if there are, with
+/// them, as many as half-way from zombies_low to zombies_high. If evict was effective, those that
+/// it did not reach within its limits are not counted for a rung that drops caches: the next action
+/// evicts them. Slab is dropped only if it can pin zombies and if dropping the page cache completed
+/// and freed less than min_effect (or was skipped as useless).
 bool climb_on(const Observation& before, const std::vector<Action>& done, Rung next,
               const Policy& policy);
 

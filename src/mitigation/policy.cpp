@@ -498,7 +498,10 @@ bool climb_on(const Observation& before, const std::vector<Action>& done, Rung n
   // start.
   const std::uint64_t enough = std::min(policy.zombies_low, before.zombies.low / 2);
   const std::uint64_t left = less(done.back().zombies_after, made(done));
-  return (takes_from_everybody(next) ? less(left, for_next_action(done, policy)) : left) > enough;
+  if (takes_from_everybody(next)) return less(left, for_next_action(done, policy)) > enough;
+  // The next action might come too late for the zombies that appeared during this one.
+  const std::uint64_t late = (policy.zombies_low + policy.zombies_high) / 2;
+  return left > enough || done.back().zombies_after >= late;
 }
 
 std::string explain_pins(const Observation& seen) {

@@ -123,6 +123,17 @@ TEST(ClimbOn, IgnoresZombiesThatCameMeanwhile) {
   EXPECT_FALSE(mitigation::climb_on(before, {action}, Rung::drop_page_cache, {}));
 }
 
+TEST(ClimbOn, MildlyFreesZombiesThatCameMeanwhileIfTheNextActionWouldBeTooLate) {
+  mitigation::Observation before;
+  before.zombies.low = 1000;
+  Action action{Rung::evict, End::done, 1s, 1000, 749};
+  action.made = 400;
+  EXPECT_FALSE(mitigation::climb_on(before, {action}, Rung::squeeze, {}));
+  action.zombies_after = 750;
+  EXPECT_TRUE(mitigation::climb_on(before, {action}, Rung::squeeze, {}));
+  EXPECT_FALSE(mitigation::climb_on(before, {action}, Rung::drop_page_cache, {}));
+}
+
 /// Returns the result of an evict that its limits kept from 8,000 of 10,000 zombies.
 Action evict_that_was_cut(std::uint64_t zombies_after) {
   Action action{Rung::evict, End::done, 1s, 10'000, zombies_after};
