@@ -99,7 +99,8 @@ struct Policy {
   std::uint64_t reclaim_chunk = std::uint64_t{32} << 20;
   /// Percentage of the page cache below the cgroups that squeeze and memory.reclaim reclaim from
   /// that they may take from live cgroups. Reclaim from the root or of NUMA nodes: of the
-  /// machine's.
+  /// machine's. memory.reclaim may take four steps, also where that is more. 0: squeeze,
+  /// node_reclaim and memory.reclaim are not used, because no step of theirs can promise that.
   double cache_loss = 1;
   /// Least bytes of the first step of these three rungs. The step has a sixteenth of what the rung
   /// may take from live cgroups if that is more. It may take nothing from zombies.

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "cgctl/mitigation_policy.hpp"
+#include "mitigation/steps.hpp"
 
 namespace cgctl::mitigation {
 namespace {
@@ -199,6 +200,7 @@ bool may_hold_page_cache(const Observation& seen) {
 }
 
 bool has(const Observation& seen, const Policy& policy, Rung rung) {
+  if (detail::forbidden_by_loss(policy, rung)) return false;
   if (rung == Rung::reap) return seen.can_reap;
   if (rung == Rung::advise) return !policy.files.empty();
   if (rung == Rung::evict) return seen.can_evict;
@@ -267,6 +269,16 @@ std::uint64_t for_next_action(const std::vector<Action>& done, const Policy& pol
     if (share_freed(action) >= policy.min_effect) sum += action.beyond_limit();
   }
   return sum;
+}
+
+/// Returns why the ladder has no rung.
+std::string no_rung(const Policy& policy) {
+  std::string text = "every configured rung is missing on this kernel or was useless recently";
+  const auto& all = policy.ladder;
+  const bool forbidden = std::any_of(all.begin(), all.end(), [&policy](Rung rung) {
+    return detail::forbidden_by_loss(policy, rung);
+  });
+  return forbidden ? text + ", or may take no page cache from live cgroups (cache_loss = 0)" : text;
 }
 
 Plan idle(std::string reason) { return {Decision::idle, std::move(reason), {}}; }
@@ -445,9 +457,7 @@ Plan decide(const Observation& seen, const History& history, const Policy& polic
       if (rungs.empty()) return refused(why, useless_to_drop(seen));
     }
   }
-  if (rungs.empty()) {
-    return refused(why, "every configured rung is missing on this kernel or was useless recently");
-  }
+  if (rungs.empty()) return refused(why, no_rung(policy));
   const bool drops = std::any_of(rungs.begin(), rungs.end(), takes_from_everybody);
   const bool weighed = drops && balance.given_up != 0 && balance.held != 0;
   return {Decision::act, weighed ? why + "; " + in_words(balance) : why, std::move(rungs)};

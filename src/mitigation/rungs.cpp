@@ -24,6 +24,7 @@
 #include "mitigation/reaper.hpp"
 #include "mitigation/reclaim.hpp"
 #include "mitigation/squeeze.hpp"
+#include "mitigation/steps.hpp"
 #include "mitigation/write_back.hpp"
 
 namespace cgctl {
@@ -99,6 +100,11 @@ Result<nanoseconds> reclaim_by(const Host& host, Rung rung, const mitigation::Ob
 Result<nanoseconds> write_back_and_reclaim(const Host& host, Rung rung,
                                            const mitigation::Observation& seen,
                                            const Policy& policy, detail::Isolation how) {
+  if (detail::forbidden_by_loss(policy, rung)) {
+    return fail(Error::make(errc::over_budget, "reclaim", std::string(to_string(rung)),
+                            "each step can take page cache from live cgroups, which may lose none",
+                            "raise Policy::cache_loss above 0, or choose another rung"));
+  }
   const auto dirty = detail::WriteBack::open(policy.sync);
   if (!dirty) return fail(dirty.error());
   how.operation = "write back";
@@ -167,7 +173,7 @@ Result<nanoseconds> detail::take(const Host& host, Rung rung, const mitigation::
   if (rung == Rung::reap) return reap(host, how);
   if (rung == Rung::advise) return advise(policy, how);
   if (rung == Rung::evict) return evict(host, policy, how, left);
-  if (rung == Rung::squeeze || rung == Rung::node_reclaim || rung == Rung::reclaim) {
+  if (takes_steps(rung)) {
     return write_back_and_reclaim(host, rung, seen, policy, how);
   }
   return drop(host, rung, policy.sync, how);

@@ -15,6 +15,17 @@ inline std::uint64_t share_of(std::uint64_t bytes, double percent) noexcept {
   return static_cast<std::uint64_t>(static_cast<double>(bytes) * percent / all);
 }
 
+/// True for the rungs that take memory in steps.
+constexpr bool takes_steps(mitigation::Rung rung) noexcept {
+  using mitigation::Rung;
+  return rung == Rung::squeeze || rung == Rung::node_reclaim || rung == Rung::reclaim;
+}
+
+/// True if Policy::cache_loss forbids the rung: its first page may be a live cgroup's.
+inline bool forbidden_by_loss(const mitigation::Policy& policy, mitigation::Rung rung) noexcept {
+  return takes_steps(rung) && policy.cache_loss <= 0;
+}
+
 /// Decides whether a rung that takes memory in steps takes another one, and how many bytes. Steps
 /// of next to no use end it, and a loss of live memory above the limit. Only computes, so that an
 /// isolated child can use it.

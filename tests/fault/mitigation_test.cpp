@@ -219,6 +219,21 @@ TEST_F(Reclaim, IsOfTheWholeMachineWhereThatBeginsWithRemovedCgroups) {
   EXPECT_EQ(test::file_text(lists_removed_first ? of_ancestor_ : of_root_), "");
 }
 
+TEST_F(Reclaim, TakesNothingWhereLiveCgroupsMayLoseNothing) {
+  mitigation::Policy policy;
+  policy.cache_loss = 0;
+  const auto seen = mitigation::observe(*host_, guard_, policy);
+  ASSERT_TRUE(seen) << seen.error().message();
+  for (const Rung rung : {Rung::squeeze, Rung::node_reclaim, Rung::reclaim}) {
+    const auto took = detail::take(*host_, rung, *seen, policy, -1);
+    ASSERT_FALSE(took) << to_string(rung);
+    EXPECT_EQ(took.error().kind, errc::over_budget);
+    EXPECT_EQ(took.error().path, to_string(rung));
+    EXPECT_NE(took.error().hint.find("cache_loss"), std::string::npos);
+  }
+  EXPECT_EQ(test::file_text(of_ancestor_), "");
+}
+
 TEST_F(Reclaim, IsOfTheAncestorsWithoutTheMultiGenerationalLru) {
   reclaim("0x0006\n");
   EXPECT_NE(test::file_text(of_ancestor_), "");

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -819,6 +820,26 @@ TEST(Ladder, LeavesOutRungsThatWereUselessLately) {
   EXPECT_EQ(decide(with_zombies(1000), history, {}, now).decision, Decision::act);
   history.of(Rung::drop_page_cache).useless = 1;
   EXPECT_EQ(decide(with_zombies(1000), history, {}, now).ladder.size(), 2U);
+}
+
+TEST(Ladder, LeavesOutReclaimWhereLiveCgroupsMayLoseNothing) {
+  Observation seen = with_zombies(1000);
+  seen.can_reap = seen.can_evict = seen.can_reclaim_nodes = seen.can_reclaim = true;
+  seen.squeezable = {{"/pods", 1000, mebibyte}};
+  Policy policy;
+  const auto stepwise = {Rung::squeeze, Rung::node_reclaim, Rung::reclaim};
+  const auto all = decide_first(seen, policy).ladder;
+  for (const Rung rung : stepwise) {
+    EXPECT_NE(std::find(all.begin(), all.end(), rung), all.end()) << to_string(rung);
+  }
+  policy.cache_loss = 0;
+  EXPECT_EQ(decide_first(seen, policy).ladder,
+            (std::vector<Rung>{Rung::reap, Rung::evict, Rung::drop_page_cache, Rung::drop_slab}));
+  policy.ladder = stepwise;
+  const Plan none = decide_first(seen, policy);
+  EXPECT_EQ(none.decision, Decision::refused);
+  EXPECT_TRUE(has(none.reason, "may take no page cache from live cgroups (cache_loss = 0)"))
+      << none.reason;
 }
 
 TEST(Ladder, IsClimbedOnWhileTooManyAreLeft) {

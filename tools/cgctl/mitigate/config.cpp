@@ -256,7 +256,8 @@ const std::vector<Key>& keys() {
            4096, in_policy(&Policy::reclaim_chunk)),
       number("action", "cache_loss",
              "most that squeeze, node_reclaim and memory.reclaim may take from live cgroups:\n"
-             "percent of the page cache that they reclaim from",
+             "percent of the page cache that they reclaim from; memory.reclaim at least four\n"
+             "steps; 0: these three are not used",
              0, 100, in_policy(&Policy::cache_loss)),
       size(
           "action", "first_step",
