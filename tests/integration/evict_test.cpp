@@ -6,17 +6,22 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../support/child.hpp"
@@ -101,6 +106,113 @@ TEST_F(RealEviction, SaysWhatItLeavesAndWhy) {
   EXPECT_GE(by_tmpfs->pages, 1);
   EXPECT_EQ(cached(mapped.get(), 1), "x");
   EXPECT_EQ(cached(deleted.get(), 1), ".") << "a process has it open";
+}
+
+/// Sends a file's descriptor through a pair of sockets, so that no process has the file open until
+/// it is received.
+class InFlight {
+ public:
+  explicit InFlight(UniqueFd file) {
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends_), 0);
+    char byte = 'x';
+    ::iovec part{&byte, 1};
+    alignas(::cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    ::msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    ::cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    const int fd = file.get();
+    std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    EXPECT_EQ(::sendmsg(ends_[0], &message, 0), 1);
+  }
+  InFlight(const InFlight&) = delete;
+  InFlight& operator=(const InFlight&) = delete;
+  ~InFlight() {
+    ::close(ends_[0]);
+    ::close(ends_[1]);
+  }
+
+ private:
+  int ends_[2] = {-1, -1};
+};
+
+TEST_F(RealEviction, LeavesDeletedFilesThatNoProcessIsKnownToHave) {
+  const UniqueFd other = pinning_file(file("other"), 1);  // without any, evict refuses
+  UniqueFd deleted = pinning_file(file("deleted"), 2);
+  std::filesystem::remove(file("deleted"));
+  const InFlight sent(std::move(deleted));
+  const std::vector<Left> left = evict();
+  const Left* const found = left_for(left, Obstacle::deleted);
+  ASSERT_NE(found, nullptr);
+  EXPECT_GE(found->zombies, 1);
+  EXPECT_GE(found->pages, 2);
+  EXPECT_NE(found->remedy.find(" is deleted, but still open or mapped"), std::string::npos)
+      << found->remedy;
+}
+
+TEST_F(RealEviction, LeavesFilesThatNoMountShows) {
+  const std::string refused = test::cannot_mount();
+  if (!refused.empty()) return test::skip(refused);
+  const UniqueFd hidden = pinning_file(file("hidden"), 2);
+  EXPECT_EQ(test::in_private_mounts([&]() -> std::string {
+              // This process stands for the first one, and tmpfs covers the files of both.
+              const std::string self = "/proc/" + std::to_string(::getpid());
+              if (::mount(self.c_str(), "/proc/1", nullptr, MS_BIND, nullptr) != 0) {
+                return "no first process";
+              }
+              const std::string over = files_->path();
+              if (::mount("none", over.c_str(), "tmpfs", 0, nullptr) != 0) return "no mount";
+              std::vector<Left> left;
+              (void)detail::evict(host(), {}, {60s, -1, "", {}}, left);
+              const Left* const found = left_for(left, Obstacle::unreachable);
+              if (found == nullptr) return "the reason is missing";
+              if (found->zombies == 0 || found->pages < 2) return "the zombie is missing";
+              const bool told = found->remedy.find("in no mount") != std::string::npos;
+              return told ? "" : found->remedy;
+            }),
+            "");
+  EXPECT_EQ(cached(hidden.get(), 2), "xx");
+}
+
+TEST_F(RealEviction, LeavesPagesThatCannotBeWrittenBackForTheNextAction) {
+  const UniqueFd kept = pinning_file(file("kept"), 2);
+  EXPECT_EQ(test::in_child([&]() -> std::string {
+              test::refuse_call(SYS_sync_file_range, EIO);
+              std::vector<Left> left;
+              const auto took = detail::evict(host(), {}, {60s, -1, "", {}}, left);
+              if (!took) return took.error().message();
+              const Left* const found = left_for(left, Obstacle::busy);
+              if (found == nullptr) return "the reason is missing";
+              if (found->zombies == 0 || found->pages < 2) return "the zombie is missing";
+              const bool told = found->remedy.find("the next action tries") != std::string::npos;
+              return told ? "" : found->remedy;
+            }),
+            "");
+  EXPECT_EQ(cached(kept.get(), 2), "xx");
+}
+
+TEST_F(RealEviction, LeavesMemoryOfProcessesThatLeftTheCgroup) {
+  const UniqueFd other = pinning_file(file("other"), 1);  // without any, evict refuses
+  make(top_ + "/left");
+  make(top_ + "/home");
+  const test::Tenant tenant(directory(top_ + "/left"), [&] {
+    void* const memory = ::mmap(nullptr, page_size(), PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    return memory == MAP_FAILED ? errno : test::enter(directory(top_ + "/home"));
+  });
+  remove(top_ + "/left");
+  const std::vector<Left> left = evict();
+  const Left* const found = left_for(left, Obstacle::process_memory);
+  ASSERT_NE(found, nullptr);
+  EXPECT_GE(found->zombies, 1);
+  EXPECT_EQ(found->files, 0);
+  EXPECT_NE(found->remedy.find("restart the processes that left the cgroup"), std::string::npos)
+      << found->remedy;
 }
 
 TEST_F(RealEviction, ReachesFilesInTheMountsOfTheFirstProcess) {
