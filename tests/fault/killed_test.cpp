@@ -21,6 +21,7 @@
 #include "../support/traced.hpp"
 #include "cgctl/filesystem.hpp"
 #include "cgctl/mitigator.hpp"
+#include "detail/kernel_release.hpp"
 #include "faulty_sys.hpp"
 
 namespace killed_test {
@@ -52,7 +53,9 @@ std::vector<Rungs> all_rungs() {
   const std::string threshold = "proc/sys/vm/clean_dying_memcg_threshold";
   const std::string qos = "proc/sys/vm/memory_qos";
   const std::string background = reaper + "reap_background";
-  return {
+  const std::string nodes = "sys/devices/system/node/";
+  const std::string lists_removed_first = "sys/kernel/mm/lru_gen/enabled";
+  std::vector<Rungs> all = {
       {"Once", Rung::reap, v1, {{reaper + "reap", ""}}, {}},
       {"Background",
        Rung::reap,
@@ -64,11 +67,31 @@ std::vector<Rungs> all_rungs() {
        v1,
        {{qos, "1\n"}, {async, "0\n"}, {threshold, "100\n"}},
        {qos, async, threshold}},
+      {"Threshold",
+       Rung::reap,
+       v1,
+       {{qos, "1\n"}, {async, "1\n"}, {threshold, "100\n"}},
+       {qos, async, threshold}},
       {"Fadvise", Rung::advise, v1, {{"some-file", "text"}}, {"some-file"}},
+      {"NodeReclaim",
+       Rung::node_reclaim,
+       v2,
+       {{nodes + "node0/reclaim", ""}, {nodes + "node1/reclaim", ""}},
+       {}},
       {"Reclaim", Rung::reclaim, v2, {{"sys/fs/cgroup/kubepods.slice/memory.reclaim", ""}}, {}},
       {"DropPageCache", Rung::drop_page_cache, v1, {{"proc/sys/vm/drop_caches", ""}}, {}},
       {"DropSlab", Rung::drop_slab, v1, {{"proc/sys/vm/drop_caches", ""}}, {}},
+      {"DropAll", Rung::drop_all, v1, {{"proc/sys/vm/drop_caches", ""}}, {}},
   };
+  const auto kernel = detail::running_kernel();
+  if (kernel && *kernel >= detail::KernelRelease(6, 3)) {
+    all.push_back({"ReclaimFromTheRoot",
+                   Rung::reclaim,
+                   v2,
+                   {{"sys/fs/cgroup/memory.reclaim", ""}, {lists_removed_first, "0x0007\n"}},
+                   {lists_removed_first}});
+  }
+  return all;
 }
 
 /// Returns the texts of all files, by name.
@@ -102,11 +125,17 @@ class Killed : public ::testing::TestWithParam<Rungs> {
     policy_.guards = mitigation::Guards::override_all;
     policy_.still_for = 1ms;
     policy_.settle_limit = 2ms;
+    // The machine has little page cache.
+    policy_.cache_loss = 100;
     for (const char* const file : {"reap", "reap_background"}) {
       faults_.on(Call::file_system, std::string("memcg_reaper/") + file).returns(sysfs).always();
     }
-    for (const char* const file : {"drop_caches", "clean_dying_memcg_async"}) {
+    for (const char* const file :
+         {"drop_caches", "clean_dying_memcg_async", "clean_dying_memcg_threshold"}) {
       faults_.on(Call::file_system, std::string("vm/") + file).returns(fs::proc_magic).always();
+    }
+    for (const char* const file : {"node0/reclaim", "node1/reclaim"}) {
+      faults_.on(Call::file_system, file).returns(sysfs).always();
     }
     faults_.on(Call::file_system, "memory.reclaim").returns(fs::cgroup_v2_magic).always();
   }
@@ -181,6 +210,7 @@ TEST_P(Killed, LeavesNothingBehindAtAnySystemCall) {
   const auto before = texts_below(machine_->path(""));
   ASSERT_EQ(act(), "");
   ASSERT_EQ(complaint(before), "");
+  ASSERT_EQ(acted(), GetParam().restored.size() < GetParam().files.size());
   const auto work = [this] { (void)act(); };
   unsigned kills = 0;
   for (unsigned at = 1;; at += every()) {
