@@ -40,6 +40,9 @@ struct Report {
   std::chrono::nanoseconds ended{};        ///< boottime() at the end of the action
   std::optional<Refaults> refaults = {};   ///< set by the caller from refaults_since()
   std::vector<std::string> warnings = {};  ///< problems that did not stop the run
+  std::vector<std::uint64_t> nodes = {};   ///< by rehearse(): NUMA nodes for node_reclaim
+  /// By rehearse(): files whose page cache fadvise would drop, in order.
+  std::vector<std::string> files = {};
 };
 
 /// at_once: a single zombie is reason enough, and guards are ignored.

@@ -7,6 +7,8 @@
 #include <algorithm>
 
 #include "mitigation/evict.hpp"
+#include "mitigation/node_reclaim.hpp"
+#include "mitigation/rungs.hpp"
 
 namespace cgctl::mitigation {
 namespace {
@@ -98,7 +100,15 @@ Result<Report> rehearse(const Host& host, const std::string& state_dir, const Po
   auto plan = decide(*before, *history, policy, now);
   Report report{std::move(*before), std::move(plan)};
   const auto& ladder = report.plan.ladder;
-  if (std::find(ladder.begin(), ladder.end(), Rung::evict) != ladder.end()) {
+  const auto planned = [&ladder](Rung rung) {
+    return std::find(ladder.begin(), ladder.end(), rung) != ladder.end();
+  };
+  if (planned(Rung::advise)) {
+    report.files = detail::files_to_advise(policy);
+    std::sort(report.files.begin(), report.files.end());
+  }
+  if (planned(Rung::node_reclaim)) report.nodes = detail::reclaimable_nodes(host);
+  if (planned(Rung::evict)) {
     auto files = detail::evictable(host, policy);
     if (files) report.evictable = std::move(*files);
     if (!files) report.warnings.push_back(files.error().message());

@@ -18,18 +18,25 @@
 namespace cgctl::detail {
 namespace {
 
-Result<std::vector<UniqueFd>> open_nodes(const Host& host) {
-  std::vector<UniqueFd> files;
-  for (const std::uint64_t node : online_nodes(host)) {
+/// A NUMA node, and its file `reclaim`.
+struct Node {
+  std::uint64_t number = 0;
+  UniqueFd file;
+};
+
+Result<std::vector<Node>> open_nodes(const Host& host) {
+  std::vector<Node> nodes;
+  for (const std::uint64_t number : online_nodes(host)) {
     const std::string path =
-        std::string(nodes_directory) + "/node" + std::to_string(node) + "/reclaim";
+        std::string(nodes_directory) + "/node" + std::to_string(number) + "/reclaim";
     auto file = fs::open_in_root(host.roots().sys, path, O_WRONLY);
     // A node without memory may lack the file.
     if (!file && file.error().os_errno == ENOENT) continue;
     if (!file) return fail(file.error());
-    if (sys::file_system(file->get()) == fs::sysfs_magic) files.push_back(std::move(*file));
+    if (sys::file_system(file->get()) == fs::sysfs_magic)
+      nodes.push_back({number, std::move(*file)});
   }
-  return files;
+  return nodes;
 }
 
 }  // namespace
@@ -45,9 +52,12 @@ std::vector<std::uint64_t> online_nodes(const Host& host) {
   return nodes;
 }
 
-bool can_reclaim_nodes(const Host& host) {
-  const auto files = open_nodes(host);
-  return files && !files->empty();
+std::vector<std::uint64_t> reclaimable_nodes(const Host& host) {
+  std::vector<std::uint64_t> numbers;
+  const auto nodes = open_nodes(host);
+  if (!nodes) return numbers;
+  for (const Node& node : *nodes) numbers.push_back(node.number);
+  return numbers;
 }
 
 Result<std::chrono::nanoseconds> reclaim_nodes(const Host& host,
@@ -55,19 +65,19 @@ Result<std::chrono::nanoseconds> reclaim_nodes(const Host& host,
                                                const mitigation::Policy& policy, Isolation how) {
   how.operation = "reclaim";
   how.path = fs::join(host.roots().sys, nodes_directory);
-  const auto files = open_nodes(host);
-  if (!files) return fail(files.error());
-  if (files->empty()) {
+  const auto nodes = open_nodes(host);
+  if (!nodes) return fail(nodes.error());
+  if (nodes->empty()) {
     return fail(Error::make(errc::unsupported, how.operation, how.path,
                             "no NUMA node has the file `reclaim`", "it needs Linux 6.17"));
   }
   auto zombies = KernelCount::open(host, seen.zombies.low);
   if (!zombies) return fail(zombies.error());
-  const auto limits = limits_of_part(seen, policy, files->size());
+  const auto limits = limits_of_part(seen, policy, nodes->size());
   const auto work = [&]() noexcept {
     int error = 0;
-    for (std::size_t i = 0; error == 0 && i < files->size(); ++i) {
-      const int file = (*files)[i].get();
+    for (std::size_t i = 0; error == 0 && i < nodes->size(); ++i) {
+      const int file = (*nodes)[i].file.get();
       const auto ask = [file](std::uint64_t bytes) { return ask_for(file, bytes); };
       error = reclaim_in_steps(ask, limits, policy.reclaim_chunk, policy.still_for, *zombies);
     }

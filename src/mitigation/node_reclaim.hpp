@@ -19,8 +19,8 @@ inline constexpr const char* nodes_directory = "devices/system/node";
 /// Returns the numbers of the NUMA nodes that are online; none if they cannot be read.
 std::vector<std::uint64_t> online_nodes(const Host& host);
 
-/// True if /sys/devices/system/node/nodeN/reclaim of a NUMA node can be written (Linux 6.17).
-bool can_reclaim_nodes(const Host& host);
+/// Returns the NUMA nodes whose /sys/devices/system/node/nodeN/reclaim can be written (Linux 6.17).
+std::vector<std::uint64_t> reclaimable_nodes(const Host& host);
 
 /// Frees pages of zombies by small writes to the file `reclaim` of each NUMA node. The kernel
 /// begins with a small share of each cgroup's pages, so that zombies with a page or two go first.

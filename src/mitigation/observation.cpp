@@ -241,7 +241,7 @@ Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Poli
   }
   seen.can_reap = detail::reaper_of(host) != detail::Reaper::none;
   seen.squeezable = detail::squeezable(host, seen.ancestors);
-  seen.can_reclaim_nodes = detail::can_reclaim_nodes(host);
+  seen.can_reclaim_nodes = !detail::reclaimable_nodes(host).empty();
   seen.can_reclaim = can_reclaim(host, seen);
   const auto busiest = disks.busiest();
   if (!busiest) return fail(busiest.error());

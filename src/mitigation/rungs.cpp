@@ -123,14 +123,6 @@ Result<nanoseconds> write_back_and_reclaim(const Host& host, Rung rung,
 
 // ---- files whose cache may be dropped ----
 
-std::vector<std::string> names_of(const std::vector<std::string>& patterns) {
-  std::vector<std::string> names;
-  for (const std::string& pattern : patterns) {
-    for (std::string& name : detail::files_matching(pattern)) names.push_back(std::move(name));
-  }
-  return names;
-}
-
 /// Drops the cache of a regular file. Opening a FIFO or a device could have effects.
 bool give_up_cache(const std::string& name) noexcept {
   const int fd =
@@ -149,7 +141,7 @@ Result<nanoseconds> advise(const Policy& policy, detail::Isolation how) {
   for (const std::string& pattern : policy.files)
     how.path += (how.path.empty() ? "" : " ") + pattern;
   const auto start = std::chrono::steady_clock::now();
-  const std::vector<std::string> names = names_of(policy.files);
+  const std::vector<std::string> names = detail::files_to_advise(policy);
   how.deadline -= std::chrono::steady_clock::now() - start;
   if (names.empty()) {
     return fail(
@@ -165,6 +157,14 @@ Result<nanoseconds> advise(const Policy& policy, detail::Isolation how) {
 }
 
 }  // namespace
+
+std::vector<std::string> detail::files_to_advise(const Policy& policy) {
+  std::vector<std::string> names;
+  for (const std::string& pattern : policy.files) {
+    for (std::string& name : files_matching(pattern)) names.push_back(std::move(name));
+  }
+  return names;
+}
 
 Result<nanoseconds> detail::take(const Host& host, Rung rung, const mitigation::Observation& seen,
                                  const Policy& policy, int stop,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <string>
 #include <vector>
 
 #include "cgctl/error.hpp"
@@ -17,6 +18,9 @@ Result<std::chrono::nanoseconds> take(const Host& host, mitigation::Rung rung,
                                       const mitigation::Observation& seen,
                                       const mitigation::Policy& policy, int stop,
                                       std::vector<mitigation::Left>& left);
+
+/// Returns the files that match Policy::files.
+std::vector<std::string> files_to_advise(const mitigation::Policy& policy);
 
 /// Runs a rung of which nothing more is to be known.
 inline Result<std::chrono::nanoseconds> take(const Host& host, mitigation::Rung rung,

@@ -18,7 +18,6 @@ using mitigation::Action;
 using mitigation::Decision;
 using mitigation::Effect;
 using mitigation::Observation;
-using mitigation::Plan;
 
 // ---- text ----
 
@@ -118,23 +117,39 @@ std::string line_of_refused_census(const Observation& seen) {
   return labelled("note", "evict is left out: " + message_of(seen.census.error()));
 }
 
-/// Returns " of /a, /b" after squeeze; for other rungs nothing.
-std::string targets_of(mitigation::Rung rung, const Observation& seen, names::Resolver& names) {
-  if (rung != mitigation::Rung::squeeze) return {};
+/// Returns " of /a, /b, 7 more"; " of nothing" if there is none.
+template <class T, class ToText>
+std::string first_of(const std::vector<T>& all, const ToText& to_text) {
   constexpr std::size_t shown = 5;
-  const auto& all = seen.squeezable;
+  if (all.empty()) return " of nothing";
   std::string text;
   for (std::size_t i = 0; i < std::min(shown, all.size()); ++i)
-    text.append(i == 0 ? " of " : ", ").append(with_name(all[i].path, &names));
+    text.append(i == 0 ? " of " : ", ").append(to_text(all[i]));
   if (all.size() > shown) text += fmt::format(", {} more", all.size() - shown);
   return text;
 }
 
-std::string line_of_rehearsal(const Plan& plan, const Observation& seen, names::Resolver& names) {
+/// Returns the cgroups, nodes or files that a rung would use; empty for rungs that have none.
+std::string targets_of(mitigation::Rung rung, const Report& report, names::Resolver& names) {
+  using mitigation::Rung;
+  if (rung == Rung::squeeze) {
+    return first_of(report.before.squeezable,
+                    [&](const auto& top) { return with_name(top.path, &names); });
+  }
+  if (rung == Rung::node_reclaim) {
+    return first_of(report.nodes, [](std::uint64_t node) { return fmt::format("node {}", node); });
+  }
+  if (rung == Rung::advise) {
+    return first_of(report.files, [](const std::string& file) { return printable(file); });
+  }
+  return {};
+}
+
+std::string line_of_rehearsal(const Report& report, names::Resolver& names) {
   std::string ladder;
-  for (const mitigation::Rung rung : plan.ladder) {
+  for (const mitigation::Rung rung : report.plan.ladder) {
     ladder.append(ladder.empty() ? "" : ", then if needed ").append(mitigation::to_string(rung));
-    ladder += targets_of(rung, seen, names);
+    ladder += targets_of(rung, report, names);
   }
   return labelled("would do", ladder + " (dry run: nothing was changed)");
 }
@@ -258,6 +273,19 @@ Json json_of(const Action& action) {
   return one;
 }
 
+/// Adds the nodes and files that the plan's rungs would use, if there are any.
+void add_targets(Json& one, const Report& report) {
+  constexpr std::size_t most = 10;
+  if (!report.nodes.empty()) one["nodes"] = report.nodes;
+  if (report.files.empty()) return;
+  Json first = Json::array();
+  for (std::size_t i = 0; i < std::min(most, report.files.size()); ++i) {
+    first.push_back(Json::object());
+    put(first.back(), "path", report.files[i]);
+  }
+  one["advisable"] = {{"files", report.files.size()}, {"first", std::move(first)}};
+}
+
 /// Adds the keys about the effect of an action.
 void add_outcome(Json& one, const Report& report) {
   const Observation& before = report.before;
@@ -316,8 +344,7 @@ std::string text_of(const Report& report, names::Resolver& names) {
       line_of_blind_guards(report.before) + line_of_refused_census(report.before);
   if (!report.outcome) {
     return line_of_look(report.before, report.plan.reason) + why +
-           line_of_rehearsal(report.plan, report.before, names) +
-           (report.evictable ? line_of(*report.evictable) : "");
+           line_of_rehearsal(report, names) + (report.evictable ? line_of(*report.evictable) : "");
   }
   std::string text = line_of("before", report.before) + why;
   for (const Action& action : report.outcome->actions) text += line_of(action);
@@ -343,6 +370,7 @@ std::string json_line_of(const Report& report, names::Resolver& names) {
     one["plan"] = Json::array();
     for (const mitigation::Rung rung : report.plan.ladder)
       one["plan"].push_back(mitigation::to_string(rung));
+    add_targets(one, report);
     if (report.evictable) one["evictable"] = json_of(*report.evictable);
     one["squeezable"] = Json::array();
     for (const zombies::Ancestor& top : report.before.squeezable)
