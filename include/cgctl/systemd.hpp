@@ -41,6 +41,10 @@ enum class Treatment {
   /// limits are gone. Not for a controller that the cgroup passes on to cgroups below it, since
   /// the kernel then refuses.
   may_switch_off,
+  /// v1: below systemd's units, but not below one that may stop: a cgroup without tasks, and
+  /// without any below it, may be removed when the configuration is reloaded or a unit starts, from
+  /// the hierarchies of controllers that the nearest unit above does not use.
+  may_remove,
   removes,  ///< below a unit that is not delegated: removed once that unit stops
 };
 
@@ -57,7 +61,8 @@ struct Fate {
 [[nodiscard]] Result<Fate> fate_of(const Host& host, std::string_view path);
 
 /// Returns the cgroups beside the units in systemd's slices that systemd may remove or whose
-/// controllers it may switch off: those whose fate is `may_switch_off` or `removes`.
+/// controllers it may switch off: those whose fate is `may_switch_off` or `removes`, and those
+/// without tasks whose fate is `may_remove`.
 [[nodiscard]] Result<std::vector<std::string>> endangered(const Host& host);
 
 /// Limits for a unit; absent ones stay as they are.

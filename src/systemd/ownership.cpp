@@ -108,7 +108,8 @@ Treatment treatment_of(const Host& host, const std::string& path, const Nearest&
   if (path == nearest.unit) return Treatment::resets_limits;
   if (!is_perpetual(nearest.unit)) return Treatment::removes;
   const Hierarchy* const limits = hierarchy_of_limits(host);
-  if (limits == nullptr || limits->version == Version::v1) return Treatment::leaves_alone;
+  if (limits == nullptr) return Treatment::leaves_alone;
+  if (limits->version == Version::v1) return Treatment::may_remove;
   const bool is_beside_units = path.rfind('/') == (nearest.unit == "/" ? 0 : nearest.unit.size());
   return is_beside_units && keeps_controllers(*limits, path) ? Treatment::may_switch_off
                                                              : Treatment::leaves_alone;
@@ -121,6 +122,16 @@ Result<std::vector<std::string>> children_of(const Hierarchy& hierarchy, const s
       fs::open_beneath(hierarchy.directory.get(), relative, O_PATH | O_DIRECTORY, shown);
   if (!opened) return fail(opened.error());
   return child_directories(opened->get(), shown);
+}
+
+/// True if a task is in the cgroup or below it, or if that cannot be read.
+bool has_tasks(const Hierarchy& hierarchy, const std::string& path) {
+  const auto tasks = read_in(hierarchy, path, "cgroup.procs");
+  const auto children = children_of(hierarchy, path);
+  if (!tasks || !children || !tasks->empty()) return true;
+  return std::any_of(children->begin(), children->end(), [&](const std::string& name) {
+    return has_tasks(hierarchy, fs::join(path, name));
+  });
 }
 
 bool is_slice(std::string_view path) {
@@ -160,7 +171,9 @@ Result<std::vector<std::string>> endangered(const Host& host) {
       if (is_slice(path)) slices.push_back(path);
       if (is_unit(path)) continue;
       const auto fate = fate_of(host, path);
-      if (fate && fate->treatment != Treatment::leaves_alone) found.push_back(path);
+      if (!fate || fate->treatment == Treatment::leaves_alone) continue;
+      if (fate->treatment == Treatment::may_remove && has_tasks(*limits, path)) continue;
+      found.push_back(path);
     }
   }
   std::sort(found.begin(), found.end());

@@ -120,7 +120,7 @@ TEST_F(SystemdOnV2, HasNoFateForAPathThatLeavesTheHierarchy) {
   EXPECT_TRUE(fails(systemd::fate_of(must(machine().host()), "/a/../.."), errc::outside));
 }
 
-TEST(SystemdOnV1, LeavesCgroupsBesideItsUnitsAlone) {
+TEST(SystemdOnV1, MayRemoveCgroupsWithoutTasksBesideItsUnits) {
   const MadeMachine machine(v1_mount("/sys/fs/cgroup/memory", "memory") +
                             v1_mount("/sys/fs/cgroup/systemd", "name=systemd"));
   machine.put("proc/cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled\nmemory\t3\t2\t1\n");
@@ -129,12 +129,20 @@ TEST(SystemdOnV1, LeavesCgroupsBesideItsUnitsAlone) {
   }
   machine.put_v1("memory/user.slice/job");
   machine.put_v1("memory/batch");
+  machine.put_v1("memory/docker/box");
+  machine.put("sys/fs/cgroup/memory/docker/box/cgroup.procs", "17\n");
+  machine.put("sys/fs/cgroup/memory/docker/cgroup.procs", "");
+  for (const char* const path : {"batch", "user.slice/job"}) {
+    machine.put(std::string("sys/fs/cgroup/memory/") + path + "/cgroup.procs", "");
+  }
   const auto host = machine.host();
   ASSERT_TRUE(ok(host));
-  EXPECT_EQ(must(systemd::fate_of(*host, "/batch")).treatment, Treatment::leaves_alone);
+  EXPECT_EQ(must(systemd::fate_of(*host, "/batch")).treatment, Treatment::may_remove);
+  EXPECT_EQ(must(systemd::fate_of(*host, "/docker/box")).treatment, Treatment::may_remove);
   EXPECT_EQ(must(systemd::fate_of(*host, "/user.slice")).treatment, Treatment::resets_limits);
   EXPECT_EQ(must(systemd::fate_of(*host, "/user.slice/job")).treatment, Treatment::removes);
-  EXPECT_EQ(must(systemd::endangered(*host)), std::vector<std::string>{"/user.slice/job"});
+  EXPECT_EQ(must(systemd::endangered(*host)),
+            (std::vector<std::string>{"/batch", "/user.slice/job"}));
 }
 
 TEST(SystemdElsewhere, HasNoCgroups) {

@@ -30,6 +30,12 @@ std::string what_is_undone(const std::string& path, const systemd::Fate& fate, D
           "drop its limits: use a cgroup below a unit with Delegate=yes, which systemd leaves "
           "alone",
           path);
+    case Treatment::may_remove:
+      if (doing == Doing::runs) break;
+      return fmt::format(
+          "note: systemd may remove {} while it has no tasks, at a daemon-reload or when a unit "
+          "starts: use a cgroup below a unit with Delegate=yes, which systemd leaves alone",
+          path);
     case Treatment::removes:
       return fmt::format(
           "note: systemd removes {} when {} stops: use a cgroup below a unit with Delegate=yes, "

@@ -9,8 +9,8 @@
 
 namespace cgctl::tool {
 
-/// Tells a command that makes cgroups from one that sets limits.
-enum class Doing { makes, limits };
+/// Tells a command that makes cgroups from one that sets limits and one that also runs a program.
+enum class Doing { makes, limits, runs };
 
 /// On a machine that systemd booted, warns in one line of what systemd will undo in these cgroups;
 /// the first that is concerned is named. Does nothing with --quiet.

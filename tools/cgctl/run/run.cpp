@@ -434,7 +434,7 @@ Exit run_run(const Globals& globals, const Options& asked) {
                                       : find_place(*host, options);
   if (!place) return report_failure(*supervisor, place.error());
   if (!options.empty()) {
-    warn_of_systemd(globals, *host, {place->group.path()}, Doing::limits);
+    warn_of_systemd(globals, *host, {place->group.path()}, Doing::runs);
   }
   const auto ended = run_in(*place, options, *supervisor);
   if (place->throw_away || (!ended && place->fresh)) remove(*place);
