@@ -318,7 +318,8 @@ std::vector<MountRow> parse_mountinfo(std::string_view text) {
   std::vector<MountRow> rows;
   while (!text.empty()) {
     const std::string_view line = parse::line(text);
-    if (line.find(" - cgroup") == std::string_view::npos) continue;  // a node has thousands of mounts
+    if (line.find(" - cgroup") == std::string_view::npos)
+      continue;  // a node has thousands of mounts
     const detail::MountLine mount = detail::parse_mount_line(line);
     if (mount.type != "cgroup" && mount.type != "cgroup2") continue;
     MountRow row;
