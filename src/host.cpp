@@ -318,8 +318,8 @@ std::vector<MountRow> parse_mountinfo(std::string_view text) {
   std::vector<MountRow> rows;
   while (!text.empty()) {
     const std::string_view line = parse::line(text);
-    if (line.find(" - cgroup") == std::string_view::npos)
-      continue;  // a node has thousands of mounts
+    // A node has thousands of other mounts.
+    if (line.find(" - cgroup") == std::string_view::npos) continue;
     const detail::MountLine mount = detail::parse_mount_line(line);
     if (mount.type != "cgroup" && mount.type != "cgroup2") continue;
     MountRow row;

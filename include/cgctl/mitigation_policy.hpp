@@ -63,9 +63,8 @@ struct Window {
 /// The configuration: when to act, and within which limits.
 struct Policy {
   std::string offsets_file;  ///< census::Options::offsets_file, for the attribution
-  /// Number of zombies from which to act. Above zombies_low, also act if this number will be
-  /// reached before the next action, which takes its time as well, and min_interval after it are
-  /// over.
+  /// Number of zombies from which to act. Above zombies_low, also act if this number is expected
+  /// within the time that an action takes (see History::action_time) and min_interval after it.
   std::uint64_t zombies_high = 1000;
   std::uint64_t zombies_low = 500;  ///< once started, continue until this few are left
   /// Least gain for which caches are dropped because of the zombies' number, see weigh(): the bytes
@@ -100,7 +99,7 @@ struct Policy {
   /// Percentage of the page cache below the cgroups that squeeze and memory.reclaim reclaim from
   /// that they may take from live cgroups. Reclaim from the root or of NUMA nodes: of the
   /// machine's. memory.reclaim may take four steps, also where that is more. 0: squeeze,
-  /// node_reclaim and memory.reclaim are not used, because no step of theirs can promise that.
+  /// node_reclaim and memory.reclaim are not used, because any step may take from live cgroups.
   double cache_loss = 1;
   /// Least bytes of the first step of these three rungs. The step has a sixteenth of what the rung
   /// may take from live cgroups if that is more. It may take nothing from zombies.
@@ -218,8 +217,8 @@ struct History {
   unsigned ineffective = 0;                         ///< actions in a row that freed too few
   /// Starts of the actions that count against actions_a_day.
   std::vector<std::chrono::seconds> actions = {};
-  /// Time that an action takes: that of the last one, or half of what was expected of it if that is
-  /// more. Absent before the first action, which is expected to take Policy::deadline.
+  /// The expected time of the next action: the time that the last one took, but at least half of
+  /// the time expected then. Absent before the first action: Policy::deadline is expected.
   std::optional<std::chrono::seconds> action_time = {};
   bool alarmed = false;      ///< true from zombies_high until zombies_low is reached
   Sample sample = {};        ///< the last observation

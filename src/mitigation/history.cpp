@@ -134,8 +134,8 @@ void begin(History& history, seconds now) {
 void end(History& history, const std::vector<Action>& actions, Effect effect, const Policy& policy,
          seconds now) {
   if (!history.actions.empty() && now >= history.actions.back()) {
-    const seconds expected = history.action_time.value_or(seconds(0));
-    history.action_time = std::max(now - history.actions.back(), expected / 2);
+    history.action_time =
+        std::max(now - history.actions.back(), history.action_time.value_or(seconds(0)) / 2);
   }
   history.last_action = now;
   if (effect == Effect::ineffective) ++history.ineffective;

@@ -127,9 +127,9 @@ Result<std::vector<std::string>> children_of(const Hierarchy& hierarchy, const s
 /// True if a task is in the cgroup or below it, or if that cannot be read.
 bool has_tasks(const Hierarchy& hierarchy, const std::string& path) {
   const auto tasks = read_in(hierarchy, path, "cgroup.procs");
+  if (!tasks || !tasks->empty()) return true;
   const auto children = children_of(hierarchy, path);
-  if (!tasks || !children || !tasks->empty()) return true;
-  return std::any_of(children->begin(), children->end(), [&](const std::string& name) {
+  return !children || std::any_of(children->begin(), children->end(), [&](const auto& name) {
     return has_tasks(hierarchy, fs::join(path, name));
   });
 }
