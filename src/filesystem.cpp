@@ -215,12 +215,11 @@ Result<UniqueFd> open_mount_point(const std::string& root, std::string_view path
   return UniqueFd(fd);
 }
 
-Result<UniqueFd> open_beneath(int directory, std::string_view path, int flags,
-                              std::string_view shown) {
-  const auto clean = clean_relative_path(path);
-  if (!clean) return fail(clean.error());
+namespace {
 
-  const int fd = cgctl::detail::open_beneath(directory, clean->c_str(), flags);
+/// Does open_beneath() for a clean path.
+Result<UniqueFd> open_clean(int directory, const char* path, int flags, std::string_view shown) {
+  const int fd = cgctl::detail::open_beneath(directory, path, flags);
   if (fd == -ELOOP) {
     return fail({errc::outside, ELOOP, "open", std::string(shown),
                  "the path leaves the cgroup through a symbolic link",
@@ -232,8 +231,7 @@ Result<UniqueFd> open_beneath(int directory, std::string_view path, int flags,
                             "unmount it, or name a path of this hierarchy"));
   }
   if (fd < 0) {
-    return fail(
-        cgctl::detail::unless_there(system_error("open", shown, -fd), directory, clean->c_str()));
+    return fail(cgctl::detail::unless_there(system_error("open", shown, -fd), directory, path));
   }
 
   UniqueFd opened(fd);
@@ -250,6 +248,23 @@ Result<UniqueFd> open_beneath(int directory, std::string_view path, int flags,
     }
   }
   return opened;
+}
+
+/// True if the path is one name, and so is clean.
+bool is_one_name(std::string_view path) noexcept {
+  return !path.empty() && path.size() <= NAME_MAX && path != "." && path != ".." &&
+         path.find('/') == std::string_view::npos && path.find('\0') == std::string_view::npos;
+}
+
+}  // namespace
+
+Result<UniqueFd> open_beneath(int directory, std::string_view path, int flags,
+                              std::string_view shown) {
+  // Most paths are the name of a file, which needs no memory from the heap.
+  if (is_one_name(path)) return open_clean(directory, Component(path).text(), flags, shown);
+  const auto clean = clean_relative_path(path);
+  if (!clean) return fail(clean.error());
+  return open_clean(directory, clean->c_str(), flags, shown);
 }
 
 Result<std::string_view> read_once(int fd, std::vector<char>& buffer, std::string_view shown) {

@@ -84,16 +84,17 @@ Status add_bandwidth(const State& now, const Change& wanted, Settings& out) {
   if (!next) return fail(next.error());
   const Bandwidth& before = *now.bandwidth;
   const bool v2 = now.version == Version::v2;
-  const Setting burst{v2 ? "cpu.max.burst" : "cpu.cfs_burst_us",
-                      wanted.burst ? text(*wanted.burst) : std::string()};
+  const auto add_burst = [&] {
+    out.push_back({v2 ? "cpu.max.burst" : "cpu.cfs_burst_us", text(*wanted.burst)});
+  };
   // The burst may never exceed the quota.
   const bool falls = wanted.burst && *wanted.burst < *before.burst;
-  if (falls) out.push_back(burst);
+  if (falls) add_burst();
   if (v2 && (wanted.quota || wanted.cpus || wanted.period)) {
     out.push_back({"cpu.max", text(next->quota, "max") + " " + text(next->period)});
   }
   if (!v2) add_bandwidth_v1(before, *next, wanted, now.has_children, out);
-  if (wanted.burst && !falls) out.push_back(burst);
+  if (wanted.burst && !falls) add_burst();
   return {};
 }
 
@@ -260,6 +261,7 @@ Change change_to(const Bandwidth& bandwidth) {
 
 Result<std::vector<Setting>> plan(const State& now, const Change& wanted) {
   Settings out;
+  out.reserve(4);  // a limit of CPU time needs at most four
   if (auto status = add_bandwidth(now, wanted, out); !status) return fail(status.error());
   if (auto status = add_real_time(now, wanted, out); !status) return fail(status.error());
   if (auto status = add_share(now, wanted, out); !status) return fail(status.error());

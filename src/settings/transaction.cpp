@@ -31,14 +31,15 @@ struct ValueFiles::Write {
 struct ValueFiles::Step {
   const Setting* setting;
   const File* file;
-  std::string before;
+  std::string_view before;  ///< the text before any write, without a newline at its end
   std::vector<Write> undo;  ///< writes that restore the old value, in order; empty: impossible
+  bool is_device_rule = false;
 };
 
 namespace {
 
-std::string without_newline(std::string text) {
-  if (!text.empty() && text.back() == '\n') text.pop_back();
+std::string_view without_newline(std::string_view text) {
+  if (!text.empty() && text.back() == '\n') text.remove_suffix(1);
   return text;
 }
 
@@ -141,24 +142,25 @@ Status ValueFiles::add_share(Step& step) {
     if (!file && file.error().kind == errc::unsupported) continue;
     if (!file) return fail(file.error());
     if (auto status = open_for_writing(**file); !status) return status;
-    if ((*file)->text) step.undo.push_back({*file, without_newline(*(*file)->text)});
+    if ((*file)->text) step.undo.push_back({*file, std::string(without_newline(*(*file)->text))});
     return {};
   }
   return {};
 }
 
 Status ValueFiles::add_undo(Step& step) {
+  const KernelFile file = kernel_file(step.file->name);
+  step.is_device_rule = file.is_device_rule();
   if (!step.setting->restore.empty()) {
     step.undo.push_back({step.file, step.setting->restore});
     return {};
   }
-  const KernelFile file = kernel_file(step.file->name);
-  if (file.is_device_rule()) {
+  if (step.is_device_rule) {
     step.undo.push_back({step.file, {}});
     return {};
   }
   if (!step.file->text) return {};
-  std::string text = step.before;
+  std::string text;
   switch (file.undo) {
     case Undo::none:
       return {};
@@ -168,13 +170,14 @@ Status ValueFiles::add_undo(Step& step) {
       text = switched_back(step.before, step.setting->value);
       break;
     case Undo::word:
-      text.resize(std::min(text.find(' '), text.size()));
+      text = step.before.substr(0, step.before.find(' '));
       break;
     case Undo::rewrite:
       text = restoring_text(file, step.before, step.setting->value);
       break;
     case Undo::share_too:
     case Undo::rules:
+      text = step.before;
       break;
   }
   const bool takes_it_back =
@@ -212,12 +215,12 @@ std::string ValueFiles::undo(const std::vector<Step>& steps, std::size_t count) 
   while (count > 0) {
     const Step& step = steps[--count];
     for (const Write& one : step.undo) {
-      const auto status = kernel_file(one.file->name).is_device_rule()
-                              ? restore_devices(group_->host(), devices_)
-                              : write(*one.file, one.text);
+      const auto status = step.is_device_rule ? restore_devices(group_->host(), devices_)
+                                              : write(*one.file, one.text);
       if (status) continue;
       left += (left.empty() ? "" : "; ") + group_->shown(step.file->name) + " is left at ";
-      left += step.setting->value + " instead of " + step.before;
+      left += step.setting->value + " instead of ";
+      left += step.before;
       left += " (" + status.error().message() + ")";
       break;
     }
@@ -241,10 +244,7 @@ Result<std::vector<Written>> ValueFiles::apply(const std::vector<Setting>& setti
                             "its old value could not be restored if a later setting failed",
                             "name it last, or alone"));
   }
-  const bool rules = std::any_of(settings.begin(), settings.end(), [](const Setting& one) {
-    return kernel_file(one.file).is_device_rule();
-  });
-  if (rules) {
+  if (std::any_of(steps.begin(), steps.end(), [](const Step& one) { return one.is_device_rule; })) {
     auto lists = device_lists(*group_);
     if (!lists) return fail(lists.error());
     devices_ = std::move(*lists);
@@ -268,13 +268,16 @@ Result<std::vector<Written>> ValueFiles::apply(const std::vector<Setting>& setti
       refused_ = i;
       return taken_back(std::move(status.error()), i);
     }
-    std::string kept = step.setting->value;
+    Written& one = written.emplace_back();
+    one.file = step.setting->file;
+    one.before = step.before;
+    one.asked = step.setting->value;
+    one.kept = step.setting->value;
     if (step.file->text) {
-      auto read = read_text(*step.file);
-      if (!read) return taken_back(std::move(read.error()), i + 1);
-      kept = without_newline(std::move(*read));
+      const auto read = read_text(*step.file);
+      if (!read) return taken_back(read.error(), i + 1);
+      one.kept = without_newline(*read);
     }
-    written.push_back({step.setting->file, step.before, step.setting->value, std::move(kept)});
   }
   if (!then) return written;
   if (auto status = then(); !status) {
