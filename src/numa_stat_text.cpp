@@ -98,9 +98,10 @@ void NumaStat::learn_prefixes() {
   for (std::size_t i = row.first; i < row.first + row.count; ++i) {
     const std::uint32_t node = values_[i].node;
     const std::string text = " N" + std::to_string(node) + "=";
-    Prefix prefix{0, node, static_cast<std::uint32_t>(text.size())};
+    Prefix prefix{0, 0, node, static_cast<std::uint32_t>(text.size())};
     if (text.size() > sizeof prefix.text) return prefixes_.clear();
     std::memcpy(&prefix.text, text.data(), text.size());
+    std::memset(&prefix.mask, 0xff, text.size());
     prefixes_.push_back(prefix);
   }
 }
@@ -142,7 +143,6 @@ std::size_t name_size(const char* line, const char* stop, Version version, std::
 /// ends of the values are known before the values are.
 const char* NumaStat::parse_known_lines(const char* at, const char* end, Version version) {
   using cgctl::detail::Digits;
-  constexpr unsigned byte = 8;
   const Prefix* const prefixes = prefixes_.data();
   const std::size_t count = prefixes_.size();
   if (count == 0 || (row_count_ != 0 && rows_[0].count != count)) return at;
@@ -167,7 +167,7 @@ const char* NumaStat::parse_known_lines(const char* at, const char* end, Version
       const Prefix& prefix = prefixes[i];
       std::uint64_t found = 0;
       std::memcpy(&found, stop, sizeof found);
-      if ((found ^ prefix.text) << (byte * (sizeof found - prefix.size)) != 0) break;
+      if (((found ^ prefix.text) & prefix.mask) != 0) break;
       const char* const value_end = ends.next();
       const auto size = static_cast<std::size_t>(value_end - stop) - prefix.size;
       if (size - 1 >= Digits::most) break;

@@ -91,6 +91,7 @@ class NumaStat {
   /// The text before the value of a node, the same in each line: " N12=".
   struct Prefix {
     std::uint64_t text;  ///< in the order of memory
+    std::uint64_t mask;  ///< the bytes that the text has
     std::uint32_t node;
     std::uint32_t size;
   };
