@@ -133,6 +133,11 @@ void add_commands(CLI::App& app, const cgctl::tool::Globals& globals, cgctl::too
   }
 }
 
+/// True if a word may be an option.
+bool has_options(const std::vector<char*>& words) {
+  return std::any_of(words.begin(), words.end(), [](const char* word) { return *word == '-'; });
+}
+
 /// Returns the words after the first "--", with the program's name before them.
 std::vector<char*> line_to_complete(int argc, char** argv) {
   char** const end = argv + argc;
@@ -158,6 +163,7 @@ int main(int argc, char** argv) try {
   std::vector<char*> line(argv, argv + argc);
   words_as_options(line, is_command);
   const int count = static_cast<int>(line.size());
+  const bool with_options = has_options(line);
   line.push_back(nullptr);
   // Describing the options and commands takes longer than answering.
   if (count == 2 && line[1] == std::string_view("--version")) {
@@ -168,8 +174,13 @@ int main(int argc, char** argv) try {
   Globals globals;
   Run run;
   set_help_form(app);
-  describe(app, globals);
   const std::string_view name = command_word(count, line.data());
+  // Describing the options of all commands takes longer than many commands.
+  if (with_options || name == "complete") {
+    describe(app, globals);
+  } else {
+    app.set_help_flag();
+  }
   add_commands(app, globals, run, name);
   if (name == "complete")
     return finish(complete_command::run_complete(app, globals, line_to_complete(argc, argv)));

@@ -215,7 +215,7 @@ void set_help_form(CLI::App& app) {
   app.require_subcommand(0, 1);
   app.fallthrough();
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-  app.set_help_flag("-h,--help", "print this help and exit");
+  app.get_help_ptr()->description("print this help and exit");
 }
 
 int command_position(int argc, char** argv) {
