@@ -173,7 +173,8 @@ Record mitigate(const Host& host, const Options& options, const mitigation::Poli
       std::this_thread::sleep_for(1s);
       continue;
     }
-    mitigation::begin(history, mitigation::uptime());
+    mitigation::begin(history,
+                      mitigation::uptime() - std::chrono::round<std::chrono::seconds>(before.took));
     const auto outcome = need(mitigation::carry_out(host, guard, plan, policy, before));
     const std::uint64_t made = churn.made() - made_before;
     mitigation::end(history, outcome.actions, outcome.effect, policy, mitigation::uptime());

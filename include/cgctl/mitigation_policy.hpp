@@ -92,6 +92,9 @@ struct Policy {
   std::vector<std::string> sync;
   std::chrono::nanoseconds deadline = std::chrono::seconds(60);  ///< longest time of one rung
   std::size_t evict_files = 10'000;                              ///< most files that evict opens
+  /// True: evict also takes pages that one running process maps, and no other (Linux 5.10,
+  /// MADV_PAGEOUT in process_madvise(2)). The process reads them again when it needs them.
+  bool evict_mapped = true;
   /// Longest time in which evict searches for files, and in which it evicts them.
   std::chrono::nanoseconds evict_time = std::chrono::seconds(5);
   /// Most bytes requested by one write to memory.reclaim, or to `reclaim` of a NUMA node.
@@ -141,10 +144,13 @@ struct Policy {
 
 /// The state of the machine that the decision depends on.
 struct Observation {
-  zombies::Count zombies;
+  zombies::Count zombies;              ///< counted at the end, if the observation took long
+  std::chrono::nanoseconds took = {};  ///< time that the observation took
   /// Cost of reading the root's memory.numa_stat.
   std::optional<std::chrono::nanoseconds> read_cost;
   bool read_cost_measured = false;  ///< false: an upper bound, predicted from another read
+  /// Memory cgroups at a measured read, removed ones included. Nothing: as many as `zombies` says.
+  std::optional<std::uint64_t> memcgs_at_read = {};
   /// Longest time for which other work on the CPU waits during that read; at most as long as the
   /// read. Absent if it was not measured, because the read is short or because that would take too
   /// long: then others are taken to wait for the whole read.
@@ -217,8 +223,9 @@ struct History {
   unsigned ineffective = 0;                         ///< actions in a row that freed too few
   /// Starts of the actions that count against actions_a_day.
   std::vector<std::chrono::seconds> actions = {};
-  /// The expected time of the next action: the time that the last one took, but at least half of
-  /// the time expected then. Absent before the first action: Policy::deadline is expected.
+  /// The expected time of the next action: the time that the last one took, from the start of the
+  /// observation before it, but at least half of the time expected then. Absent before the first
+  /// action: Policy::deadline is expected.
   std::optional<std::chrono::seconds> action_time = {};
   bool alarmed = false;      ///< true from zombies_high until zombies_low is reached
   Sample sample = {};        ///< the last observation
@@ -253,7 +260,7 @@ std::string_view to_string(End end) noexcept;
 
 /// The reasons for which evict leaves pages of zombies.
 enum class Obstacle : std::uint8_t {
-  mapped,          ///< processes map the file
+  mapped,          ///< processes map the file; a page that one alone maps is evicted
   deleted,         ///< the file has no name, and no process that has it open was found
   memory_file,     ///< the file is on tmpfs or shared memory, which has no copy on a disk
   metadata,        ///< the page is a block of a file system's metadata
@@ -405,9 +412,9 @@ bool climb_on(const Observation& before, const std::vector<Action>& done, Rung n
 /// Returns the number of actions that count against actions_a_day.
 std::size_t actions_accounted(const History& history, std::chrono::seconds now);
 
-/// Records the start of an action. Save the history before the action, so that an action killed
-/// half-way counts.
-void begin(History& history, std::chrono::seconds now);
+/// Records the start of an action: `start` is that of the observation before it. Save the history
+/// before the action, so that an action killed half-way counts.
+void begin(History& history, std::chrono::seconds start);
 
 /// Records the end of an action.
 void end(History& history, const std::vector<Action>& actions, Effect effect, const Policy& policy,

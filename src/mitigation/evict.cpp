@@ -134,6 +134,11 @@ Eviction::Target Eviction::target_of(const PinnedFile& file) const {
   target.device = file.device;
   target.inode = file.inode;
   target.generation = file.generation;
+  target.mapped = file.mapped;
+  struct ::stat about {};
+  if (file.mapped && !file.overlay.empty() && ::stat(file.overlay.c_str(), &about) == 0) {
+    target.shown_as = {about.st_dev, about.st_ino};
+  }
   target.pages = pages_of(file);
   return target;
 }
@@ -194,6 +199,19 @@ void Eviction::add_deleted(const Host& host, const std::vector<const PinnedFile*
   });
 }
 
+void Eviction::page_out(const Host& host, std::vector<pid_t> processes) {
+  page_out_.emplace(host, std::move(processes));
+  for (const Target& one : targets_) {
+    if (!one.mapped) continue;
+    const FileId id(one.device, one.inode);
+    page_out_->add(id, one.pages, one.written);
+    // Since Linux 6.8, /proc/PID/maps shows the overlay's own device and inode.
+    if (one.shown_as != FileId() && one.shown_as != id) {
+      page_out_->add(one.shown_as, one.pages, one.written);
+    }
+  }
+}
+
 // ---- in the child
 
 /// Returns a descriptor that only names the file, or a negated errno.
@@ -242,16 +260,21 @@ void Eviction::start_writing(int fd, const Target& target) const noexcept {
   }
 }
 
-void Eviction::give_up(int fd, const Target& target) const noexcept {
+void Eviction::give_up(int fd, Target& target) const noexcept {
   constexpr unsigned until_written =
       SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+  bool written = true;
   for (const PageRange& one : target.pages) {
     const off_t from = static_cast<off_t>(one.first) * page_size_;
     const off_t size = static_cast<off_t>(one.count) * page_size_;
     // A page that the disk failed to write is the only copy, although the kernel calls it clean.
-    if (::sync_file_range(fd, from, size, until_written) != 0) continue;
+    if (::sync_file_range(fd, from, size, until_written) != 0) {
+      written = false;
+      continue;
+    }
     ::posix_fadvise(fd, from, size, POSIX_FADV_DONTNEED);
   }
+  target.written = written;
 }
 
 /// Makes v2 release removed cgroups that only writeback still refers to. The kernel moves their
@@ -288,7 +311,7 @@ void Eviction::clean_up() const noexcept {
   if (v2_root_ >= 0) sys::remove_directory_at(v2_root_, nudge_name);
 }
 
-int Eviction::run(Clock::time_point end, Evicted& figures) const noexcept {
+int Eviction::run(Clock::time_point end, Evicted& figures) noexcept {
   for (std::size_t first = 0; first < targets_.size(); first += batch_size) {
     figures.stopped = Clock::now() >= end;
     if (figures.stopped) break;
@@ -302,6 +325,7 @@ int Eviction::run(Clock::time_point end, Evicted& figures) const noexcept {
       if (files[i]) give_up(files[i].get(), targets_[first + i]);
     }
   }
+  if (page_out_) page_out_->run(end);
   nudge();
   drain_page_lists();
   return figures.opened != 0 ? 0 : figures.error;
@@ -319,6 +343,9 @@ Result<std::chrono::nanoseconds> evict(const Host& host, const mitigation::Polic
   const auto end = start + how.deadline;
   Eviction eviction(host, found, policy.evict_files,
                     Eviction::Clock::now() + policy.evict_time / 4);
+  if (policy.evict_mapped) {
+    eviction.page_out(host, search->mapping_processes(found, start + policy.evict_time));
+  }
   const bool pageless = search->nudge_helps(found);
   if (pageless) {
     auto dirty = WriteBack::open(policy.sync);
@@ -355,18 +382,25 @@ Result<mitigation::Evictable> evictable(const Host& host, const mitigation::Poli
   if (!search) return fail(search.error());
   PinnedFiles found;
   if (auto status = search->find(found); !status) return fail(status.error());
+  const auto end = Eviction::Clock::now() + policy.evict_time;
+  const auto first_left =
+      std::stable_partition(found.files.begin(), found.files.end(), [&](const PinnedFile& file) {
+        const Obstacle why = obstacle_to(file);
+        return why == Obstacle::busy ||
+               (why == Obstacle::mapped && policy.evict_mapped && Eviction::Clock::now() < end &&
+                search->has_one_mapper(file));
+      });
   mitigation::Evictable all;
-  for (const PinnedFile& file : found.files) {
-    if (obstacle_to(file) != Obstacle::busy) continue;
+  for (auto at = found.files.begin(); at != first_left; ++at) {
+    const PinnedFile& file = *at;
     ++all.files;
     all.pages += file.pages;
     if (all.first.size() < most_named) {
       all.first.push_back({file.path, file.pages, file.holds.size()});
     }
   }
-  for (mitigation::Left& one : search->explain(found, true, {})) {
-    if (one.why != Obstacle::busy) all.left.push_back(std::move(one));
-  }
+  found.files.erase(found.files.begin(), first_left);
+  all.left = search->explain(found, true, {});
   return all;
 }
 

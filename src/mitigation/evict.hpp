@@ -17,6 +17,7 @@
 #include "cgctl/unique_fd.hpp"
 #include "detail/isolated.hpp"
 #include "mitigation/evict_search.hpp"
+#include "mitigation/page_out.hpp"
 #include "mitigation/write_back.hpp"
 
 namespace cgctl::detail {
@@ -49,11 +50,14 @@ class Eviction {
   /// whose file system is not known. The kernel keeps one as long as it has a dirty inode.
   void write_back_before_nudge(WriteBack file_systems) { unknown_ = std::move(file_systems); }
 
+  /// Makes run() also drop the pages that one of these processes alone maps.
+  void page_out(const Host& host, std::vector<pid_t> processes);
+
   /// Writes back and evicts until `end`; on v2 also makes the kernel release removed cgroups that
   /// only writeback refers to. Opens only a regular file with the device, inode and generation that
   /// were found; nothing is opened through a symbolic link. Makes system calls only. Returns 0, or
   /// the first errno if no file could be evicted.
-  [[nodiscard]] int run(Clock::time_point end, Evicted& figures) const noexcept;
+  [[nodiscard]] int run(Clock::time_point end, Evicted& figures) noexcept;
   /// Returns the files that a run() with these figures tried, in order.
   [[nodiscard]] std::vector<FileId> tried(const Evicted& figures) const;
   /// Removes the cgroup that a killed run() may have left behind.
@@ -67,7 +71,10 @@ class Eviction {
     std::uint64_t inode = 0;
     std::uint32_t generation = 0;
     bool first_on_device = false;
+    bool mapped = false;
+    FileId shown_as;  // the device and inode of the file in an overlay
     std::vector<census::PageRange> pages;
+    bool written = false;  // by run(): the disk has all these pages
   };
   void add(const census::PinnedFile& file);
   void add_deleted(const Host& host, const std::vector<const census::PinnedFile*>& files,
@@ -78,7 +85,7 @@ class Eviction {
   [[nodiscard]] int open_place(const Target& target) const noexcept;
   [[nodiscard]] int open_noted(const Target& target, Evicted& figures) const noexcept;
   void start_writing(int fd, const Target& target) const noexcept;
-  void give_up(int fd, const Target& target) const noexcept;
+  void give_up(int fd, Target& target) const noexcept;
   void nudge() const noexcept;
 
   std::string descriptors_;  // "/proc/self/fd/"
@@ -88,6 +95,7 @@ class Eviction {
   std::vector<std::pair<std::string, UniqueFd>> mounts_;
   std::vector<Target> targets_;
   std::optional<WriteBack> unknown_;  // of removed cgroups without a page
+  std::optional<PageOut> page_out_;
   bool cut_ = false;
 };
 

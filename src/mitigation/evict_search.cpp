@@ -168,6 +168,27 @@ Status EvictionSearch::find_left(PinnedFiles& found) {
   return status;
 }
 
+std::vector<pid_t> EvictionSearch::mapping_processes(const PinnedFiles& found,
+                                                     std::chrono::steady_clock::time_point end) {
+  std::vector<pid_t> processes;
+  for (const PinnedFile& file : found.files) {
+    if (!file.mapped) continue;
+    if (std::chrono::steady_clock::now() >= end) break;
+    const auto mappers = finder_.mappers(file);
+    if (!mappers) continue;
+    for (const census::Mapper& one : *mappers) processes.push_back(one.pid);
+  }
+  std::sort(processes.begin(), processes.end());
+  processes.erase(std::unique(processes.begin(), processes.end()), processes.end());
+  processes.erase(std::remove(processes.begin(), processes.end(), ::getpid()), processes.end());
+  return processes;
+}
+
+bool EvictionSearch::has_one_mapper(const PinnedFile& file) {
+  const auto mappers = finder_.mappers(file);
+  return mappers && mappers->size() == 1;
+}
+
 std::string EvictionSearch::remedy_for(Obstacle why, const PinnedFile* file) {
   if (file == nullptr) {
     const std::string_view text = remedy_of(why);
@@ -189,7 +210,7 @@ std::vector<Left> EvictionSearch::explain(const PinnedFiles& found, bool all_tri
     Obstacle why = obstacle_to(file);
     const bool reached = all_tried || std::binary_search(tried.begin(), tried.end(),
                                                          FileId(file.device, file.inode));
-    if (why == Obstacle::busy && !reached) why = Obstacle::limit;
+    if ((why == Obstacle::busy || why == Obstacle::mapped) && !reached) why = Obstacle::limit;
     of(why).add(file);
   }
   of(Obstacle::limit).add(found.skipped);

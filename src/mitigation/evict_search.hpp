@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -41,6 +43,11 @@ class EvictionSearch {
   /// Does the same after an eviction: repeats it while the kernel releases cgroups without a page,
   /// which takes it a moment.
   [[nodiscard]] Status find_left(census::PinnedFiles& found);
+  /// Returns the processes that map the files found, but not this one; stops at `end`.
+  [[nodiscard]] std::vector<pid_t> mapping_processes(const census::PinnedFiles& found,
+                                                     std::chrono::steady_clock::time_point end);
+  /// True if one process maps the file, and no other.
+  [[nodiscard]] bool has_one_mapper(const census::PinnedFile& file);
   /// True if removed cgroups may be kept by writeback alone.
   [[nodiscard]] bool nudge_helps(const census::PinnedFiles& found) const noexcept {
     return v2_ && found.unlisted != 0;

@@ -112,7 +112,8 @@ void note(History& history, const Observation& seen, const Policy& policy, secon
   if (seen.zombies.low >= policy.zombies_high) history.alarmed = true;
   if (seen.zombies.low <= policy.zombies_low) history.alarmed = false;
   if (seen.read_cost && seen.read_cost_measured) {
-    history.probe = {now, *seen.read_cost, seen.zombies.kernel, seen.read_delay};
+    const std::uint64_t memcgs = seen.memcgs_at_read.value_or(seen.zombies.kernel);
+    history.probe = {now, *seen.read_cost, memcgs, seen.read_delay};
   }
 }
 
@@ -122,13 +123,13 @@ std::size_t actions_accounted(const History& history, seconds now) {
                     [now](seconds at) { return now - at < accounted; }));
 }
 
-void begin(History& history, seconds now) {
-  history.last_action = now;
+void begin(History& history, seconds start) {
+  history.last_action = start;
   auto& actions = history.actions;
   actions.erase(std::remove_if(actions.begin(), actions.end(),
-                               [now](seconds at) { return now - at >= accounted; }),
+                               [start](seconds at) { return start - at >= accounted; }),
                 actions.end());
-  actions.push_back(now);
+  actions.push_back(start);
 }
 
 void end(History& history, const std::vector<Action>& actions, Effect effect, const Policy& policy,

@@ -44,7 +44,7 @@ Result<Outcome> Mitigator::act(const Plan& plan, const Policy& policy, const Obs
   // Saved before acting, so that a run that is killed half-way, or cannot save, is not repeated at
   // once by the next one.
   const History remembered = history_;
-  begin(history_, uptime());
+  begin(history_, uptime() - std::chrono::round<std::chrono::seconds>(before.took));
   if (auto status = save(); !status) {
     history_ = remembered;
     return fail(status.error());

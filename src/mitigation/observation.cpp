@@ -111,6 +111,7 @@ void observe_read_cost(const Host& host, numa::CostGuard& guard, const Policy& p
   guard.record(*cost, seen.zombies.kernel, now);
   seen.read_cost = cost->wall;
   seen.read_cost_measured = true;
+  seen.memcgs_at_read = seen.zombies.kernel;
 }
 
 Status observe_load(const Host& host, Observation& seen) {
@@ -202,8 +203,14 @@ void note_missing(std::vector<Error>& unread, const Error& error) {
 
 Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Policy& policy,
                             const History& history, Intent intent, zombies::Counter* counter) {
+  constexpr auto long_ago = std::chrono::seconds(1);
+  const auto start = std::chrono::steady_clock::now();
+  const auto passed = [start] { return std::chrono::steady_clock::now() - start; };
+  const auto zombies_now = [&] {
+    return counter != nullptr ? counter->count() : zombies::count(host);
+  };
   Observation seen;
-  const auto count = counter != nullptr ? counter->count() : zombies::count(host);
+  auto count = zombies_now();
   if (!count) return fail(count.error());
   seen.zombies = *count;
   seen.page_size = host.page_size();
@@ -246,6 +253,12 @@ Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Poli
   const auto busiest = disks.busiest();
   if (!busiest) return fail(busiest.error());
   seen.disk_busy = *busiest;
+  if (passed() >= long_ago) {
+    count = zombies_now();
+    if (!count) return fail(count.error());
+    seen.zombies = *count;
+  }
+  seen.took = passed();
   return seen;
 }
 

@@ -242,10 +242,11 @@ std::string objection(const Observation& seen, const History& history, const Pol
 
 /// Leaves the rungs that can help where dropping caches cannot: reclaim also takes page cache that
 /// processes map.
-void leave_helpful(std::vector<Rung>& rungs, const Observation& seen) {
+void leave_helpful(std::vector<Rung>& rungs, const Observation& seen, const Policy& policy) {
   const bool mapped = could_hold(seen.residual->file, seen);
-  const auto is_useless = [mapped](Rung rung) {
-    return !mapped || (rung != Rung::squeeze && rung != Rung::node_reclaim);
+  const auto is_useless = [mapped, &policy](Rung rung) {
+    return !mapped || (rung != Rung::squeeze && rung != Rung::node_reclaim &&
+                       !(rung == Rung::evict && policy.evict_mapped));
   };
   rungs.erase(std::remove_if(rungs.begin(), rungs.end(), is_useless), rungs.end());
 }
@@ -453,7 +454,7 @@ Plan decide(const Observation& seen, const History& history, const Policy& polic
     const std::string against = objection(seen, history, policy, now);
     if (!against.empty()) return refused(why, against);
     if (nothing_freeable(seen)) {
-      leave_helpful(rungs, seen);
+      leave_helpful(rungs, seen, policy);
       if (rungs.empty()) return refused(why, useless_to_drop(seen));
     }
   }

@@ -57,7 +57,7 @@ class FaultyEviction : public ::testing::Test {
   int run(Evicted& figures) {
     const auto host = machine_.host();
     EXPECT_TRUE(host);
-    const Eviction eviction(*host, found_, 10, Eviction::Clock::now() + 1s);
+    Eviction eviction(*host, found_, 10, Eviction::Clock::now() + 1s);
     EXPECT_FALSE(eviction.empty());
     return eviction.run(Eviction::Clock::time_point::max(), figures);
   }
@@ -76,7 +76,7 @@ TEST_F(FaultyEviction, TakesAFileThatCanBeOpened) {
 TEST_F(FaultyEviction, TellsWhichFilesItTried) {
   const auto host = machine_.host();
   ASSERT_TRUE(host);
-  const Eviction eviction(*host, found_, 10, Eviction::Clock::now() + 1s);
+  Eviction eviction(*host, found_, 10, Eviction::Clock::now() + 1s);
   Evicted figures;
   EXPECT_TRUE(eviction.tried(figures).empty());
   EXPECT_EQ(eviction.run(Eviction::Clock::time_point::max(), figures), 0);
@@ -90,7 +90,7 @@ TEST_F(FaultyEviction, HasNothingToDoWithoutFilesOnADisk) {
   found_.files.front().file_system = "tmpfs";
   EXPECT_TRUE(Eviction(*host, found_, 10, Eviction::Clock::now() + 1s).empty());
   found_.files.clear();
-  const Eviction none(*host, found_, 10, Eviction::Clock::now() + 1s);
+  Eviction none(*host, found_, 10, Eviction::Clock::now() + 1s);
   EXPECT_TRUE(none.empty());
   EXPECT_FALSE(none.cut());
 }

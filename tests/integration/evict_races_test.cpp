@@ -285,7 +285,7 @@ TEST_F(RealEviction, LosesNothingThatIsWrittenMeanwhile) {
   }
   Versions written(files_->path(), files.size());
   const census::PinnedFiles found = find();
-  const Eviction eviction(host(), found, files.size(), Eviction::Clock::now() + 1s);
+  Eviction eviction(host(), found, files.size(), Eviction::Clock::now() + 1s);
   ASSERT_FALSE(eviction.empty());
   int error = 0;
   std::atomic<bool> done{false};
@@ -344,7 +344,7 @@ TEST_F(RealEviction, ReachesFilesOfProcessesWithOtherMounts) {
   }
   std::sort(kinds.begin(), kinds.end());
   EXPECT_EQ(kinds, (std::vector<std::string>{"deleted", "named", "named"}));
-  const Eviction eviction(host(), found, 100, Eviction::Clock::now() + 1s);
+  Eviction eviction(host(), found, 100, Eviction::Clock::now() + 1s);
   Evicted figures;
   EXPECT_EQ(eviction.run(Eviction::Clock::time_point::max(), figures), 0);
   EXPECT_EQ(figures.opened, 3);
@@ -353,6 +353,30 @@ TEST_F(RealEviction, ReachesFilesOfProcessesWithOtherMounts) {
     EXPECT_EQ(cached(evicted.get(), 1), ".") << name;
   }
   for (const census::PinnedFile& one : find().files) EXPECT_TRUE(one.block_device) << one.path;
+}
+
+/// Since Linux 6.8, /proc/PID/maps shows the device and inode of the overlay.
+TEST_F(RealEviction, TakesPagesThatOneProcessMapsFromAnOverlay) {
+  const std::string refused = test::cannot_mount();
+  if (!refused.empty()) return test::skip(refused);
+  for (const char* const folder : {"lower", "upper", "work", "merged"}) {
+    ASSERT_EQ(::mkdir(file(folder).c_str(), 0700), 0);
+  }
+  make(top_ + "/home");
+  EXPECT_EQ(test::in_private_mounts([&]() -> std::string {
+              const std::string layers = "lowerdir=" + file("lower") +
+                                         ",upperdir=" + file("upper") + ",workdir=" + file("work");
+              const std::string merged = file("merged");
+              if (::mount("none", merged.c_str(), "overlay", 0, layers.c_str()) != 0) {
+                return "no overlay";
+              }
+              const UniqueFd mapped = pinning_file(merged + "/mapped", 1);
+              const test::Tenant tenant(directory(top_ + "/home"),
+                                        [&] { return map_and_read(mapped.get(), 1); });
+              (void)evict();
+              return cached(mapped.get(), 1) == "." ? "" : "the page is still there";
+            }),
+            "");
 }
 
 // ---- killed

@@ -91,11 +91,9 @@ TEST_F(RealEviction, SaysWhatItLeavesAndWhy) {
   in_cgroup("c", [&] { return write_pages(deleted.get(), 0, 1); });
   std::filesystem::remove(file("deleted"));
   make(top_ + "/home");
-  const test::Tenant tenant(directory(top_ + "/home"), [&] {
-    void* const at =
-        ::mmap(nullptr, page_size(), PROT_READ, MAP_SHARED | MAP_POPULATE, mapped.get(), 0);
-    return at == MAP_FAILED ? errno : 0;
-  });
+  const test::Tenant one(directory(top_ + "/home"), [&] { return map_and_read(mapped.get(), 1); });
+  const test::Tenant another(directory(top_ + "/home"),
+                             [&] { return map_and_read(mapped.get(), 1); });
   const std::vector<Left> left = evict();
   const Left* const by_mapping = left_for(left, Obstacle::mapped);
   ASSERT_NE(by_mapping, nullptr);
@@ -106,6 +104,43 @@ TEST_F(RealEviction, SaysWhatItLeavesAndWhy) {
   EXPECT_GE(by_tmpfs->pages, 1);
   EXPECT_EQ(cached(mapped.get(), 1), "x");
   EXPECT_EQ(cached(deleted.get(), 1), ".") << "a process has it open";
+}
+
+TEST_F(RealEviction, TakesPagesThatOneProcessMaps) {
+  const UniqueFd mapped = new_file(file("mapped"));
+  in_cgroup("a", [&] { return write_pages(mapped.get(), 1, 2); });
+  ASSERT_EQ(write_pages(mapped.get(), 0, 1), 0);
+  ASSERT_EQ(write_pages(mapped.get(), 3, 1), 0);
+  make(top_ + "/home");
+  const test::Tenant tenant(directory(top_ + "/home"),
+                            [&] { return map_and_read(mapped.get(), 4); });
+  ASSERT_EQ(cached(mapped.get(), 4), "xxxx");
+  const std::vector<Left> left = evict();
+  EXPECT_EQ(cached(mapped.get(), 4), "x..x") << "pages of the living are left";
+  EXPECT_EQ(find().files.size(), 0U);
+  for (const Left& one : left) EXPECT_EQ(one.remedy.find(file("mapped")), std::string::npos);
+}
+
+TEST_F(RealEviction, LeavesMappedPagesThatTheConfigurationProtects) {
+  const UniqueFd mapped = pinning_file(file("mapped"), 2);
+  make(top_ + "/home");
+  const test::Tenant tenant(directory(top_ + "/home"),
+                            [&] { return map_and_read(mapped.get(), 2); });
+  Policy policy;
+  policy.evict_mapped = false;
+  const std::vector<Left> left = evict(policy);
+  EXPECT_NE(left_for(left, Obstacle::mapped), nullptr);
+  EXPECT_EQ(cached(mapped.get(), 2), "xx");
+}
+
+TEST_F(RealEviction, LeavesMappedPagesThatAreLocked) {
+  const UniqueFd other = pinning_file(file("other"), 1);  // without any, evict refuses
+  const UniqueFd mapped = pinning_file(file("mapped"), 2);
+  make(top_ + "/home");
+  const test::Tenant tenant(directory(top_ + "/home"),
+                            [&] { return map_and_read(mapped.get(), 2, MAP_LOCKED); });
+  (void)evict();
+  EXPECT_EQ(cached(mapped.get(), 2), "xx");
 }
 
 /// Sends a file's descriptor through a pair of sockets, so that no process has the file open until
@@ -246,7 +281,7 @@ TEST_F(RealEviction, ReachesFilesWhoseNamesWereDroppedWithSlab) {
   // Old kernels drop the pages with the inode.
   if (target == found.files.end()) return;
   EXPECT_EQ(target->path, "");
-  const Eviction eviction(host(), found, 100, Eviction::Clock::now() + 1s);
+  Eviction eviction(host(), found, 100, Eviction::Clock::now() + 1s);
   Evicted figures;
   EXPECT_EQ(eviction.run(Eviction::Clock::time_point::max(), figures), 0);
   EXPECT_EQ(figures.opened, 1);
@@ -276,12 +311,12 @@ TEST_F(RealEviction, LeavesFilesBeyondTheLimit) {
     in_cgroup(name, [&] { return write_pages(new_file(file(name)).get(), 0, 1); });
   }
   const census::PinnedFiles found = find();
-  const Eviction some(host(), found, 1, Eviction::Clock::now() + 1s);
+  Eviction some(host(), found, 1, Eviction::Clock::now() + 1s);
   EXPECT_TRUE(some.cut());
   Evicted figures;
   EXPECT_EQ(some.run(Eviction::Clock::now() + 10s, figures), 0);
   EXPECT_EQ(figures.opened, 1);
-  const Eviction late(host(), found, 100, Eviction::Clock::now() + 1s);
+  Eviction late(host(), found, 100, Eviction::Clock::now() + 1s);
   EXPECT_EQ(late.run(Eviction::Clock::now(), figures), 0);
   EXPECT_TRUE(figures.stopped);
   Policy policy;
@@ -296,7 +331,7 @@ TEST_F(RealEviction, KeepsPagesThatTheDiskFailedToWrite) {
   UniqueFd kept = new_file(file("kept"));
   in_cgroup("a", [&] { return write_pages(kept.get(), 0, 2, false); });
   const census::PinnedFiles found = find();
-  const Eviction eviction(host(), found, 100, Eviction::Clock::now() + 1s);
+  Eviction eviction(host(), found, 100, Eviction::Clock::now() + 1s);
   EXPECT_EQ(test::in_child([&]() -> std::string {
               test::refuse_call(SYS_sync_file_range, EIO);
               Evicted figures;
@@ -332,7 +367,7 @@ TEST_F(RealEviction, IsNotFooledByAFileThatGotTheInodeNumber) {
   census::PinnedFiles found = find();
   // As if the number had been given to another file since.
   for (census::PinnedFile& one : found.files) ++one.generation;
-  const Eviction eviction(host(), found, 100, Eviction::Clock::now() + 1s);
+  Eviction eviction(host(), found, 100, Eviction::Clock::now() + 1s);
   Evicted figures;
   EXPECT_EQ(eviction.run(Eviction::Clock::time_point::max(), figures), 0);
   EXPECT_EQ(figures.opened, 0);

@@ -51,6 +51,13 @@ inline int write_pages(int file, std::size_t first, std::size_t count, bool to_d
   return to_disk && ::fdatasync(file) != 0 ? errno : 0;
 }
 
+/// Maps the first pages of a file and reads them. Returns an errno.
+inline int map_and_read(int file, std::size_t pages, int more_flags = 0) {
+  const int flags = MAP_SHARED | MAP_POPULATE | more_flags;
+  void* const at = ::mmap(nullptr, pages * page_size(), PROT_READ, flags, file, 0);
+  return at == MAP_FAILED ? errno : 0;
+}
+
 /// Returns which of the first `count` pages of a file are in memory: "x" or "." for each.
 inline std::string cached(int file, std::size_t count) {
   void* const memory = ::mmap(nullptr, count * page_size(), PROT_READ, MAP_SHARED, file, 0);

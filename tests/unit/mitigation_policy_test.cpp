@@ -427,6 +427,17 @@ TEST(DecideFreeable, OnlyReclaimsWhereMappedFilesHoldThem) {
   EXPECT_EQ(plan.ladder, (std::vector<Rung>{Rung::squeeze, Rung::node_reclaim}));
 }
 
+TEST(DecideFreeable, EvictsMappedFilesUnlessTheConfigurationProtectsThem) {
+  Observation seen = with_reclaim(held_by(residual(8 * mebibyte, 0, 8 * mebibyte, 0, 0)));
+  seen.can_evict = true;
+  Policy policy;
+  EXPECT_EQ(decide(seen, {}, policy, now).ladder,
+            (std::vector<Rung>{Rung::evict, Rung::squeeze, Rung::node_reclaim}));
+  policy.evict_mapped = false;
+  EXPECT_EQ(decide(seen, {}, policy, now).ladder,
+            (std::vector<Rung>{Rung::squeeze, Rung::node_reclaim}));
+}
+
 TEST(DecideFreeable, DoesNotReclaimWhereNoFileHoldsThem) {
   const Plan plan =
       decide_first(with_reclaim(held_by(residual(0, 8 * mebibyte, 0, 8 * mebibyte, 0))));
@@ -632,6 +643,19 @@ TEST(End, ExpectsOfTheNextActionTheTimeOfThisOneOrHalfOfWhatWasExpected) {
   EXPECT_EQ(act(200s, 220s), 20s);
   EXPECT_EQ(act(300s, 302s), 10s);
   EXPECT_EQ(act(400s, 412s), 12s);
+}
+
+TEST(Note, KeepsTheNumberOfCgroupsAtTheMeasuredRead) {
+  Observation seen = with_zombies(600);
+  seen.read_cost = 4ms;
+  seen.read_cost_measured = true;
+  History history;
+  note(history, seen, {}, now);
+  EXPECT_EQ(history.probe.memcgs, seen.zombies.kernel);
+  seen.memcgs_at_read = seen.zombies.kernel / 2;  // twice as many since
+  note(history, seen, {}, now);
+  EXPECT_EQ(history.probe.memcgs, seen.zombies.kernel / 2);
+  EXPECT_EQ(predicted_cost(history, seen.zombies.kernel), 8ms);
 }
 
 TEST(Decide, ActsBeforeTheReadPassesItsLimit) {

@@ -248,6 +248,10 @@ const std::vector<Key>& keys() {
            in_policy(&Policy::deadline)),
       number("action", "evict_files", "most files that evict opens in one action", 0, 1e6,
              in_policy(&Policy::evict_files)),
+      flag("action", "evict_mapped",
+           "true: evict also drops pages that one running process maps, and no other; the process\n"
+           "reads them again when it needs them (Linux 5.10). false: they stay",
+           in_policy(&Policy::evict_mapped)),
       time("action", "evict_time",
            "longest time in which evict searches for files, and in which it evicts them", 10ms,
            in_policy(&Policy::evict_time)),
