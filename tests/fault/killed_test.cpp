@@ -215,7 +215,7 @@ TEST_P(Killed, LeavesNothingBehindAtAnySystemCall) {
   unsigned kills = 0;
   for (unsigned at = 1;; at += every()) {
     restore();
-    const test::Traced run = test::run_traced(work, at);
+    const test::Traced run = test::run_traced(work, {at, nullptr});
     ASSERT_EQ(run.trouble, "") << "killed at call " << at;
     EXPECT_EQ(complaint(before), "") << "killed at call " << at;
     if (!run.killed) break;

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 //
 // Evicts while files are replaced, written and unlinked, and is killed half-way. CGCTL_RACES=N and
-// CGCTL_KILL_EVERY=1 in the environment race and kill more often.
+// CGCTL_KILL_EVERY=place in the environment race and kill more often.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/inotify.h>
@@ -396,17 +396,20 @@ TEST_F(RealEviction, LeavesNothingBehindWhenKilledAtAnySystemCall) {
     return report->warnings.empty() ? "" : report->warnings.front();
   };
   unsigned number = 0;
-  const unsigned kills = test::kill_in_turn([&](unsigned at) {
-    const UniqueFd made = pinning_file(file(std::to_string(++number)), 2);
-    test::Traced run = test::run_traced([&] { (void)act(); }, at);
-    EXPECT_EQ(run.trouble, "") << "killed at call " << at;
-    EXPECT_FALSE(std::filesystem::exists(hierarchy().mount_point + "/cgctl-nudge"))
-        << "killed at call " << at;
-    EXPECT_TRUE(test::ok(mitigation::Mitigator::open(host(), state))) << "killed at call " << at;
+  const unsigned kills = test::kill_in_turn([&](const test::Kill& kill) {
+    const std::string name = file(std::to_string(++number));
+    const UniqueFd made = pinning_file(name, 2);
+    test::Traced run = test::run_traced([&] { (void)act(); }, kill);
+    const std::string at = "killed at call " + std::to_string(run.killed_at);
+    EXPECT_EQ(run.trouble, "") << at;
+    EXPECT_FALSE(std::filesystem::exists(hierarchy().mount_point + "/cgctl-nudge")) << at;
+    EXPECT_TRUE(test::ok(mitigation::Mitigator::open(host(), state))) << at;
     std::string content(2 * page_size(), '\0');
     EXPECT_EQ(::pread(made.get(), content.data(), content.size(), 0),
               static_cast<ssize_t>(content.size()));
     EXPECT_EQ(content, std::string(content.size(), 'a'));
+    // The next run has as much to do as this one, and makes as many calls.
+    std::filesystem::remove(name);
     return run;
   });
   std::printf("  killed %u times\n", kills);

@@ -182,15 +182,16 @@ TEST_F(RealSqueeze, LeavesNothingBehindWhenKilledAtAnySystemCall) {
     end(*history, outcome->actions, outcome->effect, policy, uptime());
     (void)store->save(*history);
   };
-  const unsigned kills = test::kill_in_turn([&](unsigned at) {
-    test::Traced run = test::run_traced(act, at);
-    EXPECT_EQ(run.trouble, "") << "killed at call " << at;
-    EXPECT_EQ(limits(), limits_before) << "killed at call " << at;
+  const unsigned kills = test::kill_in_turn([&](const test::Kill& kill) {
+    test::Traced run = test::run_traced(act, kill);
+    const std::string at = "killed at call " + std::to_string(run.killed_at);
+    EXPECT_EQ(run.trouble, "") << at;
+    EXPECT_EQ(limits(), limits_before) << at;
     const auto store = Store::open(host(), state);
-    EXPECT_TRUE(test::ok(store)) << "killed at call " << at;
+    EXPECT_TRUE(test::ok(store)) << at;
     if (!store) return run;
-    EXPECT_TRUE(test::ok(store->load())) << "killed at call " << at;
-    EXPECT_EQ(store->warning(), "") << "killed at call " << at;
+    EXPECT_TRUE(test::ok(store->load())) << at;
+    EXPECT_EQ(store->warning(), "") << at;
     return run;
   });
   std::printf("  killed %u times\n", kills);

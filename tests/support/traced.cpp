@@ -4,12 +4,17 @@
 
 #include <signal.h>
 #include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <functional>
+#include <set>
 #include <sstream>
 #include <vector>
 
@@ -23,12 +28,51 @@ constexpr unsigned patience = 120;       // seconds
 
 void time_is_up(int /*signal*/) {}
 
+#ifdef __x86_64__
+extern "C" const char __executable_start;  // of the linker
+extern "C" const char etext;
+
+/// True if a call instruction of this program ends before `address`.
+bool follows_a_call(std::uint64_t address) {
+  constexpr std::uint64_t longest = 7;
+  constexpr unsigned char direct = 0xe8;
+  constexpr unsigned char indirect = 0xff;
+  const auto first = reinterpret_cast<std::uint64_t>(&__executable_start) + longest;
+  if (address < first || address >= reinterpret_cast<std::uint64_t>(&etext)) return false;
+  const auto* const code = reinterpret_cast<const unsigned char*>(address);
+  return code[-5] == direct || code[-2] == indirect || code[-3] == indirect ||
+         code[-6] == indirect || code[-7] == indirect;
+}
+
+/// Returns Traced::site of the call that the process is about to make.
+std::uint64_t site_of(pid_t process) {
+  constexpr std::size_t deep = 256;
+  constexpr unsigned most = 12;
+  user_regs_struct registers{};
+  if (::ptrace(PTRACE_GETREGS, process, nullptr, &registers) != 0) return 0;
+  std::array<std::uint64_t, deep> stack{};
+  const iovec here{stack.data(), sizeof stack};
+  const iovec there{reinterpret_cast<void*>(registers.rsp), sizeof stack};
+  const ssize_t got = ::process_vm_readv(process, &here, 1, &there, 1, 0);
+  std::string place = std::to_string(registers.orig_rax) + " " + std::to_string(registers.rip);
+  unsigned callers = 0;
+  for (std::size_t i = 0; got > 0 && i < static_cast<std::size_t>(got) / sizeof stack[0]; ++i) {
+    if (callers == most || !follows_a_call(stack[i])) continue;
+    place.append(1, ' ').append(std::to_string(stack[i]));
+    ++callers;
+  }
+  return std::max<std::uint64_t>(std::hash<std::string>()(place), 1);
+}
+#else
+std::uint64_t site_of(pid_t /*process*/) { return 0; }
+#endif
+
 /// Follows a process and those that it starts, from system call to system call.
 class Tracer {
  public:
-  explicit Tracer(unsigned at) : at_(at) {}
+  explicit Tracer(const Kill& kill) : kill_(kill) {}
 
-  /// Traces until all have ended. Returns "CALLS KILLED", or why that failed.
+  /// Traces until all have ended. Returns "CALLS KILLED_AT SITE", or why that failed.
   std::string follow(pid_t first) {
     constexpr long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
                              PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL;
@@ -42,7 +86,7 @@ class Tracer {
       if (process < 0) return "a process does not end";
       if (WIFSTOPPED(status)) stopped(process, status);
     }
-    return std::to_string(calls_) + (killed_ ? " 1" : " 0");
+    return std::to_string(calls_) + " " + std::to_string(killed_at_) + " " + std::to_string(site_);
   }
 
  private:
@@ -65,21 +109,29 @@ class Tracer {
     } else {
       inside_.push_back(process);
       ++calls_;
-      if (calls_ == at_) {
-        killed_ = true;
+      if (killed_at_ == 0 && is_wanted(process)) {
+        killed_at_ = calls_;
         ::kill(process, SIGKILL);
       }
     }
     go_on(process, 0);
   }
 
-  unsigned at_;
+  /// True if this call is the one to kill at.
+  bool is_wanted(pid_t process) {
+    if (kill_.done == nullptr) return calls_ == kill_.call;
+    site_ = site_of(process);
+    return kill_.done->count(site_) == 0;
+  }
+
+  Kill kill_;
   unsigned calls_ = 0;
-  bool killed_ = false;
+  unsigned killed_at_ = 0;
+  std::uint64_t site_ = 0;
   std::vector<pid_t> inside_;  // those in a system call
 };
 
-std::string trace(const std::function<void()>& work, unsigned at) {
+std::string trace(const std::function<void()>& work, const Kill& kill) {
   const pid_t first = ::fork();
   if (first < 0) return "fork failed";
   if (first == 0) {
@@ -92,38 +144,57 @@ std::string trace(const std::function<void()>& work, unsigned at) {
   action.sa_handler = time_is_up;
   ::sigaction(SIGALRM, &action, nullptr);
   ::alarm(patience);
-  return Tracer(at).follow(first);
+  return Tracer(kill).follow(first);
+}
+
+/// Returns the value of CGCTL_KILL_EVERY; empty without it.
+std::string told() {
+  const char* const value = std::getenv("CGCTL_KILL_EVERY");
+  return value == nullptr ? "" : value;
 }
 
 /// Returns the step from one killed call to the next.
 unsigned kill_every(unsigned calls) {
-  const char* const told = std::getenv("CGCTL_KILL_EVERY");
   constexpr unsigned sample = 3;
-  const auto every =
-      told == nullptr ? calls / sample : static_cast<unsigned>(std::strtoul(told, nullptr, 10));
+  const std::string value = told();
+  const auto every = value.empty()
+                         ? calls / sample
+                         : static_cast<unsigned>(std::strtoul(value.c_str(), nullptr, 10));
   return std::max(every, 1U);
+}
+
+/// Kills at each place in the program once. Returns how many runs were killed.
+unsigned kill_at_each_place(const std::function<Traced(const Kill& kill)>& round) {
+  std::set<std::uint64_t> done;
+  for (;;) {
+    const Traced run = round({0, &done});
+    if (!run.trouble.empty() || !run.killed || !done.insert(run.site).second) break;
+  }
+  return static_cast<unsigned>(done.size());
 }
 
 }  // namespace
 
-Traced run_traced(const std::function<void()>& work, unsigned at) {
+Traced run_traced(const std::function<void()>& work, const Kill& kill) {
   // A process of its own waits for all its children, and the caller's are not among them.
-  const std::string said = in_child([&] { return trace(work, at); });
+  const std::string said = in_child([&] { return trace(work, kill); });
   Traced result;
   std::istringstream in(said);
-  if (!(in >> result.calls >> result.killed)) result.trouble = said;
+  if (!(in >> result.calls >> result.killed_at >> result.site)) result.trouble = said;
+  result.killed = result.killed_at != 0;
   return result;
 }
 
-unsigned kill_in_turn(const std::function<Traced(unsigned at)>& round) {
+unsigned kill_in_turn(const std::function<Traced(const Kill& kill)>& round) {
+  if (told() == "place") return kill_at_each_place(round);
   constexpr unsigned attempts = 5;
-  Traced run = round(0);
+  Traced run = round({});
   unsigned kills = 0;
   for (unsigned i = 0; kills < 2 && i < attempts; ++i) {
     const unsigned every = kill_every(run.calls);
     kills = 0;
     for (unsigned at = 1; run.trouble.empty(); at += every) {
-      run = round(at);
+      run = round({at, nullptr});
       if (!run.killed) break;
       ++kills;
     }
