@@ -47,7 +47,7 @@ bool follows_a_call(std::uint64_t address) {
 /// Returns Traced::site of the call that the process is about to make.
 std::uint64_t site_of(pid_t process) {
   constexpr std::size_t deep = 256;
-  constexpr unsigned most = 12;
+  constexpr unsigned most = 6;
   user_regs_struct registers{};
   if (::ptrace(PTRACE_GETREGS, process, nullptr, &registers) != 0) return 0;
   std::array<std::uint64_t, deep> stack{};
