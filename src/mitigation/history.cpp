@@ -14,7 +14,10 @@ using std::chrono::seconds;
 /// A prediction covers at most this many times the memory cgroups of the probe.
 constexpr double farthest = 2;
 constexpr seconds slowly = std::chrono::minutes(10);
-constexpr seconds quickly(30);
+/// The recent growth rises sooner than it falls: an action that comes late is worse than one that
+/// comes early.
+constexpr seconds quickly_up(10);
+constexpr seconds quickly_down(30);
 /// The time for which the recent growth is expected to last.
 constexpr seconds lasting = std::chrono::minutes(1);
 
@@ -37,7 +40,8 @@ void note_growth(History& history, std::uint64_t zombies, seconds now) {
   const double rate =
       zombies > last.zombies ? static_cast<double>(zombies - last.zombies) / passed : 0;
   smooth(history.growth, rate, passed, slowly);
-  smooth(history.recent_growth, rate, passed, quickly);
+  const bool rises = rate > history.recent_growth;
+  smooth(history.recent_growth, rate, passed, rises ? quickly_up : quickly_down);
 }
 
 /// Returns `zombies` without those that the rung did not reach within its limits.

@@ -588,15 +588,24 @@ TEST(Note, SmoothsGrowthAndCountsAFallAsNoGrowth) {
   EXPECT_LT(history.growth, before) << "no time has passed";
 }
 
-TEST(Note, SeesWithinAMinuteThatChurnBegan) {
+TEST(Note, SeesWithinHalfAMinuteThatChurnBegan) {
   History history;
-  for (unsigned second = 0; second <= 60; second += 5) {
+  for (unsigned second = 0; second <= 30; second += 5) {
     note(history, with_zombies(50 * second), {}, std::chrono::seconds(second));
   }
-  EXPECT_GT(history.recent_growth, 30);
+  EXPECT_GT(history.recent_growth, 45);
   EXPECT_LT(history.growth, 6);
-  EXPECT_GT(expected(history, 20s), 600);
+  EXPECT_GT(expected(history, 20s), 900);
   EXPECT_EQ(expected(history, 0s), 0);
+}
+
+TEST(Note, ForgetsChurnMoreSlowlyThanItSeesIt) {
+  History history;
+  note(history, with_zombies(0), {}, 0s);
+  note(history, with_zombies(500), {}, 10s);
+  EXPECT_NEAR(history.recent_growth, 31.6, 0.1);
+  note(history, with_zombies(500), {}, 20s);
+  EXPECT_NEAR(history.recent_growth, 22.6, 0.1);
 }
 
 TEST(HasReason, CountsTheGrowthUpToThisObservation) {
