@@ -62,7 +62,7 @@ struct Window {
 
 /// The configuration: when to act, and within which limits.
 struct Policy {
-  std::string offsets_file;  ///< census::Options::offsets_file, for the attribution
+  std::string offsets_file;  ///< census::Options::offsets_file, for every census
   /// Number of zombies from which to act. Above zombies_low, also act if this number is expected
   /// within the time that an action takes (see History::action_time) and min_interval after it.
   std::uint64_t zombies_high = 1000;

@@ -283,7 +283,7 @@ Result<std::vector<Subtree>> open_subtrees(const Host& host, const Observation& 
                                            const Policy& policy) {
   std::vector<std::string> paths;
   for (const zombies::Ancestor& top : seen.squeezable) paths.push_back(top.path);
-  const auto pages = zombies::subtree_pages(host, paths, policy.deadline);
+  const auto pages = zombies::subtree_pages(host, paths, policy.offsets_file, policy.deadline);
   if (!pages) return fail(pages.error());
   std::vector<Subtree> opened;
   std::optional<Error> failure;

@@ -21,8 +21,10 @@ namespace {
 
 using Pages = std::vector<SubtreePages>;
 
-Result<Pages> pages_by_census(const Host& host, const std::vector<std::string>& cgroups) {
+Result<Pages> pages_by_census(const Host& host, const std::vector<std::string>& cgroups,
+                              const std::string& offsets_file) {
   census::Options options;
+  options.offsets_file = offsets_file;
   options.rounds = 2;
   auto census = census::Census::open(host, options);
   if (!census) return fail(census.error());
@@ -97,8 +99,9 @@ Result<Pages> pages_by_flags(const Host& host, const std::vector<std::string>& c
 
 Result<std::vector<SubtreePages>> subtree_pages(const Host& host,
                                                 const std::vector<std::string>& cgroups,
+                                                const std::string& offsets_file,
                                                 std::chrono::nanoseconds limit) {
-  if (auto pages = pages_by_census(host, cgroups)) return pages;
+  if (auto pages = pages_by_census(host, cgroups, offsets_file)) return pages;
   return pages_by_flags(host, cgroups, limit);
 }
 

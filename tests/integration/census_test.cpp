@@ -9,6 +9,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -42,6 +43,7 @@
 #include "kernel/proof.hpp"
 #include "kernel/walker.hpp"
 #include "real_cgroups.hpp"
+#include "zombies/subtree_pages.hpp"
 
 namespace census_test {
 
@@ -527,6 +529,48 @@ TEST_F(DiscoveredCensus, WithAFileThatLiesIsRefused) {
   const auto census = Census::open(host(), options_);
   ASSERT_FALSE(census);
   EXPECT_EQ(census.error().kind, errc::malformed);
+}
+
+/// Hides the type information of the kernel in the mounts of this process. Returns an errno.
+int hide_type_information() {
+  return ::mount("none", "/sys/kernel/btf", "tmpfs", 0, nullptr) == 0 ? 0 : errno;
+}
+
+TEST_F(DiscoveredCensus, CountsThePagesBelowCgroups) {
+  if (v2()) return test::skip("needs the v1 memory controller");
+  if (const std::string why = test::cannot_mount(); !why.empty()) return test::skip(why);
+  const auto files = folder(Pin::page_cache);
+  if (!files) return test::skip("no folder on a disk");
+  ASSERT_TRUE(kernel::save_offsets(options_.offsets_file, layout_of_this_kernel(nodes_),
+                                   kernel::build_of(host())));
+  constexpr std::size_t bytes = std::size_t{4} << 20;
+  make("live");
+  const test::Tenant tenant(directory("live"), [&] {
+    std::ofstream(*files / "live") << std::string(bytes, 'x') << std::flush;
+    ::sync();
+    return 0;
+  });
+  // No CPU time is left to read the flags of pages.
+  const auto pages = [&](const std::string& offsets) {
+    return zombies::subtree_pages(host(), {path()}, offsets, {});
+  };
+  EXPECT_EQ(test::in_private_mounts([&]() -> std::string {
+              if (const int error = hide_type_information(); error != 0)
+                return std::strerror(error);
+              const auto without = pages({});
+              if (without || without.error().kind != errc::over_budget)
+                return "it needs no offsets";
+              std::string complaint;
+              test::eventually([&] {
+                const auto found = pages(options_.offsets_file);
+                complaint = !found                             ? found.error().message()
+                            : found->at(0).clean_file >= bytes ? ""
+                                                               : "its page cache is not counted";
+                return complaint.empty();
+              });
+              return complaint;
+            }),
+            "");
 }
 
 /// Returns the text of an offsets file with another value in one of its lines.
