@@ -163,6 +163,9 @@ struct Observation {
   std::vector<zombies::Ancestor> ancestors;
   /// Live cgroups of v1 to squeeze: the top-most ones that cover zombies with page cache.
   std::vector<zombies::Ancestor> squeezable = {};
+  /// A live cgroup of v1 with zombies below and memory.use_hierarchy 0, so that squeeze does not
+  /// reach them; empty if there is none.
+  std::string without_hierarchy = {};
   bool can_reap = false;   ///< true if the kernel's zombie reaper can be written to
   bool can_evict = false;  ///< true if a census can name the pages of zombies
   /// The reason why a census was tried and can_evict is false; no error if there was no reason to

@@ -205,6 +205,17 @@ class Subtree {
   Steps::Limits limits_;
 };
 
+/// Returns whether charges are hierarchical: memory.use_hierarchy is 1, or the kernel lacks the
+/// file. Since Linux 5.11 they always are, and later kernels may drop it. Nothing if the cgroup is
+/// gone or the file cannot be read.
+std::optional<bool> has_hierarchy(const Host& host, const std::string& cgroup) {
+  const auto group = host.open(cgroup);
+  if (!group) return std::nullopt;
+  const auto text = group->read("memory.use_hierarchy");
+  if (text) return parse::whole_number(*text).value_or(0) != 0;
+  return text.error().kind == errc::unsupported ? std::optional(true) : std::nullopt;
+}
+
 Error refusal(const std::string& cgroup, std::string reason, std::string hint) {
   return Error::make(errc::over_budget, squeezing, fs::join(cgroup, trigger_file),
                      std::move(reason), std::move(hint));
@@ -255,6 +266,28 @@ Status check_cache(const Group& group, const std::string& path, std::uint64_t cl
                       remedy));
 }
 
+/// Fails where the kernel could swap out memory.
+Status check_swap(const Host& host, const Observation& seen, const std::string& path,
+                  const zombies::SubtreePages& pages) {
+  const Swappable which = pages.anon == 0 ? Swappable::none : swappable(host, seen, path);
+  switch (which) {
+    case Swappable::none:
+      return {};
+    case Swappable::of_live_cgroups:
+      return fail(refusal(path, "the kernel could swap out memory of live cgroups",
+                          "set memory.swappiness to 0 in it and in all cgroups below, or choose "
+                          "another rung"));
+    case Swappable::of_zombies:
+      break;
+  }
+  return fail(
+      refusal(path,
+              "the kernel could swap out memory of processes and tmpfs files that zombies "
+              "below this cgroup hold: memory.swappiness of a removed cgroup cannot be read",
+              "end these processes and delete these files, switch swap off, or choose "
+              "another rung"));
+}
+
 Result<Subtree> open_subtree(const Host& host, const Observation& seen, const Policy& policy,
                              const zombies::Ancestor& top, const zombies::SubtreePages& pages) {
   const auto group = host.open(top.path);
@@ -262,11 +295,7 @@ Result<Subtree> open_subtree(const Host& host, const Observation& seen, const Po
   if (auto status = check_cache(*group, top.path, pages.clean_file, policy); !status) {
     return fail(status.error());
   }
-  if (pages.anon != 0 && may_swap(host, top.path)) {
-    return fail(refusal(top.path, "the kernel could swap out memory of live cgroups",
-                        "set memory.swappiness to 0 in it and in all cgroups below, or choose "
-                        "another rung"));
-  }
+  if (auto status = check_swap(host, seen, top.path, pages); !status) return fail(status.error());
   auto trigger = group->open_file(trigger_file, O_WRONLY);
   if (!trigger) return fail(trigger.error());
   auto usage = group->open_file("memory.usage_in_bytes", O_RDONLY);
@@ -337,15 +366,9 @@ int squeeze_all(const std::vector<Subtree>& subtrees, Budgets budgets, nanosecon
 std::vector<zombies::Ancestor> squeezable(const Host& host,
                                           const std::vector<zombies::Ancestor>& ancestors) {
   if (host.find("memory")->version != Version::v1) return {};
-  const auto is_hierarchical = [&host](const std::string& path) {
-    const auto group = host.open(path);
-    if (!group) return false;
-    // Since Linux 5.11 charges always are, and later kernels may drop the file.
-    const auto text = group->read("memory.use_hierarchy");
-    return text ? parse::whole_number(*text).value_or(0) != 0
-                : text.error().kind == errc::unsupported;
-  };
-  auto tops = subtrees(ancestors, is_hierarchical);
+  auto tops = subtrees(ancestors, [&host](const std::string& path) {
+    return has_hierarchy(host, path).value_or(false);
+  });
   tops.erase(std::remove_if(tops.begin(), tops.end(),
                             [&host](const zombies::Ancestor& top) {
                               const auto group = host.open(top.path);
@@ -355,6 +378,14 @@ std::vector<zombies::Ancestor> squeezable(const Host& host,
                             }),
              tops.end());
   return tops;
+}
+
+std::string without_hierarchy(const Host& host, const std::vector<zombies::Ancestor>& ancestors) {
+  if (host.find("memory")->version != Version::v1) return {};
+  const auto found = std::find_if(ancestors.begin(), ancestors.end(), [&host](const auto& one) {
+    return one.path != "/" && !has_hierarchy(host, one.path).value_or(true);
+  });
+  return found == ancestors.end() ? std::string() : found->path;
 }
 
 Result<nanoseconds> squeeze(const Host& host, const Observation& seen, const Policy& policy,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <string>
 #include <vector>
 
 #include "cgctl/error.hpp"
@@ -17,6 +18,10 @@ namespace cgctl::detail {
 std::vector<zombies::Ancestor> squeezable(const Host& host,
                                           const std::vector<zombies::Ancestor>& ancestors);
 
+/// Returns the first of these cgroups of v1, other than the root, whose memory.use_hierarchy is 0:
+/// no reclaim but that of the whole machine reaches the zombies below it. Empty if there is none.
+std::string without_hierarchy(const Host& host, const std::vector<zombies::Ancestor>& ancestors);
+
 /// Frees pages of zombies by v1's memory.force_empty of live cgroups above them (seen.squeezable).
 /// The kernel reclaims in passes: the first takes up to 32 pages of each removed cgroup, but only
 /// 1/4096 of a long list of a live one, and before each pass it looks for a signal. So a process
@@ -27,7 +32,7 @@ std::vector<zombies::Ancestor> squeezable(const Host& host,
 ///
 /// errc::over_budget where less than Policy::least_cache of clean page cache is below a cgroup
 /// (Linux 5.5 to 5.15: less of inactive page cache), because the kernel would go on to short lists;
-/// where the kernel may swap; or if a task waited too long.
+/// where the kernel may swap, see swappable(); or if a task waited too long.
 Result<std::chrono::nanoseconds> squeeze(const Host& host, const mitigation::Observation& seen,
                                          const mitigation::Policy& policy, Isolation how);
 

@@ -4,11 +4,14 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
+
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
 #include "cgctl/mitigation.hpp"
 #include "cgctl/parse.hpp"
 #include "detail/tree_walk.hpp"
+#include "mitigation/subtrees.hpp"
 
 namespace cgctl::detail {
 namespace {
@@ -22,11 +25,8 @@ bool swaps(const Host& host, const std::string& cgroup) {
   return parse::whole_number(*swappiness).value_or(1) != 0;
 }
 
-}  // namespace
-
-bool may_swap(const Host& host, const std::string& cgroup) {
-  const auto free_swap = mitigation::free_swap(host);
-  if (free_swap && *free_swap == 0) return false;
+/// True if the pages of a live cgroup, this one or one below it, may be swapped out.
+bool live_ones_swap(const Host& host, const std::string& cgroup) {
   bool any = swaps(host, cgroup);
   const Hierarchy& memory = *host.find("memory");
   const std::string shown = fs::join(memory.mount_point, cgroup.substr(1));
@@ -38,6 +38,27 @@ bool may_swap(const Host& host, const std::string& cgroup) {
     return any ? Next::end : Next::inside;
   });
   return any || !walked;
+}
+
+/// True if zombies below the cgroup hold memory on the lists of anonymous pages. Where the source
+/// does not tell for each ancestor: if any zombies of the machine do.
+bool zombies_hold_anonymous(const mitigation::Observation& seen, const std::string& cgroup) {
+  const auto holds = [&](const zombies::Ancestor& one) {
+    if (!is_within(one.path, cgroup)) return false;
+    if (one.pages) return one.pages->anon != 0;
+    return !seen.residual || seen.residual->anon != 0;
+  };
+  return std::any_of(seen.ancestors.begin(), seen.ancestors.end(), holds);
+}
+
+}  // namespace
+
+Swappable swappable(const Host& host, const mitigation::Observation& seen,
+                    const std::string& cgroup) {
+  const auto free_swap = mitigation::free_swap(host);
+  if (free_swap && *free_swap == 0) return Swappable::none;
+  if (live_ones_swap(host, cgroup)) return Swappable::of_live_cgroups;
+  return zombies_hold_anonymous(seen, cgroup) ? Swappable::of_zombies : Swappable::none;
 }
 
 }  // namespace cgctl::detail

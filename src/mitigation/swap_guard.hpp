@@ -5,12 +5,18 @@
 #include <string>
 
 #include "cgctl/host.hpp"
+#include "cgctl/mitigation_policy.hpp"
 
 namespace cgctl::detail {
 
-/// True if the kernel may swap out memory when it reclaims from a v1 cgroup: there is free swap,
-/// and memory.swappiness is not 0 in this cgroup or in one below it. A removed cgroup, which cannot
-/// be asked, had the value of its parent when it was made.
-bool may_swap(const Host& host, const std::string& cgroup);
+/// The memory that the kernel may swap out.
+enum class Swappable { none, of_live_cgroups, of_zombies };
+
+/// Returns the memory that the kernel may swap out when it reclaims from a v1 cgroup: none without
+/// free swap; that of live cgroups if memory.swappiness is not 0 in this cgroup or in one below it;
+/// that of zombies if some below it hold anonymous memory or tmpfs files. A zombie keeps the
+/// swappiness that its parent had when it was made, and cannot be asked for it.
+Swappable swappable(const Host& host, const mitigation::Observation& seen,
+                    const std::string& cgroup);
 
 }  // namespace cgctl::detail

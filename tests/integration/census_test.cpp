@@ -660,6 +660,7 @@ TEST_F(RealCensus, CountsWhatItNames) {
 
 TEST_F(RealCensus, TellsTheLinesOfMemoryStatAndTheListsOfEachNode) {
   make("live");
+  if (!v2()) std::ofstream(directory("live/memory.use_hierarchy")) << 1;
   hand_down("live");
   make("live/below");
   const test::Tenant tenant(directory("live/below"), [] {

@@ -135,9 +135,7 @@ std::unique_ptr<TempDirectory> RealCgroups::folder(lab::Pin pin) const {
   for (const std::string& candidate : candidates) {
     if (!std::filesystem::is_directory(candidate)) continue;
     if (on_tmpfs(candidate) != (pin == lab::Pin::tmpfs)) continue;
-    auto made = std::make_unique<TempDirectory>(candidate);
-    std::filesystem::create_directory(*made / name_);
-    return made;
+    return std::make_unique<TempDirectory>(candidate);
   }
   return nullptr;
 }
@@ -149,7 +147,9 @@ void RealCgroups::read_inode_tables(const TempDirectory& files, unsigned number)
 
 Result<lab::ZombieMaker> RealCgroups::zombies(lab::Pin pin, const TempDirectory& files,
                                               std::string_view below) const {
-  return lab::ZombieMaker::open(*host_, pin, path(below).substr(1), files.path());
+  const std::string name = path(below).substr(1);
+  std::filesystem::create_directories(std::filesystem::path(files / name).parent_path());
+  return lab::ZombieMaker::open(*host_, pin, name, files.path());
 }
 
 std::uint64_t RealCgroups::settled() const {

@@ -358,6 +358,209 @@ TEST_F(RealSqueeze, IsOfNoUseWhereTmpfsPinsTheZombies) {
   EXPECT_NE(said.find("out of reach"), std::string::npos) << said;
 }
 
+/// A test on a machine with free swap.
+class RealSqueezeWithSwap : public RealSqueeze {
+ protected:
+  void SetUp() override {
+    RealSqueeze::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    if (v2()) return test::skip("memory.force_empty is v1's");
+    const auto swap = free_swap(host());
+    ASSERT_TRUE(test::ok(swap));
+    if (*swap == 0) return test::skip("no free swap");
+    files_ = folder(lab::Pin::page_cache);
+    if (!files_) return test::skip("no folder on a disk");
+    make("live");
+    make("live/inner");
+    tenant_.emplace(directory("live/inner"), [&] {
+      static std::vector<char> memory;
+      memory.assign(anonymous, 'x');
+      return fill(*files_ / "live", neighbours_cache);
+    });
+  }
+  void TearDown() override {
+    tenant_.reset();
+    RealSqueeze::TearDown();
+  }
+
+  void set_swappiness(std::string_view below, unsigned value) const {
+    const std::string file = directory(below) + "/memory.swappiness";
+    std::ofstream(file) << value;
+    ASSERT_EQ(test::file_text(file), std::to_string(value) + "\n");
+  }
+  /// Returns the pages that the machine has swapped out since it started.
+  [[nodiscard]] static std::uint64_t swapped_out() {
+    return parse::value_of(test::file_text("/proc/vmstat"), "pswpout").value_or(0);
+  }
+  /// Returns a complaint unless squeeze refuses because the kernel could swap.
+  std::string not_refused(const Observation& seen) {
+    const std::string said = refusal(seen, policy_without_effect());
+    const bool told = said.find("could swap out memory") != std::string::npos &&
+                      said.find("set memory.swappiness to 0") != std::string::npos &&
+                      said.find(path()) != std::string::npos;
+    return told ? "" : said;
+  }
+
+  static constexpr std::size_t anonymous = std::size_t{64} << 20;
+
+  std::unique_ptr<test::TempDirectory> files_;
+  std::optional<test::Tenant> tenant_;
+};
+
+TEST_F(RealSqueezeWithSwap, IsRefusedUntilNoCgroupMaySwap) {
+  auto maker = zombies(lab::Pin::page_cache, *files_);
+  ASSERT_TRUE(test::ok(maker));
+  read_inode_tables(*files_, number);
+  const Policy policy = policy_of_tests();
+  const auto seen = look_at_new(*maker, number, policy);
+  ASSERT_TRUE(test::ok(seen));
+  ASSERT_EQ(seen->squeezable.size(), 1U);
+  EXPECT_EQ(not_refused(*seen), "");
+  for (const char* const below : {"live/inner", "zombies", "zombies/home", "live"}) {
+    set_swappiness(below, 0);
+    EXPECT_EQ(not_refused(*seen), "") << "after " << below;
+  }
+  set_swappiness("", 0);
+  set_swappiness("live/inner", 1);
+  EXPECT_EQ(not_refused(*seen), "") << "one cgroup below may swap";
+  set_swappiness("live/inner", 0);
+  const std::uint64_t swapped = swapped_out();
+  const auto outcome = squeeze(*seen, policy);
+  ASSERT_TRUE(test::ok(outcome));
+  const Action& action = outcome->actions.at(0);
+  ASSERT_TRUE(action.status) << action.status.error().message();
+  EXPECT_GE(action.freed(), number / 10 * 9)
+      << action.zombies_before << " -> " << action.zombies_after;
+  EXPECT_EQ(swapped_out(), swapped);
+}
+
+TEST_F(RealSqueezeWithSwap, IsRefusedWhileZombiesThatMightSwapHoldMemory) {
+  auto of_processes = zombies(lab::Pin::anonymous, *files_, "moved");
+  ASSERT_TRUE(test::ok(of_processes));
+  ASSERT_TRUE(of_processes->make(50));
+  for (const char* const below : {"", "live", "live/inner", "moved", "moved/home"}) {
+    set_swappiness(below, 0);
+  }
+  auto maker = zombies(lab::Pin::page_cache, *files_);
+  ASSERT_TRUE(test::ok(maker));
+  const Policy policy = policy_of_tests();
+  const auto seen = look_at_new(*maker, number, policy);
+  ASSERT_TRUE(test::ok(seen));
+  const std::uint64_t swapped = swapped_out();
+  const std::string said = refusal(*seen, policy_without_effect());
+  EXPECT_NE(said.find("that zombies below this cgroup hold"), std::string::npos) << said;
+  EXPECT_NE(said.find("switch swap off"), std::string::npos) << said;
+
+  ASSERT_TRUE(of_processes->cure());
+  (void)settled();
+  const auto cured = look(policy);
+  ASSERT_TRUE(test::ok(cured));
+  const auto outcome = squeeze(*cured, policy);
+  ASSERT_TRUE(test::ok(outcome));
+  const Action& action = outcome->actions.at(0);
+  EXPECT_TRUE(action.status) << action.status.error().message();
+  EXPECT_GE(action.freed(), number / 10 * 9);
+  EXPECT_EQ(swapped_out(), swapped);
+}
+
+/// A test where the charges of the test's own cgroup, and of the root, are not hierarchical.
+class RealSqueezeWithoutHierarchy : public RealSqueeze {
+ protected:
+  void SetUp() override {
+    RealSqueeze::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    if (v2()) return test::skip("memory.force_empty is v1's");
+    if (test::file_text(directory("memory.use_hierarchy")) != "0\n")
+      return test::skip("the kernel always has a hierarchy (Linux 5.11), or the root asks for it");
+    files_ = folder(lab::Pin::page_cache);
+    if (!files_) test::skip("no folder on a disk");
+  }
+
+  /// Makes a cgroup with hierarchical charges.
+  void make_tree(std::string_view below) const {
+    make(below);
+    std::ofstream(directory(below) + "/memory.use_hierarchy") << 1;
+    ASSERT_EQ(test::file_text(directory(below) + "/memory.use_hierarchy"), "1\n");
+  }
+  /// Returns a process in the cgroup `below` that has page cache of a new file.
+  [[nodiscard]] std::unique_ptr<test::Tenant> tenant(std::string_view below) {
+    const std::string name = *files_ / ("live-" + std::to_string(++tenants_));
+    return std::make_unique<test::Tenant>(directory(below), [&] { return fill(name, cache_each); });
+  }
+  /// Returns the cgroups of this test that an observation has to squeeze.
+  [[nodiscard]] std::vector<std::string> squeezable(const Observation& seen) const {
+    std::vector<std::string> paths;
+    for (const auto& top : seen.squeezable) {
+      if (top.path.rfind(path(), 0) == 0) paths.push_back(top.path);
+    }
+    std::sort(paths.begin(), paths.end());
+    return paths;
+  }
+
+  static constexpr std::uint64_t cache_each = 128 * mebibyte;
+
+  std::unique_ptr<test::TempDirectory> files_;
+
+ private:
+  unsigned tenants_ = 0;
+};
+
+TEST_F(RealSqueezeWithoutHierarchy, IsRefusedForZombiesThatTheKernelDoesNotReach) {
+  auto maker = zombies(lab::Pin::page_cache, *files_);
+  ASSERT_TRUE(test::ok(maker));
+  const auto live = tenant("zombies");
+  const std::uint64_t others = settled();
+  ASSERT_TRUE(maker->make(number));
+  ASSERT_GE(settled(), others + number / 10 * 9);
+  const Policy policy = policy_without_effect();
+  auto seen = observe(host(), guard_, policy);
+  ASSERT_TRUE(test::ok(seen));
+  EXPECT_EQ(squeezable(*seen), std::vector<std::string>());
+  seen->squeezable.clear();
+  const std::string said = refusal(*seen, policy);
+  EXPECT_NE(said.find("below a cgroup with memory.use_hierarchy 0"), std::string::npos) << said;
+  const std::uint64_t cache = cache_of("zombies");
+  ASSERT_GE(cache, cache_each / 10 * 9);
+
+  // Nobody ends this writer: it takes the cgroup's own page cache, and none of the zombies'.
+  std::ofstream(directory("zombies") + "/memory.force_empty") << 0 << std::flush;
+  EXPECT_LT(cache_of("zombies"), cache / 10);
+  EXPECT_GE(settled(), others + number / 10 * 9);
+}
+
+TEST_F(RealSqueezeWithoutHierarchy, SqueezesEachHierarchyBelow) {
+  const std::vector<std::string> trees = {"flat/one", "flat/two"};
+  make("flat");
+  std::vector<std::unique_ptr<test::Tenant>> living;
+  std::vector<Result<lab::ZombieMaker>> makers;
+  for (const std::string& tree : trees) {
+    make_tree(tree);
+    make(tree + "/neighbour");
+    living.push_back(tenant(tree + "/neighbour"));
+    makers.push_back(zombies(lab::Pin::page_cache, *files_, tree + "/zombies"));
+    ASSERT_TRUE(test::ok(makers.back()));
+  }
+  living.push_back(tenant("flat"));
+  read_inode_tables(*files_, number);
+  const Policy policy = policy_of_tests();
+  const std::uint64_t others = settled();
+  for (auto& maker : makers) ASSERT_TRUE(maker->make(number));
+  ASSERT_GE(settled(), others + 2 * number / 10 * 9);
+  auto seen = observe(host(), guard_, policy);
+  ASSERT_TRUE(test::ok(seen));
+  EXPECT_EQ(squeezable(*seen), (std::vector<std::string>{path(trees[0]), path(trees[1])}));
+  const auto outcome = squeeze(*seen, policy);
+  ASSERT_TRUE(test::ok(outcome));
+  const Action& action = outcome->actions.at(0);
+  ASSERT_TRUE(action.status) << action.status.error().message();
+  EXPECT_GE(action.freed(), 2 * number / 10 * 9)
+      << action.zombies_before << " -> " << action.zombies_after;
+  for (const std::string& tree : trees) {
+    EXPECT_GE(cache_of(tree + "/neighbour"), cache_each / 100 * 97) << tree;
+  }
+  EXPECT_GE(cache_of("flat"), cache_each / 100 * 99);
+}
+
 TEST_F(RealSqueeze, NodeReclaimFreesZombiesAndTakesNoMoreThanItMay) {
   const auto files = folder(lab::Pin::page_cache);
   if (!files) return test::skip("no folder on a disk");
