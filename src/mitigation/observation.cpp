@@ -72,9 +72,47 @@ Result<std::uint64_t> meminfo(const Host& host, std::string_view key) {
   return 0;
 }
 
-/// Measures the cost of reading the root's numa_stat; repeats the read only while it is cheap. If
-/// the predicted cost is above ten times the policy's limit, uses that prediction, an upper bound,
-/// instead. Does not measure captured files, whose read time has no meaning.
+/// The ways to measure a read of the root's numa_stat, by the time that it is expected to take.
+enum class Measurement {
+  repeated,  ///< cheap: the least of several reads
+  watched,   ///< one read that shows whether others have to wait
+  none,      ///< more than ten times the limit: others may have to wait for all of it
+};
+
+/// A read is watched from a fourth of the limit on: predicted_cost() doubles its cost at most, and
+/// decide() doubles that at most, so that the delay of others is known before either is too high.
+Measurement way_to_measure(std::chrono::nanoseconds expected, const Policy& policy) noexcept {
+  constexpr int cheap = 4;
+  constexpr int bearable = 10;
+  if (expected * cheap <= policy.read_cost_limit) return Measurement::repeated;
+  return expected <= bearable * policy.read_cost_limit ? Measurement::watched : Measurement::none;
+}
+
+/// Reads once or several times, as long as the reads are bearable, and returns the least cost.
+/// Where the reads are found not to be cheap, makes one more, watched.
+Result<numa::Cost> bearable_reads(const numa::Reader& reader, const Policy& policy,
+                                  std::chrono::nanoseconds expected, Observation& seen) {
+  const auto way = [&policy](const Result<numa::Cost>& cost) {
+    return cost ? way_to_measure(cost->wall, policy) : Measurement::none;
+  };
+  Result<numa::Cost> least = fail(Error{});
+  if (way_to_measure(expected, policy) == Measurement::repeated) {
+    least = numa::least_cost(reader, policy.read_cost_limit);
+    if (way(least) != Measurement::watched) return least;
+  }
+  const auto watched = watched_read(reader, policy, seen);
+  if (way(watched) == Measurement::repeated) {
+    seen.read_delay.reset();
+    return numa::least_cost(reader, policy.read_cost_limit);
+  }
+  if (!watched || !least || watched->wall < least->wall) return watched;
+  if (seen.read_delay) seen.read_delay = std::min(*seen.read_delay, least->wall);
+  return least;
+}
+
+/// Measures the cost of reading the root's numa_stat. If it is predicted to be above ten times the
+/// policy's limit, uses that prediction, an upper bound, instead. Does not measure captured files,
+/// whose read time has no meaning.
 void observe_read_cost(const Host& host, numa::CostGuard& guard, const Policy& policy,
                        const History& history, Observation& seen) {
   if (!probe_due(history, policy, uptime())) {
@@ -97,16 +135,11 @@ void observe_read_cost(const Host& host, numa::CostGuard& guard, const Policy& p
   if (!calibrated && calibrated.error().kind == errc::unsupported && seen.zombies.kernel > 1)
     return;
   seen.read_cost = guard.predict(seen.zombies.kernel);
-  if (*seen.read_cost > 10 * policy.read_cost_limit) {
+  if (way_to_measure(*seen.read_cost, policy) == Measurement::none) {
     seen.read_delay = predicted_delay(history, *seen.read_cost);
     return;
   }
-  const bool dear = *seen.read_cost > policy.read_cost_limit;
-  auto cost = dear ? watched_read(*reader, policy, seen)
-                   : numa::least_cost(*reader, policy.read_cost_limit);
-  if (dear && cost && cost->wall <= policy.read_cost_limit) {
-    cost = numa::least_cost(*reader, policy.read_cost_limit);
-  }
+  const auto cost = bearable_reads(*reader, policy, *seen.read_cost, seen);
   if (!cost) return note_missing(seen.unread, cost.error());
   guard.record(*cost, seen.zombies.kernel, now);
   seen.read_cost = cost->wall;

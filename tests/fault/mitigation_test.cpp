@@ -18,6 +18,8 @@
 #include <vector>
 
 #include "../support/captured.hpp"
+#include "../support/result.hpp"
+#include "../support/skip.hpp"
 #include "cgctl/filesystem.hpp"
 #include "detail/kernel_release.hpp"
 #include "faulty_sys.hpp"
@@ -496,6 +498,88 @@ TEST_F(StoreFaults, WithoutABootIdThereIsNoStore) {
   EXPECT_NE(store.error().path.find("boot_id"), std::string::npos);
   EXPECT_FALSE(std::filesystem::exists(directory_))
       << "no file is created before the boot id is known";
+}
+
+/// The running machine, where reads of the root's numa_stat take as long as a test says.
+class ReadCost : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    host_ = Host::detect();
+    const Hierarchy* const memory = host_ ? host_->find("memory") : nullptr;
+    if (memory == nullptr || !memory->whole) return test::skip("no whole memory hierarchy");
+    numa::CostGuard guard;
+    const auto leaf = numa::calibrate(*host_, guard, {});
+    if (!leaf) return test::skip(leaf.error().message());
+    const auto memcgs = zombies::count(*host_);
+    if (!memcgs) return test::skip(memcgs.error().message());
+    file_ = memory->mount_point.substr(1) + "/memory.numa_stat";
+    // A read is predicted to be cheap: at most a fourth of the limit. Twice that is for chance.
+    policy_.read_cost_limit = std::max<std::chrono::nanoseconds>(
+        40ms, 8 * guard.predict(std::max<std::uint64_t>(memcgs->kernel, 1)));
+    if (policy_.read_cost_limit > 1s) test::skip("there are too many memory cgroups");
+  }
+
+  mitigation::Observation look(Faults& faults, unsigned slow_reads, std::chrono::nanoseconds time) {
+    if (slow_reads != 0) {
+      faults.on(Call::pread, file_)
+          .after([time] { std::this_thread::sleep_for(time); })
+          .times(slow_reads);
+    }
+    numa::CostGuard guard;
+    auto seen = mitigation::observe(*host_, guard, policy_);
+    EXPECT_TRUE(test::ok(seen));
+    return seen ? std::move(*seen) : mitigation::Observation();
+  }
+
+  Result<Host> host_ = fail(Error{});
+  std::string file_;
+  mitigation::Policy policy_;
+};
+
+TEST_F(ReadCost, FoundTooHighIsMeasuredAgainWithTheDelayOfOthers) {
+  Faults faults;
+  const auto seen = look(faults, 2, 2 * policy_.read_cost_limit);
+  EXPECT_EQ(faults.calls(Call::pread, file_), 2U);
+  ASSERT_TRUE(seen.read_cost_measured);
+  EXPECT_GE(*seen.read_cost, 2 * policy_.read_cost_limit);
+  ASSERT_TRUE(seen.read_delay) << "a sleeping reader lets others run";
+  EXPECT_LE(*seen.read_delay, policy_.read_cost_limit);
+}
+
+TEST_F(ReadCost, ThatMayGrowTooHighIsMeasuredWithTheDelayOfOthers) {
+  Faults faults;
+  const auto seen = look(faults, 3, policy_.read_cost_limit / 2);
+  EXPECT_EQ(faults.calls(Call::pread, file_), 3U);
+  ASSERT_TRUE(seen.read_cost_measured);
+  EXPECT_LT(*seen.read_cost, policy_.read_cost_limit);
+  ASSERT_TRUE(seen.read_delay) << "a sleeping reader lets others run";
+  EXPECT_LE(*seen.read_delay, policy_.read_cost_limit / 2);
+}
+
+TEST_F(ReadCost, IsNotThatOfOneReadThatWasSlowByChance) {
+  Faults faults;
+  const auto seen = look(faults, 1, 2 * policy_.read_cost_limit);
+  ASSERT_TRUE(seen.read_cost_measured);
+  EXPECT_LT(*seen.read_cost, policy_.read_cost_limit);
+  EXPECT_FALSE(seen.read_delay);
+}
+
+TEST_F(ReadCost, FoundFarTooHighIsNotMeasuredAgain) {
+  Faults faults;
+  const auto seen = look(faults, 1, 11 * policy_.read_cost_limit);
+  EXPECT_EQ(faults.calls(Call::pread, file_), 1U);
+  EXPECT_TRUE(seen.read_cost_measured);
+  EXPECT_FALSE(seen.read_delay) << "others are taken to wait for the whole read";
+}
+
+TEST_F(ReadCost, PredictedFarTooHighIsNotMeasured) {
+  policy_.read_cost_limit = 1ns;
+  Faults faults;
+  const auto seen = look(faults, 0, {});
+  EXPECT_EQ(faults.calls(Call::pread, file_), 0U);
+  EXPECT_TRUE(seen.read_cost);
+  EXPECT_FALSE(seen.read_cost_measured);
+  EXPECT_FALSE(seen.read_delay) << "others are taken to wait for the whole read";
 }
 
 }  // namespace mitigation_test

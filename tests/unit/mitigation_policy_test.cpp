@@ -313,6 +313,17 @@ TEST(Weigh, KeepsThePageCacheIfALongReadLetsOthersRun) {
   EXPECT_EQ(decide_first(seen).decision, Decision::act);
 }
 
+TEST(Weigh, TakesOthersToWaitForAReadThatWasNotMade) {
+  Observation seen = many_and_cheap();
+  seen.zombies.low = 999;
+  seen.read_cost = 600ms;  // predicted
+  seen.read_cost_measured = false;
+  EXPECT_EQ(weigh(seen, {}).worth, Worth::reads);
+  const Plan plan = decide_first(seen);
+  EXPECT_EQ(plan.decision, Decision::act);
+  EXPECT_TRUE(has(plan.reason, "may take 600.0 ms, above the limit")) << plan.reason;
+}
+
 TEST(Weigh, ActsIfIdsRunOut) {
   Observation seen = many_and_cheap();
   seen.zombies.kernel = 49'999;

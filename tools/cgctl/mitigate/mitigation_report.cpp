@@ -117,6 +117,28 @@ std::string line_of_refused_census(const Observation& seen) {
   return labelled("note", "evict is left out: " + message_of(seen.census.error()));
 }
 
+/// Returns what is assumed of a read of numa_stat that is the reason to act; empty if the delay of
+/// other tasks was measured.
+std::string line_of_assumed_delay(const Report& report) {
+  const Observation& seen = report.before;
+  const bool is_reason =
+      report.plan.reason.find("a read of the root's numa_stat") != std::string::npos;
+  if (!is_reason || !seen.read_cost || seen.read_delay) return {};
+  if (report.plan.decision == Decision::idle) return {};
+  return labelled("note",
+                  "it is not known whether other tasks have to wait for this read, so they are "
+                  "taken to (cgctl doctor --measure finds out)");
+}
+
+/// Returns why squeeze does not reach some zombies; empty if memory.use_hierarchy is not the cause.
+std::string line_of_missing_hierarchy(const Observation& seen, names::Resolver& names) {
+  if (seen.without_hierarchy.empty()) return {};
+  return labelled("note", "squeeze reaches no zombies below " +
+                              with_name(seen.without_hierarchy, &names) +
+                              ": its memory.use_hierarchy is 0 (write 1 to it before it has child "
+                              "cgroups)");
+}
+
 /// Returns " of /a, /b, 7 more"; " of nothing" if there is none.
 template <class T, class ToText>
 std::string first_of(const std::vector<T>& all, const ToText& to_text) {
@@ -336,12 +358,16 @@ std::string complaint_of(const Report& report) {
 
 std::string text_of(const Report& report, names::Resolver& names) {
   if (report.plan.decision != Decision::act) {
+    const bool refused = report.plan.decision == Decision::refused;
     return line_of_look(report.before, report.plan.reason) +
-           labelled(decision_of(report), report.plan.reason) + line_of_blind_guards(report.before);
+           labelled(decision_of(report), report.plan.reason) + line_of_blind_guards(report.before) +
+           line_of_assumed_delay(report) +
+           (refused ? line_of_missing_hierarchy(report.before, names) : "");
   }
   const std::string why =
-      labelled("why", report.plan.reason) + line_of_ancestors(report.before, names) +
-      line_of_blind_guards(report.before) + line_of_refused_census(report.before);
+      labelled("why", report.plan.reason) + line_of_assumed_delay(report) +
+      line_of_ancestors(report.before, names) + line_of_blind_guards(report.before) +
+      line_of_refused_census(report.before) + line_of_missing_hierarchy(report.before, names);
   if (!report.outcome) {
     return line_of_look(report.before, report.plan.reason) + why +
            line_of_rehearsal(report, names) + (report.evictable ? line_of(*report.evictable) : "");
