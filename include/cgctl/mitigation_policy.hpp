@@ -233,7 +233,7 @@ struct History {
   bool alarmed = false;      ///< true from zombies_high until zombies_low is reached
   Sample sample = {};        ///< the last observation
   double growth = 0;         ///< new zombies per second, smoothed over ten minutes
-  /// New zombies per second, smoothed over 10 s while they become more, else over half a minute.
+  /// New zombies per second, smoothed over 20 s while they become more, else over half a minute.
   double recent_growth = 0;
   Probe probe = {};
   std::array<RungHistory, rung_count> rungs = {};

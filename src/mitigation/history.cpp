@@ -16,7 +16,7 @@ constexpr double farthest = 2;
 constexpr seconds slowly = std::chrono::minutes(10);
 /// The recent growth rises sooner than it falls: an action that comes late is worse than one that
 /// comes early.
-constexpr seconds quickly_up(10);
+constexpr seconds quickly_up(20);
 constexpr seconds quickly_down(30);
 /// The time for which the recent growth is expected to last.
 constexpr seconds lasting = std::chrono::minutes(1);
