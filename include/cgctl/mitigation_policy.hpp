@@ -230,9 +230,9 @@ struct History {
   /// observation before it, but at least half of the time expected then. Absent before the first
   /// action: Policy::deadline is expected.
   std::optional<std::chrono::seconds> action_time = {};
-  bool alarmed = false;      ///< true from zombies_high until zombies_low is reached
-  Sample sample = {};        ///< the last observation
-  double growth = 0;         ///< new zombies per second, smoothed over ten minutes
+  bool alarmed = false;  ///< true from zombies_high until zombies_low is reached
+  Sample sample = {};    ///< the last observation
+  double growth = 0;     ///< new zombies per second, smoothed over ten minutes
   /// New zombies per second, smoothed over 20 s while they become more, else over half a minute.
   double recent_growth = 0;
   Probe probe = {};
