@@ -367,7 +367,7 @@ class RealSqueezeWithSwap : public RealSqueeze {
     if (v2()) return test::skip("memory.force_empty is v1's");
     const auto swap = free_swap(host());
     ASSERT_TRUE(test::ok(swap));
-    if (*swap == 0) return test::skip("no free swap");
+    if (*swap == 0) GTEST_SKIP() << "no free swap, as in the emulated machines";
     files_ = folder(lab::Pin::page_cache);
     if (!files_) return test::skip("no folder on a disk");
     make("live");
@@ -471,7 +471,7 @@ class RealSqueezeWithoutHierarchy : public RealSqueeze {
     if (IsSkipped() || HasFatalFailure()) return;
     if (v2()) return test::skip("memory.force_empty is v1's");
     if (test::file_text(directory("memory.use_hierarchy")) != "0\n")
-      return test::skip("the kernel always has a hierarchy (Linux 5.11), or the root asks for it");
+      GTEST_SKIP() << "the kernel always has a hierarchy (Linux 5.11), or the root asks for it";
     files_ = folder(lab::Pin::page_cache);
     if (!files_) test::skip("no folder on a disk");
   }
