@@ -22,6 +22,7 @@
 
 #include "cgctl/filesystem.hpp"
 #include "cgctl/group.hpp"
+#include "cgctl/mitigation.hpp"
 #include "cgctl/parse.hpp"
 #include "detail/kernel_release.hpp"
 #include "detail/shared_memory.hpp"
@@ -207,13 +208,15 @@ class Subtree {
 
 /// Returns whether charges are hierarchical: memory.use_hierarchy is 1, or the kernel lacks the
 /// file. Since Linux 5.11 they always are, and later kernels may drop it. Nothing if the cgroup is
-/// gone or the file cannot be read.
-std::optional<bool> has_hierarchy(const Host& host, const std::string& cgroup) {
+/// gone or the file cannot be read, which is added to `unread`.
+std::optional<bool> has_hierarchy(const Host& host, const std::string& cgroup,
+                                  std::vector<Error>& unread) {
   const auto group = host.open(cgroup);
-  if (!group) return std::nullopt;
-  const auto text = group->read("memory.use_hierarchy");
+  const auto text = group ? group->read("memory.use_hierarchy") : fail(group.error());
   if (text) return parse::whole_number(*text).value_or(0) != 0;
-  return text.error().kind == errc::unsupported ? std::optional(true) : std::nullopt;
+  if (text.error().kind == errc::unsupported) return true;
+  if (text.error().kind != errc::vanished) mitigation::note_missing(unread, text.error());
+  return std::nullopt;
 }
 
 Error refusal(const std::string& cgroup, std::string reason, std::string hint) {
@@ -364,10 +367,11 @@ int squeeze_all(const std::vector<Subtree>& subtrees, Budgets budgets, nanosecon
 }  // namespace
 
 std::vector<zombies::Ancestor> squeezable(const Host& host,
-                                          const std::vector<zombies::Ancestor>& ancestors) {
+                                          const std::vector<zombies::Ancestor>& ancestors,
+                                          std::vector<Error>& unread) {
   if (host.find("memory")->version != Version::v1) return {};
-  auto tops = subtrees(ancestors, [&host](const std::string& path) {
-    return has_hierarchy(host, path).value_or(false);
+  auto tops = subtrees(ancestors, [&](const std::string& path) {
+    return has_hierarchy(host, path, unread).value_or(false);
   });
   tops.erase(std::remove_if(tops.begin(), tops.end(),
                             [&host](const zombies::Ancestor& top) {
@@ -380,10 +384,11 @@ std::vector<zombies::Ancestor> squeezable(const Host& host,
   return tops;
 }
 
-std::string without_hierarchy(const Host& host, const std::vector<zombies::Ancestor>& ancestors) {
+std::string without_hierarchy(const Host& host, const std::vector<zombies::Ancestor>& ancestors,
+                              std::vector<Error>& unread) {
   if (host.find("memory")->version != Version::v1) return {};
-  const auto found = std::find_if(ancestors.begin(), ancestors.end(), [&host](const auto& one) {
-    return one.path != "/" && !has_hierarchy(host, one.path).value_or(true);
+  const auto found = std::find_if(ancestors.begin(), ancestors.end(), [&](const auto& one) {
+    return one.path != "/" && !has_hierarchy(host, one.path, unread).value_or(true);
   });
   return found == ancestors.end() ? std::string() : found->path;
 }
