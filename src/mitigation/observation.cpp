@@ -100,7 +100,7 @@ Result<numa::Cost> bearable_reads(const numa::Reader& reader, const Policy& poli
     least = numa::least_cost(reader, policy.read_cost_limit);
     if (way(least) != Measurement::watched) return least;
   }
-  const auto watched = watched_read(reader, policy, seen);
+  auto watched = watched_read(reader, policy, seen);
   if (way(watched) == Measurement::repeated) {
     seen.read_delay.reset();
     return numa::least_cost(reader, policy.read_cost_limit);

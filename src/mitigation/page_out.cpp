@@ -6,7 +6,6 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -163,12 +162,13 @@ void PageOut::drop(const Handles& handles, std::uint64_t address,
                    std::uint64_t pages) const noexcept {
   std::array<std::uint64_t, 256> entries{};
   const auto advise = [&](std::uint64_t from, std::uint64_t count) {
-    const ::iovec part{reinterpret_cast<void*>(static_cast<std::uintptr_t>(from)),
-                       static_cast<std::size_t>(count * page_size_)};
-    (void)::syscall(SYS_process_madvise, handles.process, &part, 1, MADV_PAGEOUT, 0);
+    // An iovec of another process's memory.
+    const std::array<std::uintptr_t, 2> part{static_cast<std::uintptr_t>(from),
+                                             static_cast<std::uintptr_t>(count * page_size_)};
+    (void)::syscall(SYS_process_madvise, handles.process, part.data(), 1, MADV_PAGEOUT, 0);
   };
   while (pages != 0) {
-    const std::uint64_t wanted = std::min<std::uint64_t>(pages, entries.size());
+    const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(pages, entries.size()));
     const ssize_t got =
         sys::pread(handles.page_map, entries.data(), wanted * sizeof(std::uint64_t),
                    static_cast<off_t>(address / page_size_ * sizeof(std::uint64_t)));
