@@ -395,10 +395,13 @@ TEST_F(RealEviction, LeavesNothingBehindWhenKilledAtAnySystemCall) {
     if (!report) return report.error().message();
     return report->warnings.empty() ? "" : report->warnings.front();
   };
+  make(top_ + "/home");
   unsigned number = 0;
   const unsigned kills = test::kill_in_turn([&](const test::Kill& kill) {
     const std::string name = file(std::to_string(++number));
     const UniqueFd made = pinning_file(name, 2);
+    const test::Tenant tenant(directory(top_ + "/home"),
+                              [&] { return map_and_read(made.get(), 1); });
     test::Traced run = test::run_traced([&] { (void)act(); }, kill);
     const std::string at = "killed at call " + std::to_string(run.killed_at);
     EXPECT_EQ(run.trouble, "") << at;
