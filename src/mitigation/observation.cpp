@@ -76,7 +76,7 @@ Result<std::uint64_t> meminfo(const Host& host, std::string_view key) {
 enum class Measurement {
   repeated,  ///< cheap: the least of several reads
   watched,   ///< one read that shows whether others have to wait
-  none,      ///< more than ten times the limit: others may have to wait for all of it
+  none,      ///< no read: it would take more than ten times the limit, and others might wait for it
 };
 
 /// A read is watched from a fourth of the limit on: predicted_cost() doubles its cost at most, and
@@ -88,8 +88,8 @@ Measurement way_to_measure(std::chrono::nanoseconds expected, const Policy& poli
   return expected <= bearable * policy.read_cost_limit ? Measurement::watched : Measurement::none;
 }
 
-/// Reads once or several times, as long as the reads are bearable, and returns the least cost.
-/// Where the reads are found not to be cheap, makes one more, watched.
+/// Measures a read that is bearable. Repeats a cheap one, and returns the least cost. If it turns
+/// out not to be cheap, makes one more read, and watches whether others have to wait.
 Result<numa::Cost> bearable_reads(const numa::Reader& reader, const Policy& policy,
                                   std::chrono::nanoseconds expected, Observation& seen) {
   const auto way = [&policy](const Result<numa::Cost>& cost) {

@@ -118,9 +118,7 @@ PageOut::PageOut(const Host& host, std::vector<pid_t> processes)
 }
 
 void PageOut::add(FileId file, const std::vector<PageRange>& pages, const bool& written) {
-  const auto place =
-      std::lower_bound(files_.begin(), files_.end(), file,
-                       [](const File& one, const FileId& id) { return one.id < id; });
+  const auto place = std::lower_bound(files_.begin(), files_.end(), file, comes_before);
   files_.insert(place, {file, &pages, &written});
 }
 
@@ -146,8 +144,7 @@ void PageOut::run(const Process& process) const noexcept {
 void PageOut::run(const Handles& handles, std::string_view line) const noexcept {
   Mapping mapping;
   if (!parse_mapping(line, mapping)) return;
-  const auto file = std::lower_bound(files_.begin(), files_.end(), mapping.file,
-                                     [](const File& one, const FileId& id) { return one.id < id; });
+  const auto file = std::lower_bound(files_.begin(), files_.end(), mapping.file, comes_before);
   if (file == files_.end() || file->id != mapping.file || !*file->written) return;
   const std::uint64_t first = mapping.offset / page_size_;
   const std::uint64_t last = first + (mapping.end - mapping.start) / page_size_;

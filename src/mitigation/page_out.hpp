@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -40,6 +41,7 @@ class PageOut {
     const std::vector<census::PageRange>* pages;
     const bool* written;
   };
+  static bool comes_before(const File& file, const FileId& id) noexcept { return file.id < id; }
   struct Process {
     pid_t number;
     std::string maps, page_map;

@@ -21,9 +21,10 @@ struct Kill {
 struct Traced {
   unsigned calls = 0;      ///< system calls that were made
   bool killed = false;     ///< true if there was such a call
-  unsigned killed_at = 0;  ///< the number of that call
-  /// Hash of the place of that call: its number in the kernel's table and the return addresses on
-  /// the stack, so that calls of one function for different callers are different places.
+  unsigned killed_at = 0;  ///< how many calls were made until then
+  /// Stands for the place from which that call was made: a hash of its number in the kernel's table
+  /// and of the return addresses on the stack. Calls of one function by different callers are
+  /// different places.
   std::uint64_t site = 0;
   std::string trouble;  ///< empty, or why the work could not be traced or did not end
 };
@@ -37,8 +38,8 @@ Traced run_traced(const std::function<void()>& work, const Kill& kill);
 /// its result: first without a kill, then with calls further apart by a third of the calls, until a
 /// run ends by itself. The variable CGCTL_KILL_EVERY in the environment sets another distance; with
 /// "place", each place in the program is tried once, on x86-64 in a static program.
-/// Begins again if the last run made so few calls that fewer than two runs were killed: the number
-/// of calls varies. Returns how many were killed; stops where there is trouble.
+/// The number of calls varies: if one run made so few that fewer than two runs were killed, begins
+/// again. Returns how many were killed; stops where there is trouble.
 unsigned kill_in_turn(const std::function<Traced(const Kill& kill)>& round);
 
 }  // namespace cgctl::test

@@ -117,8 +117,8 @@ std::string line_of_refused_census(const Observation& seen) {
   return labelled("note", "evict is left out: " + message_of(seen.census.error()));
 }
 
-/// Returns what is assumed of a read of numa_stat that is the reason to act; empty if the delay of
-/// other tasks was measured.
+/// Returns the assumption that other tasks wait, if a read of numa_stat is the reason to act and
+/// their delay was not measured; otherwise nothing.
 std::string line_of_assumed_delay(const Report& report) {
   const Observation& seen = report.before;
   const bool is_reason =
