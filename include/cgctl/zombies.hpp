@@ -194,6 +194,12 @@ struct Residual {
   }
 };
 
+/// Zombies that hold about as much.
+struct SizeClass {
+  std::uint64_t count = 0;
+  std::uint64_t bytes = 0;  ///< of all of them together
+};
+
 /// The zombies whose nearest live ancestor is one cgroup.
 struct Ancestor {
   std::string path;
@@ -207,6 +213,9 @@ struct Ancestor {
   /// root).
   std::optional<std::uint64_t> bytes;
   std::optional<Residual> pages = {};  ///< the bytes by kind; absent by memory.stat
+  /// The zombies by the page cache that each holds: those without, and classes of at most twice the
+  /// size. By a census only.
+  std::vector<SizeClass> page_cache = {};
 };
 
 /// Tells whether dentries and inodes hold a removed memory cgroup. Before Linux 5.9 those charged

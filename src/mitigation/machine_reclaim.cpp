@@ -84,7 +84,7 @@ class Pieces {
 /// Returns the limits, with a fourth of the loss: a piece that finds no removed cgroup takes 64
 /// pages of a live cgroup on each of two nodes, four times the pages that it asks for.
 Steps::Limits careful_limits(const mitigation::Observation& seen,
-                             const mitigation::Policy& policy) noexcept {
+                             const mitigation::Policy& policy) {
   constexpr std::uint64_t least_steps = 4;
   auto limits = limits_of_part(seen, policy, 1);
   limits.step = policy.first_step;
@@ -108,7 +108,7 @@ std::optional<Result<std::chrono::nanoseconds>> reclaim_of_machine(
   how.path = fs::join(host.find("memory")->mount_point, "memory.reclaim");
   const auto limits = careful_limits(seen, policy);
   const std::uint64_t largest =
-      std::min(policy.reclaim_chunk, std::max(policy.first_step, limits.held / 8));
+      std::min(policy.reclaim_chunk, std::max(policy.first_step, limits.held.total() / 8));
   Pieces ask(control->get(), seen.page_size, cpus_by_node(host));
   return run_isolated(
       [&]() noexcept { return reclaim_in_steps(ask, limits, largest, policy.still_for, *zombies); },

@@ -30,10 +30,10 @@ constexpr std::size_t most_ancestors = 8;
 /// A cgroup to reclaim from. run() is called in the isolated child, so it makes system calls only.
 class Reclaimer {
  public:
-  Reclaimer(UniqueFd control, UniqueFd stat, const Steps::Limits& limits, std::uint64_t largest)
+  Reclaimer(UniqueFd control, UniqueFd stat, Steps::Limits limits, std::uint64_t largest)
       : control_(std::move(control)),
         zombies_(std::move(stat)),
-        limits_(limits),
+        limits_(std::move(limits)),
         largest_(largest) {}
 
   [[nodiscard]] int run(std::chrono::nanoseconds still_for) noexcept {
@@ -54,9 +54,7 @@ Steps::Limits limits_of(const Group& group, const mitigation::Observation& seen,
   const std::string_view text = stat ? std::string_view(*stat) : std::string_view();
   const std::uint64_t cache = parse::value_of(text, "inactive_file").value_or(0) +
                               parse::value_of(text, "active_file").value_or(0);
-  const std::uint64_t bytes = ancestor.bytes.value_or(0);
-  const std::uint64_t each = bytes_each(seen, bytes, *ancestor.count);
-  auto limits = Steps::limits_for(policy, cache, each, std::max(bytes, each * *ancestor.count));
+  auto limits = Steps::limits_for(policy, cache, held_below(seen, ancestor));
   constexpr std::uint64_t least_steps = 4;
   limits.loss = std::max(limits.loss, least_steps * limits.step);
   return limits;
@@ -105,11 +103,17 @@ int ask_for(int file, std::uint64_t bytes) noexcept {
 }
 
 Steps::Limits limits_of_part(const mitigation::Observation& seen, const mitigation::Policy& policy,
-                             std::uint64_t parts) noexcept {
-  std::uint64_t bytes = 0;
-  for (const zombies::Ancestor& one : seen.ancestors) bytes += reclaimable_bytes(one);
-  return Steps::limits_for(policy, seen.page_cache / parts,
-                           bytes_each(seen, bytes, seen.zombies.low), bytes);
+                             std::uint64_t parts) {
+  const bool counted = std::all_of(seen.ancestors.begin(), seen.ancestors.end(),
+                                   [](const auto& one) { return one.count.has_value(); });
+  Holdings held;
+  zombies::Ancestor all{"", std::nullopt, 0};
+  for (const zombies::Ancestor& one : seen.ancestors) {
+    if (counted) add_held(seen, one, held);
+    *all.bytes += reclaimable_bytes(one);
+  }
+  if (!counted) add_held(seen, all, held);
+  return Steps::limits_for(policy, seen.page_cache / parts, std::move(held));
 }
 
 Result<std::chrono::nanoseconds> reclaim(const Host& host, const mitigation::Observation& seen,

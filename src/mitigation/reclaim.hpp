@@ -38,7 +38,7 @@ int reclaim_in_steps(Ask& ask, const Steps::Limits& limits, std::uint64_t larges
 
 /// Returns the limits for a rung that reclaims from each of `parts` parts of the machine in turn.
 Steps::Limits limits_of_part(const mitigation::Observation& seen, const mitigation::Policy& policy,
-                             std::uint64_t parts) noexcept;
+                             std::uint64_t parts);
 
 /// Frees pages of zombies by writing to v2's memory.reclaim (since Linux 5.19, cgroup-v2.rst) of
 /// the cgroups that most zombies are directly below. Reclaim from a cgroup also covers its removed

@@ -118,11 +118,11 @@ struct Budgets {
 class Subtree {
  public:
   /// `kernel` is memory.kmem.usage_in_bytes, or no file.
-  Subtree(UniqueFd trigger, UniqueFd usage, UniqueFd kernel, const Steps::Limits& limits)
+  Subtree(UniqueFd trigger, UniqueFd usage, UniqueFd kernel, Steps::Limits limits)
       : trigger_(std::move(trigger)),
         usage_(std::move(usage)),
         kernel_(std::move(kernel)),
-        limits_(limits) {}
+        limits_(std::move(limits)) {}
 
   /// Returns 0 or an errno.
   [[nodiscard]] int run(const Budgets& budgets, nanoseconds still_for, KernelCount& zombies,
@@ -304,10 +304,8 @@ Result<Subtree> open_subtree(const Host& host, const Observation& seen, const Po
   auto usage = group->open_file("memory.usage_in_bytes", O_RDONLY);
   if (!usage) return fail(usage.error());
   auto kernel = group->open_file("memory.kmem.usage_in_bytes", O_RDONLY);
-  const auto each = bytes_each(seen, *top.bytes, top.count.value_or(seen.zombies.low));
-  const auto limits = Steps::limits_for(policy, pages.clean_file, each, *top.bytes);
   return Subtree(std::move(*trigger), std::move(*usage), kernel ? std::move(*kernel) : UniqueFd(),
-                 limits);
+                 Steps::limits_for(policy, pages.clean_file, held_below(seen, top)));
 }
 
 /// Opens the cgroups that can be squeezed. If there are none, fails with the first error.

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "cgctl/mitigation_policy.hpp"
+#include "mitigation/holdings.hpp"
 
 namespace cgctl::detail {
 
@@ -31,37 +33,38 @@ inline bool forbidden_by_loss(const mitigation::Policy& policy, mitigation::Rung
 /// isolated child can use it.
 ///
 /// A step begins with the live cgroups again, because the kernel forgets where it was once the
-/// cgroup of its last page is gone. So there are few steps: small ones until zombies go, then one
-/// for all that the rest holds.
+/// cgroup of its last page is gone. So there are few steps: small ones until zombies go, then each
+/// a few times the last, up to all that the rest holds.
 class Steps {
  public:
   struct Limits {
     std::uint64_t step = 0;  ///< bytes of a step that may be of no use
     std::uint64_t loss = 0;  ///< bytes of live memory that all steps together may take
-    std::uint64_t each = 0;  ///< bytes that go with a freed zombie, not lost by anybody
-    std::uint64_t held = 0;  ///< bytes that all the zombies within reach hold
+    Holdings held;           ///< what goes with the zombies within reach, not lost by anybody
   };
   /// Returns the limits for a rung that takes page cache from cgroups with `cache` bytes of it.
-  /// Zombies hold `held` bytes of that, each zombie `each` bytes. One pass of the kernel takes at
-  /// least 1/4096 of a long list of each live cgroup.
-  static Limits limits_for(const mitigation::Policy& policy, std::uint64_t cache,
-                           std::uint64_t each, std::uint64_t held) noexcept {
+  /// Zombies hold `held` of that. One pass of the kernel takes at least 1/4096 of a long list of
+  /// each live cgroup.
+  static Limits limits_for(const mitigation::Policy& policy, std::uint64_t cache, Holdings held) {
     constexpr std::uint64_t steps = 16;
     const std::uint64_t loss = share_of(cache, policy.cache_loss);
-    return {std::max(policy.first_step, loss / steps), loss, each, held};
+    return {std::max(policy.first_step, loss / steps), loss, std::move(held)};
   }
   /// Fewest bytes of a step.
   static constexpr std::uint64_t least = std::uint64_t{64} << 10;
 
+  /// `limits` must outlive this object.
   Steps(const Limits& limits, std::int64_t zombies) noexcept
       : limits_(limits), first_(zombies), last_(zombies) {}
 
   /// Notes a step that took `bytes` and left `zombies` zombies.
   void note(std::uint64_t bytes, std::int64_t zombies) noexcept {
     constexpr std::uint64_t trace = 32;
-    const std::uint64_t gone = held_by(last_ - zombies);
+    const std::uint64_t before = freed();
     taken_ += bytes;
+    took_ = bytes;
     last_ = zombies;
+    const std::uint64_t gone = freed() - std::min(freed(), before);
     idle_ = gone > bytes / trace ? 0 : idle_ + 1;
     begun_ = begun_ || idle_ == 0;
     worthwhile_ = gone > bytes / 4;
@@ -75,12 +78,10 @@ class Steps {
   [[nodiscard]] std::uint64_t next() const noexcept {
     const std::uint64_t left = limits_.loss - std::min(limits_.loss, lost());
     const std::uint64_t risked = begun_ && idle_ != 0 ? limits_.step / 2 : limits_.step;
-    return std::max(least, (worthwhile_ ? held_yet() : 0) + std::min(risked, left));
+    return std::max(least, (worthwhile_ ? expected() : 0) + std::min(risked, left));
   }
   /// Returns the bytes that live cgroups lost at most.
-  [[nodiscard]] std::uint64_t lost() const noexcept {
-    return taken_ - std::min(taken_, held_by(first_ - last_));
-  }
+  [[nodiscard]] std::uint64_t lost() const noexcept { return taken_ - std::min(taken_, freed()); }
   [[nodiscard]] bool freed_any() const noexcept { return last_ < first_; }
 
  private:
@@ -89,20 +90,22 @@ class Steps {
   static constexpr unsigned patience_at_first = 4;
   static constexpr unsigned patience_at_end = 2;
 
-  [[nodiscard]] std::uint64_t held_by(std::int64_t zombies) const noexcept {
-    return static_cast<std::uint64_t>(std::max<std::int64_t>(zombies, 0)) * limits_.each;
+  /// Returns the bytes that went with the zombies, at least.
+  [[nodiscard]] std::uint64_t freed() const noexcept {
+    return limits_.held.of_smallest(first_ - last_);
   }
-  /// Returns the bytes that the zombies within reach still hold, at most. The number of zombies is
-  /// the machine's: others may be out of reach, or new.
-  [[nodiscard]] std::uint64_t held_yet() const noexcept {
-    const std::uint64_t freed = held_by(first_ - last_);
-    return std::min(held_by(std::min(last_, first_)), limits_.held - std::min(freed, limits_.held));
+  /// Returns the bytes of zombies that a step may come to. The number of zombies is the machine's:
+  /// others may be out of reach, or new.
+  [[nodiscard]] std::uint64_t expected() const noexcept {
+    constexpr std::uint64_t growth = 4;
+    return std::min(limits_.held.total() - freed(), growth * std::max(took_, limits_.step));
   }
 
-  Limits limits_;
+  const Limits& limits_;
   std::int64_t first_;
   std::int64_t last_;
   std::uint64_t taken_ = 0;
+  std::uint64_t took_ = 0;  // by the last step
   unsigned idle_ = 0;
   bool begun_ = false;       // a step was of use; a zombie that goes by itself is no beginning
   bool worthwhile_ = false;  // a quarter of the last step was zombies'

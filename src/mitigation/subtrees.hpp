@@ -9,6 +9,7 @@
 
 #include "cgctl/mitigation_policy.hpp"
 #include "cgctl/zombies.hpp"
+#include "mitigation/holdings.hpp"
 
 namespace cgctl::detail {
 
@@ -24,15 +25,29 @@ inline std::uint64_t reclaimable_bytes(const zombies::Ancestor& one) noexcept {
   return one.pages ? one.pages->file : one.bytes.value_or(0);
 }
 
-/// Returns the bytes that go with a zombie, if `zombies` of them hold `bytes`. On v2 only a census
-/// tells pages of zombies from a live cgroup's own; without one this is a low estimate.
-inline std::uint64_t bytes_each(const mitigation::Observation& seen, std::uint64_t bytes,
-                                std::uint64_t zombies) noexcept {
+/// Adds what goes with the zombies below an ancestor; without their number, that of the whole
+/// machine is assumed. A zombie holds at least a page. On v2 only a census tells pages of zombies
+/// from a live cgroup's own; without one this is a low estimate.
+inline void add_held(const mitigation::Observation& seen, const zombies::Ancestor& one,
+                     Holdings& held) {
   constexpr std::uint64_t surely = std::uint64_t{64} << 10;
-  const std::uint64_t each = std::max(bytes / std::max<std::uint64_t>(zombies, 1), seen.page_size);
+  const auto add = [&](std::uint64_t zombies, std::uint64_t bytes) {
+    held.add(zombies, std::max(bytes, zombies * seen.page_size));
+  };
+  for (const zombies::SizeClass& alike : one.page_cache) add(alike.count, alike.bytes);
+  if (!one.page_cache.empty()) return;
+  const std::uint64_t zombies = std::max<std::uint64_t>(one.count.value_or(seen.zombies.low), 1);
+  const std::uint64_t bytes = reclaimable_bytes(one);
   const bool exact =
       seen.zombies.hierarchy == Version::v1 || seen.source == zombies::Source::census;
-  return exact ? each : std::min(each, surely);
+  add(zombies, exact ? bytes : std::min(bytes, zombies * surely));
+}
+
+/// Returns what goes with the zombies below an ancestor.
+inline Holdings held_below(const mitigation::Observation& seen, const zombies::Ancestor& one) {
+  Holdings held;
+  add_held(seen, one, held);
+  return held;
 }
 
 /// Returns the top-most cgroup of v1 at or above `path` whose reclaim covers `path`: charges are
@@ -68,6 +83,8 @@ std::vector<zombies::Ancestor> subtrees(const std::vector<zombies::Ancestor>& an
                           {std::move(top), one.count ? std::optional(0ULL) : std::nullopt, 0});
     }
     *found->bytes += bytes;
+    found->page_cache.insert(found->page_cache.end(), one.page_cache.begin(),
+                             one.page_cache.end());
     if (found->count && one.count) {
       *found->count += *one.count;
     } else {

@@ -43,6 +43,31 @@ void correct(const Host& host, const census::Snapshot& snapshot, Residual& sum) 
 struct Dead {
   std::uint64_t count = 0;
   Residual pages;
+
+  void add(const census::Memory& own) {
+    ++count;
+    zombies::add(own, pages);
+    SizeClass& alike = class_of(own.file);
+    ++alike.count;
+    alike.bytes += own.file;
+  }
+  [[nodiscard]] std::vector<SizeClass> page_cache() const {
+    std::vector<SizeClass> classes;
+    for (const SizeClass& one : by_digits) {
+      if (one.count != 0) classes.push_back(one);
+    }
+    return classes;
+  }
+
+ private:
+  SizeClass& class_of(std::uint64_t bytes) {
+    std::size_t digits = 0;
+    for (; bytes != 0; bytes /= 2) ++digits;
+    if (by_digits.size() <= digits) by_digits.resize(digits + 1);
+    return by_digits[digits];
+  }
+
+  std::vector<SizeClass> by_digits;  // binary digits of the bytes that each holds
 };
 
 /// True if inodes hold removed cgroups: on v2 before Linux 5.14, where an inode that was once dirty
@@ -75,15 +100,13 @@ Result<Attribution> by_census(const Host& host, const char* offsets_file) {
   for (std::size_t i = 0; i < all.size(); ++i) {
     nearest_live[i] = all[i].live ? i : nearest_live[all[i].parent];
     if (all[i].live) continue;
-    Dead& dead = below[nearest_live[i]];
-    ++dead.count;
-    add(snapshot.holding(i), dead.pages);
+    below[nearest_live[i]].add(snapshot.holding(i));
     add(snapshot.holding(i), sum);
   }
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (below[i].count == 0) continue;
-    out.ancestors.push_back(
-        {snapshot.path(i), below[i].count, below[i].pages.total(), below[i].pages});
+    out.ancestors.push_back({snapshot.path(i), below[i].count, below[i].pages.total(),
+                             below[i].pages, below[i].page_cache()});
   }
   if (snapshot.coarse_counters && !snapshot.pages_move) correct(host, snapshot, sum);
   out.residual = sum;

@@ -570,6 +570,13 @@ TEST_F(RealSqueeze, NodeReclaimFreesZombiesAndTakesNoMoreThanItMay) {
   constexpr std::uint64_t cache_of_each = 64 * mebibyte;
   ASSERT_TRUE(maker->make_neighbours(neighbours, cache_of_each));
   read_inode_tables(*files, number);
+  // One zombie with much page cache must not make the others look large.
+  make("large");
+  {
+    const test::Tenant tenant(directory("large"),
+                              [&] { return fill(files->path() / "large", neighbours_cache); });
+  }
+  ASSERT_EQ(::rmdir(directory("large").c_str()), 0);
   Policy policy = policy_of_tests();
   policy.only = Rung::node_reclaim;
   const auto seen = look_at_new(*maker, number, policy);

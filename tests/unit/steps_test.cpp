@@ -12,10 +12,33 @@
 namespace steps_test {
 
 using namespace cgctl;
+using detail::Holdings;
 using detail::Steps;
 
 constexpr std::uint64_t mebibyte = std::uint64_t{1} << 20;
-constexpr Steps::Limits limits{mebibyte, 10 * mebibyte, 4096, 100 * mebibyte};
+
+Holdings held_by(std::uint64_t zombies, std::uint64_t each) {
+  Holdings held;
+  held.add(zombies, zombies * each);
+  return held;
+}
+
+const Steps::Limits limits{mebibyte, 10 * mebibyte, held_by(25'600, 4096)};
+
+TEST(Holdings, CountTheSmallestFirst) {
+  Holdings held;
+  EXPECT_EQ(held.of_smallest(9), 0);
+  held.add(1, 400 * mebibyte);
+  held.add(0, 0);
+  held.add(100, 100 * mebibyte);
+  held.add(1000, std::uint64_t{1000} * 4096);
+  EXPECT_EQ(held.of_smallest(-1), 0);
+  EXPECT_EQ(held.of_smallest(500), 500 * 4096);
+  EXPECT_EQ(held.of_smallest(1050), 1000 * 4096 + 50 * mebibyte);
+  EXPECT_EQ(held.of_smallest(1100), 1000 * 4096 + 100 * mebibyte);
+  EXPECT_EQ(held.total(), 1000 * 4096 + 500 * mebibyte);
+  EXPECT_EQ(held.of_smallest(9999), held.total());
+}
 
 TEST(Steps, GoOnWhileZombiesGoAndEndAfterTwoThatFreeNone) {
   Steps steps(limits, 100);
@@ -59,26 +82,45 @@ TEST(Steps, EndWithTheLastZombie) {
   EXPECT_FALSE(Steps(limits, 0).go_on());
 }
 
-TEST(Steps, TakeAllThatTheRestHoldsOnceZombiesGo) {
-  Steps steps(limits, 1000);
+TEST(Steps, GrowToAllThatTheRestHoldsOnceZombiesGo) {
+  const Steps::Limits few{mebibyte, 10 * mebibyte, held_by(1000, 4096)};
+  Steps steps(few, 1000);
   steps.note(mebibyte, 900);
   EXPECT_EQ(steps.next(), mebibyte + std::uint64_t{900} * 4096);
   steps.note(4 * mebibyte, 800);
   EXPECT_EQ(steps.next(), mebibyte) << "it took less than a quarter from zombies";
+
+  Steps of_many(limits, 25'600);
+  of_many.note(mebibyte, 25'500);
+  EXPECT_EQ(of_many.next(), 5 * mebibyte);
+  of_many.note(5 * mebibyte, 24'500);
+  EXPECT_EQ(of_many.next(), 21 * mebibyte);
+}
+
+TEST(Steps, DoNotTakeSmallZombiesForLargeOnes) {
+  Holdings held = held_by(200, 4096);
+  held.add(1, 400 * mebibyte);
+  const Steps::Limits one_large{mebibyte, 10 * mebibyte, held};
+  Steps steps(one_large, 201);
+  steps.note(mebibyte, 151);
+  EXPECT_EQ(steps.lost(), mebibyte - std::uint64_t{50} * 4096);
+  EXPECT_EQ(steps.next(), mebibyte) << "most of it came from live cgroups";
 }
 
 TEST(Steps, DoNotGrowByZombiesThatOthersMakeMeanwhile) {
-  Steps steps(limits, 1000);
+  const Steps::Limits few{mebibyte, 10 * mebibyte, held_by(1000, 4096)};
+  Steps steps(few, 1000);
   steps.note(mebibyte, 700);
   steps.note(mebibyte, 5000);
   EXPECT_EQ(steps.lost(), 2 * mebibyte);
-  steps.note(mebibyte, 4000);
-  EXPECT_EQ(steps.next(), mebibyte + std::uint64_t{1000} * 4096);
+  steps.note(mebibyte, 400);
+  EXPECT_EQ(steps.next(), mebibyte + std::uint64_t{400} * 4096);
 }
 
 TEST(Steps, AskForNoMoreThanTheZombiesWithinReachHold) {
   constexpr std::uint64_t each = 4096;
-  Steps steps({mebibyte, 10 * mebibyte, each, 500 * each}, 10'000);
+  const Steps::Limits within{mebibyte, 10 * mebibyte, held_by(500, each)};
+  Steps steps(within, 10'000);
   steps.note(mebibyte, 9'900);
   EXPECT_EQ(steps.next(), mebibyte + 400 * each);
   steps.note(mebibyte, 9'500);
@@ -110,15 +152,16 @@ TEST(Steps, DoNotCountAsLostWhatGoesWithTheZombies) {
 TEST(Steps, TakeASixteenthOfTheLossAtATime) {
   const mitigation::Policy policy;
   const std::uint64_t cache = std::uint64_t{100} << 30;
-  EXPECT_EQ(Steps::limits_for(policy, cache, 1, 9).loss, cache / 100);
-  EXPECT_EQ(Steps::limits_for(policy, cache, 1, 9).step, cache / 100 / 16);
-  EXPECT_EQ(Steps::limits_for(policy, 10 * mebibyte, 1, 9).step, mebibyte / 4);
+  EXPECT_EQ(Steps::limits_for(policy, cache, {}).loss, cache / 100);
+  EXPECT_EQ(Steps::limits_for(policy, cache, {}).step, cache / 100 / 16);
+  EXPECT_EQ(Steps::limits_for(policy, 10 * mebibyte, {}).step, mebibyte / 4);
 }
 
 TEST(Steps, OfAMachineWithoutPageCacheDoNotBegin) {
   EXPECT_EQ(detail::share_of(0, 1), 0);
   EXPECT_EQ(detail::share_of(1000, 2.5), 25);
-  EXPECT_FALSE(Steps({mebibyte, detail::share_of(0, 1), 4096, 4096}, 100).go_on());
+  const Steps::Limits none{mebibyte, detail::share_of(0, 1), held_by(1, 4096)};
+  EXPECT_FALSE(Steps(none, 100).go_on());
 }
 
 // ---- cgroups to squeeze ----
@@ -141,6 +184,16 @@ TEST(Subtrees, AreTheTopMostThatCoverTheZombies) {
   EXPECT_EQ(paths_of(tops), (Paths{"/system", "/pods", "/podsandmore"}));
   EXPECT_EQ(tops[1].bytes, 210);
   EXPECT_EQ(tops[1].count, 9);
+}
+
+TEST(Subtrees, KeepTheClassesOfSize) {
+  zombies::Residual pages;
+  pages.file = 4096;
+  const auto tops = detail::subtrees({{"/a/b", 1, 4096, pages, {{1, 4096}}},
+                                      {"/a/c", 3, 4096, pages, {{2, 0}, {1, 4096}}}},
+                                     [](const std::string&) { return true; });
+  ASSERT_EQ(tops.size(), 1);
+  EXPECT_EQ(tops[0].page_cache.size(), 3);
 }
 
 TEST(Subtrees, NeverAreTheRoot) {
@@ -179,14 +232,28 @@ TEST(Subtrees, LeaveOutZombiesWithoutPageCache) {
   EXPECT_EQ(paths_of(tops), Paths{"/b"});
 }
 
-TEST(BytesEach, AreALowEstimateWhereALiveCgroupsPagesMayBeAmongThem) {
+TEST(HeldBelow, IsALowEstimateWhereALiveCgroupsPagesMayBeAmongThem) {
   mitigation::Observation seen;
-  EXPECT_EQ(detail::bytes_each(seen, mebibyte * 100, 100), mebibyte);
-  EXPECT_EQ(detail::bytes_each(seen, 0, 0), seen.page_size);
+  const auto total = [&seen](const zombies::Ancestor& one) {
+    return detail::held_below(seen, one).total();
+  };
+  EXPECT_EQ(total({"/a", 100, 100 * mebibyte}), 100 * mebibyte);
+  EXPECT_EQ(total({"/a", 100, 0}), 100 * seen.page_size);
+  seen.zombies.low = 10;
+  EXPECT_EQ(total({"/a", std::nullopt, 0}), 10 * seen.page_size);
   seen.zombies.hierarchy = Version::v2;
-  EXPECT_EQ(detail::bytes_each(seen, mebibyte * 100, 100), 65536);
+  EXPECT_EQ(total({"/a", 100, 100 * mebibyte}), 100 * 65536);
   seen.source = zombies::Source::census;
-  EXPECT_EQ(detail::bytes_each(seen, mebibyte * 100, 100), mebibyte);
+  EXPECT_EQ(total({"/a", 100, 100 * mebibyte}), 100 * mebibyte);
+}
+
+TEST(HeldBelow, TellsSmallZombiesFromLargeOnes) {
+  zombies::Residual pages;
+  pages.file = 401 * mebibyte;
+  const auto held =
+      detail::held_below({}, {"/a", 201, pages.file, pages, {{200, mebibyte}, {1, 400 * mebibyte}}});
+  EXPECT_EQ(held.of_smallest(100), mebibyte / 200 * 100);
+  EXPECT_EQ(held.total(), 401 * mebibyte);
 }
 
 }  // namespace steps_test
