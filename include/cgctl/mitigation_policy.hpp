@@ -255,6 +255,7 @@ struct Plan {
   Decision decision = Decision::idle;
   std::string reason;  ///< one sentence with the figures behind the decision
   std::vector<Rung> ladder;
+  bool for_read = false;  ///< the reason is a long read of the root's numa_stat
 };
 
 enum class End { done, timed_out, failed, cancelled };

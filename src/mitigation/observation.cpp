@@ -280,8 +280,9 @@ Result<Observation> observe(const Host& host, numa::CostGuard& guard, const Poli
     seen.pages_reparented = detail::reparents_pages(host);
   }
   seen.can_reap = detail::reaper_of(host) != detail::Reaper::none;
-  seen.squeezable = detail::squeezable(host, seen.ancestors, seen.unread);
-  seen.without_hierarchy = detail::without_hierarchy(host, seen.ancestors, seen.unread);
+  auto squeezable = detail::squeezable(host, seen.ancestors, seen.unread);
+  seen.squeezable = std::move(squeezable.tops);
+  seen.without_hierarchy = std::move(squeezable.without_hierarchy);
   seen.can_reclaim_nodes = !detail::reclaimable_nodes(host).empty();
   seen.can_reclaim = can_reclaim(host, seen);
   const auto busiest = disks.busiest();

@@ -82,10 +82,9 @@ std::string delay_in_words(const Observation& seen) {
   return fmt::format(" and others wait up to {:.1f} ms for it", in_ms(*seen.read_delay));
 }
 
-/// Returns the reason to act; empty if there is none.
-std::string need(const Observation& seen, const History& history, const Policy& policy) {
+/// Returns the reason to act that the number of zombies is; empty if it is none.
+std::string need_by_number(const Observation& seen, const History& history, const Policy& policy) {
   const std::uint64_t zombies = seen.zombies.low;
-  if (zombies == 0) return {};
   if (policy.only)
     return fmt::format("{} was requested; {} zombies", to_string(*policy.only), zombies);
   if (zombies >= policy.zombies_high) {
@@ -101,6 +100,12 @@ std::string need(const Observation& seen, const History& history, const Policy& 
                        an_hour(history, policy), soon, until_another(history, policy).count(),
                        policy.zombies_high);
   }
+  return {};
+}
+
+/// Returns the reason to act that a read of the root's numa_stat is; empty if it is none.
+std::string need_by_read(const Observation& seen, const History& history, const Policy& policy) {
+  const std::uint64_t zombies = seen.zombies.low;
   if (!to_blame(seen, policy) || lets_others_run(seen, policy)) return {};
   if (seen.read_cost && *seen.read_cost > policy.read_cost_limit) {
     return fmt::format(
@@ -118,6 +123,18 @@ std::string need(const Observation& seen, const History& history, const Policy& 
         in_ms(policy.read_cost_limit));
   }
   return {};
+}
+
+struct Need {
+  std::string why;  ///< empty if there is no reason to act
+  bool read = false;
+};
+
+Need need(const Observation& seen, const History& history, const Policy& policy) {
+  if (seen.zombies.low == 0) return {};
+  std::string number = need_by_number(seen, history, policy);
+  if (!number.empty()) return {std::move(number), false};
+  return {need_by_read(seen, history, policy), true};
 }
 
 seconds interval(const History& history, const Policy& policy) {
@@ -303,13 +320,44 @@ std::string not_worth_it(const Observation& seen, const Balance& balance, const 
       policy.min_gain * 100);
 }
 
+/// Decides whether and how to act on a reason to act.
+Plan plan_for(const std::string& why, const Observation& seen, const History& history,
+              const Policy& policy, seconds now) {
+  if (seen.pages_reparented.value_or(false) && !policy.only) {
+    return idle(
+        why +
+        "; but this kernel hands the pages of a removed cgroup to its parent, so that pages "
+        "keep no zombies; those left are kept for a while by files not yet written back, "
+        "and cannot be freed from here");
+  }
+  auto rungs = ladder(seen, history, policy, now);
+  const Balance balance = weigh(seen, policy);
+  if (balance.worth == Worth::nothing && policy.guards == Guards::obey && !policy.only) {
+    const bool asked = !rungs.empty();
+    rungs.erase(std::remove_if(rungs.begin(), rungs.end(), takes_from_everybody), rungs.end());
+    if (asked && rungs.empty()) return idle(why + ", " + not_worth_it(seen, balance, policy));
+  }
+  if (policy.guards == Guards::obey) {
+    const std::string against = objection(seen, history, policy, now);
+    if (!against.empty()) return refused(why, against);
+    if (nothing_freeable(seen)) {
+      leave_helpful(rungs, seen, policy);
+      if (rungs.empty()) return refused(why, useless_to_drop(seen));
+    }
+  }
+  if (rungs.empty()) return refused(why, no_rung(policy));
+  const bool drops = std::any_of(rungs.begin(), rungs.end(), takes_from_everybody);
+  const bool weighed = drops && balance.given_up != 0 && balance.held != 0;
+  return {Decision::act, weighed ? why + "; " + in_words(balance) : why, std::move(rungs)};
+}
+
 }  // namespace
 
 bool has_reason(const Observation& seen, const History& history, const Policy& policy,
                 seconds now) {
   History noted = history;
   note(noted, seen, policy, now);
-  return !need(seen, noted, policy).empty();
+  return !need(seen, noted, policy).why.empty();
 }
 
 Balance weigh(const Observation& seen, const Policy& policy) noexcept {
@@ -421,47 +469,24 @@ std::string_view to_string(Effect effect) noexcept {
 }
 
 Plan decide(const Observation& seen, const History& history, const Policy& policy, seconds now) {
-  const std::string why = need(seen, history, policy);
-  if (why.empty()) {
-    std::string reason =
-        fmt::format("{} zombies, fewer than {}", seen.zombies.low, policy.zombies_high);
-    if (seen.zombies.low == 0) reason = "no zombies";
-    if (seen.read_cost && *seen.read_cost > policy.read_cost_limit) {
-      reason += fmt::format("; a read of the root's numa_stat {} {:.1f} ms",
-                            seen.read_cost_measured ? "takes" : "may take", in_ms(*seen.read_cost));
-      reason +=
-          lets_others_run(seen, policy)
-              ? fmt::format(", but others wait at most {:.1f} ms for it", in_ms(*seen.read_delay))
-              : ", but not because of zombies";
-    }
-    return idle(std::move(reason));
+  const Need needed = need(seen, history, policy);
+  if (!needed.why.empty()) {
+    Plan plan = plan_for(needed.why, seen, history, policy, now);
+    plan.for_read = needed.read;
+    return plan;
   }
-  if (seen.pages_reparented.value_or(false) && !policy.only) {
-    return idle(
-        why +
-        "; but this kernel hands the pages of a removed cgroup to its parent, so that pages "
-        "keep no zombies; those left are kept for a while by files not yet written back, "
-        "and cannot be freed from here");
+  std::string reason =
+      fmt::format("{} zombies, fewer than {}", seen.zombies.low, policy.zombies_high);
+  if (seen.zombies.low == 0) reason = "no zombies";
+  if (seen.read_cost && *seen.read_cost > policy.read_cost_limit) {
+    reason += fmt::format("; a read of the root's numa_stat {} {:.1f} ms",
+                          seen.read_cost_measured ? "takes" : "may take", in_ms(*seen.read_cost));
+    reason +=
+        lets_others_run(seen, policy)
+            ? fmt::format(", but others wait at most {:.1f} ms for it", in_ms(*seen.read_delay))
+            : ", but not because of zombies";
   }
-  auto rungs = ladder(seen, history, policy, now);
-  const Balance balance = weigh(seen, policy);
-  if (balance.worth == Worth::nothing && policy.guards == Guards::obey && !policy.only) {
-    const bool asked = !rungs.empty();
-    rungs.erase(std::remove_if(rungs.begin(), rungs.end(), takes_from_everybody), rungs.end());
-    if (asked && rungs.empty()) return idle(why + ", " + not_worth_it(seen, balance, policy));
-  }
-  if (policy.guards == Guards::obey) {
-    const std::string against = objection(seen, history, policy, now);
-    if (!against.empty()) return refused(why, against);
-    if (nothing_freeable(seen)) {
-      leave_helpful(rungs, seen, policy);
-      if (rungs.empty()) return refused(why, useless_to_drop(seen));
-    }
-  }
-  if (rungs.empty()) return refused(why, no_rung(policy));
-  const bool drops = std::any_of(rungs.begin(), rungs.end(), takes_from_everybody);
-  const bool weighed = drops && balance.given_up != 0 && balance.held != 0;
-  return {Decision::act, weighed ? why + "; " + in_words(balance) : why, std::move(rungs)};
+  return idle(std::move(reason));
 }
 
 std::uint64_t Action::freed() const noexcept {

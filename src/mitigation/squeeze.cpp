@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -206,17 +207,44 @@ class Subtree {
   Steps::Limits limits_;
 };
 
-/// Returns whether charges are hierarchical: memory.use_hierarchy is 1, or the kernel lacks the
-/// file. Since Linux 5.11 they always are, and later kernels may drop it. Nothing if the cgroup is
-/// gone or the file cannot be read, which is added to `unread`.
-std::optional<bool> has_hierarchy(const Host& host, const std::string& cgroup,
-                                  std::vector<Error>& unread) {
+/// Knows whether charges are hierarchical: memory.use_hierarchy is 1, or the kernel lacks the file.
+/// Since Linux 5.11 they always are, and later kernels may drop it. The kernel keeps the file at 1
+/// below a cgroup that has 1 (mem_cgroup_hierarchy_write() in mm/memcontrol.c).
+class Hierarchies {
+ public:
+  Hierarchies(const Host& host, std::vector<Error>& unread)
+      : host_(host), unread_(unread), everywhere_(read("/").value_or(false)) {}
+
+  /// Returns nothing if the cgroup is gone or the file cannot be read.
+  std::optional<bool> at(const std::string& cgroup) {
+    if (everywhere_) return true;
+    const auto known = known_.find(cgroup);
+    if (known != known_.end()) return known->second;
+    return known_.emplace(cgroup, read(cgroup)).first->second;
+  }
+
+ private:
+  std::optional<bool> read(const std::string& cgroup) {
+    const auto group = host_.open(cgroup);
+    const auto text = group ? group->read("memory.use_hierarchy") : fail(group.error());
+    if (text) return parse::whole_number(*text).value_or(0) != 0;
+    if (text.error().kind == errc::unsupported) return true;
+    if (text.error().kind != errc::vanished) mitigation::note_missing(unread_, text.error());
+    return std::nullopt;
+  }
+
+  const Host& host_;
+  std::vector<Error>& unread_;
+  std::map<std::string, std::optional<bool>> known_;
+  bool everywhere_;
+};
+
+/// True if this process may squeeze the cgroup.
+bool has_trigger(const Host& host, const std::string& cgroup) {
   const auto group = host.open(cgroup);
-  const auto text = group ? group->read("memory.use_hierarchy") : fail(group.error());
-  if (text) return parse::whole_number(*text).value_or(0) != 0;
-  if (text.error().kind == errc::unsupported) return true;
-  if (text.error().kind != errc::vanished) mitigation::note_missing(unread, text.error());
-  return std::nullopt;
+  if (!group) return false;
+  const auto file = group->open_file(trigger_file, O_WRONLY);
+  return file && sys::file_system(file->get()) == fs::cgroup_v1_magic;
 }
 
 Error refusal(const std::string& cgroup, std::string reason, std::string hint) {
@@ -364,31 +392,22 @@ int squeeze_all(const std::vector<Subtree>& subtrees, Budgets budgets, nanosecon
 
 }  // namespace
 
-std::vector<zombies::Ancestor> squeezable(const Host& host,
-                                          const std::vector<zombies::Ancestor>& ancestors,
-                                          std::vector<Error>& unread) {
+Squeezable squeezable(const Host& host, const std::vector<zombies::Ancestor>& ancestors,
+                      std::vector<Error>& unread) {
   if (host.find("memory")->version != Version::v1) return {};
-  auto tops = subtrees(ancestors, [&](const std::string& path) {
-    return has_hierarchy(host, path, unread).value_or(false);
+  Hierarchies hierarchies(host, unread);
+  Squeezable found;
+  found.tops = subtrees(
+      ancestors, [&](const std::string& path) { return hierarchies.at(path).value_or(false); });
+  found.tops.erase(
+      std::remove_if(found.tops.begin(), found.tops.end(),
+                     [&host](const auto& top) { return !has_trigger(host, top.path); }),
+      found.tops.end());
+  const auto flat = std::find_if(ancestors.begin(), ancestors.end(), [&](const auto& one) {
+    return one.path != "/" && !hierarchies.at(one.path).value_or(true);
   });
-  tops.erase(std::remove_if(tops.begin(), tops.end(),
-                            [&host](const zombies::Ancestor& top) {
-                              const auto group = host.open(top.path);
-                              if (!group) return true;
-                              const auto file = group->open_file(trigger_file, O_WRONLY);
-                              return !file || sys::file_system(file->get()) != fs::cgroup_v1_magic;
-                            }),
-             tops.end());
-  return tops;
-}
-
-std::string without_hierarchy(const Host& host, const std::vector<zombies::Ancestor>& ancestors,
-                              std::vector<Error>& unread) {
-  if (host.find("memory")->version != Version::v1) return {};
-  const auto found = std::find_if(ancestors.begin(), ancestors.end(), [&](const auto& one) {
-    return one.path != "/" && !has_hierarchy(host, one.path, unread).value_or(true);
-  });
-  return found == ancestors.end() ? std::string() : found->path;
+  if (flat != ancestors.end()) found.without_hierarchy = flat->path;
+  return found;
 }
 
 Result<nanoseconds> squeeze(const Host& host, const Observation& seen, const Policy& policy,

@@ -13,17 +13,19 @@
 
 namespace cgctl::detail {
 
-/// Returns the cgroups of v1 that squeeze() writes to, see subtrees(); none on v2, in a captured
-/// tree that lacks the file, and without the right to write it. Adds errors to `unread`.
-std::vector<zombies::Ancestor> squeezable(const Host& host,
-                                          const std::vector<zombies::Ancestor>& ancestors,
-                                          std::vector<Error>& unread);
+/// What v1's memory.force_empty reaches.
+struct Squeezable {
+  /// The cgroups that squeeze() writes to, see subtrees(); none on v2, in a captured tree that
+  /// lacks the file, and without the right to write it.
+  std::vector<zombies::Ancestor> tops;
+  /// The first ancestor, other than the root, whose memory.use_hierarchy is 0: no reclaim but that
+  /// of the whole machine reaches the zombies below it. Empty if there is none.
+  std::string without_hierarchy;
+};
 
-/// Returns the first of these cgroups of v1, other than the root, whose memory.use_hierarchy is 0:
-/// no reclaim but that of the whole machine reaches the zombies below it. Empty if there is none.
-/// Adds errors to `unread`.
-std::string without_hierarchy(const Host& host, const std::vector<zombies::Ancestor>& ancestors,
-                              std::vector<Error>& unread);
+/// Finds out what squeeze() reaches of the zombies below `ancestors`. Adds errors to `unread`.
+Squeezable squeezable(const Host& host, const std::vector<zombies::Ancestor>& ancestors,
+                      std::vector<Error>& unread);
 
 /// Frees pages of zombies by v1's memory.force_empty of live cgroups above them (seen.squeezable).
 /// The kernel reclaims in passes: the first takes up to 32 pages of each removed cgroup, but only

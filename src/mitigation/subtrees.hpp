@@ -83,8 +83,7 @@ std::vector<zombies::Ancestor> subtrees(const std::vector<zombies::Ancestor>& an
                           {std::move(top), one.count ? std::optional(0ULL) : std::nullopt, 0});
     }
     *found->bytes += bytes;
-    found->page_cache.insert(found->page_cache.end(), one.page_cache.begin(),
-                             one.page_cache.end());
+    found->page_cache.insert(found->page_cache.end(), one.page_cache.begin(), one.page_cache.end());
     if (found->count && one.count) {
       *found->count += *one.count;
     } else {

@@ -189,9 +189,9 @@ TEST(Subtrees, AreTheTopMostThatCoverTheZombies) {
 TEST(Subtrees, KeepTheClassesOfSize) {
   zombies::Residual pages;
   pages.file = 4096;
-  const auto tops = detail::subtrees({{"/a/b", 1, 4096, pages, {{1, 4096}}},
-                                      {"/a/c", 3, 4096, pages, {{2, 0}, {1, 4096}}}},
-                                     [](const std::string&) { return true; });
+  const auto tops = detail::subtrees(
+      {{"/a/b", 1, 4096, pages, {{1, 4096}}}, {"/a/c", 3, 4096, pages, {{2, 0}, {1, 4096}}}},
+      [](const std::string&) { return true; });
   ASSERT_EQ(tops.size(), 1);
   EXPECT_EQ(tops[0].page_cache.size(), 3);
 }
@@ -250,8 +250,8 @@ TEST(HeldBelow, IsALowEstimateWhereALiveCgroupsPagesMayBeAmongThem) {
 TEST(HeldBelow, TellsSmallZombiesFromLargeOnes) {
   zombies::Residual pages;
   pages.file = 401 * mebibyte;
-  const auto held =
-      detail::held_below({}, {"/a", 201, pages.file, pages, {{200, mebibyte}, {1, 400 * mebibyte}}});
+  const auto held = detail::held_below(
+      {}, {"/a", 201, pages.file, pages, {{200, mebibyte}, {1, 400 * mebibyte}}});
   EXPECT_EQ(held.of_smallest(100), mebibyte / 200 * 100);
   EXPECT_EQ(held.total(), 401 * mebibyte);
 }

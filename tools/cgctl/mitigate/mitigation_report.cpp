@@ -120,10 +120,7 @@ std::string line_of_refused_census(const Observation& seen) {
 /// Returns the assumption that other tasks wait, if a read of numa_stat is the reason to act and
 /// their delay was not measured; otherwise nothing.
 std::string line_of_assumed_delay(const Report& report) {
-  const Observation& seen = report.before;
-  const bool is_reason =
-      report.plan.reason.find("a read of the root's numa_stat") != std::string::npos;
-  if (!is_reason || !seen.read_cost || seen.read_delay) return {};
+  if (!report.plan.for_read || report.before.read_delay) return {};
   if (report.plan.decision == Decision::idle) return {};
   return labelled("note",
                   "it is not known whether other tasks have to wait for this read, so they are "
