@@ -133,9 +133,20 @@ void add_commands(CLI::App& app, const cgctl::tool::Globals& globals, cgctl::too
   }
 }
 
-/// True if a word may be an option.
-bool has_options(const std::vector<char*>& words) {
-  return std::any_of(words.begin(), words.end(), [](const char* word) { return *word == '-'; });
+bool may_be_option(std::string_view word) { return word.substr(0, 1) == "-"; }
+
+/// True if the common options are among `words`, or may be.
+bool has_common_options(const CLI::App& app, const std::vector<char*>& words) {
+  const auto added = app.get_subcommands({});
+  const CLI::App* const command = added.size() == 1 ? added.front() : nullptr;
+  return std::any_of(words.begin(), words.end(), [command](std::string_view word) {
+    if (!may_be_option(word)) return false;
+    if (command == nullptr) return true;
+    const auto* const own =
+        command->get_option_no_throw(std::string(word.substr(0, word.find('='))));
+    // The help of a command shows the common options.
+    return own == nullptr || own == command->get_help_ptr();
+  });
 }
 
 /// Returns the words after the first "--", with the program's name before them.
@@ -163,8 +174,6 @@ int main(int argc, char** argv) try {
   std::vector<char*> line(argv, argv + argc);
   words_as_options(line, is_command);
   const int count = static_cast<int>(line.size());
-  const bool with_options = has_options(line);
-  line.push_back(nullptr);
   // Describing the options and commands takes longer than answering.
   if (count == 2 && line[1] == std::string_view("--version")) {
     print({}, version() + "\n");
@@ -175,14 +184,13 @@ int main(int argc, char** argv) try {
   Run run;
   set_help_form(app);
   const std::string_view name = command_word(count, line.data());
-  // Describing the options of all commands takes longer than many commands.
-  if (with_options || name == "complete") {
-    describe(app, globals);
-  } else {
-    app.set_help_flag();
-  }
+  const bool completes = name == "complete";
+  // Commands inherit the option for help. Describing options takes longer than many commands.
+  if (!completes && std::none_of(line.begin(), line.end(), may_be_option)) app.set_help_flag();
   add_commands(app, globals, run, name);
-  if (name == "complete")
+  if (completes || has_common_options(app, line)) describe(app, globals);
+  line.push_back(nullptr);
+  if (completes)
     return finish(complete_command::run_complete(app, globals, line_to_complete(argc, argv)));
   try {
     app.parse(take_command(count, line.data(), globals.command), line.data());
