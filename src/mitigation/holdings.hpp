@@ -10,8 +10,8 @@
 
 namespace cgctl::detail {
 
-/// What zombies hold, by size: one that holds gigabytes must not make a thousand small ones look
-/// large. Only add() allocates.
+/// The bytes that zombies hold, in classes by size. With an average alone, one zombie that holds
+/// gigabytes would make a thousand small ones look large. Only add() allocates.
 class Holdings {
  public:
   /// Adds zombies that hold `bytes` together.
@@ -25,7 +25,7 @@ class Holdings {
     for (const zombies::SizeClass& one : classes_) sum += one.bytes;
     return sum;
   }
-  /// Returns the bytes that so many zombies hold at least: those of the smallest.
+  /// Returns the bytes that the smallest ones hold: any `zombies` of them hold at least as much.
   [[nodiscard]] std::uint64_t of_smallest(std::int64_t zombies) const noexcept {
     auto left = static_cast<std::uint64_t>(std::max<std::int64_t>(zombies, 0));
     std::uint64_t sum = 0;

@@ -13,7 +13,7 @@
 
 namespace cgctl::detail {
 
-/// What v1's memory.force_empty reaches.
+/// The cgroups whose zombies lose pages by v1's memory.force_empty, and one whose zombies do not.
 struct Squeezable {
   /// The cgroups that squeeze() writes to, see subtrees(); none on v2, in a captured tree that
   /// lacks the file, and without the right to write it.
