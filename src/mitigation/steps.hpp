@@ -43,8 +43,8 @@ class Steps {
     Holdings held;           ///< what goes with the zombies within reach, not lost by anybody
   };
   /// Returns the limits for a rung that takes page cache from cgroups with `cache` bytes of it.
-  /// Zombies hold `held`, a part of it. One pass of the kernel takes at least 1/4096 of a long list of
-  /// each live cgroup.
+  /// Zombies hold `held`, a part of it. One pass of the kernel takes at least 1/4096 of a long list
+  /// of each live cgroup.
   static Limits limits_for(const mitigation::Policy& policy, std::uint64_t cache, Holdings held) {
     constexpr std::uint64_t steps = 16;
     const std::uint64_t loss = share_of(cache, policy.cache_loss);
