@@ -20,7 +20,8 @@ def readable(nanoseconds):
 
 
 def results(files):
-    """Returns the median of each benchmark, and for those without one the reason."""
+    """Returns the median of each benchmark, or the least if it asks for that, and for those without
+    one the reason."""
     found, failures = {}, {}
     for file in files:
         with open(file, encoding="utf-8") as text:
@@ -30,7 +31,7 @@ def results(files):
             name = re.sub(suffixes, "", one["run_name"])
             if one.get("error_occurred"):
                 failures[name] = one["error_message"]
-            elif one.get("aggregate_name") == "median" or (
+            elif one.get("aggregate_name") in ("median", "least") or (
                 one["run_type"] == "iteration" and name not in found
             ):
                 unit = UNITS[one["time_unit"]]

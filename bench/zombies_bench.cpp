@@ -215,7 +215,7 @@ void add_contenders(const std::string& what,
               with_tree(state, shape, size, [&](const Tree& tree) { contender(state, tree); });
               state.counters["per"] = static_cast<double>(size);
             })
-            ->Repetitions(size > 10'000 ? 5 : 15);
+            ->Repetitions(size > 10'000 ? 5 : 31);
       }
     }
   }

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "cgctl/detail/sys.hpp"
+#include "detail/resolution.hpp"
 
 namespace cgctl::fault {
 namespace {
@@ -198,7 +199,7 @@ int open_beneath(int directory, const char* path, int flags) noexcept {
   if (const auto answer = engine.answer()) return static_cast<int>(*answer);
   open_how how{};
   how.flags = static_cast<__u64>(flags | O_CLOEXEC);
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+  how.resolve = detail::resolution_of(path);
   return result(static_cast<int>(::syscall(SYS_openat2, directory, path, &how, sizeof how)));
 }
 

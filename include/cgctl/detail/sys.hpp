@@ -16,8 +16,8 @@ namespace cgctl::sys {
 
 /// openat(2); O_CLOEXEC is always added.
 int open_at(int directory, const char* path, int flags, mode_t mode = 0) noexcept;
-/// openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV; -ENOSYS before Linux
-/// 5.6, -EPERM under old seccomp filters, -EXDEV at a mount point.
+/// openat2(2) that stays beneath the directory, follows no link and crosses no mount point
+/// (-EXDEV); -ENOSYS before Linux 5.6, -EPERM under old seccomp filters.
 int open_beneath(int directory, const char* path, int flags) noexcept;
 void close(int fd) noexcept;
 /// fcntl(2) F_SETFL.
