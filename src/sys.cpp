@@ -13,8 +13,6 @@
 
 #include <cerrno>
 
-#include "detail/resolution.hpp"
-
 namespace cgctl::sys {
 namespace {
 
@@ -32,7 +30,8 @@ int open_at(int directory, const char* path, int flags, mode_t mode) noexcept {
 int open_beneath(int directory, const char* path, int flags) noexcept {
   open_how how{};
   how.flags = static_cast<__u64>(flags | O_CLOEXEC);
-  how.resolve = detail::resolution_of(path);
+  how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+  if (may_leave(path)) how.resolve |= RESOLVE_BENEATH;
   return result(static_cast<int>(::syscall(SYS_openat2, directory, path, &how, sizeof how)));
 }
 

@@ -23,7 +23,6 @@
 #include <vector>
 
 #include "cgctl/detail/sys.hpp"
-#include "detail/resolution.hpp"
 
 namespace cgctl::fault {
 namespace {
@@ -199,7 +198,8 @@ int open_beneath(int directory, const char* path, int flags) noexcept {
   if (const auto answer = engine.answer()) return static_cast<int>(*answer);
   open_how how{};
   how.flags = static_cast<__u64>(flags | O_CLOEXEC);
-  how.resolve = detail::resolution_of(path);
+  how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+  if (may_leave(path)) how.resolve |= RESOLVE_BENEATH;
   return result(static_cast<int>(::syscall(SYS_openat2, directory, path, &how, sizeof how)));
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 struct stat;  // <sys/stat.h>
 
@@ -16,6 +17,11 @@ namespace cgctl::sys {
 
 /// openat(2); O_CLOEXEC is always added.
 int open_at(int directory, const char* path, int flags, mode_t mode = 0) noexcept;
+/// True if a path that contains no link may lead out of its directory. A single name cannot, and
+/// RESOLVE_BENEATH would take 5 % of the time of its openat2(2).
+inline bool may_leave(std::string_view path) noexcept {
+  return path.find('/') != std::string_view::npos || path == "..";
+}
 /// openat2(2) that stays beneath the directory, follows no link and crosses no mount point
 /// (-EXDEV); -ENOSYS before Linux 5.6, -EPERM under old seccomp filters.
 int open_beneath(int directory, const char* path, int flags) noexcept;
