@@ -95,6 +95,12 @@ Result<nanoseconds> force_empty(const Host& host, const std::string& path) {
 /// Frees zombies.
 using Cure = std::function<Result<nanoseconds>(const Host& host, const lab::ZombieMaker& maker)>;
 
+/// Reports the share of their page cache that the living have lost.
+void note_share(benchmark::State& state, const lab::Cache& before, const lab::Cache& after) {
+  state.counters["lost_share"] = static_cast<double>(after.lost_by_live_since(before)) /
+                                 static_cast<double>(before.neighbours + before.outside);
+}
+
 /// Makes the zombies, frees them, and reports both sides of the account.
 Status cure_once(benchmark::State& state, const Host& host, lab::ZombieMaker& maker,
                  const Cure& cure) {
@@ -114,11 +120,11 @@ Status cure_once(benchmark::State& state, const Host& host, lab::ZombieMaker& ma
   const auto left = lab::settled_zombies(host);
   if (!left) return fail(left.error());
   const auto freed = static_cast<double>(*made - std::min(*made, *left));
-  const auto lost = static_cast<double>(after->lost_by_live_since(*before));
+  note_share(state, *before, *after);
   state.SetIterationTime(std::chrono::duration<double>(*took).count());
   state.counters["zombies_freed"] =
       freed / static_cast<double>(*made - std::min(*others, *made - 1));
-  state.counters["lost_share"] = lost / static_cast<double>(before->neighbours + before->outside);
+  const auto lost = static_cast<double>(after->lost_by_live_since(*before));
   if (freed > 0) state.counters["lost_a_zombie"] = lost / freed;
   return {};
 }
@@ -133,8 +139,7 @@ Status lose_nothing(benchmark::State& state, const Host& host, lab::ZombieMaker&
   const auto after = lab::living_cache(host, maker);
   if (!after) return fail(after.error());
   state.SetIterationTime(std::chrono::duration<double>(as_long).count());
-  state.counters["lost_share"] = static_cast<double>(after->lost_by_live_since(*before)) /
-                                 static_cast<double>(before->neighbours + before->outside);
+  note_share(state, *before, *after);
   return {};
 }
 

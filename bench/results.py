@@ -20,8 +20,8 @@ def readable(nanoseconds):
 
 
 def results(files):
-    """Returns the median of each benchmark, or the least if it asks for that, and for those without
-    one the reason."""
+    """Returns the results of each benchmark, and why others have none. Of several runs the median
+    counts, or the least where the benchmark computes it."""
     found, failures = {}, {}
     for file in files:
         with open(file, encoding="utf-8") as text:

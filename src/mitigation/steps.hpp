@@ -33,8 +33,8 @@ inline bool forbidden_by_loss(const mitigation::Policy& policy, mitigation::Rung
 /// isolated child can use it.
 ///
 /// A step begins with the live cgroups again, because the kernel forgets where it was once the
-/// cgroup of its last page is gone. So there are few steps: small ones until zombies go, then each
-/// a few times the last, up to all that the rest holds.
+/// cgroup of its last page is gone. So there are few steps: small ones until zombies go; then each
+/// may be a few times the last one, up to all that the other zombies hold.
 class Steps {
  public:
   struct Limits {
@@ -43,8 +43,8 @@ class Steps {
     Holdings held;           ///< what goes with the zombies within reach, not lost by anybody
   };
   /// Returns the limits for a rung that takes page cache from cgroups with `cache` bytes of it.
-  /// Zombies hold `held`, a part of it. One pass of the kernel takes at least 1/4096 of a long list
-  /// of each live cgroup.
+  /// `held` is the part of it that zombies hold. One pass of the kernel takes at least 1/4096 of a
+  /// long list of each live cgroup.
   static Limits limits_for(const mitigation::Policy& policy, std::uint64_t cache, Holdings held) {
     constexpr std::uint64_t steps = 16;
     const std::uint64_t loss = share_of(cache, policy.cache_loss);

@@ -38,8 +38,8 @@ Traced run_traced(const std::function<void()>& work, const Kill& kill);
 /// its result: first without a kill, then with calls further apart by a third of the calls, until a
 /// run ends by itself. The variable CGCTL_KILL_EVERY in the environment sets another distance; with
 /// "place", each place in the program is tried once, on x86-64 in a static program.
-/// The number of calls varies: if one run made so few that fewer than two runs were killed, begins
-/// again. Returns how many were killed; stops where there is trouble.
+/// If fewer than two runs were killed, begins again, because the number of calls varies. Returns
+/// how many were killed; stops where there is trouble.
 unsigned kill_in_turn(const std::function<Traced(const Kill& kill)>& round);
 
 }  // namespace cgctl::test

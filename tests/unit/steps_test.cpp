@@ -104,7 +104,7 @@ TEST(Steps, DoNotTakeSmallZombiesForLargeOnes) {
   Steps steps(one_large, 201);
   steps.note(mebibyte, 151);
   EXPECT_EQ(steps.lost(), mebibyte - std::uint64_t{50} * 4096);
-  EXPECT_EQ(steps.next(), mebibyte) << "live cgroups lost most of it";
+  EXPECT_EQ(steps.next(), mebibyte) << "most of the step was page cache of live cgroups";
 }
 
 TEST(Steps, DoNotGrowByZombiesThatOthersMakeMeanwhile) {
